@@ -1,0 +1,79 @@
+/* registry/registry.h: which modules there are, what they contain, and loading the ones a run names.
+ *
+ * Listing reads each file's ELF note (registry/note.h) and runs none of it. Search order: --plugins
+ * directories in the order given, $DAL_PLUGIN_PATH, the user's folder, the built-in directories; the first
+ * module of a name wins, the others are listed as shadowed.
+ */
+#ifndef DALHOST_REGISTRY_REGISTRY_H
+#define DALHOST_REGISTRY_REGISTRY_H
+
+#include <dal/plugin.h>
+#include <stdbool.h>
+
+#include "util/diag.h"
+
+/* A parameter as the note tells it. Borrowed until registry_free, like everything below. */
+typedef struct param_desc {
+    const char *name;
+    uint32_t type; /* DAL_PARAM_* */
+    const char *def, *domain, *unit, *summary;
+} param_desc;
+
+typedef struct module_desc module_desc;
+
+typedef struct component_desc {
+    uint32_t kind;
+    const char *id, *summary, *reference, *needs, *provides;
+    const param_desc *params;
+    int n_params;
+    const module_desc *module;
+} component_desc;
+
+typedef enum module_state {
+    MODULE_OK,
+    MODULE_REFUSED,  /* `why` says it: other ABI, malformed note, writable by others, ... */
+    MODULE_SHADOWED, /* an earlier directory has a module of this name: `why` names the file */
+} module_state;
+
+struct module_desc {
+    const char *path; /* absolute; "(built in)" when linked statically */
+    const char *name, *version, *licence;
+    int abi_major, abi_minor;
+    const component_desc *components;
+    int n_components;
+    module_state state;
+    const char *why;
+};
+
+typedef struct registry registry;
+
+/* dirs[n]: the --plugins options. A directory given there that cannot be read is an error in d; the others
+ * are silently skipped when absent. Never NULL. */
+registry *registry_new(const char *const *dirs, int n, diags *d);
+void registry_free(registry *r); /* runs fini of what was loaded, in reverse order; modules stay mapped */
+
+int registry_n_dirs(const registry *r);
+const char *registry_dir(const registry *r, int i, const char **origin); /* origin: "--plugins", ... */
+int registry_n_modules(const registry *r);
+const module_desc *registry_module(const registry *r, int i); /* search order, then name */
+
+/* Components of MODULE_OK modules, sorted by kind then id. */
+int registry_n_components(const registry *r);
+const component_desc *registry_component(const registry *r, int i);
+
+/* The component `id` of a kind, from module `from` (NULL: any). Otherwise NULL and *why (caller frees) tells
+ * all: not found with near names and where it looked; there is one of another kind; two modules offer it
+ * (both files; "say from: MODULE"); the module was refused and why. */
+const component_desc *registry_find(const registry *r, uint32_t kind, const char *id, const char *from,
+                                    char **why);
+
+/* [main] Load the module of c (once), check the live tables against ABI and note, run its init. The live
+ * component, or NULL with err (file, and the system loader's own reason). */
+const dal_component *registry_load(registry *r, const component_desc *c, const dal_host *host,
+                                   dal_error *err);
+
+const char *kind_name(uint32_t kind);      /* "strategy", ... */
+uint32_t kind_from_name(const char *name); /* 0: none */
+const char *param_type_name(uint32_t type); /* "I64", ... as in notes */
+
+#endif

@@ -1,0 +1,93 @@
+#include <dal/linalg.h>
+
+#include <cblas.h>
+#include <limits.h>
+#include <math.h>
+
+static int fits(int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)
+{
+    const int64_t all[] = {a, b, c, d, e, f};
+    for (int i = 0; i < 6; i++)
+        if (all[i] < 0 || all[i] > INT_MAX)
+            return 0;
+    return 1;
+}
+
+static dal_status gemm(enum CBLAS_TRANSPOSE tx, enum CBLAS_TRANSPOSE tw, int64_t m, int64_t n,
+                       int64_t k, float alpha, const float *x, int64_t ldx, const float *w,
+                       int64_t ldw, float beta, float *out, int64_t ldo)
+{
+    if (!fits(m, n, k, ldx, ldw, ldo))
+        return DAL_E_OVERFLOW;
+    if (m == 0 || n == 0)
+        return DAL_OK;
+    cblas_sgemm(CblasRowMajor, tx, tw, (int)m, (int)n, (int)k, alpha, x, (int)ldx, w, (int)ldw, beta,
+                out, (int)ldo);
+    return DAL_OK;
+}
+
+dal_status dal_gemm_nt(int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
+                       const float *w, int64_t ldw, float beta, float *out, int64_t ldo)
+{
+    return gemm(CblasNoTrans, CblasTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
+}
+
+dal_status dal_gemm_nn(int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
+                       const float *w, int64_t ldw, float beta, float *out, int64_t ldo)
+{
+    return gemm(CblasNoTrans, CblasNoTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
+}
+
+dal_status dal_gemm_tn(int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
+                       const float *w, int64_t ldw, float beta, float *out, int64_t ldo)
+{
+    return gemm(CblasTrans, CblasNoTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
+}
+
+double dal_dot(const float *x, const float *y, int64_t n)
+{
+    double lane[8] = {0};
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int l = 0; l < 8; l++)
+            lane[l] += (double)x[i + l] * (double)y[i + l];
+    for (; i < n; i++)
+        lane[0] += (double)x[i] * (double)y[i];
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+float dal_squared_distance(const float *x, const float *y, int64_t n)
+{
+    float lane[32] = {0};
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32)
+        for (int l = 0; l < 32; l++) {
+            const float t = x[i + l] - y[i + l];
+            lane[l] += t * t;
+        }
+    for (int l = 0; i < n; i++, l++) {
+        const float t = x[i] - y[i];
+        lane[l] += t * t;
+    }
+    for (int width = 16; width > 0; width /= 2)
+        for (int l = 0; l < width; l++)
+            lane[l] += lane[l + width];
+    return lane[0];
+}
+
+void dal_softmax(float *z, int64_t n, int64_t c, int64_t ld)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float *row = z + i * ld, max = row[0];
+        double sum = 0;
+        for (int64_t k = 1; k < c; k++)
+            max = row[k] > max ? row[k] : max;
+        for (int64_t k = 0; k < c; k++) {
+            row[k] = expf(row[k] - max);
+            sum += (double)row[k];
+        }
+        const float scale = (float)(1.0 / sum);
+        for (int64_t k = 0; k < c; k++)
+            row[k] *= scale;
+    }
+}
