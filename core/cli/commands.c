@@ -1,0 +1,6 @@
+/* The list of sub-commands: the order of `dalhost --help`. */
+#include "cli/cli.h"
+
+const cli_command *const cli_commands[] = {
+    NULL,
+};
