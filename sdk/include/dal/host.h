@@ -56,8 +56,9 @@ typedef struct dal_host {
     dal_rng (*rng)(const struct dal_host *h, const char *purpose, int64_t round);
 
     /* [any] Run task(ctx, i) for i in 0..n-1 on all threads; returns when all are done, with the
-     * status of the lowest i that failed. Nested calls run in the caller. Results must not depend on
-     * which thread runs what: cut work by size, never by threads(). */
+     * status of the lowest i that failed (after a failure no further i is begun). Nested calls run in
+     * the caller. Denormal numbers count as zero inside tasks. Results must not depend on which thread
+     * runs what: cut work by size, never by threads(). */
     dal_status (*parallel_for)(const struct dal_host *h, int64_t n,
                                dal_status (*task)(void *ctx, int64_t i), void *ctx);
     int32_t (*threads)(const struct dal_host *h); /* [any] how many there are, for scratch only */

@@ -25,7 +25,7 @@ typedef struct dal_runtime_config {
     /* [any] Serialised by the runtime. NULL: standard error for warnings and errors, nothing else. */
     void (*log)(void *ctx, const char *component, uint32_t level, const char *text);
     void (*progress)(void *ctx, const char *component, int64_t done, int64_t total, const char *what);
-    int32_t (*cancelled)(void *ctx); /* NULL: never */
+    int32_t (*cancelled)(void *ctx); /* not serialised; NULL: never */
     /* [main] What host->open and close do; NULL: DAL_E_UNSUPPORTED. */
     dal_status (*open)(void *ctx, const dal_host *host, const dal_component_ref *ref, const void *arg,
                        const dal_instance **instance, dal_error *err);
@@ -34,7 +34,7 @@ typedef struct dal_runtime_config {
     int64_t fail_alloc;
 } dal_runtime_config;
 
-/* [main] NULL with err filled when threads or memory cannot be had. Puts OpenBLAS on one thread for the
+/* [main] config may be NULL: all defaults. NULL with err filled when threads or memory cannot be had. Puts OpenBLAS on one thread for the
  * whole process: all parallelism is parallel_for's. */
 DAL_PUBLIC dal_runtime *dal_runtime_new(const dal_runtime_config *config, dal_error *err);
 DAL_PUBLIC void dal_runtime_free(dal_runtime *rt); /* [main] accepts NULL; ends the threads */
