@@ -13,6 +13,27 @@ static int fits(int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f
     return 1;
 }
 
+/* Only there when OpenBLAS (or anybody else) brought OpenMP along. */
+extern int omp_get_max_threads(void) __attribute__((weak));
+extern void omp_set_num_threads(int n) __attribute__((weak));
+
+/* The OpenMP build of OpenBLAS asks OpenMP in each call how wide to run; the other builds were put on one
+ * thread by dal_runtime_new. The setting is the calling thread's own and is put back. */
+static int narrow_blas(void)
+{
+    if (!omp_get_max_threads || openblas_get_parallel() != OPENBLAS_OPENMP)
+        return 0;
+    const int width = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return width;
+}
+
+static void widen_blas(int width)
+{
+    if (width)
+        omp_set_num_threads(width);
+}
+
 static dal_status gemm(enum CBLAS_TRANSPOSE tx, enum CBLAS_TRANSPOSE tw, int64_t m, int64_t n,
                        int64_t k, float alpha, const float *x, int64_t ldx, const float *w,
                        int64_t ldw, float beta, float *out, int64_t ldo)
@@ -21,8 +42,10 @@ static dal_status gemm(enum CBLAS_TRANSPOSE tx, enum CBLAS_TRANSPOSE tw, int64_t
         return DAL_E_OVERFLOW;
     if (m == 0 || n == 0)
         return DAL_OK;
+    const int width = narrow_blas();
     cblas_sgemm(CblasRowMajor, tx, tw, (int)m, (int)n, (int)k, alpha, x, (int)ldx, w, (int)ldw, beta,
                 out, (int)ldo);
+    widen_blas(width);
     return DAL_OK;
 }
 

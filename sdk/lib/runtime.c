@@ -199,19 +199,12 @@ static int32_t threads(const dal_host *h)
     return pool_threads(runtime_of(h)->threads);
 }
 
-/* Only in the OpenMP build of OpenBLAS; NULL in the others. */
-extern int omp_get_max_threads(void) __attribute__((weak));
-extern void omp_set_num_threads(int n) __attribute__((weak));
-
-/* One thread per call from now on. The OpenMP build narrows the caller's OpenMP loops along with it;
- * those are not ours (a plugin may bring oneDNN), so put them back. */
+/* OpenBLAS's OpenMP build would narrow the program's own OpenMP loops (a plugin may bring oneDNN) for
+ * ever along with itself: linalg.c narrows that one call by call. */
 static void blas_on_one_thread(void)
 {
-    const int openmp = openblas_get_parallel() == OPENBLAS_OPENMP && omp_get_max_threads != NULL;
-    const int width = openmp ? omp_get_max_threads() : 1;
-    openblas_set_num_threads(1);
-    if (openmp)
-        omp_set_num_threads(width);
+    if (openblas_get_parallel() == OPENBLAS_THREAD)
+        openblas_set_num_threads(1);
 }
 
 /* ---- one rank of one -------------------------------------------------------------------------- */
