@@ -25,6 +25,16 @@ typedef struct dal_dataset_info {
     const char *const *class_names; /* [spec.n_classes], or NULL: "0", "1", ...; until destroy */
 } dal_dataset_info;
 
+/* Are these sample ids of a split of n samples? What every classes and read slot asks first. */
+static inline dal_status dal_check_ids(int64_t split_size, const int64_t *ids, int64_t n, dal_error *err)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= split_size)
+            return dal_fail(err, DAL_E_INVALID, "", "sample %lld was asked for; this split has 0..%lld",
+                            (long long)ids[i], (long long)split_size - 1);
+    return DAL_OK;
+}
+
 struct dal_dataset;
 
 typedef struct dal_dataset_impl {
@@ -51,7 +61,8 @@ typedef struct dal_dataset_impl {
      * default: the number. At most `size` bytes with the NUL. */
     void (*describe)(void *self, uint32_t split, int64_t id, char *out, size_t size);
     /* [main] Optional: 128 bits that change when the content does; default: the host hashes the info, all
-     * classes and 1,024 samples spread evenly over the splits. A resumed run refuses a changed dataset. */
+     * classes and 1,024 samples spread evenly over the splits. DAL_E_UNSUPPORTED: take the default (what a
+     * transform answers when the dataset below has none). A resumed run refuses a changed dataset. */
     dal_status (*fingerprint)(void *self, uint64_t out[2], dal_error *err);
 } dal_dataset_impl;
 

@@ -1,0 +1,146 @@
+/* What the tests of components share: a runtime, scratch files, and one way to look at a message. */
+#ifndef TESTS_FIXTURE_H
+#define TESTS_FIXTURE_H
+
+#include <criterion/criterion.h>
+#include <dal/dataset.h>
+#include <dal/runtime.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+static inline dal_runtime *fx_runtime(int threads, uint64_t seed)
+{
+    dal_error err = DAL_ERROR_INIT;
+    const dal_runtime_config config = {.struct_size = sizeof config, .threads = threads, .seed = seed};
+    dal_runtime *rt = dal_runtime_new(&config, &err);
+    cr_assert(rt, "%s", err.text);
+    return rt;
+}
+
+/* A name inside a new scratch folder; the folder stays behind in the temporary directory. */
+static inline const char *fx_path(const char *name)
+{
+    static char dir[64], path[32][128];
+    static int turn;
+    if (!dir[0]) {
+        strcpy(dir, "/tmp/dal-test-XXXXXX");
+        cr_assert(mkdtemp(dir));
+    }
+    char *out = path[turn++ % 32];
+    snprintf(out, sizeof path[0], "%s/%s", dir, name);
+    return out;
+}
+
+static inline const char *fx_write(const char *name, const void *data, size_t n)
+{
+    const char *path = fx_path(name);
+    FILE *f = fopen(path, "wb");
+    cr_assert(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
+    return path;
+}
+
+static inline const char *fx_text(const char *name, const char *text)
+{
+    return fx_write(name, text, strlen(text));
+}
+
+static inline const char *fx_gzip(const char *name, const void *data, size_t n)
+{
+    const char *path = fx_path(name);
+    gzFile f = gzopen(path, "wb9");
+    cr_assert(f && gzwrite(f, data, (unsigned)n) == (int)n && gzclose(f) == Z_OK);
+    return path;
+}
+
+/* The whole file in malloc'ed memory. */
+static inline unsigned char *fx_slurp(const char *path, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
+    cr_assert(f, "%s", path);
+    fseek(f, 0, SEEK_END);
+    *n = (size_t)ftell(f);
+    rewind(f);
+    unsigned char *data = malloc(*n + 1);
+    cr_assert(fread(data, 1, *n, f) == *n);
+    data[*n] = 0;
+    fclose(f);
+    return data;
+}
+
+/* A file of the real data, or NULL (and a word about it) where there is none. */
+static inline const char *fx_data(const char *name)
+{
+    static char path[4][1024];
+    static int turn;
+    const char *root = getenv("DAL_DATA_PATH"), *source = getenv("DAL_SRCDIR");
+    char *out = path[turn++ % 4];
+    if (root)
+        snprintf(out, sizeof path[0], "%s/%s", root, name);
+    else
+        snprintf(out, sizeof path[0], "%s/../shared/data/%s", source ? source : "..", name);
+    if (access(out, R_OK) == 0)
+        return out;
+    fprintf(stderr, "skipped: no data (%s)\n", out);
+    return NULL;
+}
+
+/* The message must be about `key` and contain `words`. */
+static inline void fx_expect(const dal_error *err, dal_status st, dal_status want, const char *key,
+                             const char *words)
+{
+    cr_assert_eq(st, want, "status %d, expected %d: %s", st, want, err->text);
+    cr_assert_eq(err->status, want);
+    cr_assert_str_eq(err->key, key, "key '%s', expected '%s': %s", err->key, key, err->text);
+    cr_assert(strstr(err->text, words), "'%s' does not contain '%s'", err->text, words);
+}
+
+/* A dataset under test. */
+typedef struct fx_dataset {
+    const dal_dataset_impl *impl;
+    void *self;
+    dal_dataset_info info;
+} fx_dataset;
+
+static inline fx_dataset fx_open(const dal_dataset_impl *impl, const dal_host *host, const void *options,
+                                 const dal_dataset *input)
+{
+    dal_error err = DAL_ERROR_INIT;
+    fx_dataset d = {.impl = impl, .info = {.struct_size = sizeof d.info}};
+    cr_assert_eq(impl->create(host, options, input, &d.self, &err), DAL_OK, "%s: %s", err.key, err.text);
+    cr_assert_eq(impl->info(d.self, &d.info, &err), DAL_OK, "%s", err.text);
+    return d;
+}
+
+static inline void fx_read(const fx_dataset *d, uint32_t split, const int64_t *ids, int64_t n, void *data)
+{
+    dal_error err = DAL_ERROR_INIT;
+    dal_batch b = {sizeof b, 0, &d->info.spec, n, data, NULL, NULL};
+    cr_assert_eq(d->impl->read(d->self, split, ids, n, &b, &err), DAL_OK, "%s", err.text);
+}
+
+static inline int32_t fx_class(const fx_dataset *d, uint32_t split, int64_t id)
+{
+    dal_error err = DAL_ERROR_INIT;
+    int32_t c;
+    cr_assert_eq(d->impl->classes(d->self, split, &id, 1, &c, &err), DAL_OK, "%s", err.text);
+    return c;
+}
+
+/* Every byte of a split and every class, in one number. */
+static inline uint64_t fx_digest(const fx_dataset *d, uint32_t split)
+{
+    uint64_t h = 0;
+    const size_t bytes = (size_t)dal_sample_bytes(&d->info.spec);
+    unsigned char *row = malloc(bytes);
+    for (int64_t i = 0; i < d->info.n[split]; i++) {
+        const int32_t c = fx_class(d, split, i);
+        fx_read(d, split, &i, 1, row);
+        h = dal_hash64(dal_hash64(h, &c, sizeof c), row, bytes);
+    }
+    free(row);
+    return h;
+}
+
+#endif
