@@ -82,7 +82,7 @@ typedef struct manifest {
     place at_initial, at_query, at_stop, at_train, at_record; /* of the values, for later complaints */
     place at_initial_size, at_query_size, at_rounds;
     /* The manifest after --set and defaults, as canonical JSON: what the run store keeps, and what decides
-     * whether two runs are the same. Without the keys that do not change results (name, memory). */
+     * whether two runs are the same. Without the keys that do not change results (name, trials, memory). */
     const char *effective;
 } manifest;
 
@@ -116,9 +116,9 @@ char *spec_json(const component_spec *s);
 /* JSON Schema (2020-12) of the manifest with the parameters of all installed components. Caller frees. */
 char *manifest_schema(const registry *r);
 
-/* Does a text value lie in a declared domain? For conformance tests. NULL: yes; else what was expected. */
+/* Does x lie in a declared interval? For conformance tests. NULL: yes; else what was expected. */
 const char *domain_check_f64(const char *domain, double x, char out[96]);
-/* Bounds of an interval domain; open ends are +-INFINITY (I64: INT64_MIN/MAX). 0 when malformed. */
+/* Bounds of an interval domain; where there is none, +-INFINITY. 0 when malformed. */
 int domain_interval(const char *domain, double *low, int *low_open, double *high, int *high_open);
 
 #endif

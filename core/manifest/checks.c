@@ -1,0 +1,106 @@
+/* Faults of a manifest that is well formed, found without data and without running a plugin. */
+#include "manifest/reader.h"
+#include "util/text.h"
+
+#define MANIFEST_FORMAT 1
+#define MODEL_CAPABILITY "dal.model."
+
+/* "; models that do: mlp, convnet" */
+static const char *models_with(const reader *rd, const char *capability)
+{
+    text t = {0};
+    for (int i = 0; i < registry_n_components(rd->reg); i++) {
+        const component_desc *c = registry_component(rd->reg, i);
+        if (c->kind == DAL_KIND_MODEL && dal_has_word(c->provides, capability))
+            text_addf(&t, "%s%s", t.n ? ", " : "; models that do: ", c->id);
+    }
+    const char *list = arena_printf(rd->mem, "%s", t.s ? t.s : "; no installed model does");
+    text_free(&t);
+    return list;
+}
+
+/* Is the text at word, up to the next space, a capability of a model that this one lacks? */
+static const char *lacking(reader *rd, const char *word, size_t n, const component_desc *model)
+{
+    const char *capability = arena_strn(rd->mem, word, n);
+    const bool ours = strncmp(capability, MODEL_CAPABILITY, strlen(MODEL_CAPABILITY)) == 0;
+    const bool there = strcmp(capability, DAL_CAP_OUTPUTS) == 0 || dal_has_word(model->provides, capability);
+    return ours && !there ? capability : NULL;
+}
+
+/* Also of the strategies that this one runs on the same model. */
+static void check_needs(reader *rd, const component_spec *s, const component_desc *model)
+{
+    const component_desc *c = s->desc;
+    for (const char *word = c->needs; *word;) {
+        const size_t n = strcspn(word, " ");
+        const char *capability = n ? lacking(rd, word, n, model) : NULL;
+        if (capability)
+            complain(rd, s->at, "strategy '%s' needs %s, which model '%s' does not offer%s", c->id, capability,
+                     model->id, models_with(rd, capability));
+        word += n + (word[n] == ' ');
+    }
+    for (int i = 0; i < c->n_params; i++)
+        for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)
+            if (s->values[i].component[k] && s->values[i].component[k]->kind == DAL_KIND_STRATEGY)
+                check_needs(rd, s->values[i].component[k], model);
+}
+
+static void check_capabilities(reader *rd, const manifest_values *v)
+{
+    const param_value *models = &v->root[ROOT_MODEL], *strategies = &v->root[ROOT_STRATEGY];
+    const component_desc *model = models->component && models->component[0] ? models->component[0]->desc : NULL;
+    const param_value *warm = &v->sections[SECTION_TRAIN][TRAIN_WARM_START];
+    if (!model)
+        return;
+    for (int64_t i = 0; strategies->component && i < strategies->n; i++)
+        if (strategies->component[i])
+            check_needs(rd, strategies->component[i], model);
+    if (warm->boolean && !dal_has_word(model->provides, DAL_CAP_WARM_START))
+        complain(rd, warm->at, "train.warm_start needs %s, which model '%s' does not offer%s", DAL_CAP_WARM_START,
+                 model->id, models_with(rd, DAL_CAP_WARM_START));
+}
+
+/* The value of a parameter that was read without an error, else 0. */
+static int64_t whole(const param_value *v)
+{
+    return v->i64 ? v->i64[0] : 0;
+}
+
+static void check_sizes(reader *rd, const manifest_values *v)
+{
+    const param_value *query = v->sections[SECTION_QUERY];
+    const int64_t size = whole(&query[QUERY_SIZE]), candidates = whole(&query[QUERY_CANDIDATES]);
+    if (candidates > 0 && candidates < size)
+        complain(rd, query[QUERY_CANDIDATES].at,
+                 "query.candidates is %lld, but each query picks %lld of them; expected at least %lld, or 0 for the "
+                 "whole pool", (long long)candidates, (long long)size, (long long)size);
+    int64_t asked;
+    if (!dal_size_mul(size, whole(&query[QUERY_ROUNDS]), &asked) ||
+        asked > INT64_MAX - whole(&v->sections[SECTION_INITIAL][INITIAL_SIZE]))
+        complain(rd, query[QUERY_SIZE].given ? query[QUERY_SIZE].at : query[QUERY_ROUNDS].at,
+                 "query.size x query.rounds is more labels than can be counted; expected fewer");
+}
+
+static void check_root(reader *rd, const manifest_values *v)
+{
+    const param_value *format = &v->root[ROOT_DALHOST];
+    if (format->i64 && format->i64[0] > MANIFEST_FORMAT)
+        complain(rd, format->at, "dalhost is %lld; expected %d, the manifest format this program reads",
+                 (long long)format->i64[0], MANIFEST_FORMAT);
+    const param_value *name = &v->root[ROOT_NAME], *strategy = &v->root[ROOT_STRATEGY];
+    for (const char *p = name->str && name->str[0] ? name->str[0] : ""; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+            complain(rd, name->at, "name has a control character in it; expected one line of text");
+            break;
+        }
+    if (strategy->given && strategy->component && strategy->n == 0)
+        complain(rd, strategy->at, "strategy is an empty list; expected at least one strategy");
+}
+
+void check_manifest(reader *rd, const manifest_values *v)
+{
+    check_root(rd, v);
+    check_sizes(rd, v);
+    check_capabilities(rd, v);
+}
