@@ -2,7 +2,12 @@
  *
  * Listing reads each file's ELF note (registry/note.h) and runs none of it. Search order: --plugins
  * directories in the order given, $DAL_PLUGIN_PATH, the user's folder, the built-in directories; the first
- * module of a name wins, the others are listed as shadowed.
+ * usable module of a name wins, the others are listed as shadowed.
+ *
+ * A module can do all that the user can, so files and directories are refused when others could have put
+ * something there: the owner must be root or the user; nobody else may write, except the owner's private
+ * group (the group of the owner's own name); a directory that everybody may write to passes when root owns
+ * it and it is sticky, since the files in it are judged one by one.
  */
 #ifndef DALHOST_REGISTRY_REGISTRY_H
 #define DALHOST_REGISTRY_REGISTRY_H
@@ -43,6 +48,7 @@ struct module_desc {
     int n_components;
     module_state state;
     const char *why;
+    const char *skipped; /* what of the note this dalhost does not know, "" when nothing */
 };
 
 typedef struct registry registry;
@@ -52,10 +58,16 @@ typedef struct registry registry;
 registry *registry_new(const char *const *dirs, int n, diags *d);
 void registry_free(registry *r); /* runs fini of what was loaded, in reverse order; modules stay mapped */
 
+/* Where it looked, in order. origin: "--plugins", "DAL_PLUGIN_PATH", "user", "built in", "build tree". */
 int registry_n_dirs(const registry *r);
-const char *registry_dir(const registry *r, int i, const char **origin); /* origin: "--plugins", ... */
+const char *registry_dir(const registry *r, int i, const char **origin);
+const char *registry_dir_problem(const registry *r, int i); /* why it was not read, or NULL */
 int registry_n_modules(const registry *r);
 const module_desc *registry_module(const registry *r, int i); /* search order, then name */
+
+/* One file, wherever it lies: described as if it had been found alone (never shadowed), and its components
+ * can be loaded; not listed. Borrowed like all else; never NULL. */
+const module_desc *registry_file(registry *r, const char *path);
 
 /* Components of MODULE_OK modules, sorted by kind then id. */
 int registry_n_components(const registry *r);
@@ -71,6 +83,9 @@ const component_desc *registry_find(const registry *r, uint32_t kind, const char
  * component, or NULL with err (file, and the system loader's own reason). */
 const dal_component *registry_load(registry *r, const component_desc *c, const dal_host *host,
                                    dal_error *err);
+
+/* The live module that is or would be loaded by registry_load, checked like there, init not run. */
+const dal_plugin *registry_open(registry *r, const module_desc *m, dal_error *err);
 
 const char *kind_name(uint32_t kind);      /* "strategy", ... */
 uint32_t kind_from_name(const char *name); /* 0: none */

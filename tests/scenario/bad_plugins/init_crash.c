@@ -1,0 +1,23 @@
+/* Crashes in init. */
+#include "good.h"
+
+#include <stdlib.h>
+
+static dal_status init(const dal_host *host, dal_error *err)
+{
+    (void)host;
+    (void)err;
+    abort();
+}
+
+static dal_status pick(void *self, const dal_view *view, dal_picks *picks, dal_error *err)
+{
+    (void)self;
+    (void)err;
+    return pick_in_order(view, picks);
+}
+
+static const dal_strategy_impl impl = {.struct_size = sizeof(dal_strategy_impl), .select = pick};
+#define COMPONENTS(C) \
+    C(STRATEGY, "init-crash", impl, "crashes in init", "-", "", "", dal_no_options, DAL_NO_PARAMS)
+DAL_MODULE(init_crash, "1.0", "Apache-2.0", COMPONENTS, init, NULL)
