@@ -2,5 +2,7 @@
 #include "cli/cli.h"
 
 const cli_command *const cli_commands[] = {
+    &cmd_component_list,
+    &cmd_component_inspect,
     NULL,
 };

@@ -1,0 +1,24 @@
+/* cli/describe.h: modules and components as the commands show them, for people and as JSON. */
+#ifndef DALHOST_CLI_DESCRIBE_H
+#define DALHOST_CLI_DESCRIBE_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "registry/registry.h"
+
+json_t *describe_component(const component_desc *c);
+json_t *describe_module(const module_desc *m);
+/* Prints and releases j. */
+void describe_print(json_t *j);
+
+const char *state_name(module_state s); /* "ok", "refused", "shadowed" */
+
+/* Summary, reference, needs, provides and the table of parameters. */
+void print_component(const component_desc *c, FILE *out);
+/* How it is named in a manifest. */
+void print_example(const component_desc *c, FILE *out);
+/* "labelled: text" folded to 100 columns. */
+void print_field(const char *label, const char *value, FILE *out);
+
+#endif
