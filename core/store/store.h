@@ -2,7 +2,11 @@
  *
  * A round is one transaction; it is durable (fsync) when store_commit_round returns. Answers that an
  * oracle flushes on its own are durable when store_add_answers returns. Several processes may use one
- * store; a run is written by one process at a time (a lock the system drops when the process dies).
+ * store; a run is written by one process at a time (a lock the system drops when the process dies). A
+ * handle is used by one thread at a time, and not across fork.
+ *
+ * Every failure leaves the store as it was before the call and says: the file, what could not be done,
+ * what SQLite or the system says, what to do.
  */
 #ifndef DALHOST_STORE_STORE_H
 #define DALHOST_STORE_STORE_H
@@ -10,7 +14,8 @@
 #include <dal/base.h>
 #include <stdbool.h>
 
-#define STORE_FORMAT 1 /* PRAGMA user_version; application_id is "DALR" */
+#define STORE_FORMAT  1 /* PRAGMA user_version; application_id is "DALR" */
+#define STORE_DEFAULT "dalhost.sqlite" /* in the current folder, when the user names none */
 
 typedef struct store store;
 
@@ -43,11 +48,12 @@ typedef struct run_head {
 /* A new run with its initial labelled set, in one transaction; sets head->id and locks the run. */
 dal_status store_new_run(store *s, run_head *head, const int64_t *initial, const int32_t *classes,
                          int64_t n_initial, dal_error *err);
-/* The last unfinished (running, waiting or failed) run with this effective manifest, strategy spec, trial
- * and seed; DAL_E_NOT_FOUND when there is none. finished: also count finished ones. Strings in *head are
- * owned by the store handle until its next call of this function. */
+/* The last unfinished (running, waiting or failed) run with this manifest, strategy, trial, seed and
+ * components (NULL: any); DAL_E_NOT_FOUND when there is none. finished: also count finished ones. Strings
+ * in *head are owned by the store handle until its next successful call of this function. */
 dal_status store_find_run(store *s, const run_head *like, bool finished, run_head *head, dal_error *err);
-/* Become this run's only writer; DAL_E_FAILED names the process that is. Held until store_close. */
+/* Become this run's only writer; DAL_E_FAILED names the process that is. Held until store_close; a handle
+ * may hold several, and writing without it is refused. */
 dal_status store_lock_run(store *s, int64_t run, dal_error *err);
 dal_status store_set_state(store *s, int64_t run, run_state state, const char *message, dal_error *err);
 
@@ -72,8 +78,8 @@ typedef struct pick {
     int64_t nearest;    /* pool index of the nearest labelled sample, -1: not known */
     double distance;    /* to it; NaN */
     uint32_t answer;    /* DAL_ANSWER_* */
-    int32_t cls;
-    double cost;
+    int32_t cls;        /* read back as DAL_LABEL_OOD or _NONE when the answer is not a class */
+    double cost;        /* read back as NaN while pending */
 } pick;
 
 typedef struct round_record {
@@ -98,13 +104,16 @@ typedef struct round_blob {
     size_t n;
 } round_blob;
 
-/* Everything of a round in one transaction: metrics, picks with the answers there are, blobs. keep_old:
- * false drops the same blobs of earlier rounds. Nothing of the round is stored on failure. */
+/* Everything of a round in one transaction: metrics, picks with the answers there are, blobs. Rounds come
+ * in order, without gaps, and no sample is picked twice in a run. keep_old: false drops the same blobs of
+ * earlier rounds. Nothing of the round is stored on failure. */
 dal_status store_commit_round(store *s, int64_t run, const round_record *r, const round_blob *blobs,
                               int n_blobs, bool keep_old, dal_error *err);
-/* Answers to picks of a committed round (positions rank[i]). A pick already answered is refused. */
+/* Answers to picks of a committed round, found by rank and id. A pick already answered, one that was not
+ * asked for and DAL_ANSWER_PENDING are refused, and then none of the answers is stored. */
 dal_status store_add_answers(store *s, int64_t run, int64_t round, const pick *picks, int64_t n,
                              dal_error *err);
+/* *data is the caller's: free(). DAL_E_FORMAT when the bytes are not those that were written. */
 dal_status store_read_blob(store *s, int64_t run, int64_t round, const char *what, void **data, size_t *n,
                            dal_error *err);
 

@@ -1,0 +1,627 @@
+/* Reading back. The file may have been written by anybody: every number is checked against the run's
+ * own sizes, counts come from the rows that are there, and memory grows with them. */
+#include "store/internal.h"
+
+#include <dal/oracle.h>
+#include <math.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "util/text.h"
+
+static const char doing_read[] = "read the run";
+
+/* ---- columns ---- */
+
+static double real(sqlite3_stmt *q, int column)
+{
+    return sqlite3_column_type(q, column) == SQLITE_NULL ? (double)NAN
+                                                         : sqlite3_column_double(q, column);
+}
+
+/* NULL reads as `missing`. */
+static int64_t integer(sqlite3_stmt *q, int column, int64_t missing)
+{
+    return sqlite3_column_type(q, column) == SQLITE_NULL ? missing : sqlite3_column_int64(q, column);
+}
+
+static const char *words(sqlite3_stmt *q, int column)
+{
+    const char *t = (const char *)sqlite3_column_text(q, column);
+    return t ? t : "";
+}
+
+static bool within(int64_t x, int64_t low, int64_t end)
+{
+    return x >= low && x < end;
+}
+
+/* ---- heads ---- */
+
+/* The texts of a head, and the columns they come from. */
+enum { N_TEXTS = 8 };
+static const int text_column[N_TEXTS] = {1, 2, 5, 6, 7, 8, 13, 15};
+static const char **text_slot(run_head *h, int i)
+{
+    const char **const slots[N_TEXTS] = {&h->name,        &h->strategy,     &h->manifest,
+                                         &h->components,  &h->host_version, &h->abi,
+                                         &h->class_names, &h->message};
+    return slots[i];
+}
+
+/* Heads as they come, their texts as offsets into one string until all are there. */
+typedef struct heads {
+    run_head *items;
+    size_t (*at)[N_TEXTS];
+    int64_t n, room;
+    text texts;
+} heads;
+
+static void heads_fini(heads *h)
+{
+    free(h->items);
+    free(h->at);
+    text_free(&h->texts);
+}
+
+static dal_status read_numbers(store *s, sqlite3_stmt *q, run_head *h, dal_error *err)
+{
+    h->id = sqlite3_column_int64(q, 0);
+    h->trial = sqlite3_column_int64(q, 3);
+    h->n_pool = sqlite3_column_int64(q, 10);
+    h->n_test = sqlite3_column_int64(q, 11);
+    h->n_classes = sqlite3_column_int64(q, 12);
+    h->started = real(q, 16);
+    h->changed = real(q, 17);
+    const int state = store_state_of(words(q, 14));
+    h->state = (run_state)state;
+    char *end, low[17] = "", high[17] = "";
+    const char *seed = words(q, 4), *print = words(q, 9);
+    h->seed = strtoull(seed, &end, 10);
+    if (state < 0 || h->id < 1 || h->trial < 0 || h->n_pool < 0 || h->n_test < 0 ||
+        !within(h->n_classes, 1, INT32_MAX) || !*seed || *end || strlen(print) != 32)
+        return store_damaged(s, err, "run %lld: a number of its head is out of range",
+                             (long long)h->id);
+    memcpy(high, print, 16);
+    memcpy(low, print + 16, 16);
+    h->data_fingerprint[0] = strtoull(high, NULL, 16);
+    h->data_fingerprint[1] = strtoull(low, NULL, 16);
+    return DAL_OK;
+}
+
+static dal_status heads_add(heads *h, store *s, sqlite3_stmt *q, dal_error *err)
+{
+    if (h->n == h->room) {
+        h->room = h->room ? 2 * h->room : 8;
+        h->items = xrealloc(h->items, (size_t)h->room * sizeof *h->items);
+        h->at = xrealloc(h->at, (size_t)h->room * sizeof *h->at);
+    }
+    run_head *head = &h->items[h->n];
+    *head = (run_head){0};
+    const dal_status st = read_numbers(s, q, head, err);
+    if (st != DAL_OK)
+        return st;
+    for (int i = 0; i < N_TEXTS; i++) {
+        const char *t = words(q, text_column[i]);
+        if (!utf8_valid(t, strlen(t), NULL))
+            return store_damaged(s, err, "run %lld: a text is not UTF-8", (long long)head->id);
+        h->at[h->n][i] = h->texts.n;
+        text_add(&h->texts, t);
+        text_addf(&h->texts, "%c", 0);
+    }
+    h->n++;
+    return DAL_OK;
+}
+
+/* One block: the heads, then their texts. */
+static run_head *heads_take(heads *h)
+{
+    const size_t size = (size_t)h->n * sizeof *h->items;
+    char *block = xcalloc(1, size + h->texts.n + 1);
+    run_head *out = (run_head *)(void *)block;
+    if (h->n > 0) {
+        memcpy(out, h->items, size);
+        memcpy(block + size, h->texts.s, h->texts.n);
+    }
+    for (int64_t i = 0; i < h->n; i++)
+        for (int t = 0; t < N_TEXTS; t++)
+            *text_slot(&out[i], t) = block + size + h->at[i][t];
+    heads_fini(h);
+    return out;
+}
+
+/* All rows of a statement that yields heads. */
+static dal_status read_heads(store *s, sqlite3_stmt *q, const char *doing, run_head **out, int64_t *n,
+                             dal_error *err)
+{
+    heads h = {0};
+    dal_status st = q ? DAL_OK : s->status;
+    int row = 0;
+    while (st == DAL_OK && (row = store_step(s, q, doing, err)) == 1)
+        st = heads_add(&h, s, q, err);
+    if (st == DAL_OK && row < 0)
+        st = s->status;
+    if (st != DAL_OK) {
+        if (q)
+            sqlite3_reset(q);
+        heads_fini(&h);
+        return st;
+    }
+    *n = h.n;
+    *out = heads_take(&h);
+    return DAL_OK;
+}
+
+dal_status store_list(store *s, run_head **out, int64_t *n, dal_error *err)
+{
+    static const char doing[] = "list its runs";
+    *out = NULL;
+    *n = 0;
+    return read_heads(s, store_bind(s, SQL_LIST_RUNS, NULL, 0, doing, err), doing, out, n, err);
+}
+
+void store_list_free(run_head *list, int64_t n)
+{
+    (void)n; /* one block */
+    free(list);
+}
+
+dal_status store_find_run(store *s, const run_head *like, bool finished, run_head *head, dal_error *err)
+{
+    static const char doing[] = "look for the run";
+    char seed[24];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)like->seed);
+    sqlite3_stmt *q =
+        store_query(s, SQL_FIND_RUN, doing, err, TEXT(like->strategy), INT(like->trial), TEXT(seed),
+                    TEXT(like->manifest), TEXT(like->components), INT(finished));
+    int64_t n = 0;
+    run_head *found = NULL;
+    dal_status st = read_heads(s, q, doing, &found, &n, err);
+    if (q)
+        sqlite3_clear_bindings(q);
+    if (st == DAL_OK && n == 0)
+        st = dal_fail(err, DAL_E_NOT_FOUND, "store",
+                      "%s: no %srun of this manifest with strategy %s, trial "
+                      "%lld, seed %s",
+                      s->path, finished ? "" : "unfinished ", like->strategy, (long long)like->trial,
+                      seed);
+    if (st != DAL_OK) {
+        free(found);
+        return st;
+    }
+    store_list_free(s->found, 1);
+    s->found = found;
+    *head = *found;
+    return DAL_OK;
+}
+
+/* ---- one run ---- */
+
+/* A stored_run and all the memory it points to. */
+typedef struct box {
+    stored_run run; /* first: what the caller sees */
+    void **memory;
+    size_t n, room;
+} box;
+
+static void keep(box *b, void *p)
+{
+    if (b->n == b->room) {
+        b->room = b->room ? 2 * b->room : 32;
+        b->memory = xrealloc(b->memory, b->room * sizeof *b->memory);
+    }
+    b->memory[b->n++] = p;
+}
+
+/* An array that grows; `keep` takes it when it is full-grown. */
+typedef struct array {
+    void *items;
+    int64_t n, room;
+} array;
+
+static void *grow(array *a, size_t size)
+{
+    if (a->n == a->room) {
+        a->room = a->room ? 2 * a->room : 16;
+        a->items = xrealloc(a->items, (size_t)a->room * size);
+    }
+    return (char *)a->items + (size_t)a->n++ * size;
+}
+
+typedef dal_status row_reader(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err);
+
+static dal_status each_row(box *b, store *s, store_sql which, row_reader *read, void *into,
+                           dal_error *err)
+{
+    sqlite3_stmt *q = store_query(s, which, doing_read, err, INT(b->run.head.id));
+    if (!q)
+        return s->status;
+    dal_status st = DAL_OK;
+    int row = 0;
+    while (st == DAL_OK && (row = store_step(s, q, doing_read, err)) == 1)
+        st = read(b, s, q, into, err);
+    sqlite3_reset(q);
+    return st == DAL_OK && row < 0 ? s->status : st;
+}
+
+typedef struct initial_label {
+    int64_t id;
+    int32_t cls;
+} initial_label;
+
+static dal_status initial_row(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    array *a = into;
+    const int64_t position = sqlite3_column_int64(q, 0), id = sqlite3_column_int64(q, 1);
+    const int64_t cls = integer(q, 2, DAL_LABEL_OOD);
+    const run_head *h = &b->run.head;
+    if (position != a->n || !within(id, 0, h->n_pool) ||
+        (cls != DAL_LABEL_OOD && !within(cls, 0, h->n_classes)))
+        return store_damaged(s, err, "run %lld: initial label %lld is out of range", (long long)h->id,
+                             (long long)position);
+    *(initial_label *)grow(a, sizeof(initial_label)) = (initial_label){id, (int32_t)cls};
+    return DAL_OK;
+}
+
+static dal_status read_initial(box *b, store *s, dal_error *err)
+{
+    array a = {0};
+    const dal_status st = each_row(b, s, SQL_READ_INITIAL, initial_row, &a, err);
+    stored_run *r = &b->run;
+    r->n_initial = a.n;
+    keep(b, r->initial = xcalloc((size_t)a.n, sizeof *r->initial));
+    keep(b, r->initial_classes = xcalloc((size_t)a.n, sizeof *r->initial_classes));
+    const initial_label *items = a.items;
+    for (int64_t i = 0; i < a.n; i++) {
+        r->initial[i] = items[i].id;
+        r->initial_classes[i] = items[i].cls;
+    }
+    free(a.items);
+    return st;
+}
+
+static dal_status round_row(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    array *a = into;
+    round_record *r = grow(a, sizeof *r);
+    *r = (round_record){.round = sqlite3_column_int64(q, 0),
+                        .n_labelled = sqlite3_column_int64(q, 1),
+                        .n_ood = sqlite3_column_int64(q, 2),
+                        .n_unlabelled = sqlite3_column_int64(q, 3),
+                        .metrics = {.accuracy = real(q, 4),
+                                    .balanced_accuracy = real(q, 5),
+                                    .macro_f1 = real(q, 6),
+                                    .log_loss = real(q, 7),
+                                    .train_loss = real(q, 8),
+                                    .train_accuracy = real(q, 9),
+                                    .epochs = sqlite3_column_int64(q, 10),
+                                    .converged = sqlite3_column_int64(q, 11)},
+                        .times = {.train = real(q, 12),
+                                  .evaluate = real(q, 13),
+                                  .infer = real(q, 14),
+                                  .select = real(q, 15),
+                                  .label = real(q, 16),
+                                  .commit = real(q, 17),
+                                  .train_cpu = real(q, 18),
+                                  .infer_cpu = real(q, 19),
+                                  .select_cpu = real(q, 20),
+                                  .peak_rss = sqlite3_column_int64(q, 21)},
+                        .n_picks = sqlite3_column_int64(q, 22),
+                        .n_pseudo = sqlite3_column_int64(q, 23)};
+    const int64_t n = b->run.head.n_pool;
+    if (r->round != a->n - 1 || !within(r->n_labelled, 0, n + 1) || !within(r->n_ood, 0, n + 1) ||
+        !within(r->n_unlabelled, 0, n + 1) || !within(r->n_picks, 0, n + 1) || r->n_pseudo < 0)
+        return store_damaged(s, err, "run %lld: a number of round %lld is out of range",
+                             (long long)b->run.head.id, (long long)r->round);
+    char *reason = xstrdup(words(q, 24));
+    keep(b, reason);
+    r->reason = reason;
+    return utf8_valid(reason, strlen(reason), NULL)
+               ? DAL_OK
+               : store_damaged(s, err, "run %lld: a text of round %lld is not UTF-8",
+                               (long long)b->run.head.id, (long long)r->round);
+}
+
+/* Rows that belong to rounds come ordered by round and position: finish a round's array when it is
+ * full. The count of the round is only believed once as many rows are there. */
+static dal_status misplaced(box *b, store *s, const char *what, int64_t round, int64_t position,
+                            dal_error *err)
+{
+    return store_damaged(s, err, "run %lld: %s %lld of round %lld is out of place or out of range",
+                         (long long)b->run.head.id, what, (long long)position, (long long)round);
+}
+
+typedef struct pick_row {
+    int64_t round;
+    pick p;
+} pick_row;
+
+static dal_status pick_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    const run_head *h = &b->run.head;
+    pick_row *row = grow(into, sizeof *row);
+    pick *p = &row->p;
+    *p = (pick){.id = sqlite3_column_int64(q, 2),
+                .rank = sqlite3_column_int64(q, 1),
+                .score = real(q, 3),
+                .nearest = integer(q, 4, -1),
+                .distance = real(q, 5),
+                .cost = real(q, 8)};
+    row->round = sqlite3_column_int64(q, 0);
+    const int answer = store_answer_of(words(q, 6));
+    const int64_t cls = integer(q, 7, DAL_LABEL_NONE);
+    if (answer < 0 || !within(row->round, 0, b->run.n_rounds) || !within(p->id, 0, h->n_pool) ||
+        !within(p->nearest, -1, h->n_pool) ||
+        (answer == DAL_ANSWER_CLASS ? !within(cls, 0, h->n_classes) : cls != DAL_LABEL_NONE))
+        return misplaced(b, s, "pick", row->round, p->rank, err);
+    p->answer = (uint32_t)answer;
+    p->cls = answer == DAL_ANSWER_OUT_OF_CLASS ? DAL_LABEL_OOD : (int32_t)cls;
+    return DAL_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* No sample twice among the initial labels and all picks. */
+static dal_status check_distinct(box *b, store *s, const pick *picks, int64_t n_picks, dal_error *err)
+{
+    const stored_run *r = &b->run;
+    const int64_t n = r->n_initial + n_picks;
+    int64_t *ids = xcalloc((size_t)n, sizeof *ids);
+    for (int64_t i = 0; i < r->n_initial; i++)
+        ids[i] = r->initial[i];
+    for (int64_t i = 0; i < n_picks; i++)
+        ids[r->n_initial + i] = picks[i].id;
+    qsort(ids, (size_t)n, sizeof *ids, by_value);
+    dal_status st = DAL_OK;
+    for (int64_t i = 1; st == DAL_OK && i < n; i++)
+        if (ids[i] == ids[i - 1])
+            st = store_damaged(s, err, "run %lld: sample %lld is labelled twice", (long long)r->head.id,
+                               (long long)ids[i]);
+    free(ids);
+    return st;
+}
+
+static dal_status read_picks(box *b, store *s, dal_error *err)
+{
+    array a = {0};
+    dal_status st = each_row(b, s, SQL_READ_PICKS, pick_one, &a, err);
+    const pick_row *rows = a.items;
+    pick *all = xcalloc((size_t)a.n, sizeof *all);
+    keep(b, all);
+    int64_t at = 0;
+    for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
+        round_record *r = &b->run.rounds[k];
+        r->picks = all + at;
+        for (int64_t i = 0; st == DAL_OK && i < r->n_picks; i++, at++) {
+            if (at >= a.n || rows[at].round != k || rows[at].p.rank != i)
+                st = misplaced(b, s, "pick", k, i, err);
+            else
+                all[at] = rows[at].p;
+        }
+    }
+    if (st == DAL_OK && at != a.n)
+        st = misplaced(b, s, "pick", rows[at].round, rows[at].p.rank, err);
+    free(a.items);
+    return st == DAL_OK ? check_distinct(b, s, all, at, err) : st;
+}
+
+typedef struct recall_row {
+    int64_t round, cls;
+    double recall;
+} recall_row;
+
+static dal_status recall_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    recall_row *row = grow(into, sizeof *row);
+    *row = (recall_row){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1), real(q, 2)};
+    if (!within(row->round, 0, b->run.n_rounds) || !within(row->cls, 0, b->run.head.n_classes))
+        return misplaced(b, s, "recall", row->round, row->cls, err);
+    return DAL_OK;
+}
+
+static dal_status read_recall(box *b, store *s, dal_error *err)
+{
+    array a = {0};
+    dal_status st = each_row(b, s, SQL_READ_RECALL, recall_one, &a, err);
+    const recall_row *rows = a.items;
+    double *all = xcalloc((size_t)a.n, sizeof *all);
+    keep(b, all);
+    for (int64_t i = 0; st == DAL_OK && i < a.n; i++) {
+        round_metrics *m = &b->run.rounds[rows[i].round].metrics;
+        if (!m->recall)
+            m->recall = all + i;
+        if (rows[i].cls != m->n_classes++)
+            st = misplaced(b, s, "recall", rows[i].round, rows[i].cls, err);
+        all[i] = rows[i].recall;
+    }
+    for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
+        const round_metrics *m = &b->run.rounds[k].metrics;
+        if (m->recall && m->n_classes != b->run.head.n_classes)
+            st = misplaced(b, s, "recall", k, m->n_classes, err);
+    }
+    free(a.items);
+    return st;
+}
+
+typedef struct pseudo_row {
+    int64_t round, position, id, cls;
+    double weight;
+} pseudo_row;
+
+static dal_status pseudo_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    const run_head *h = &b->run.head;
+    pseudo_row *row = grow(into, sizeof *row);
+    *row = (pseudo_row){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1),
+                        sqlite3_column_int64(q, 2), sqlite3_column_int64(q, 3), real(q, 4)};
+    if (!within(row->round, 0, b->run.n_rounds) || !within(row->id, 0, h->n_pool) ||
+        !within(row->cls, 0, h->n_classes) || !(row->weight > 0))
+        return misplaced(b, s, "pseudo label", row->round, row->position, err);
+    return DAL_OK;
+}
+
+static dal_status read_pseudo(box *b, store *s, dal_error *err)
+{
+    array a = {0};
+    dal_status st = each_row(b, s, SQL_READ_PSEUDO, pseudo_one, &a, err);
+    const pseudo_row *rows = a.items;
+    int64_t *ids = xcalloc((size_t)a.n, sizeof *ids);
+    int32_t *classes = xcalloc((size_t)a.n, sizeof *classes);
+    float *weights = xcalloc((size_t)a.n, sizeof *weights);
+    keep(b, ids);
+    keep(b, classes);
+    keep(b, weights);
+    int64_t at = 0;
+    for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
+        round_record *r = &b->run.rounds[k];
+        r->pseudo_ids = ids + at;
+        r->pseudo_classes = classes + at;
+        r->pseudo_weights = weights + at;
+        for (int64_t i = 0; st == DAL_OK && i < r->n_pseudo; i++, at++) {
+            if (at >= a.n || rows[at].round != k || rows[at].position != i) {
+                st = misplaced(b, s, "pseudo label", k, i, err);
+                break;
+            }
+            ids[at] = rows[at].id;
+            classes[at] = (int32_t)rows[at].cls;
+            weights[at] = (float)rows[at].weight;
+        }
+    }
+    if (st == DAL_OK && at != a.n)
+        st = misplaced(b, s, "pseudo label", rows[at].round, rows[at].position, err);
+    free(a.items);
+    return st;
+}
+
+static dal_status read_parts(box *b, store *s, int64_t run, dal_error *err)
+{
+    int64_t n = 0;
+    run_head *head = NULL;
+    dal_status st = read_heads(s, store_query(s, SQL_READ_RUN, doing_read, err, INT(run)), doing_read,
+                               &head, &n, err);
+    keep(b, head);
+    if (st == DAL_OK && n == 0)
+        st = dal_fail(err, DAL_E_NOT_FOUND, "store",
+                      "%s: there is no run %lld; `dalhost runs list` shows what "
+                      "there is",
+                      s->path, (long long)run);
+    if (st != DAL_OK)
+        return st;
+    b->run.head = *head;
+    st = read_initial(b, s, err);
+    if (st == DAL_OK) {
+        array rounds = {0};
+        st = each_row(b, s, SQL_READ_ROUNDS, round_row, &rounds, err);
+        b->run.rounds = rounds.items;
+        b->run.n_rounds = st == DAL_OK ? rounds.n : 0;
+        keep(b, rounds.items);
+    }
+    if (st == DAL_OK)
+        st = read_picks(b, s, err);
+    if (st == DAL_OK)
+        st = read_recall(b, s, err);
+    if (st == DAL_OK)
+        st = read_pseudo(b, s, err);
+    return st;
+}
+
+dal_status store_read_run(store *s, int64_t run, stored_run **out, dal_error *err)
+{
+    *out = NULL;
+    dal_status st = store_begin(s, SQL_BEGIN_READ, doing_read, err); /* one moment of the file */
+    if (st != DAL_OK)
+        return st;
+    box *b = xcalloc(1, sizeof *b);
+    st = store_end(s, read_parts(b, s, run, err), doing_read, err);
+    if (st == DAL_OK)
+        *out = &b->run;
+    else
+        stored_run_free(&b->run);
+    return st;
+}
+
+void stored_run_free(stored_run *r)
+{
+    box *b = (box *)(void *)r; /* run is the first member */
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->n; i++)
+        free(b->memory[i]);
+    free(b->memory);
+    free(b);
+}
+
+/* ---- blobs ---- */
+
+static dal_status fill_blob(store *s, int64_t run, int64_t round, const char *what, char *data,
+                            size_t n, dal_error *err)
+{
+    sqlite3_stmt *q = store_query(s, SQL_READ_PARTS, doing_read, err, INT(run), INT(round), TEXT(what));
+    if (!q)
+        return s->status;
+    size_t at = 0;
+    int row;
+    while ((row = store_step(s, q, doing_read, err)) == 1) {
+        const size_t part = (size_t)sqlite3_column_bytes(q, 0);
+        const void *bytes = sqlite3_column_blob(q, 0);
+        if (part > n - at || (part > 0 && !bytes))
+            break;
+        memcpy(data + at, bytes ? bytes : "", part);
+        at += part;
+    }
+    sqlite3_reset(q);
+    if (row < 0)
+        return s->status;
+    return at == n ? DAL_OK
+                   : store_damaged(s, err, "run %lld, round %lld: its %s has another size than noted",
+                                   (long long)run, (long long)round, what);
+}
+
+static dal_status read_blob(store *s, int64_t run, int64_t round, const char *what, void **data,
+                            size_t *n, dal_error *err)
+{
+    sqlite3_stmt *q = store_query(s, SQL_READ_BLOB, doing_read, err, INT(run), INT(round), TEXT(what));
+    const int row = q ? store_step(s, q, doing_read, err) : -1;
+    if (row < 0)
+        return s->status;
+    if (row == 0)
+        return dal_fail(err, DAL_E_NOT_FOUND, "store", "%s: run %lld keeps no %s of round %lld",
+                        s->path, (long long)run, what, (long long)round);
+    const int64_t bytes = sqlite3_column_int64(q, 0), there = integer(q, 2, 0);
+    const uint64_t sum = strtoull(words(q, 1), NULL, 16);
+    sqlite3_reset(q);
+    if (bytes < 0 || bytes != there) /* so memory is only taken for bytes that exist */
+        return store_damaged(s, err, "run %lld, round %lld: its %s has %lld bytes, %lld were noted",
+                             (long long)run, (long long)round, what, (long long)there,
+                             (long long)bytes);
+    *n = (size_t)bytes;
+    *data = malloc(*n ? *n : 1);
+    if (!*data)
+        return dal_fail(err, DAL_E_NOMEM, "store", "%s: no memory for %lld bytes: the %s of round %lld",
+                        s->path, (long long)bytes, what, (long long)round);
+    const dal_status st = fill_blob(s, run, round, what, *data, *n, err);
+    if (st == DAL_OK && XXH3_64bits(*data, *n) != sum)
+        return store_damaged(s, err, "run %lld, round %lld: its %s does not match its checksum",
+                             (long long)run, (long long)round, what);
+    return st;
+}
+
+dal_status store_read_blob(store *s, int64_t run, int64_t round, const char *what, void **data,
+                           size_t *n, dal_error *err)
+{
+    *data = NULL;
+    *n = 0;
+    dal_status st = store_begin(s, SQL_BEGIN_READ, doing_read, err);
+    if (st == DAL_OK)
+        st = store_end(s, read_blob(s, run, round, what, data, n, err), doing_read, err);
+    if (st != DAL_OK) {
+        free(*data);
+        *data = NULL;
+        *n = 0;
+    }
+    return st;
+}
