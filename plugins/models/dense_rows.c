@@ -1,0 +1,101 @@
+#include "dense_rows.h"
+
+#include <dal/dense.h>
+#include <math.h>
+
+#define KEEP_BYTES ((int64_t)256 << 20)
+#define BLOCK 256 /* rows read at once */
+
+static dal_status keep_error(dense_rows *r, const dal_error *e)
+{
+    if (!atomic_flag_test_and_set(&r->taken))
+        r->error = *e;
+    return e->status;
+}
+
+/* The place of the first value that is not finite, or -1. */
+static int64_t first_bad(const float *x, int64_t n)
+{
+    float sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * 0.0f; /* 0, or NaN for ever after one that is not finite */
+    for (int64_t i = 0; i < n && sum != 0; i++)
+        if (!isfinite(x[i]))
+            return i;
+    return -1;
+}
+
+static dal_status read_rows(dense_rows *r, const int64_t *rows, int64_t n, float *out)
+{
+    const dal_samples *s = r->samples;
+    dal_error e = DAL_ERROR_INIT;
+    dal_batch raw = {.struct_size = sizeof raw, .spec = &s->spec, .n = n, .data = out};
+    const int direct = s->spec.dtype == DAL_F32;
+    if (!direct)
+        raw.data = r->host->alloc(r->host, (size_t)(n * r->width), 0);
+    if (!raw.data) {
+        dal_fail(&e, DAL_E_NOMEM, "", "no memory to read %lld samples", (long long)n);
+        return keep_error(r, &e);
+    }
+    dal_status st = s->read(s, rows, n, &raw, &e);
+    if (st == DAL_OK && !direct)
+        dal_dense_read(&raw, 0, n, out);
+    if (!direct)
+        r->host->free(r->host, raw.data);
+    if (st == DAL_OK && direct) {
+        const int64_t bad = first_bad(out, n * r->width);
+        if (bad >= 0)
+            st = dal_fail(&e, DAL_E_INVALID, "", "training sample %lld has the value %g at place %lld; "
+                          "expected finite numbers: clean the data, or drop the sample",
+                          (long long)(s->ids ? s->ids[rows[bad / r->width]] : rows[bad / r->width]),
+                          (double)out[bad], (long long)(bad % r->width));
+    }
+    if (st != DAL_OK) {
+        e.status = st;
+        return keep_error(r, &e);
+    }
+    return DAL_OK;
+}
+
+static dal_status read_block(void *ctx, int64_t i)
+{
+    dense_rows *r = ctx;
+    const int64_t first = i * BLOCK, rest = r->samples->n - first, n = rest < BLOCK ? rest : BLOCK;
+    int64_t rows[BLOCK];
+    for (int64_t j = 0; j < n; j++)
+        rows[j] = first + j;
+    return read_rows(r, rows, n, r->all + first * r->width);
+}
+
+dal_status dense_rows_init(dense_rows *r, const dal_host *host, const dal_samples *samples, int64_t width,
+                           dal_error *err)
+{
+    int64_t values;
+    *r = (dense_rows){.host = host, .samples = samples, .width = width, .error = DAL_ERROR_INIT,
+                      .taken = ATOMIC_FLAG_INIT};
+    if (!dal_size_mul(samples->n, width, &values) || values > KEEP_BYTES / (int64_t)sizeof(float))
+        return DAL_OK;
+    r->all = dal_array(host, values, sizeof *r->all);
+    if (!r->all)
+        return DAL_OK;
+    const dal_status st = host->parallel_for(host, (samples->n + BLOCK - 1) / BLOCK, read_block, r);
+    if (st != DAL_OK && err)
+        *err = r->error;
+    return st;
+}
+
+void dense_rows_fini(dense_rows *r)
+{
+    if (r->host)
+        r->host->free(r->host, r->all);
+    r->all = NULL;
+}
+
+dal_status dense_rows_gather(dense_rows *r, const int64_t *rows, int64_t n, float *out)
+{
+    if (!r->all)
+        return read_rows(r, rows, n, out);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(out + i * r->width, r->all + rows[i] * r->width, (size_t)r->width * sizeof *out);
+    return DAL_OK;
+}
