@@ -4,5 +4,7 @@
 const cli_command *const cli_commands[] = {
     &cmd_component_list,
     &cmd_component_inspect,
+    &cmd_plugin_list,
+    &cmd_plugin_inspect,
     NULL,
 };

@@ -138,7 +138,7 @@ static int inspect_main(const cli_args *a)
     if (c && cli_flag(a, "json")) {
         describe_print(describe_component(c));
     } else if (c) {
-        print_component(c, stdout);
+        print_component(c, true, stdout);
         print_example(c, stdout);
     } else {
         complain(a, r, kind);

@@ -94,21 +94,24 @@ static void print_params(const component_desc *c, FILE *out)
         table_cell(t, *p->unit ? p->unit : "-");
         table_cell(t, p->summary);
     }
+    fputc('\n', out);
     table_print(t, out, 2, WIDTH);
     table_free(t);
 }
 
-void print_component(const component_desc *c, FILE *out)
+void print_component(const component_desc *c, bool with_module, FILE *out)
 {
     fprintf(out, "%s %s\n", kind_name(c->kind), c->id);
     print_field("summary", c->summary, out);
     print_field("reference", c->reference, out);
     print_field("needs", c->needs, out);
     print_field("provides", c->provides, out);
-    char *module = xasprintf("%s %s (%s), %s", c->module->name, c->module->version, c->module->licence,
-                             c->module->path);
-    print_field("module", module, out);
-    free(module);
+    if (with_module) {
+        const module_desc *m = c->module;
+        char *line = xasprintf("%s %s (%s), %s", m->name, m->version, m->licence, m->path);
+        print_field("module", line, out);
+        free(line);
+    }
     print_params(c, out);
 }
 

@@ -15,7 +15,7 @@ void describe_print(json_t *j);
 const char *state_name(module_state s); /* "ok", "refused", "shadowed" */
 
 /* Summary, reference, needs, provides and the table of parameters. */
-void print_component(const component_desc *c, FILE *out);
+void print_component(const component_desc *c, bool with_module, FILE *out);
 /* How it is named in a manifest. */
 void print_example(const component_desc *c, FILE *out);
 /* "labelled: text" folded to 100 columns. */

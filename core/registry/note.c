@@ -187,6 +187,14 @@ static dal_status walk_notes(const source *s, const layout *l, uint64_t offset, 
     return DAL_OK;
 }
 
+/* A loader that maps more than the file has would die of it (SIGBUS). */
+static dal_status check_segment(const source *s, uint64_t offset, uint64_t size, dal_error *err)
+{
+    if (offset > s->size || size > s->size - offset)
+        return broken(s, err, "truncated (a segment reaches past its end)");
+    return DAL_OK;
+}
+
 /* Every program header of type PT_NOTE, or (sections) section header of type SHT_NOTE. */
 static dal_status walk_headers(const source *s, const layout *l, bool sections, found *f, dal_error *err)
 {
@@ -210,6 +218,8 @@ static dal_status walk_headers(const source *s, const layout *l, bool sections, 
         if (sections && FIELD(Shdr, sh_type) == SHT_NOTE)
             st = walk_notes(s, l, FIELD(Shdr, sh_offset), FIELD(Shdr, sh_size), FIELD(Shdr, sh_addralign), f,
                             err);
+        else if (!sections && FIELD(Phdr, p_type) == PT_LOAD)
+            st = check_segment(s, FIELD(Phdr, p_offset), FIELD(Phdr, p_filesz), err);
         else if (!sections && FIELD(Phdr, p_type) == PT_NOTE)
             st = walk_notes(s, l, FIELD(Phdr, p_offset), FIELD(Phdr, p_filesz), FIELD(Phdr, p_align), f, err);
 #undef FIELD

@@ -100,18 +100,18 @@ static module *read_file(const char *path, bool *no_note)
     m->name = base_name(path);
     m->note.abi_major = m->note.abi_minor = -1;
     *no_note = false;
-    if (!m->name) {
-        const char *slash = strrchr(path, '/');
-        m->name = xstrdup(slash ? slash + 1 : path);
-        m->why = xstrdup("not a .so file");
-    } else if (!note_module_name_ok(m->name)) {
+    const char *slash = strrchr(path, '/');
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        m->why = xstrdup(strerror(errno));
+    else if (!m->name || !note_module_name_ok(m->name))
         m->why = xstrdup("modules are called [a-z0-9_]+.so; rename it and its module");
-    } else {
-        const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        m->why = fd < 0 ? xstrdup(strerror(errno)) : read_note(m, fd, no_note);
-        if (fd >= 0)
-            close(fd);
-    }
+    else
+        m->why = read_note(m, fd, no_note);
+    if (fd >= 0)
+        close(fd);
+    if (!m->name)
+        m->name = xstrdup(slash ? slash + 1 : path);
     describe(m);
     return m;
 }
