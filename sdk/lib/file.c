@@ -9,12 +9,14 @@
 #include <zlib.h>
 
 #define STEP ((int64_t)1 << 20) /* inflated between two looks at `cancelled` */
+#define SMALL ((off_t)1 << 20) /* read, not mapped: people may edit such a file while we look */
 #define DEFLATE_RATIO 1032      /* no deflate stream grows by more */
 
 struct dal_file {
     const dal_host *host;
     const char *path, *key;
-    const unsigned char *raw; /* the file as it is on disk, mapped */
+    const unsigned char *raw; /* the file as it is on disk */
+    void *map, *copy;         /* what raw is: a map of raw_size bytes, or memory of the host */
     int64_t raw_size;
     unsigned char *inflated; /* temp_map of room bytes; NULL: plain, or nothing to inflate */
     int64_t room, size;
@@ -23,7 +25,42 @@ struct dal_file {
     unsigned char head[DAL_FILE_HEAD];
 };
 
-static dal_status map_raw(dal_file *f, dal_error *err)
+static dal_status no_memory(const dal_file *f, dal_error *err)
+{
+    return dal_fail(err, DAL_E_NOMEM, f->key, "%s: no memory to read it", f->path);
+}
+
+static dal_status read_small(dal_file *f, int fd, int64_t size, dal_error *err)
+{
+    unsigned char *to = f->copy = f->host->alloc(f->host, (size_t)size, 0);
+    if (!to)
+        return no_memory(f, err);
+    f->raw = to;
+    while (f->raw_size < size) {
+        const ssize_t n = read(fd, to + f->raw_size, (size_t)(size - f->raw_size));
+        if (n < 0 && errno != EINTR)
+            return dal_fail(err, DAL_E_IO, f->key, "%s: cannot read at offset %lld: %s", f->path,
+                            (long long)f->raw_size, strerror(errno));
+        if (n == 0)
+            break;
+        f->raw_size += n > 0 ? n : 0;
+    }
+    return DAL_OK;
+}
+
+static dal_status map_large(dal_file *f, int fd, int64_t size, dal_error *err)
+{
+    void *p = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return dal_fail(err, DAL_E_IO, f->key, "%s: cannot map %lld bytes: %s", f->path, (long long)size,
+                        strerror(errno));
+    f->map = p;
+    f->raw = p;
+    f->raw_size = size;
+    return DAL_OK;
+}
+
+static dal_status get_raw(dal_file *f, dal_error *err)
 {
     dal_status st = DAL_OK;
     struct stat info;
@@ -32,21 +69,15 @@ static dal_status map_raw(dal_file *f, dal_error *err)
     if (fd < 0)
         return dal_fail(err, errno == ENOENT ? DAL_E_NOT_FOUND : DAL_E_IO, f->key, "%s: cannot open: %s",
                         f->path, strerror(errno));
-    if (fstat(fd, &info) != 0) {
+    if (fstat(fd, &info) != 0)
         st = dal_fail(err, DAL_E_IO, f->key, "%s: %s", f->path, strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
+    else if (!S_ISREG(info.st_mode))
         st = dal_fail(err, DAL_E_IO, f->key, "%s: found a %s, expected a regular file", f->path,
                       S_ISDIR(info.st_mode) ? "directory" : "device or pipe");
-    } else if (info.st_size > 0) {
-        void *p = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED) {
-            st = dal_fail(err, DAL_E_IO, f->key, "%s: cannot map %lld bytes: %s", f->path,
-                          (long long)info.st_size, strerror(errno));
-        } else {
-            f->raw = p;
-            f->raw_size = info.st_size;
-        }
-    }
+    else if (info.st_size > SMALL)
+        st = map_large(f, fd, info.st_size, err);
+    else if (info.st_size > 0)
+        st = read_small(f, fd, info.st_size, err);
     close(fd);
     return st;
 }
@@ -88,7 +119,7 @@ static dal_status inflate_some(const dal_file *f, inflation *p, unsigned char *d
         p->in += before_in - p->z.avail_in;
         p->out += before_out - p->z.avail_out;
         if (rc == Z_MEM_ERROR)
-            return dal_fail(err, DAL_E_NOMEM, f->key, "%s: no memory to inflate", f->path);
+            return no_memory(f, err);
         if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
             return damaged(f, p, err);
         if (rc != Z_STREAM_END && p->in == f->raw_size && p->z.avail_out > 0)
@@ -107,7 +138,7 @@ static dal_status start(const dal_file *f, inflation *p, dal_error *err)
 {
     *p = (inflation){0};
     if (inflateInit2(&p->z, 15 + 16) != Z_OK)
-        return dal_fail(err, DAL_E_NOMEM, f->key, "%s: no memory to inflate", f->path);
+        return no_memory(f, err);
     return DAL_OK;
 }
 
@@ -138,7 +169,7 @@ static dal_status inflate_all(const dal_file *f, unsigned char *dst, int64_t roo
     if (st != DAL_OK)
         return st;
     if (!dst && !(scratch = dal_array(f->host, STEP, 1)))
-        st = dal_fail(err, DAL_E_NOMEM, f->key, "%s: no memory to inflate", f->path);
+        st = no_memory(f, err);
     while (st == DAL_OK && more) {
         const int64_t left = room - p.out, want = left > STEP ? STEP : left;
         int ended;
@@ -188,7 +219,7 @@ dal_status dal_file_open(const dal_host *host, const char *path, const char *key
     if (!f)
         return dal_fail(err, DAL_E_NOMEM, key, "%s: no memory", path);
     *f = (dal_file){.host = host, .path = path, .key = key};
-    dal_status st = map_raw(f, err);
+    dal_status st = get_raw(f, err);
     if (st == DAL_OK) {
         f->gzip = is_gzip(f->raw, f->raw_size);
         st = read_head(f, err);
@@ -207,8 +238,9 @@ void dal_file_close(dal_file *f)
     const dal_host *host = f->host;
     if (f->inflated)
         host->temp_unmap(host, f->inflated, (size_t)f->room);
-    if (f->raw)
-        munmap((void *)(uintptr_t)f->raw, (size_t)f->raw_size);
+    if (f->map)
+        munmap(f->map, (size_t)f->raw_size);
+    host->free(host, f->copy);
     host->free(host, f);
 }
 

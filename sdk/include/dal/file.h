@@ -1,5 +1,6 @@
-/* dal/file.h: (libdal) the whole content of a file as bytes: mapped when it is plain, inflated once
- * into temp_map memory when it is gzip. Which of the two is told by the content, never by the name.
+/* dal/file.h: (libdal) the whole content of a file as bytes: read when it is small, mapped when it is
+ * plain, inflated once into temp_map memory when it is gzip. Which is told by the content, never by the
+ * name.
  *
  * Nothing here trusts the file: a truncated or damaged stream, bytes after its end and content that is
  * larger than the caller allows are errors that name the file and the offset.
@@ -30,10 +31,10 @@ DAL_PUBLIC const unsigned char *dal_file_head(const dal_file *f, int64_t *n);
 
 /* [any] Make the whole content available, once. gzip content of more than `limit` bytes is
  * DAL_E_OVERFLOW and takes no more memory than that; `exact` says that it should have just that size,
- * which saves a first pass to count. Plain files are mapped whatever their size; who truncates one
- * while it is in use ends the process, as with every mapping. */
+ * which saves a first pass to count. Plain files of more than 1 MiB are mapped whatever their size; who
+ * truncates one while it is in use ends the process, as with every mapping. */
 DAL_PUBLIC dal_status dal_file_load(dal_file *f, int64_t limit, int exact, dal_error *err);
-/* The content after dal_file_load, until dal_file_close; never NULL. Page aligned. */
+/* The content after dal_file_load, until dal_file_close; never NULL, aligned to 64 bytes. */
 DAL_PUBLIC const unsigned char *dal_file_data(const dal_file *f, int64_t *size);
 
 #ifdef __cplusplus

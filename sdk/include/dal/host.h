@@ -47,7 +47,7 @@ typedef struct dal_host {
     void (*log)(const struct dal_host *h, uint32_t level, const char *text);
 
     /* [any] Aligned memory (align: a power of two, 0 = 64). NULL when there is none. Give back what
-     * you took; nothing else may free it. */
+     * you took; nothing else may free it; free accepts NULL. */
     void *(*alloc)(const struct dal_host *h, size_t bytes, size_t align);
     void (*free)(const struct dal_host *h, void *p);
 
