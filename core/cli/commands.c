@@ -2,6 +2,10 @@
 #include "cli/cli.h"
 
 const cli_command *const cli_commands[] = {
+    &cmd_run,
+    &cmd_check,
+    &cmd_select,
+    &cmd_schema,
     &cmd_component_list,
     &cmd_component_inspect,
     &cmd_plugin_list,

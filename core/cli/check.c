@@ -1,0 +1,73 @@
+/* dalhost check: would this run start? */
+#include <stdlib.h>
+
+#include "cli/events.h"
+#include "cli/experiment.h"
+#include "util/text.h"
+
+static const cli_option options[] = {
+    EXPERIMENT_OPTIONS,
+    {0},
+};
+
+static void print_plan(const experiment *e, const trial *t, const strategy_cost *costs)
+{
+    const manifest *m = e->m;
+    const dal_dataset_info *info = &t->source->info;
+    char a[32], b[32], c[32];
+    printf("%s: would start\n", m->path);
+    printf("  pool       %s samples (%s with a known class), %s to test on, %lld classes\n",
+           human_count(info->n[DAL_SPLIT_TRAIN], a), human_count(t->known, b), human_count(info->n[DAL_SPLIT_TEST], c),
+           (long long)info->spec.n_classes);
+    printf("  labels     %lld to start with, then %lld rounds of %lld\n", (long long)m->initial_size,
+           (long long)m->rounds, (long long)m->query_size);
+    printf("  model      %s\n", m->model->desc->id);
+    printf("  oracle     %s\n", m->oracle->desc->id);
+    for (int i = 0; i < m->n_strategies; i++) {
+        printf("  strategy   %s", m->strategies[i]->desc->id);
+        if (costs[i].told)
+            printf(" (%s%sat most %s of memory)", costs[i].formula, *costs[i].formula ? "; " : "",
+                   human_bytes(costs[i].bytes, a));
+        putchar('\n');
+    }
+    if (m->trials > 1)
+        printf("  trials     %lld, seeds %llu to %llu\n", (long long)m->trials, (unsigned long long)m->seed,
+               (unsigned long long)(m->seed + (uint64_t)m->trials - 1));
+}
+
+static int check(const cli_args *a)
+{
+    experiment e;
+    int code = experiment_read(a, &e);
+    if (code != EXIT_OK)
+        return code;
+    events_catch_interrupts();
+    const composer_events events = events_for_terminal();
+    strategy_cost *costs = xcalloc((size_t)e.m->n_strategies, sizeof *costs);
+    trial *t = NULL;
+    if (trial_open(e.m, e.registry, 0, (int32_t)e.threads, &events, &t, costs, e.d) != DAL_OK)
+        code = EXIT_BAD_INPUT;
+    events_clear();
+    diags_print(e.d, stderr);
+    if (code == EXIT_OK)
+        print_plan(&e, t, costs);
+    trial_close(t);
+    free(costs);
+    experiment_free(&e);
+    return code;
+}
+
+const cli_command cmd_check = {
+    .name = "check",
+    .operands = "[MANIFEST]",
+    .max_operands = 1,
+    .summary = "say whether a run of this manifest would start",
+    .description =
+        "Reads the manifest, opens its data, creates every component once and compares all sizes, as `run` does "
+        "before it trains anything. All faults are printed, each with its place, what was found, what was "
+        "expected and what to try.",
+    .options = options,
+    .examples = "  dalhost check experiment.yaml\n"
+                "  dalhost check fashion-mnist --set query.size=500\n",
+    .main = check,
+};

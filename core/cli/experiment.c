@@ -1,0 +1,90 @@
+#include "cli/experiment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "util/paths.h"
+#include "util/text.h"
+
+/* Where data files are looked for, after the manifest's own folder. NULL-ended; lives until exit. */
+static const char *const *data_path(int *n)
+{
+    static const char *dirs[64];
+    *n = 0;
+    const char *env = getenv("DAL_DATA_PATH");
+    if (env && *env) {
+        char *copy = xstrdup(env), *save = NULL;
+        for (char *p = strtok_r(copy, ":", &save); p && *n < 60; p = strtok_r(NULL, ":", &save))
+            dirs[(*n)++] = p;
+    } else {
+        dirs[(*n)++] = "../shared/data";
+        if (paths_source_tree())
+            dirs[(*n)++] = xasprintf("%s/../shared/data", paths_source_tree());
+    }
+    const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (xdg && *xdg)
+        dirs[(*n)++] = xasprintf("%s/dalhost/data", xdg);
+    else if (home && *home)
+        dirs[(*n)++] = xasprintf("%s/.local/share/dalhost/data", home);
+    return dirs;
+}
+
+/* A word without a slash that is no file here may name a manifest that came with the program. */
+static char *find_manifest(const char *operand)
+{
+    if (!operand)
+        operand = "glyphs";
+    else if (strcmp(operand, "-") == 0 || strchr(operand, '/') || access(operand, F_OK) == 0)
+        return xstrdup(operand);
+    char *what = xasprintf("manifests/%s.yaml", operand), *path = paths_data(what);
+    free(what);
+    if (access(path, R_OK) == 0)
+        return path;
+    free(path);
+    return xstrdup(operand);
+}
+
+/* --seed and --memory are --set in short. */
+static char *as_set(const cli_args *a, const char *option, const char *key)
+{
+    const char *value = cli_value(a, option);
+    return value ? xasprintf("%s=%s", key, value) : NULL;
+}
+
+int experiment_read(const cli_args *a, experiment *e)
+{
+    *e = (experiment){0};
+    int64_t seed = 0;
+    if (!cli_int(a, "threads", 1, 1024, &e->threads) || !cli_int(a, "seed", 0, INT64_MAX, &seed))
+        return EXIT_BAD_INPUT;
+    e->registry = cli_registry(a);
+    if (!e->registry)
+        return EXIT_BAD_INPUT;
+    int n_sets, n_path;
+    const char *const *given = cli_values(a, "set", &n_sets);
+    const char **sets = xcalloc((size_t)n_sets + 2, sizeof *sets);
+    memcpy(sets, given, (size_t)n_sets * sizeof *sets);
+    const char *extra[] = {as_set(a, "seed", "seed"), as_set(a, "memory", "memory")};
+    for (int i = 0; i < 2; i++)
+        if (extra[i])
+            sets[n_sets++] = extra[i];
+    const char *const *path = data_path(&n_path);
+    const manifest_options options = {sets, n_sets, path, n_path};
+    e->d = diags_new();
+    e->m = manifest_read(find_manifest(cli_operand(a, 0)), NULL, e->registry, &options, e->d);
+    free(sets);
+    if (e->m)
+        return EXIT_OK;
+    diags_print(e->d, stderr);
+    experiment_free(e);
+    return EXIT_BAD_INPUT;
+}
+
+void experiment_free(experiment *e)
+{
+    manifest_free(e->m);
+    diags_free(e->d);
+    registry_free(e->registry);
+    *e = (experiment){0};
+}

@@ -1,0 +1,28 @@
+/* cli/experiment.h: what `run` and `check` have in common: the manifest and everything it takes to read it. */
+#ifndef DALHOST_CLI_EXPERIMENT_H
+#define DALHOST_CLI_EXPERIMENT_H
+
+#include "cli/cli.h"
+#include "manifest/manifest.h"
+#include "pipeline/trial.h"
+
+typedef struct experiment {
+    registry *registry;
+    manifest *m;
+    int64_t threads;
+    diags *d; /* notes of what was read; errors were printed */
+} experiment;
+
+/* Options shared by run and check, for their tables. */
+#define EXPERIMENT_OPTIONS                                                                                    \
+    {"set", 0, "KEY=VALUE", true, "set a key of the manifest, as in model.hidden=[50] or strategy.use=entropy"}, \
+    {"seed", 0, "N", false, "the seed of every random choice, instead of the manifest's"},                      \
+    {"threads", 0, "N", false, "use N threads (default: as many as there are); results do not depend on it"},   \
+    {"memory", 0, "SIZE", false, "refuse strategies that would need more memory, as in 512M or 4G"}
+
+/* Reads operand 0: a file, "-" for standard input, or the name of a manifest that came with dalhost (none:
+ * "glyphs"). EXIT_OK, or the code to return after everything that is wrong has been printed. */
+int experiment_read(const cli_args *a, experiment *e);
+void experiment_free(experiment *e);
+
+#endif

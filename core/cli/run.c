@@ -1,0 +1,265 @@
+/* dalhost run: the main job. */
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "cli/events.h"
+#include "cli/experiment.h"
+#include "pipeline/run.h"
+#include "store/store.h"
+#include "util/text.h"
+
+static const cli_option options[] = {
+    EXPERIMENT_OPTIONS,
+    {"resume", 0, NULL, false, "go on with the unfinished runs of this manifest; finished ones are left alone"},
+    {"store", 'o', "STORE", false, "keep everything in this file (default: " STORE_DEFAULT ")"},
+    {"json", 0, NULL, false, "print one JSON object a line instead of tables: run, round and end"},
+    {0},
+};
+
+/* What is printed, and what is kept for the summary. */
+typedef struct printer {
+    bool json;
+    bool head_shown; /* the table's headings are above us */
+    int64_t first_fresh;
+} printer;
+
+/* ---- JSON lines ---- */
+
+static void print_json(json_t *o)
+{
+    char *s = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    puts(s);
+    fflush(stdout);
+    free(s);
+    json_decref(o);
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *times_json(const phase_times *t)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "train_s", number(t->train), "evaluate_s",
+                     number(t->evaluate), "infer_s", number(t->infer), "select_s", number(t->select), "label_s",
+                     number(t->label), "previous_commit_s", number(t->commit));
+}
+
+static json_t *round_json(const run_head *h, const round_record *r)
+{
+    json_t *picks = json_array();
+    for (int64_t i = 0; i < r->n_picks; i++)
+        json_array_append_new(picks, json_integer(r->picks[i].id));
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "event", "round", "run",
+                     (json_int_t)h->id, "round", (json_int_t)r->round, "labels", (json_int_t)r->n_labelled,
+                     "out_of_class", (json_int_t)r->n_ood, "unlabelled", (json_int_t)r->n_unlabelled, "accuracy",
+                     number(r->metrics.accuracy), "balanced_accuracy", number(r->metrics.balanced_accuracy),
+                     "macro_f1", number(r->metrics.macro_f1), "log_loss", number(r->metrics.log_loss), "times",
+                     times_json(&r->times), "picks", picks);
+}
+
+/* ---- tables ---- */
+
+static void print_headings(void)
+{
+    printf("%6s %7s %9s %9s %10s %10s %10s %10s %10s\n", "round", "labels", "accuracy", "macro-F1", "train",
+           "evaluate", "infer", "select", "label");
+}
+
+static const char *share(double x, char out[16])
+{
+    snprintf(out, 16, isfinite(x) ? "%.4f" : "-", x);
+    return out;
+}
+
+static void print_row(const round_record *r)
+{
+    char a[16], f[16], t[5][32];
+    const double seconds[5] = {r->times.train, r->times.evaluate, r->times.infer, r->times.select, r->times.label};
+    for (int i = 0; i < 5; i++)
+        human_time(seconds[i], t[i]);
+    const bool asked = r->n_picks > 0;
+    printf("%6lld %7lld %9s %9s %10s %10s %10s %10s %10s\n", (long long)r->round, (long long)r->n_labelled,
+           share(r->metrics.accuracy, a), share(r->metrics.macro_f1, f), t[0], t[1], asked ? t[2] : "-",
+           asked ? t[3] : "-", asked ? t[4] : "-");
+    fflush(stdout);
+}
+
+/* ---- events ---- */
+
+static void on_begin(void *ctx, const run_head *h, int64_t rounds_done)
+{
+    printer *p = ctx;
+    char pool[32], test[32];
+    events_clear();
+    if (p->json) {
+        print_json(json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "run", "run",
+                             (json_int_t)h->id, "name", h->name, "strategy", h->strategy, "trial",
+                             (json_int_t)h->trial, "seed", (json_int_t)h->seed, "pool", (json_int_t)h->n_pool, "test",
+                             (json_int_t)h->n_test, "classes", (json_int_t)h->n_classes, "rounds_done",
+                             (json_int_t)rounds_done));
+        return;
+    }
+    printf("run %lld  %s  strategy %s  seed %llu  (%s in the pool, %s to test on, %lld classes)\n", (long long)h->id,
+           h->name, h->strategy, (unsigned long long)h->seed, human_count(h->n_pool, pool),
+           human_count(h->n_test, test), (long long)h->n_classes);
+    if (rounds_done > 0)
+        printf("resumed: the first %lld %s from the store\n", (long long)rounds_done,
+               rounds_done == 1 ? "row is" : "rows are");
+    print_headings();
+}
+
+static void on_phase(void *ctx, const char *phase, int64_t round, int64_t rounds)
+{
+    (void)ctx;
+    char stage[64];
+    snprintf(stage, sizeof stage, "round %lld/%lld  %s", (long long)round, (long long)rounds, phase);
+    events_stage(stage);
+}
+
+static void on_round(void *ctx, const run_head *h, const round_record *r)
+{
+    const printer *p = ctx;
+    events_stage("");
+    events_clear();
+    if (p->json)
+        print_json(round_json(h, r));
+    else
+        print_row(r);
+}
+
+static void on_end(void *ctx, const run_head *h)
+{
+    const printer *p = ctx;
+    events_stage("");
+    events_clear();
+    if (p->json)
+        print_json(json_pack("{s:s, s:I, s:s, s:s}", "event", "end", "run", (json_int_t)h->id, "state",
+                             run_state_name(h->state), "message", h->message));
+    else if (h->state == RUN_DONE)
+        printf("done: %s\n\n", h->message);
+}
+
+/* ---- the command ---- */
+
+typedef struct progress_made {
+    int64_t *ids; /* runs of this invocation */
+    int n;
+    int waiting;
+} progress_made;
+
+/* One strategy on one trial; EXIT_OK and EXIT_WAITING go on to the next. */
+static int run_one(const cli_args *a, trial *t, int strategy, store *s, const run_options *o, progress_made *made)
+{
+    dal_error err = DAL_ERROR_INIT;
+    run_state state;
+    const dal_status st = run_strategy(t, strategy, s, o, &state, &err);
+    events_stage("");
+    events_clear();
+    if (st == DAL_E_CANCELLED) {
+        fprintf(stderr, "dalhost run: interrupted; everything labelled is in %s, go on with --resume\n", store_path(s));
+        return EXIT_INTERRUPTED;
+    }
+    if (st != DAL_OK) {
+        fflush(stdout);
+        const char *key = *err.key ? err.key : "";
+        fprintf(stderr, "dalhost run: %s%s%s\n", key, *key ? ": " : "", *err.text ? err.text : "failed");
+        return EXIT_FAILED;
+    }
+    (void)a;
+    made->waiting += state == RUN_WAITING;
+    return EXIT_OK;
+}
+
+static void tell_waiting(store *s, const printer *p)
+{
+    run_head *heads = NULL;
+    int64_t n = 0;
+    dal_error err = DAL_ERROR_INIT;
+    if (p->json || store_list(s, &heads, &n, &err) != DAL_OK)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        if (heads[i].state == RUN_WAITING)
+            printf("run %lld waits for labels: %s\n", (long long)heads[i].id, heads[i].message);
+    store_list_free(heads, n);
+}
+
+static int run_trials(const cli_args *a, experiment *e, store *s, printer *p, const run_options *o)
+{
+    int code = EXIT_OK;
+    progress_made made = {0};
+    const composer_events events = events_for_terminal();
+    for (int64_t k = 0; code == EXIT_OK && k < e->m->trials; k++) {
+        trial *t = NULL;
+        diags *d = k == 0 ? e->d : diags_new();
+        events_stage("open data");
+        if (trial_open(e->m, e->registry, k, (int32_t)e->threads, &events, &t, NULL, d) != DAL_OK)
+            code = events_interrupted() ? EXIT_INTERRUPTED : EXIT_BAD_INPUT;
+        events_stage("");
+        events_clear();
+        if (k == 0 || code != EXIT_OK) {
+            fflush(stdout);
+            diags_print(d, stderr);
+        }
+        for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++)
+            code = run_one(a, t, i, s, o, &made);
+        trial_close(t);
+        if (k > 0)
+            diags_free(d);
+    }
+    if (code == EXIT_OK && made.waiting > 0) {
+        tell_waiting(s, p);
+        printf("%s: answer, then go on with --resume\n", store_path(s));
+        code = EXIT_WAITING;
+    }
+    return code;
+}
+
+static int run(const cli_args *a)
+{
+    experiment e;
+    int code = experiment_read(a, &e);
+    if (code != EXIT_OK)
+        return code;
+    events_catch_interrupts();
+    printer p = {.json = cli_flag(a, "json")};
+    const run_events events = {&p, on_begin, on_phase, on_round, on_end};
+    const run_options o = {cli_flag(a, "resume"), &events};
+    const char *path = cli_value(a, "store");
+    store *s = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    if (store_open(path ? path : STORE_DEFAULT, true, false, &s, &err) != DAL_OK)
+        code = cli_error(a, EXIT_BAD_INPUT, &err);
+    else
+        code = run_trials(a, &e, s, &p, &o);
+    if (code == EXIT_OK && !p.json)
+        printf("everything is in %s: dalhost runs list --store %s\n", store_path(s), store_path(s));
+    store_close(s);
+    experiment_free(&e);
+    return code;
+}
+
+const cli_command cmd_run = {
+    .name = "run",
+    .operands = "[MANIFEST]",
+    .max_operands = 1,
+    .summary = "run the experiment a manifest describes",
+    .description =
+        "Trains the model on the labelled samples, measures it on the test split, lets the strategy choose what to "
+        "label next, asks the oracle, and repeats. MANIFEST is a file, - for standard input, or the name of one that "
+        "came with dalhost (glyphs, mnist, fashion-mnist); without it glyphs is run, which needs no data.\n\n"
+        "A manifest with several strategies or trials is several runs; strategies of one trial start from the same "
+        "labelled set. Every round is one transaction in the run store, durable before the next begins: a run "
+        "that was interrupted, killed, or waits for labels goes on with --resume and ends exactly as it would have "
+        "ended undisturbed. Results do not depend on the number of threads.",
+    .options = options,
+    .examples = "  dalhost run\n"
+                "  dalhost run fashion-mnist -o fashion.sqlite\n"
+                "  dalhost run experiment.yaml --set strategy=entropy --set model.hidden=[200,100] --seed 7\n"
+                "  dalhost run experiment.yaml --resume\n",
+    .main = run,
+};

@@ -1,0 +1,31 @@
+/* dalhost schema: the manifest's JSON Schema, for editors. */
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "manifest/manifest.h"
+
+static const cli_option options[] = {{0}};
+
+static int schema(const cli_args *a)
+{
+    registry *r = cli_registry(a);
+    if (!r)
+        return EXIT_BAD_INPUT;
+    char *json = manifest_schema(r);
+    puts(json);
+    free(json);
+    registry_free(r);
+    return EXIT_OK;
+}
+
+const cli_command cmd_schema = {
+    .name = "schema",
+    .operands = "",
+    .summary = "print the JSON Schema of manifests",
+    .description = "The schema holds the parameters of all components that are installed, with their types, ranges, "
+                   "defaults and meanings. Editors that speak YAML complete and check manifests with it.",
+    .options = options,
+    .examples = "  dalhost schema > dalhost.schema.json\n"
+                "  # first line of a manifest:  # yaml-language-server: $schema=dalhost.schema.json\n",
+    .main = schema,
+};

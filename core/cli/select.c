@@ -1,0 +1,329 @@
+/* dalhost select: one selection over matrices, for people who train elsewhere. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <dal/strategy.h>
+#include <jansson.h>
+
+#include "cli/events.h"
+#include "cli/cli.h"
+#include "manifest/manifest.h"
+#include "pipeline/matrices.h"
+#include "pipeline/view.h"
+#include "util/file.h"
+#include "util/text.h"
+
+static const cli_option options[] = {
+    {"strategy", 0, "ID", false, "the strategy (dalhost component list --kind strategy)"},
+    {"set", 0, "KEY=VALUE", true, "set a parameter of the strategy"},
+    {"query", 0, "B", false, "how many samples to pick"},
+    {"seed", 0, "N", false, "the seed of every random choice (default 1)"},
+    {"round", 0, "K", false, "the round, from 0: another random stream for each (default 0)"},
+    {"threads", 0, "N", false, "use N threads (default: as many as there are); results do not depend on it"},
+    {"probs", 0, "FILE", false, "class probabilities [n, c]"},
+    {"logits", 0, "FILE", false, "logits [n, c], instead of probabilities"},
+    {"features", 0, "FILE", false, "penultimate features [n, d]"},
+    {"mc", 0, "FILE", false, "class probabilities of stochastic passes [k, n, c]"},
+    {"last-layer", 0, "FILE", false, "weights of the last layer [c, d], or [c, d+1] with the bias last"},
+    {"labelled-features", 0, "FILE", false, "features of the labelled samples [n labelled, d]"},
+    {"labelled-classes", 0, "FILE", false, "their classes [n labelled]"},
+    {"ids", 0, "FILE", false, "a name for each row, one a line; picks are then told by name"},
+    {"output", 'o', "FILE", false, "write picks.csv, or row numbers to picks.npy, instead of printing CSV"},
+    {"memory", 0, "SIZE", false, "refuse when the strategy would need more memory, as in 512M"},
+    {"json", 0, NULL, false, "print JSON"},
+    {0},
+};
+
+/* ---- input ---- */
+
+typedef struct row_names {
+    char *data;
+    char **lines;
+    int64_t n; /* -1: no file */
+} row_names;
+
+static bool read_names(const cli_args *a, row_names *out)
+{
+    const char *path = cli_value(a, "ids");
+    *out = (row_names){.n = -1};
+    if (!path)
+        return true;
+    dal_error err = DAL_ERROR_INIT;
+    size_t size, bad;
+    if (file_read(path, (size_t)1 << 32, &out->data, &size, &err) != DAL_OK) {
+        cli_error(a, EXIT_BAD_INPUT, &err);
+        return false;
+    }
+    if (!utf8_valid(out->data, size, &bad)) {
+        cli_bad(a, "%s: byte %zu is not UTF-8; expected one name a line in UTF-8", path, bad);
+        return false;
+    }
+    int64_t room = 0;
+    out->n = 0;
+    for (char *line = out->data; line < out->data + size;) {
+        char *end = memchr(line, '\n', (size_t)(out->data + size - line));
+        if (out->n == room) {
+            room = 2 * room + 1024;
+            out->lines = xrealloc(out->lines, (size_t)room * sizeof *out->lines);
+        }
+        out->lines[out->n++] = line;
+        if (!end)
+            break;
+        *end = '\0';
+        if (end > line && end[-1] == '\r')
+            end[-1] = '\0';
+        line = end + 1;
+    }
+    return true;
+}
+
+/* "512M" as bytes; 0 when it is not given, -1 after a complaint. */
+static double memory_limit(const cli_args *a)
+{
+    const char *s = cli_value(a, "memory");
+    char *end;
+    if (!s)
+        return 0;
+    const double x = strtod(s, &end);
+    const double unit = strcmp(end, "K") == 0   ? 0x1p10
+                        : strcmp(end, "M") == 0 ? 0x1p20
+                        : strcmp(end, "G") == 0 ? 0x1p30
+                        : strcmp(end, "T") == 0 ? 0x1p40
+                        : *end == '\0'          ? 1
+                                                : 0;
+    if (end == s || !(x * unit >= 1) || isinf(x)) {
+        cli_bad(a, "--memory %s: expected a number of bytes, perhaps with K, M, G or T", s);
+        return -1;
+    }
+    return x * unit;
+}
+
+/* ---- output ---- */
+
+static void csv_field(text *out, const char *s)
+{
+    if (!strpbrk(s, ",\"\r\n")) {
+        text_add(out, s);
+        return;
+    }
+    text_add(out, "\"");
+    for (; *s; s++)
+        text_addf(out, *s == '"' ? "\"\"" : "%c", *s);
+    text_add(out, "\"");
+}
+
+static char *picks_csv(const selection *s, const row_names *names)
+{
+    text out = {0};
+    text_add(&out, names->n >= 0 ? "rank,id,row,score\n" : "rank,row,score\n");
+    for (int64_t i = 0; i < s->n; i++) {
+        text_addf(&out, "%lld,", (long long)i);
+        if (names->n >= 0) {
+            csv_field(&out, names->lines[s->ids[i]]);
+            text_add(&out, ",");
+        }
+        text_addf(&out, "%lld,", (long long)s->ids[i]);
+        if (!isnan(s->scores[i]))
+            text_addf(&out, "%.17g", s->scores[i]);
+        text_add(&out, "\n");
+    }
+    return text_take(&out);
+}
+
+static void print_json(const selection *s, const row_names *names, const char *strategy, int64_t n)
+{
+    json_t *picks = json_array();
+    for (int64_t i = 0; i < s->n; i++) {
+        json_t *p = json_pack("{s:I}", "row", (json_int_t)s->ids[i]);
+        if (names->n >= 0)
+            json_object_set_new(p, "id", json_string(names->lines[s->ids[i]]));
+        json_object_set_new(p, "score", isfinite(s->scores[i]) ? json_real(s->scores[i]) : json_null());
+        json_array_append_new(picks, p);
+    }
+    json_t *all = json_pack("{s:s, s:I, s:o, s:s}", "strategy", strategy, "candidates", (json_int_t)n, "picks", picks,
+                            "reason", s->reason);
+    char *json = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    puts(json);
+    free(json);
+    json_decref(all);
+}
+
+static dal_status write_output(const char *path, const selection *s, const row_names *names, dal_error *err)
+{
+    const size_t n = strlen(path);
+    if (n > 4 && strcmp(path + n - 4, ".npy") == 0)
+        return dal_npy_write(path, DAL_NPY_I64, 1, &s->n, s->ids, err);
+    char *csv = picks_csv(s, names);
+    const dal_status st = file_write(path, csv, strlen(csv), err);
+    free(csv);
+    return st;
+}
+
+/* ---- the command ---- */
+
+static void check_needs(const component_desc *strategy, const matrices *m, diags *d)
+{
+    char *needs = xstrdup(strategy->needs), *save = NULL;
+    for (char *id = strtok_r(needs, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
+        const char *missing = matrices_missing(m, id);
+        if (missing)
+            diags_error(d, (place){0}, "strategy '%s' needs %s: %s", strategy->id, id, missing);
+    }
+    free(needs);
+}
+
+static void check_memory(const dal_instance *strategy, const matrices *m, int64_t query, double limit, diags *d)
+{
+    const dal_strategy_impl *impl = strategy->impl;
+    if (limit <= 0 || !DAL_HAS(dal_strategy_impl, impl, cost))
+        return;
+    const dal_problem problem = {sizeof problem, 0, m->n, m->n_labelled, query, m->base.n_classes, m->base.d};
+    dal_cost cost = {.struct_size = sizeof cost};
+    char need[32], have[32];
+    impl->cost(strategy->self, NULL, &problem, &cost);
+    if (cost.bytes > limit)
+        diags_error(d, (place){0}, "strategy '%s' needs up to %s of memory here, more than the %s of --memory",
+                    strategy->component->id, human_bytes(cost.bytes, need), human_bytes(limit, have));
+}
+
+static row_sets sets_of(const matrices *m, int64_t *ids)
+{
+    for (int64_t i = 0; i < m->n + m->n_labelled; i++)
+        ids[i] = i;
+    return (row_sets){
+        .ids = {ids, ids + m->n, ids, ids},
+        .n = {m->n, m->n_labelled, 0, m->n},
+        .classes = m->classes,
+    };
+}
+
+/* Everything after the inputs are known to fit. */
+static int select_from(const cli_args *a, const matrices *m, const dal_instance *strategy, int64_t query,
+                       int64_t round, const row_names *names)
+{
+    int64_t *ids = xcalloc((size_t)(m->n + m->n_labelled), sizeof *ids);
+    const row_sets sets = sets_of(m, ids);
+    round_view *v = view_new(&m->base, strategy->component, &sets, round, NULL);
+    selection s = {0};
+    dal_error err = DAL_ERROR_INIT;
+    int code = EXIT_OK;
+    const char *output = cli_value(a, "output");
+    const dal_status st = view_select(v, strategy, query, &s, &err);
+    events_clear();
+    if (st != DAL_OK)
+        code = cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
+    else if (output && write_output(output, &s, names, &err) != DAL_OK)
+        code = cli_error(a, EXIT_FAILED, &err);
+    else if (cli_flag(a, "json"))
+        print_json(&s, names, strategy->component->id, m->n);
+    else if (!output) {
+        char *csv = picks_csv(&s, names);
+        fputs(csv, stdout);
+        free(csv);
+    }
+    if (st == DAL_OK && *s.reason)
+        fprintf(stderr, "dalhost select: %lld of %lld picked: %s\n", (long long)s.n, (long long)query, s.reason);
+    selection_free(&s);
+    view_free(v);
+    free(ids);
+    return code;
+}
+
+typedef struct job {
+    int64_t query, seed, round, threads;
+    double memory;
+    row_names names;
+    registry *registry;
+    component_spec *spec;
+    composer *composer;
+    matrices m;
+    const dal_instance *strategy;
+} job;
+
+static bool read_arguments(const cli_args *a, job *j)
+{
+    *j = (job){.seed = 1, .names.n = -1};
+    if (!cli_value(a, "strategy"))
+        return cli_bad(a, "--strategy is missing; dalhost component list --kind strategy tells them") == 0;
+    if (!cli_value(a, "query"))
+        return cli_bad(a, "--query is missing: how many samples to pick") == 0;
+    j->memory = memory_limit(a);
+    return cli_int(a, "query", 1, INT64_MAX, &j->query) && cli_int(a, "seed", 0, INT64_MAX, &j->seed) &&
+           cli_int(a, "round", 0, INT64_MAX, &j->round) && cli_int(a, "threads", 1, 1024, &j->threads) &&
+           j->memory >= 0 && read_names(a, &j->names);
+}
+
+static void open_all(const cli_args *a, job *j, diags *d)
+{
+    int n;
+    const char *const *sets = cli_values(a, "set", &n);
+    const composer_events events = events_for_terminal();
+    dal_error err = DAL_ERROR_INIT;
+    const matrix_files files = {
+        .probs = cli_value(a, "probs"),
+        .logits = cli_value(a, "logits"),
+        .features = cli_value(a, "features"),
+        .mc = cli_value(a, "mc"),
+        .last_layer = cli_value(a, "last-layer"),
+        .labelled_features = cli_value(a, "labelled-features"),
+        .labelled_classes = cli_value(a, "labelled-classes"),
+    };
+    if (composer_new(j->registry, (int32_t)j->threads, (uint64_t)j->seed, &events, &j->composer, &err) != DAL_OK) {
+        diags_error(d, (place){0}, "%s", err.text);
+        return;
+    }
+    j->spec = spec_from_sets(DAL_KIND_STRATEGY, cli_value(a, "strategy"), sets, n, j->registry, d);
+    matrices_open(&j->m, &files, j->names.n, composer_host(j->composer, "select"), d);
+    if (j->spec)
+        check_needs(j->spec->desc, &j->m, d);
+    if (j->m.n >= 0 && j->query > j->m.n)
+        diags_error(d, (place){0}, "--query %lld: there are %lld candidates; expected at most that many",
+                    (long long)j->query, (long long)j->m.n);
+    if (diags_errors(d))
+        return;
+    if (composer_open(j->composer, j->spec, NULL, &j->strategy, &err) != DAL_OK)
+        diags_error(d, (place){0}, "strategy '%s': %s%s%s", j->spec->desc->id, err.key, *err.key ? ": " : "", err.text);
+    else
+        check_memory(j->strategy, &j->m, j->query, j->memory, d);
+}
+
+static int select_main(const cli_args *a)
+{
+    job j;
+    int code = EXIT_BAD_INPUT;
+    if (read_arguments(a, &j) && (j.registry = cli_registry(a))) {
+        diags *d = diags_new();
+        events_catch_interrupts();
+        open_all(a, &j, d);
+        diags_print(d, stderr);
+        if (diags_errors(d) == 0)
+            code = select_from(a, &j.m, j.strategy, j.query, j.round, &j.names);
+        diags_free(d);
+        if (j.composer) {
+            matrices_close(&j.m);
+            composer_close(j.composer, j.strategy);
+        }
+        composer_free(j.composer);
+        spec_free(j.spec);
+        registry_free(j.registry);
+    }
+    free(j.names.lines);
+    free(j.names.data);
+    return code;
+}
+
+const cli_command cmd_select = {
+    .name = "select",
+    .operands = "",
+    .summary = "pick samples from matrices of a model trained elsewhere",
+    .description =
+        "Runs a strategy, the same plugin as `run` uses, on .npy matrices and prints the rows it picks, in the order "
+        "picked, with their scores where it gives any. Which matrices are needed, the strategy says (dalhost "
+        "component inspect ID). Files are mapped, not read: float16, float32 and float64, C and Fortran order.",
+    .options = options,
+    .examples = "  dalhost select --strategy margin --query 100 --logits Z.npy\n"
+                "  dalhost select --strategy coreset --query 100 --features F.npy --labelled-features L.npy -o picks.npy\n",
+    .main = select_main,
+};

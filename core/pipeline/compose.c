@@ -1,0 +1,270 @@
+#include "pipeline/compose.h"
+
+#include <dal/dataset.h>
+#include <dal/model.h>
+#include <dal/oracle.h>
+#include <dal/strategy.h>
+#include <stdlib.h>
+
+#include "util/text.h"
+
+struct composer {
+    registry *registry;
+    dal_runtime *runtime;
+    composer_events events;
+};
+
+/* An instance and what it stands on; `base` comes first, so that the two pointers are one. */
+typedef struct opened {
+    dal_instance base;
+    const component_desc *desc;
+    void *options;
+} opened;
+
+/* ---- the runtime's callbacks ---- */
+
+static dal_status open_for_plugin(void *ctx, const dal_host *host, const dal_component_ref *ref,
+                                  const void *arg, const dal_instance **out, dal_error *err)
+{
+    (void)host;
+    if (!ref)
+        return dal_fail(err, DAL_E_INVALID, "", "no component was given");
+    return composer_open(ctx, ref_spec(ref), arg, out, err);
+}
+
+static void close_for_plugin(void *ctx, const dal_instance *instance)
+{
+    composer_close(ctx, instance);
+}
+
+static void log_event(void *ctx, const char *component, uint32_t level, const char *line)
+{
+    const composer *c = ctx;
+    c->events.log(c->events.ctx, component, level, line);
+}
+
+static void progress_event(void *ctx, const char *component, int64_t done, int64_t total, const char *what)
+{
+    const composer *c = ctx;
+    c->events.progress(c->events.ctx, component, done, total, what);
+}
+
+static int32_t cancelled_event(void *ctx)
+{
+    const composer *c = ctx;
+    return c->events.cancelled(c->events.ctx);
+}
+
+/* ---- life ---- */
+
+dal_status composer_new(registry *r, int32_t threads, uint64_t seed, const composer_events *events,
+                        composer **out, dal_error *err)
+{
+    composer *c = xcalloc(1, sizeof *c);
+    c->registry = r;
+    if (events)
+        c->events = *events;
+    const dal_runtime_config config = {
+        .struct_size = sizeof config,
+        .threads = threads,
+        .seed = seed,
+        .ctx = c,
+        .log = c->events.log ? log_event : NULL,
+        .progress = c->events.progress ? progress_event : NULL,
+        .cancelled = c->events.cancelled ? cancelled_event : NULL,
+        .open = open_for_plugin,
+        .close = close_for_plugin,
+    };
+    c->runtime = dal_runtime_new(&config, err);
+    if (!c->runtime) {
+        free(c);
+        return DAL_E_FAILED;
+    }
+    *out = c;
+    return DAL_OK;
+}
+
+void composer_free(composer *c)
+{
+    if (!c)
+        return;
+    dal_runtime_free(c->runtime);
+    free(c);
+}
+
+dal_runtime *composer_runtime(const composer *c)
+{
+    return c->runtime;
+}
+
+const dal_host *composer_host(const composer *c, const char *name)
+{
+    return dal_runtime_host(c->runtime, name);
+}
+
+/* ---- words ---- */
+
+const char *spec_title(const component_spec *spec, char out[96])
+{
+    snprintf(out, 96, "%s '%s'", kind_name(spec->desc->kind), spec->desc->id);
+    return out;
+}
+
+place spec_place(const component_spec *spec, const dal_error *err)
+{
+    for (int i = 0; err && *err->key && i < spec->desc->n_params; i++)
+        if (strcmp(spec->values[i].desc->name, err->key) == 0 && spec->values[i].given)
+            return spec->values[i].at;
+    return spec->at;
+}
+
+dal_status checked(dal_status st, const component_desc *c, const char *slot, dal_error *err)
+{
+    if (st == DAL_OK)
+        return DAL_OK;
+    if (st > 0 || st < DAL_E_PENDING)
+        st = DAL_E_FAILED;
+    if (err && !*err->text)
+        snprintf(err->text, sizeof err->text, "%s '%s' failed in %s without saying why (status %d)",
+                 kind_name(c->kind), c->id, slot, (int)st);
+    if (err)
+        err->status = st;
+    return st;
+}
+
+/* ---- opening ---- */
+
+/* Slots a table cannot do without. Every slot is a pointer to a function. */
+typedef struct slot {
+    uint32_t kind;
+    const char *name;
+    size_t offset;
+} slot;
+
+#define SLOT(kind, type, member) {kind, #member, offsetof(type, member)}
+static const slot mandatory[] = {
+    SLOT(DAL_KIND_DATASET, dal_dataset_impl, create), SLOT(DAL_KIND_DATASET, dal_dataset_impl, destroy),
+    SLOT(DAL_KIND_DATASET, dal_dataset_impl, info),   SLOT(DAL_KIND_DATASET, dal_dataset_impl, classes),
+    SLOT(DAL_KIND_DATASET, dal_dataset_impl, read),   SLOT(DAL_KIND_MODEL, dal_model_impl, create),
+    SLOT(DAL_KIND_MODEL, dal_model_impl, destroy),    SLOT(DAL_KIND_MODEL, dal_model_impl, fit),
+    SLOT(DAL_KIND_MODEL, dal_model_impl, predict),    SLOT(DAL_KIND_MODEL, dal_model_impl, save),
+    SLOT(DAL_KIND_MODEL, dal_model_impl, load),       SLOT(DAL_KIND_ORACLE, dal_oracle_impl, create),
+    SLOT(DAL_KIND_ORACLE, dal_oracle_impl, destroy),  SLOT(DAL_KIND_ORACLE, dal_oracle_impl, label),
+};
+
+static bool has_slot(const void *impl, size_t offset)
+{
+    uint32_t size;
+    void (*f)(void);
+    memcpy(&size, impl, sizeof size);
+    if (size < offset + sizeof f)
+        return false;
+    memcpy(&f, (const char *)impl + offset, sizeof f);
+    return f != NULL;
+}
+
+static const char *strategy_fault(const dal_strategy_impl *s)
+{
+    const bool score = DAL_HAS(dal_strategy_impl, s, score), select = DAL_HAS(dal_strategy_impl, s, select);
+    const bool create = DAL_HAS(dal_strategy_impl, s, create), end = DAL_HAS(dal_strategy_impl, s, destroy);
+    const bool save = DAL_HAS(dal_strategy_impl, s, save), load = DAL_HAS(dal_strategy_impl, s, load);
+    return score == select   ? "exactly one of score and select"
+           : create != end ? "both or neither of create and destroy"
+           : save != load  ? "both or neither of save and load"
+                           : NULL;
+}
+
+/* What a table lacks, or NULL. */
+static const char *missing_slot(uint32_t kind, const void *impl)
+{
+    if (!impl)
+        return "its table";
+    if (kind == DAL_KIND_STRATEGY)
+        return strategy_fault(impl);
+    const uint32_t like = kind == DAL_KIND_TRANSFORM ? DAL_KIND_DATASET : kind;
+    for (size_t i = 0; i < sizeof mandatory / sizeof *mandatory; i++)
+        if (mandatory[i].kind == like && !has_slot(impl, mandatory[i].offset))
+            return mandatory[i].name;
+    return NULL;
+}
+
+static dal_status create(const opened *o, const dal_host *host, const void *arg, void **self, dal_error *err)
+{
+    switch (o->base.kind) {
+    case DAL_KIND_DATASET:
+    case DAL_KIND_TRANSFORM:
+        return ((const dal_dataset_impl *)o->base.impl)->create(host, o->options, arg, self, err);
+    case DAL_KIND_MODEL:
+        return ((const dal_model_impl *)o->base.impl)->create(host, o->options, arg, self, err);
+    case DAL_KIND_ORACLE:
+        return ((const dal_oracle_impl *)o->base.impl)->create(host, o->options, arg, self, err);
+    default: {
+        const dal_strategy_impl *s = o->base.impl;
+        return DAL_HAS(dal_strategy_impl, s, create) ? s->create(host, o->options, self, err) : DAL_OK;
+    }
+    }
+}
+
+static void destroy(const opened *o)
+{
+    switch (o->base.kind) {
+    case DAL_KIND_DATASET:
+    case DAL_KIND_TRANSFORM:
+        ((const dal_dataset_impl *)o->base.impl)->destroy(o->base.self);
+        break;
+    case DAL_KIND_MODEL:
+        ((const dal_model_impl *)o->base.impl)->destroy(o->base.self);
+        break;
+    case DAL_KIND_ORACLE:
+        ((const dal_oracle_impl *)o->base.impl)->destroy(o->base.self);
+        break;
+    default:
+        if (DAL_HAS(dal_strategy_impl, (const dal_strategy_impl *)o->base.impl, destroy))
+            ((const dal_strategy_impl *)o->base.impl)->destroy(o->base.self);
+    }
+}
+
+dal_status composer_open(composer *c, const component_spec *spec, const void *arg,
+                         const dal_instance **out, dal_error *err)
+{
+    const component_desc *desc = spec->desc;
+    const dal_host *host = dal_runtime_host(c->runtime, desc->id);
+    if (!host)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %s '%s'", kind_name(desc->kind), desc->id);
+    const dal_component *live = registry_load(c->registry, desc, host, err);
+    if (!live)
+        return err->status ? err->status : DAL_E_FAILED;
+    const char *missing = missing_slot(desc->kind, live->impl);
+    if (missing)
+        return dal_fail(err, DAL_E_CONTRACT, "", "%s '%s' of %s lacks %s", kind_name(desc->kind), desc->id,
+                        desc->module->path, missing);
+    opened *o = xcalloc(1, sizeof *o);
+    o->base = (dal_instance){sizeof o->base, desc->kind, live, live->impl, NULL};
+    o->desc = desc;
+    dal_status st = spec_options(spec, live, &o->options, err);
+    if (st == DAL_OK)
+        st = checked(create(o, host, arg, &o->base.self, err), desc, "create", err);
+    if (st != DAL_OK) {
+        free(o->options);
+        free(o);
+        return st;
+    }
+    *out = &o->base;
+    return DAL_OK;
+}
+
+void composer_close(composer *c, const dal_instance *instance)
+{
+    (void)c;
+    if (!instance)
+        return;
+    opened *o = (opened *)(uintptr_t)instance; /* made by composer_open, which wrote it */
+    destroy(o);
+    free(o->options);
+    free(o);
+}
+
+bool instance_is_concurrent(const dal_instance *instance)
+{
+    return dal_has_word(instance->component->provides, DAL_CAP_CONCURRENT);
+}

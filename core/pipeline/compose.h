@@ -1,0 +1,48 @@
+/* pipeline/compose.h: turn the components a manifest names into open instances on one runtime.
+ *
+ * Everything a component may do to us is checked here: missing slots, failures without words.
+ */
+#ifndef DALHOST_PIPELINE_COMPOSE_H
+#define DALHOST_PIPELINE_COMPOSE_H
+
+#include <dal/runtime.h>
+
+#include "manifest/manifest.h"
+#include "registry/registry.h"
+
+typedef struct composer composer;
+
+/* What the user sees of components at work; all may be NULL. [any], serialised by the runtime. */
+typedef struct composer_events {
+    void *ctx;
+    void (*log)(void *ctx, const char *component, uint32_t level, const char *text);
+    void (*progress)(void *ctx, const char *component, int64_t done, int64_t total, const char *what);
+    int32_t (*cancelled)(void *ctx);
+} composer_events;
+
+/* threads 0: all there are. events is borrowed until composer_free. */
+dal_status composer_new(registry *r, int32_t threads, uint64_t seed, const composer_events *events,
+                        composer **out, dal_error *err);
+void composer_free(composer *c); /* every instance must be closed; accepts NULL */
+
+dal_runtime *composer_runtime(const composer *c);
+/* Services for the host's own random choices, under this name. */
+const dal_host *composer_host(const composer *c, const char *name);
+
+/* Load, fill the options, create. `arg` is what that kind's create takes (see dal_host.open). */
+dal_status composer_open(composer *c, const component_spec *spec, const void *arg,
+                         const dal_instance **out, dal_error *err);
+void composer_close(composer *c, const dal_instance *instance); /* accepts NULL */
+
+/* Where in the manifest a component's failure belongs: the parameter err->key names, or the component. */
+place spec_place(const component_spec *spec, const dal_error *err);
+/* "dataset 'idx'" */
+const char *spec_title(const component_spec *spec, char out[96]);
+
+/* What a call into a component returned, as we understand it: an unknown code is DAL_E_FAILED, a failure
+ * without words gets some, naming the component and the slot. */
+dal_status checked(dal_status st, const component_desc *c, const char *slot, dal_error *err);
+
+bool instance_is_concurrent(const dal_instance *instance);
+
+#endif

@@ -1,0 +1,72 @@
+/* pipeline/run_private.h: the state of a run, shared by run.c, ask.c, remember.c. */
+#ifndef DALHOST_PIPELINE_RUN_PRIVATE_H
+#define DALHOST_PIPELINE_RUN_PRIVATE_H
+
+#include <dal/strategy.h>
+
+#include "pipeline/pool.h"
+#include "pipeline/provider.h"
+#include "pipeline/run.h"
+#include "pipeline/view.h"
+
+/* Bytes that grow: what save() writes into. */
+typedef struct bytes {
+    unsigned char *data;
+    size_t n, room, at; /* at: where the reader is */
+} bytes;
+
+typedef struct run {
+    trial *t;
+    const manifest *m;
+    const component_spec *spec; /* the strategy's */
+    store *store;
+    const run_events *events;
+    run_head head;
+    char *components, *class_names; /* of head */
+    pool pool;
+    const dal_instance *model, *strategy, *oracle;
+    dal_oracle_task task;
+    model_provider provider;
+    bool provider_ready;
+    int64_t round;
+    /* Of the round at hand. */
+    round_record record;
+    double *recall;
+    pick *picks;
+    pseudo_labels pseudo, next_pseudo; /* for this fit; for the next */
+    round_view *view;
+    bool committed, owned; /* the round is in the store; the run is ours to write */
+    double last_commit, spent; /* seconds; cost of all answers so far */
+    char message[256];
+} run;
+
+static inline const dal_model_impl *model_impl(const run *r)
+{
+    return r->model->impl;
+}
+
+static inline const dal_strategy_impl *strategy_impl(const run *r)
+{
+    return r->strategy->impl;
+}
+
+/* ---- remember.c: blobs and the past ---- */
+dal_status save_model(const run *r, bytes *b, dal_error *err);
+dal_status load_model(const run *r, int64_t round, dal_error *err);
+dal_status save_strategy(const run *r, bytes *b, dal_error *err); /* b->n stays 0 when it has no state */
+dal_status load_strategy(const run *r, int64_t round, dal_error *err);
+bool keeps_model(const run *r);
+/* Commit the round at hand with the answers there are. */
+dal_status commit_round(run *r, dal_error *err);
+/* Nearest labelled sample of each pick, in feature space (or of the inputs when the model has no features). */
+dal_status note_nearest(run *r, dal_error *err);
+
+/* ---- ask.c ---- */
+/* Ask the oracle about the picks still pending; commits the round, or what was answered. *pending: how many
+ * are left. Answers that came before a failure are kept. */
+dal_status ask_oracle(run *r, int64_t *pending, dal_error *err);
+
+/* ---- run.c ---- */
+void drop_round(run *r); /* free what belongs to the round at hand */
+
+#endif

@@ -1,0 +1,220 @@
+#include "pipeline/trial.h"
+
+#include <dal/model.h>
+#include <dal/strategy.h>
+#include <stdlib.h>
+
+#include "util/text.h"
+
+static void describe_pool(const dal_oracle_task *t, int64_t id, char *out, size_t size)
+{
+    source_describe(((trial *)t->impl)->source, DAL_SPLIT_TRAIN, id, out, size);
+}
+
+dal_oracle_task trial_oracle_task(trial *t, const char *store_path, int64_t run)
+{
+    const bool truth = dal_has_word(t->m->oracle->desc->needs, DAL_CAP_TRUTH);
+    return (dal_oracle_task){
+        .struct_size = sizeof(dal_oracle_task),
+        .n_pool = t->source->info.n[DAL_SPLIT_TRAIN],
+        .n_classes = t->source->info.spec.n_classes,
+        .class_names = t->source->class_names,
+        .store_path = store_path,
+        .run = run,
+        .truth = truth ? t->source->classes[DAL_SPLIT_TRAIN] : NULL,
+        .impl = t,
+        .describe = describe_pool,
+    };
+}
+
+/* Open and close again; a failure goes to d. `use`, when given, looks at the instance in between. */
+static void try_open(trial *t, const component_spec *spec, const void *arg,
+                     void (*use)(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d),
+                     void *ctx, diags *d)
+{
+    const dal_instance *instance = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    char title[96];
+    if (composer_open(t->composer, spec, arg, &instance, &err) != DAL_OK) {
+        diags_error(d, spec_place(spec, &err), "%s: %s", spec_title(spec, title), err.text);
+        return;
+    }
+    if (use)
+        use(t, spec, instance, ctx, d);
+    composer_close(t->composer, instance);
+}
+
+/* ---- sizes ---- */
+
+static void check_sizes(trial *t, diags *d)
+{
+    const manifest *m = t->m;
+    const int64_t n = t->source->info.n[DAL_SPLIT_TRAIN], c = t->source->info.spec.n_classes;
+    if (n < 1)
+        diags_error(d, m->dataset->at, "the train split has no samples; expected at least 1 to choose from");
+    if (c < 2)
+        diags_error(d, m->dataset->at,
+                    "the dataset has %lld classes; expected at least 2 (does it name its labels or classes?)",
+                    (long long)c);
+    if (m->initial_size > n)
+        diags_error(d, m->at_initial_size, "initial.size is %lld, but the pool has %lld samples; expected at most %lld",
+                    (long long)m->initial_size, (long long)n, (long long)n);
+    else if (t->known > 0 && m->initial_size > t->known)
+        diags_error(d, m->at_initial_size,
+                    "initial.size is %lld, but only %lld samples of the pool have a known class; expected at most "
+                    "that many",
+                    (long long)m->initial_size, (long long)t->known);
+    else if (m->rounds > 0 && m->query_size > n - m->initial_size)
+        diags_error(d, m->at_query_size,
+                    "query.size is %lld, but only %lld samples are left after the initial set of %lld; expected at "
+                    "most %lld",
+                    (long long)m->query_size, (long long)(n - m->initial_size), (long long)m->initial_size,
+                    (long long)(n - m->initial_size));
+    else if (m->rounds > 0 && m->query_size > (n - m->initial_size) / m->rounds)
+        diags_note(d, m->at_rounds,
+                   "%lld rounds of %lld would need %lld samples, the pool has %lld left: the run ends when it is empty",
+                   (long long)m->rounds, (long long)m->query_size, (long long)(m->rounds * m->query_size),
+                   (long long)(n - m->initial_size));
+    if (m->candidates > 0 && m->candidates < m->query_size)
+        diags_error(d, m->at_query, "query.candidates is %lld, smaller than query.size %lld; expected at least as many",
+                    (long long)m->candidates, (long long)m->query_size);
+    if (t->source->info.n[DAL_SPLIT_TEST] == 0)
+        diags_note(d, m->dataset->at, "there is no test split: no accuracy will be measured");
+    if (m->stop_accuracy > 0 && t->source->info.n[DAL_SPLIT_TEST] == 0)
+        diags_error(d, m->at_stop, "stop.accuracy needs a test split, and the dataset has none");
+}
+
+static void check_truth(const trial *t, diags *d)
+{
+    if (!dal_has_word(t->m->oracle->desc->needs, DAL_CAP_TRUTH))
+        return;
+    const int32_t *classes = t->source->classes[DAL_SPLIT_TRAIN];
+    for (int64_t i = 0; i < t->source->info.n[DAL_SPLIT_TRAIN]; i++)
+        if (classes[i] != DAL_LABEL_NONE)
+            return;
+    char title[96];
+    diags_error(d, t->m->oracle->at,
+                "%s needs the true labels, and the dataset has none; expected a dataset with labels, or another "
+                "oracle such as 'file'",
+                spec_title(t->m->oracle, title));
+}
+
+/* ---- models and strategies ---- */
+
+typedef struct model_facts {
+    int64_t d;
+} model_facts;
+
+static void look_at_model(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
+{
+    (void)t;
+    const dal_model_impl *impl = i->impl;
+    model_facts *facts = ctx;
+    char title[96];
+    /* what the note promises must be there */
+    char *provides = xstrdup(spec->desc->provides), *save = NULL;
+    for (char *id = strtok_r(provides, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
+        if (strncmp(id, "dal.model.", 10) != 0 || strcmp(id, DAL_CAP_OUTPUTS) == 0 ||
+            strcmp(id, DAL_CAP_WARM_START) == 0)
+            continue;
+        const void *table = DAL_HAS(dal_model_impl, impl, get_extension) ? impl->get_extension(i->self, id) : NULL;
+        if (!table)
+            diags_error(d, spec->at, "%s says it provides %s, but does not hand it out; its module is faulty",
+                        spec_title(spec, title), id);
+        else if (strcmp(id, DAL_CAP_FEATURES) == 0)
+            facts->d = ((const dal_model_features *)table)->width(i->self);
+    }
+    free(provides);
+}
+
+typedef struct cost_job {
+    strategy_cost *cost;
+    int64_t d;
+} cost_job;
+
+static void look_at_strategy(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
+{
+    const cost_job *job = ctx;
+    const manifest *m = t->m;
+    const dal_strategy_impl *impl = i->impl;
+    if (!DAL_HAS(dal_strategy_impl, impl, cost))
+        return;
+    const int64_t n = t->source->info.n[DAL_SPLIT_TRAIN] - m->initial_size;
+    const dal_problem problem = {
+        .struct_size = sizeof problem,
+        .n = m->candidates > 0 && m->candidates < n ? m->candidates : n,
+        .n_labelled = m->initial_size + (m->rounds > 0 ? (m->rounds - 1) * m->query_size : 0),
+        .n_query = m->query_size,
+        .c = t->source->info.spec.n_classes,
+        .d = job->d,
+    };
+    dal_cost cost = {.struct_size = sizeof cost};
+    impl->cost(i->self, NULL, &problem, &cost);
+    cost.formula[sizeof cost.formula - 1] = '\0';
+    if (job->cost) {
+        job->cost->told = true;
+        job->cost->bytes = cost.bytes;
+        job->cost->flops = cost.flops;
+        memcpy(job->cost->formula, cost.formula, sizeof cost.formula);
+    }
+    char title[96], need[32], have[32];
+    if (m->memory > 0 && cost.bytes > (double)m->memory)
+        diags_error(d, spec->at, "%s needs up to %s of memory here, more than the %s that `memory` allows; raise it, or "
+                    "set query.candidates to a smaller number",
+                    spec_title(spec, title), human_bytes(cost.bytes, need), human_bytes((double)m->memory, have));
+}
+
+static void check_components(trial *t, strategy_cost *costs, diags *d)
+{
+    const manifest *m = t->m;
+    model_facts facts = {0};
+    if (t->source->info.spec.n_classes >= 2)
+        try_open(t, m->model, &t->source->info.spec, look_at_model, &facts, d);
+    for (int i = 0; i < m->n_strategies; i++) {
+        cost_job job = {costs ? &costs[i] : NULL, facts.d};
+        try_open(t, m->strategies[i], NULL, look_at_strategy, &job, d);
+    }
+    const dal_oracle_task task = trial_oracle_task(t, "", 0);
+    check_truth(t, d);
+    try_open(t, m->oracle, &task, NULL, NULL, d);
+}
+
+dal_status trial_open(const manifest *m, registry *r, int64_t number, int32_t threads,
+                      const composer_events *events, trial **out, strategy_cost *costs, diags *d)
+{
+    trial *t = xcalloc(1, sizeof *t);
+    dal_error err = DAL_ERROR_INIT;
+    t->m = m;
+    t->registry = r;
+    t->number = number;
+    t->seed = m->seed + (uint64_t)number;
+    dal_status st = composer_new(r, threads, t->seed, events, &t->composer, &err);
+    if (st != DAL_OK)
+        diags_error(d, (place){m->path, 0, 0}, "%s", err.text);
+    else
+        st = source_open(t->composer, m, &t->source, d);
+    if (st == DAL_OK) {
+        for (int64_t i = 0; i < t->source->info.n[DAL_SPLIT_TRAIN]; i++)
+            t->known += t->source->classes[DAL_SPLIT_TRAIN][i] >= 0;
+        check_sizes(t, d);
+        check_components(t, costs, d);
+        st = source_fingerprint(t->source, t->fingerprint, &err);
+        if (st != DAL_OK)
+            diags_error(d, m->dataset->at, "the data cannot be read: %s", err.text);
+    }
+    if (diags_errors(d)) {
+        trial_close(t);
+        return st == DAL_OK ? DAL_E_INVALID : st;
+    }
+    *out = t;
+    return DAL_OK;
+}
+
+void trial_close(trial *t)
+{
+    if (!t)
+        return;
+    source_close(t->source);
+    composer_free(t->composer);
+    free(t);
+}

@@ -1,0 +1,48 @@
+/* pipeline/view.h: one round as a strategy sees it (dal_view, dal_block), and running a strategy on it. */
+#ifndef DALHOST_PIPELINE_VIEW_H
+#define DALHOST_PIPELINE_VIEW_H
+
+#include "pipeline/provider.h"
+
+/* Rows of a block: fixed, so that nothing depends on the number of threads. */
+#define VIEW_BLOCK 256
+
+/* Index lists of a round, all ascending. Borrowed by the view. */
+typedef struct row_sets {
+    const int64_t *ids[DAL_ROW_SETS];
+    int64_t n[DAL_ROW_SETS];
+    const int32_t *classes; /* of DAL_ROWS_LABELLED */
+} row_sets;
+
+/* Extra pairs for the next fit. */
+typedef struct pseudo_labels {
+    int64_t *ids;
+    int32_t *classes;
+    float *weights;
+    int64_t n;
+} pseudo_labels;
+
+typedef struct round_view round_view;
+
+/* `who`: the strategy it is for: it may read what it needs, no more. pseudo: where pseudo labels go. */
+round_view *view_new(const provider *p, const dal_component *who, const row_sets *sets, int64_t round,
+                     pseudo_labels *pseudo);
+void view_free(round_view *v); /* accepts NULL */
+const dal_view *view_api(const round_view *v);
+/* Wall seconds spent computing what was shown (to be told apart from selection). */
+double view_infer_seconds(const round_view *v);
+
+typedef struct selection {
+    int64_t *ids;
+    double *scores;
+    int64_t n, want;
+    char reason[256];
+} selection;
+
+/* Run a strategy of either shape: at most `want` picks, checked: candidates, distinct, no more than asked,
+ * fewer only with a reason. selection_free in any case. */
+dal_status view_select(const round_view *v, const dal_instance *strategy, int64_t want,
+                       selection *out, dal_error *err);
+void selection_free(selection *s);
+
+#endif
