@@ -35,8 +35,7 @@ static const component_desc *find(reader *rd, const char *label, uint32_t kind, 
     const char *a_kind = with_article(rd->mem, kind_name(kind));
     const char *id = word(rd, label, use, arena_printf(rd->mem, "the id of %s%s", a_kind,
                                                        installed_list(rd, kind)));
-    const char *module = from ? word(rd, arena_printf(rd->mem, "'from' of %s", label), from,
-                                     "the name of a module") : NULL;
+    const char *module = from ? word(rd, "'from'", from, "the name of a module") : NULL;
     if (!id || (from && !module))
         return NULL;
     char *why = NULL;
@@ -70,6 +69,7 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
 {
     const char *a_kind = with_article(rd->mem, kind_name(kind));
     const node *use = n, *from = NULL;
+    const char *id_label = label;
     if (n->kind == NODE_LIST || node_is_null(n)) {
         complain(rd, n->at, "%s is %s; expected %s (its id, or a mapping with 'use')%s", label, describe(rd, n),
                  a_kind, installed_list(rd, kind));
@@ -83,6 +83,7 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
             return NULL;
         }
         use = e->value;
+        id_label = arena_printf(rd->mem, "'use' of %s", label);
         from = f ? f->value : NULL;
     }
     if (rd->depth >= TREE_MAX_DEPTH || rd->components >= READER_MAX_COMPONENTS) {
@@ -92,7 +93,7 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
     }
     rd->depth++;
     rd->components++;
-    const component_desc *c = find(rd, label, kind, use, from);
+    const component_desc *c = find(rd, id_label, kind, use, from);
     component_spec *spec = c ? read_spec(rd, c, use->at, n->kind == NODE_MAP ? n : NULL) : NULL;
     rd->depth--;
     return spec;

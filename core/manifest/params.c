@@ -62,7 +62,9 @@ static const char *number_hint(const reader *rd, const node *n, bool whole)
             return "; drop the quotes";
         if (whole && x == floor(x) && fabs(x) < 1e15)
             return arena_printf(rd->mem, "; try %.0f", x);
-        return "";
+        return whole && fabs(x) > 9e18 ? "; it is too large" : "";
+    case NUMBER_TOO_LARGE:
+        return "; it is too large";
     case NUMBER_ODD:
         return "; write it in decimal, without '_' and leading zeros";
     case NUMBER_SPECIAL:
@@ -282,7 +284,10 @@ static bool is_list(const param_desc *p)
 static bool read_value(reader *rd, const char *label, const node *n, const param_desc *p, param_value *out)
 {
     *out = (param_value){.desc = p, .at = n->at};
-    return is_list(p) ? read_list(rd, label, n, p, out) : read_single(rd, label, n, p, out);
+    const bool good = is_list(p) ? read_list(rd, label, n, p, out) : read_single(rd, label, n, p, out);
+    if (!good && p->type != DAL_PARAM_COMPONENT && p->type != DAL_PARAM_COMPONENTS)
+        *out = (param_value){.desc = p, .at = n->at}; /* the checks to come shall not trust it */
+    return good;
 }
 
 /* ---- defaults ------------------------------------------------------------------------------- */
@@ -356,19 +361,19 @@ static void complain_unknown(reader *rd, const owner *o, const node_entry *e)
         complain(rd, e->at, "unknown key");
         return;
     }
-    int n_others = 0, n = 0;
+    int n_others = 0;
     while (o->others && o->others[n_others])
         n_others++;
     const char **names = arena_alloc(rd->mem, (size_t)(o->n_params + n_others), sizeof *names);
     text list = {0};
     for (int i = 0; i < o->n_params + n_others; i++) {
-        names[n] = i < o->n_params ? o->params[i].name : o->others[i - o->n_params];
-        text_addf(&list, "%s%s", n ? ", " : "; expected one of ", names[n]);
-        n++;
+        names[i] = i < o->n_params ? o->params[i].name : o->others[i - o->n_params];
+        if (i < o->n_params || !o->module) /* 'use' and 'from' go without saying */
+            text_addf(&list, "%s%s", i ? ", " : "; expected one of ", names[i]);
     }
-    const char *near = nearest(e->key, names, n);
+    const char *near = nearest(e->key, names, o->n_params + n_others);
     complain(rd, e->at, "unknown key '%s'%s%s%s%s", shown(rd->mem, e->key, 60), o->of,
-             near ? "; did you mean '" : list.s ? list.s : "; it has no parameters", near ? near : "",
+             near ? "; did you mean '" : list.s ? list.s : ", which has no parameters", near ? near : "",
              near ? "'?" : "");
     text_free(&list);
 }

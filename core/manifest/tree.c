@@ -112,6 +112,7 @@ static const char *hint(const char *problem, char found)
         {"',' or '}'", "close the mapping with '}'"},
         {"unexpected end of stream", "close the quotes"},
         {"could not find expected ':'", "put ': ' between the key and its value"},
+        {"tab character", "indent with spaces, not tabs"},
         {"control characters", "remove it, or write it as \"\\xNN\" in double quotes"},
     };
     if (strstr(problem, "cannot start any token"))
@@ -354,6 +355,10 @@ static bool check_text(builder *b)
 
 node *tree_parse(arena *mem, const char *file, const char *yaml, size_t n, bool placed, diags *d)
 {
+    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, from editors that write one */
+    const size_t skip = n >= 3 && memcmp(yaml, mark, 3) == 0 ? 3 : 0;
+    yaml += skip;
+    n -= skip;
     builder b = {.mem = mem, .file = file, .text = yaml, .size = n, .placed = placed, .d = d};
     if (!check_text(&b))
         return NULL;

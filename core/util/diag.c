@@ -14,6 +14,8 @@ typedef struct message {
 struct diags {
     message *items;
     int n, room, errors;
+    char **files; /* every file name met, once */
+    int n_files;
 };
 
 diags *diags_new(void)
@@ -27,6 +29,9 @@ void diags_free(diags *d)
         return;
     for (int i = 0; i < d->n; i++)
         free(d->items[i].line);
+    for (int i = 0; i < d->n_files; i++)
+        free(d->files[i]);
+    free(d->files);
     free(d->items);
     free(d);
 }
@@ -39,6 +44,17 @@ static char *format_line(place at, bool error, const char *what)
     if (at.line <= 0)
         return xasprintf("%s: %s%s", at.file, kind, what);
     return xasprintf("%s:%d:%d: %s%s", at.file, at.line, at.col, kind, what);
+}
+
+static const char *own_name(diags *d, const char *file)
+{
+    for (int i = d->n_files - 1; file && i >= 0; i--)
+        if (strcmp(d->files[i], file) == 0)
+            return d->files[i];
+    if (!file)
+        return NULL;
+    d->files = xrealloc(d->files, (size_t)(d->n_files + 1) * sizeof *d->files);
+    return d->files[d->n_files++] = xstrdup(file);
 }
 
 DAL_PRINTF(4, 0)
@@ -61,6 +77,7 @@ static void add(diags *d, place at, bool error, const char *fmt, va_list ap)
         d->room = d->room ? 2 * d->room : 16;
         d->items = xrealloc(d->items, (size_t)d->room * sizeof *d->items);
     }
+    at.file = own_name(d, at.file);
     d->items[d->n] = (message){at, error, d->n, line};
     d->n++;
     d->errors += error;

@@ -11,7 +11,7 @@
 
 /* A place in a file. line 0: the file as a whole. */
 typedef struct place {
-    const char *file; /* borrowed: outlives the diags */
+    const char *file; /* borrowed; the diags keep a copy */
     int line, col;    /* from 1 */
 } place;
 

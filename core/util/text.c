@@ -127,7 +127,7 @@ int edit_distance(const char *a, const char *b)
 const char *nearest(const char *s, const char *const *names, int n)
 {
     const int length = (int)strlen(s);
-    int best = length < 4 ? 2 : 1 + length / 3; /* at most this many slips */
+    int best = length < 4 ? 1 : 1 + length / 3; /* at most this many slips */
     const char *found = NULL;
     for (int i = 0; i < n; i++) {
         const int distance = edit_distance(s, names[i]);
