@@ -25,7 +25,8 @@ static const struct {
     {"DAL_PLUGIN_PATH", "further plugin directories, colon-separated, searched after --plugins"},
     {"DAL_DATA_PATH", "where data files named in manifests are looked for, colon-separated; "
                       "default ../shared/data, then ~/.local/share/dalhost/data"},
-    {"NO_COLOR", "when set, no colours"},
+    {"DAL_LOG", "how much components may say: warning (default), info or debug"},
+    {"TMPDIR", "where bulk data without a name is kept; default /tmp"},
 };
 
 static const char about[] =

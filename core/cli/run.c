@@ -8,6 +8,7 @@
 #include "cli/events.h"
 #include "cli/experiment.h"
 #include "pipeline/run.h"
+#include "report/summary.h"
 #include "store/store.h"
 #include "util/text.h"
 
@@ -19,11 +20,10 @@ static const cli_option options[] = {
     {0},
 };
 
-/* What is printed, and what is kept for the summary. */
 typedef struct printer {
     bool json;
-    bool head_shown; /* the table's headings are above us */
-    int64_t first_fresh;
+    int64_t *runs; /* begun by this command */
+    int n_runs;
 } printer;
 
 /* ---- JSON lines ---- */
@@ -96,6 +96,8 @@ static void on_begin(void *ctx, const run_head *h, int64_t rounds_done)
     printer *p = ctx;
     char pool[32], test[32];
     events_clear();
+    p->runs = xrealloc(p->runs, (size_t)(p->n_runs + 1) * sizeof *p->runs);
+    p->runs[p->n_runs++] = h->id;
     if (p->json) {
         print_json(json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "run", "run",
                              (json_int_t)h->id, "name", h->name, "strategy", h->strategy, "trial",
@@ -142,18 +144,21 @@ static void on_end(void *ctx, const run_head *h)
                              run_state_name(h->state), "message", h->message));
     else if (h->state == RUN_DONE)
         printf("done: %s\n\n", h->message);
+    else if (h->state == RUN_WAITING)
+        printf("run %lld waits for labels: %s\n\n", (long long)h->id, h->message);
+}
+
+static void on_note(void *ctx, const char *what)
+{
+    (void)ctx;
+    events_clear();
+    fprintf(stderr, "dalhost run: note: %s\n", what);
 }
 
 /* ---- the command ---- */
 
-typedef struct progress_made {
-    int64_t *ids; /* runs of this invocation */
-    int n;
-    int waiting;
-} progress_made;
-
-/* One strategy on one trial; EXIT_OK and EXIT_WAITING go on to the next. */
-static int run_one(const cli_args *a, trial *t, int strategy, store *s, const run_options *o, progress_made *made)
+/* One strategy on one trial; *waiting is set when it waits for labels. */
+static int run_one(trial *t, int strategy, store *s, const run_options *o, bool *waiting)
 {
     dal_error err = DAL_ERROR_INIT;
     run_state state;
@@ -170,28 +175,14 @@ static int run_one(const cli_args *a, trial *t, int strategy, store *s, const ru
         fprintf(stderr, "dalhost run: %s%s%s\n", key, *key ? ": " : "", *err.text ? err.text : "failed");
         return EXIT_FAILED;
     }
-    (void)a;
-    made->waiting += state == RUN_WAITING;
+    *waiting |= state == RUN_WAITING;
     return EXIT_OK;
 }
 
-static void tell_waiting(store *s, const printer *p)
-{
-    run_head *heads = NULL;
-    int64_t n = 0;
-    dal_error err = DAL_ERROR_INIT;
-    if (p->json || store_list(s, &heads, &n, &err) != DAL_OK)
-        return;
-    for (int64_t i = 0; i < n; i++)
-        if (heads[i].state == RUN_WAITING)
-            printf("run %lld waits for labels: %s\n", (long long)heads[i].id, heads[i].message);
-    store_list_free(heads, n);
-}
-
-static int run_trials(const cli_args *a, experiment *e, store *s, printer *p, const run_options *o)
+static int run_trials(experiment *e, store *s, const run_options *o)
 {
     int code = EXIT_OK;
-    progress_made made = {0};
+    bool waiting = false;
     const composer_events events = events_for_terminal();
     for (int64_t k = 0; code == EXIT_OK && k < e->m->trials; k++) {
         trial *t = NULL;
@@ -206,17 +197,33 @@ static int run_trials(const cli_args *a, experiment *e, store *s, printer *p, co
             diags_print(d, stderr);
         }
         for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++)
-            code = run_one(a, t, i, s, o, &made);
+            code = run_one(t, i, s, o, &waiting);
         trial_close(t);
         if (k > 0)
             diags_free(d);
     }
-    if (code == EXIT_OK && made.waiting > 0) {
-        tell_waiting(s, p);
-        printf("%s: answer, then go on with --resume\n", store_path(s));
-        code = EXIT_WAITING;
-    }
-    return code;
+    return code == EXIT_OK && waiting ? EXIT_WAITING : code;
+}
+
+/* The learning curves of this command's runs, and what they come to. */
+static void print_summary(store *s, const printer *p)
+{
+    stored_run **runs = xcalloc((size_t)p->n_runs, sizeof *runs);
+    dal_error err = DAL_ERROR_INIT;
+    int n = 0;
+    while (n < p->n_runs && store_read_run(s, p->runs[n], &runs[n], &err) == DAL_OK)
+        n++;
+    const terminal to = terminal_of(stdout);
+    summary_curves(stdout, (const stored_run *const *)runs, n, to);
+    putchar('\n');
+    const char *baseline = NULL; /* random where there is one: what everything else must beat */
+    for (int i = 0; i < n; i++)
+        if (strcmp(runs[i]->head.strategy, "random") == 0)
+            baseline = "random";
+    summary_print(stdout, (const stored_run *const *)runs, n, baseline, to);
+    for (int i = 0; i < n; i++)
+        stored_run_free(runs[i]);
+    free(runs);
 }
 
 static int run(const cli_args *a)
@@ -227,7 +234,7 @@ static int run(const cli_args *a)
         return code;
     events_catch_interrupts();
     printer p = {.json = cli_flag(a, "json")};
-    const run_events events = {&p, on_begin, on_phase, on_round, on_end};
+    const run_events events = {&p, on_begin, on_phase, on_round, on_end, on_note};
     const run_options o = {cli_flag(a, "resume"), &events};
     const char *path = cli_value(a, "store");
     store *s = NULL;
@@ -235,9 +242,14 @@ static int run(const cli_args *a)
     if (store_open(path ? path : STORE_DEFAULT, true, false, &s, &err) != DAL_OK)
         code = cli_error(a, EXIT_BAD_INPUT, &err);
     else
-        code = run_trials(a, &e, s, &p, &o);
-    if (code == EXIT_OK && !p.json)
-        printf("everything is in %s: dalhost runs list --store %s\n", store_path(s), store_path(s));
+        code = run_trials(&e, s, &o);
+    if (code == EXIT_WAITING && !p.json)
+        printf("answer, then go on with --resume (everything is in %s)\n", store_path(s));
+    if (code == EXIT_OK && !p.json) {
+        print_summary(s, &p);
+        printf("\neverything is in %s: dalhost runs list --store %s\n", store_path(s), store_path(s));
+    }
+    free(p.runs);
     store_close(s);
     experiment_free(&e);
     return code;

@@ -93,7 +93,7 @@ dal_status ask_oracle(run *r, int64_t *pending, dal_error *err)
     question q = {0};
     pose(&q, r);
     const dal_oracle_impl *impl = r->oracle->impl;
-    char waiting[256] = "";
+    char waiting[1024] = "";
     const int64_t start = now_ns();
     dal_status st = checked(impl->label(r->oracle->self, &q.api, waiting, sizeof waiting, err), r->m->oracle->desc,
                             "label", err);

@@ -123,18 +123,30 @@ static dal_samples *whole_split(source *s, uint32_t split, int64_t **ids)
     return source_samples(s, split, *ids, s->classes[split], NULL, n);
 }
 
+/* What the strategy wants trained along, or NULL. */
+static dal_status find_companion(const run *r, const dal_companion **out, dal_error *err)
+{
+    const dal_strategy_impl *s = strategy_impl(r);
+    *out = DAL_HAS(dal_strategy_impl, s, companion) ? s->companion(r->strategy->self) : NULL;
+    if (*out && !dal_has_word(r->spec->desc->needs, DAL_CAP_COMPANION))
+        return dal_fail(err, DAL_E_CONTRACT, "", "strategy '%s' has a companion, but does not name %s in its needs",
+                        r->spec->desc->id, DAL_CAP_COMPANION);
+    return DAL_OK;
+}
+
 static dal_status train(run *r, dal_error *err)
 {
     source *s = r->t->source;
     const stopwatch w = start_watch();
+    const dal_companion *companion;
+    if (find_companion(r, &companion, err) != DAL_OK)
+        return DAL_E_CONTRACT;
     training_set set = gather_training_set(r);
     int64_t *validation_ids = NULL;
     dal_samples *labelled = source_samples(s, DAL_SPLIT_TRAIN, set.ids, set.classes, set.weights, set.n);
     dal_samples *validation =
         s->info.n[DAL_SPLIT_VALIDATION] > 0 ? whole_split(s, DAL_SPLIT_VALIDATION, &validation_ids) : NULL;
     dal_samples *unlabelled = NULL;
-    const dal_companion *companion =
-        DAL_HAS(dal_strategy_impl, strategy_impl(r), companion) ? strategy_impl(r)->companion(r->strategy->self) : NULL;
     if (companion && (companion->wants & DAL_WANT_UNLABELLED))
         unlabelled = source_samples(s, DAL_SPLIT_TRAIN, r->pool.unlabelled, NULL, NULL, r->pool.count[SAMPLE_UNLABELLED]);
     const dal_fit fit = {
@@ -411,6 +423,19 @@ static void describe_head(run *r)
     };
 }
 
+/* People forget --resume: say so when there is something to resume. */
+static void note_unfinished(run *r)
+{
+    run_head found;
+    dal_error err = DAL_ERROR_INIT;
+    if (!r->events || !r->events->note || store_find_run(r->store, &r->head, false, &found, &err) != DAL_OK)
+        return;
+    char *note = xasprintf("run %lld of the same manifest is unfinished (%s); this is a new run, --resume would go on "
+                           "with that one", (long long)found.id, run_state_name(found.state));
+    r->events->note(r->events->ctx, note);
+    free(note);
+}
+
 static dal_status start_new(run *r, dal_error *err)
 {
     const int32_t *known = r->t->source->classes[DAL_SPLIT_TRAIN];
@@ -640,8 +665,11 @@ dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, 
     } else if (st == DAL_OK)
         st = DAL_E_NOT_FOUND;
     const bool fresh = st == DAL_E_NOT_FOUND;
-    if (fresh)
+    if (fresh) {
+        if (!o->resume)
+            note_unfinished(&r);
         st = start_new(&r, err);
+    }
     if (st == DAL_OK)
         st = open_oracle(&r, err);
     if (st == DAL_OK && fresh)

@@ -14,6 +14,8 @@ typedef struct run_events {
     void (*phase)(void *ctx, const char *phase, int64_t round, int64_t rounds);
     void (*round)(void *ctx, const run_head *head, const round_record *r);
     void (*end)(void *ctx, const run_head *head);
+    /* Something worth knowing that is no failure. */
+    void (*note)(void *ctx, const char *what);
 } run_events;
 
 typedef struct run_options {

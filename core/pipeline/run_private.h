@@ -37,7 +37,7 @@ typedef struct run {
     round_view *view;
     bool committed, owned; /* the round is in the store; the run is ours to write */
     double last_commit, spent; /* seconds; cost of all answers so far */
-    char message[256];
+    char message[1024];
 } run;
 
 static inline const dal_model_impl *model_impl(const run *r)

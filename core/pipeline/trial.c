@@ -75,9 +75,6 @@ static void check_sizes(trial *t, diags *d)
                    "%lld rounds of %lld would need %lld samples, the pool has %lld left: the run ends when it is empty",
                    (long long)m->rounds, (long long)m->query_size, (long long)(m->rounds * m->query_size),
                    (long long)(n - m->initial_size));
-    if (m->candidates > 0 && m->candidates < m->query_size)
-        diags_error(d, m->at_query, "query.candidates is %lld, smaller than query.size %lld; expected at least as many",
-                    (long long)m->candidates, (long long)m->query_size);
     if (t->source->info.n[DAL_SPLIT_TEST] == 0)
         diags_note(d, m->dataset->at, "there is no test split: no accuracy will be measured");
     if (m->stop_accuracy > 0 && t->source->info.n[DAL_SPLIT_TEST] == 0)
