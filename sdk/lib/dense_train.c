@@ -18,7 +18,7 @@
 
 #define COLUMNS 32           /* of a batch, to a task */
 #define TILE_OUT 128         /* rows and columns of a weight matrix, to a task, at most */
-#define TILE_IN 256
+#define TILE_IN 128
 #define WORTH_THREADS 2000000 /* multiply-adds: below, handing out tasks costs more than it saves */
 
 typedef struct weight_tile {
@@ -34,13 +34,14 @@ struct dal_dense_trainer {
     float *g, *m, *v;   /* [n_weights] gradient of the step, moments */
     int64_t capacity;   /* rows, and the leading dimension of all a and d */
     int64_t steps;      /* done */
-    float *x;           /* [capacity, in] */
+    float *filled;      /* [capacity, in] what the batch's fill gave */
+    const float *x;     /* [n, in] inputs of this batch: filled, or the caller's own rows */
     float *a[DAL_DENSE_MAX_LAYERS], *d[DAL_DENSE_MAX_LAYERS]; /* [out_l, capacity] */
     float *scale, *losses, *hits;                             /* [capacity] */
     weight_tile *tiles;
     double *squares; /* [n_tiles] */
     int64_t n_tiles;
-    float *activations; /* the block x, a, d, scale, losses and hits lie in */
+    float *activations; /* the block filled, a, d, scale, losses and hits lie in */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -80,7 +81,7 @@ static dal_status take_activations(dal_dense_trainer *t)
     float *next = t->activations = dal_array(t->host, count, sizeof(float));
     if (!next)
         return DAL_E_NOMEM;
-    t->x = next;
+    t->filled = next;
     next += in * t->capacity;
     for (int32_t l = 0; l < t->net.n_layers; l++) {
         t->a[l] = next;
@@ -215,7 +216,7 @@ static dal_status pass_task(void *ctx, int64_t i)
     const int64_t first = i * COLUMNS, rest = batch->n - first, n = rest < COLUMNS ? rest : COLUMNS;
     dal_status st = DAL_OK;
     if (job->fill)
-        st = batch->fill(batch->ctx, first, n, job->t->x + first * job->t->net.layer[0].in);
+        st = batch->fill(batch->ctx, first, n, job->t->filled + first * job->t->net.layer[0].in);
     if (job->forward && st == DAL_OK) {
         st = forward(job, first, n);
         loss(job, first, n);
@@ -372,6 +373,8 @@ static dal_status both_rounds(dal_dense_trainer *t, const dal_dense_batch *b, do
     dal_status st = check_batch(t, b, err);
     if (st != DAL_OK)
         return st;
+    t->x = b->rows ? b->rows : t->filled;
+    pass->fill = !b->rows;
     for (int64_t i = 0; i < b->n_labelled; i++)
         t->scale[i] = (float)(share * (b->weights ? (double)b->weights[i] : 1));
     st = b->between && !update->gradient ? run_split_pass(pass) : run_pass(pass);
@@ -386,7 +389,7 @@ dal_status dal_dense_train(dal_dense_trainer *t, const dal_dense_batch *b, dal_d
                            dal_error *err)
 {
     const int64_t n_labelled = b->n_labelled > 0 ? b->n_labelled : 1;
-    pass_job pass = {t, b, .fill = 1, .forward = 1, .backward = 1, .dropout = t->rule.dropout};
+    pass_job pass = {t, b, .forward = 1, .backward = 1, .dropout = t->rule.dropout};
     update_job update = {t, b->n, .product = 1, .update = 1};
     update.c = update.bias = dense_coefficients_at(&t->rule, ++t->steps, n_labelled);
     update.bias.l2 = 0;
@@ -397,7 +400,7 @@ dal_status dal_dense_train(dal_dense_trainer *t, const dal_dense_batch *b, dal_d
 dal_status dal_dense_gradient(dal_dense_trainer *t, const dal_dense_batch *b, double *gradient,
                               dal_dense_result *result, dal_error *err)
 {
-    pass_job pass = {t, b, .fill = 1, .forward = 1, .backward = 1};
+    pass_job pass = {t, b, .forward = 1, .backward = 1};
     update_job update = {t, b->n, .product = 1, .update = 1, .gradient = gradient};
     return both_rounds(t, b, 1, &pass, &update, result, err);
 }

@@ -122,6 +122,7 @@ typedef struct dal_dense_batch {
     int64_t n, n_labelled;
     const int32_t *classes; /* [n_labelled] */
     const float *weights;   /* [n_labelled] factor of each loss; NULL: 1 */
+    const float *rows; /* [n, in] the inputs where they lie, or NULL: ask fill */
     /* [any] Put inputs of rows first..first+count-1 into x [count, in]. */
     dal_status (*fill)(void *ctx, int64_t first, int64_t count, float *x);
     /* [main] Optional: between the forward and the backward pass. Add to the d of dal_dense_pass. */
