@@ -143,4 +143,50 @@ static inline uint64_t fx_digest(const fx_dataset *d, uint32_t split)
     return h;
 }
 
+/* A dataset in memory for transforms to wrap: set spec, n, data and cls, then hand out .dataset. */
+typedef struct fx_toy {
+    dal_sample_spec spec;
+    int64_t n[DAL_SPLITS];
+    const void *data[DAL_SPLITS];
+    const int32_t *cls[DAL_SPLITS];
+    dal_dataset dataset;
+} fx_toy;
+
+static inline dal_status fx_toy_info(void *self, dal_dataset_info *info, dal_error *err)
+{
+    const fx_toy *t = self;
+    (void)err;
+    info->spec = t->spec;
+    memcpy(info->n, t->n, sizeof info->n);
+    return DAL_OK;
+}
+
+static inline dal_status fx_toy_classes(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out,
+                                        dal_error *err)
+{
+    const fx_toy *t = self;
+    (void)err;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = t->cls[k] ? t->cls[k][ids[i]] : DAL_LABEL_NONE;
+    return DAL_OK;
+}
+
+static inline dal_status fx_toy_read(void *self, uint32_t k, const int64_t *ids, int64_t n, dal_batch *out,
+                                     dal_error *err)
+{
+    const fx_toy *t = self;
+    const size_t bytes = (size_t)dal_sample_bytes(&t->spec);
+    (void)err;
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)out->data + (size_t)i * bytes, (const char *)t->data[k] + (size_t)ids[i] * bytes, bytes);
+    return DAL_OK;
+}
+
+static inline void fx_toy_open(fx_toy *t)
+{
+    static const dal_dataset_impl impl = {
+        .struct_size = sizeof impl, .info = fx_toy_info, .classes = fx_toy_classes, .read = fx_toy_read};
+    t->dataset = (dal_dataset){&impl, t};
+}
+
 #endif
