@@ -103,7 +103,9 @@ static void add_built_in(registry *r)
     static const char *const families[] = {"datasets", "transforms", "models", "strategies", "oracles"};
     const char *build = paths_build_tree();
     if (!build) {
-        add_dir(r, DAL_PLUGINDIR, "built in", NULL);
+        char *path = paths_installed(DAL_PLUGINDIR);
+        add_dir(r, path, "built in", NULL);
+        free(path);
         return;
     }
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {

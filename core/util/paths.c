@@ -94,11 +94,23 @@ const char *paths_source_tree(void)
     return get()->source;
 }
 
+char *paths_installed(const char *configured)
+{
+    const char *self = paths_self(), bindir[] = DAL_BINDIR "/";
+    const size_t n = self ? strlen(self) - strlen(strrchr(self, '/') + 1) : 0, tail = sizeof bindir - 1;
+    if (n <= tail || strncmp(self + n - tail, bindir, tail) != 0)
+        return xstrdup(configured);
+    return xasprintf("%.*s%s", (int)(n - tail), self, configured);
+}
+
 char *paths_data(const char *what)
 {
     const char *source = paths_source_tree();
-    if (!source)
-        return xasprintf("%s/%s", DAL_DATADIR, what);
+    if (!source) {
+        char *dir = paths_installed(DAL_DATADIR), *found = xasprintf("%s/%s", dir, what);
+        free(dir);
+        return found;
+    }
     char *path = xasprintf("%s/datasets/%s", source, what);
     if (access(path, F_OK) != 0) {
         free(path);
