@@ -10,5 +10,6 @@ const cli_command *const cli_commands[] = {
     &cmd_component_inspect,
     &cmd_plugin_list,
     &cmd_plugin_inspect,
+    &cmd_plugin_new,
     NULL,
 };

@@ -65,11 +65,17 @@ static void add_names(text *t, const registry *r, uint32_t kind, const char *fro
     free((void *)(uintptr_t)names);
 }
 
+static const char *article(uint32_t kind)
+{
+    return kind == DAL_KIND_ORACLE ? "an" : "a";
+}
+
 static void add_other_kinds(text *t, const registry *r, uint32_t kind, const char *id)
 {
     for (int i = 0; i < r->n_components; i++)
         if (r->components[i]->kind != kind && strcmp(r->components[i]->id, id) == 0)
-            text_addf(t, "; '%s' is a %s, not a %s", id, kind_name(r->components[i]->kind), kind_name(kind));
+            text_addf(t, "; '%s' is %s %s, not %s %s", id, article(r->components[i]->kind),
+                      kind_name(r->components[i]->kind), article(kind), kind_name(kind));
 }
 
 /* Modules that were refused and have it, or might. */

@@ -73,7 +73,7 @@ static dal_status add_rows(model *m, const dal_samples *train, int64_t first, in
                            dal_error *err)
 {
     int64_t rows[ROWS];
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < ROWS; i++)
         rows[i] = first + i;
     x->n = n;
     const dal_status st = train->read(train, rows, n, x, err);
