@@ -193,8 +193,8 @@ static row_sets sets_of(const matrices *m, int64_t *ids)
     for (int64_t i = 0; i < m->n + m->n_labelled; i++)
         ids[i] = i;
     return (row_sets){
-        .ids = {ids, ids + m->n, ids, ids},
-        .n = {m->n, m->n_labelled, 0, m->n},
+        .ids = {ids, ids + m->n, ids, ids, ids},
+        .n = {m->n, m->n_labelled, 0, m->n, 0},
         .classes = m->classes,
     };
 }

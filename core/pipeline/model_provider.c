@@ -74,17 +74,27 @@ dal_status model_predict(model_provider *p, const dal_batch *x, float *out, dal_
     return st == DAL_OK ? check_finite(p, "outputs", out, x->n * p->base.n_classes, err) : st;
 }
 
+static bool of_validation(const provider *base, const int64_t *ids, int64_t n)
+{
+    return n > 0 && ids[0] >= base->n_pool; /* row sets never mix */
+}
+
 static dal_status read_rows(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_error *err)
 {
     enum { FEW = 1024 };
-    int64_t few[FEW], *rows = n <= FEW ? few : xcalloc((size_t)n, sizeof *rows);
-    for (int64_t i = 0; i < n; i++)
+    int64_t few[2][FEW], *rows = n <= FEW ? few[0] : xcalloc((size_t)(2 * n), sizeof *rows);
+    int64_t *shifted = n <= FEW ? few[1] : rows + n;
+    const bool validation = of_validation(base, ids, n);
+    for (int64_t i = 0; i < n; i++) {
         rows[i] = i;
-    dal_samples *list = base->samples(base, ids, NULL, NULL, n);
+        shifted[i] = validation ? ids[i] - base->n_pool : ids[i];
+    }
+    dal_samples *list = source_samples(self_of(base)->source, validation ? DAL_SPLIT_VALIDATION : DAL_SPLIT_TRAIN,
+                                       shifted, NULL, NULL, n);
     const dal_status st = list ? batch_read(&s->batch, list, rows, n, err)
                                : dal_fail(err, DAL_E_CONTRACT, "", "a sample outside the pool was asked for");
     free(list);
-    if (rows != few)
+    if (rows != few[0])
         free(rows);
     return st;
 }
@@ -199,6 +209,8 @@ void model_provider_init(model_provider *p, source *s, const dal_instance *model
     p->base = (provider){
         .host = host,
         .n_classes = s->info.spec.n_classes,
+        .n_pool = s->info.n[DAL_SPLIT_TRAIN],
+        .truth = s->classes[DAL_SPLIT_TRAIN],
         .d = p->features ? p->features->width(model->self) : 0,
         .output_kind = p->handle.impl->output,
         .mc_kind = p->handle.impl->output,

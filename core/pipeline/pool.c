@@ -5,9 +5,12 @@
 
 #include "util/text.h"
 
-void pool_init(pool *p, int64_t n, int64_t n_classes)
+void pool_init(pool *p, int64_t n, int64_t n_classes, const int32_t *validation, int64_t n_validation)
 {
-    *p = (pool){.n = n, .n_classes = n_classes};
+    *p = (pool){.n = n, .n_classes = n_classes, .n_validation = n_validation, .validation_classes = validation};
+    p->validation = xcalloc((size_t)n_validation, sizeof *p->validation);
+    for (int64_t i = 0; i < n_validation; i++)
+        p->validation[i] = n + i;
     p->state = xcalloc((size_t)n, 1);
     p->classes = xcalloc((size_t)n, sizeof *p->classes);
     p->labelled = xcalloc((size_t)n, sizeof *p->labelled);
@@ -26,6 +29,7 @@ void pool_fini(pool *p)
     free(p->ood);
     free(p->unlabelled);
     free(p->candidates);
+    free(p->validation);
     free(p->labelled_classes);
     *p = (pool){0};
 }
@@ -102,12 +106,15 @@ row_sets pool_sets(const pool *p)
         .ids = {[DAL_ROWS_CANDIDATES] = all ? p->unlabelled : p->candidates,
                 [DAL_ROWS_LABELLED] = p->labelled,
                 [DAL_ROWS_OOD] = p->ood,
-                [DAL_ROWS_UNLABELLED] = p->unlabelled},
+                [DAL_ROWS_UNLABELLED] = p->unlabelled,
+                [DAL_ROWS_VALIDATION] = p->validation},
         .n = {[DAL_ROWS_CANDIDATES] = p->n_candidates,
               [DAL_ROWS_LABELLED] = p->count[SAMPLE_LABELLED],
               [DAL_ROWS_OOD] = p->count[SAMPLE_OOD],
-              [DAL_ROWS_UNLABELLED] = p->count[SAMPLE_UNLABELLED]},
+              [DAL_ROWS_UNLABELLED] = p->count[SAMPLE_UNLABELLED],
+              [DAL_ROWS_VALIDATION] = p->n_validation},
         .classes = p->labelled_classes,
+        .validation_classes = p->validation_classes,
     };
 }
 

@@ -11,17 +11,19 @@
 typedef enum sample_state { SAMPLE_UNLABELLED, SAMPLE_LABELLED, SAMPLE_OOD, SAMPLE_ABSTAINED, SAMPLE_ASKED } sample_state;
 
 typedef struct pool {
-    int64_t n, n_classes;
+    int64_t n, n_classes, n_validation;
     uint8_t *state;   /* [n] sample_state */
     int32_t *classes; /* [n] of labelled ones */
     int64_t count[5]; /* per state */
     /* Index lists, ascending, after pool_lists. */
-    int64_t *labelled, *ood, *unlabelled, *candidates;
+    int64_t *labelled, *ood, *unlabelled, *candidates, *validation;
     int32_t *labelled_classes;
+    const int32_t *validation_classes; /* borrowed */
     int64_t n_candidates;
 } pool;
 
-void pool_init(pool *p, int64_t n, int64_t n_classes);
+/* validation: classes of the validation split [n_validation], borrowed. */
+void pool_init(pool *p, int64_t n, int64_t n_classes, const int32_t *validation, int64_t n_validation);
 void pool_fini(pool *p);
 
 void pool_label(pool *p, int64_t id, int32_t cls);

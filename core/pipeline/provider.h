@@ -29,6 +29,8 @@ void scratch_free(scratch *s); /* the whole list; accepts NULL */
 typedef struct provider {
     const dal_host *host;  /* its threads do the work */
     int64_t n_classes, d;  /* 0: not known */
+    int64_t n_pool;        /* ids from here on are validation samples */
+    const int32_t *truth;  /* [n_pool], NULL: not known */
     uint32_t output_kind, mc_kind;
     const dal_model *model;              /* NULL for matrices */
     const dal_component_ref *model_ref;  /* likewise */

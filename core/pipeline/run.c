@@ -651,7 +651,8 @@ dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, 
 {
     run r = {.t = t, .m = t->m, .spec = t->m->strategies[strategy], .store = s, .events = o->events};
     const source *src = t->source;
-    pool_init(&r.pool, src->info.n[DAL_SPLIT_TRAIN], src->info.spec.n_classes);
+    pool_init(&r.pool, src->info.n[DAL_SPLIT_TRAIN], src->info.spec.n_classes, src->classes[DAL_SPLIT_VALIDATION],
+              src->info.n[DAL_SPLIT_VALIDATION]);
     r.recall = xcalloc((size_t)r.pool.n_classes, sizeof *r.recall);
     describe_head(&r);
     bool done = false;

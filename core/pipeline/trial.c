@@ -11,6 +11,19 @@ static void describe_pool(const dal_oracle_task *t, int64_t id, char *out, size_
     source_describe(((trial *)t->impl)->source, DAL_SPLIT_TRAIN, id, out, size);
 }
 
+static dal_status pool_samples(const dal_oracle_task *t, const int64_t *ids, int64_t n, dal_samples **out,
+                               dal_error *err)
+{
+    *out = source_samples(((trial *)t->impl)->source, DAL_SPLIT_TRAIN, ids, NULL, NULL, n);
+    return *out ? DAL_OK : dal_fail(err, DAL_E_CONTRACT, "", "the oracle asks for samples outside the pool");
+}
+
+static void release_samples(const dal_oracle_task *t, dal_samples *s)
+{
+    (void)t;
+    free(s);
+}
+
 dal_oracle_task trial_oracle_task(trial *t, const char *store_path, int64_t run)
 {
     const bool truth = dal_has_word(t->m->oracle->desc->needs, DAL_CAP_TRUTH);
@@ -24,6 +37,8 @@ dal_oracle_task trial_oracle_task(trial *t, const char *store_path, int64_t run)
         .truth = truth ? t->source->classes[DAL_SPLIT_TRAIN] : NULL,
         .impl = t,
         .describe = describe_pool,
+        .samples = pool_samples,
+        .release = release_samples,
     };
 }
 

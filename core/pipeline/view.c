@@ -8,7 +8,7 @@
 #include "util/text.h"
 
 static const char *const set_name[DAL_ROW_SETS] = {"candidates", "labelled samples", "out-of-class samples",
-                                                   "unlabelled samples"};
+                                                   "unlabelled samples", "validation samples"};
 
 int64_t now_ns(void)
 {
@@ -395,9 +395,12 @@ static const int64_t *api_ids(const dal_view *api, uint32_t set)
     return set < DAL_ROW_SETS ? self_of(api)->sets.ids[set] : NULL;
 }
 
-static const int32_t *api_classes(const dal_view *api)
+static const int32_t *api_classes(const dal_view *api, uint32_t set)
 {
-    return self_of(api)->sets.classes;
+    const row_sets *sets = &self_of(api)->sets;
+    return set == DAL_ROWS_LABELLED     ? sets->classes
+           : set == DAL_ROWS_VALIDATION ? sets->validation_classes
+                                        : NULL;
 }
 
 static dal_status api_samples(const dal_view *api, const int64_t *ids, const int32_t *classes,
@@ -495,9 +498,11 @@ static dal_status api_pseudo_label(const dal_view *api, int64_t id, int32_t cls,
 
 static const void *api_extension(const dal_view *api, const char *id)
 {
-    (void)api;
-    (void)id;
-    return NULL;
+    round_view *v = self_of(api);
+    if (strcmp(id, DAL_CAP_TRUTH) != 0 || !dal_has_word(v->who->needs, id) || !v->p->truth)
+        return NULL;
+    v->truth = (dal_view_truth){sizeof v->truth, 0, v->p->n_pool, v->p->truth};
+    return &v->truth;
 }
 
 bool view_has(const round_view *v, uint32_t set, int64_t id)

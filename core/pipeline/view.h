@@ -11,7 +11,7 @@
 typedef struct row_sets {
     const int64_t *ids[DAL_ROW_SETS];
     int64_t n[DAL_ROW_SETS];
-    const int32_t *classes; /* of DAL_ROWS_LABELLED */
+    const int32_t *classes, *validation_classes; /* of DAL_ROWS_LABELLED, DAL_ROWS_VALIDATION */
 } row_sets;
 
 /* Extra pairs for the next fit. */

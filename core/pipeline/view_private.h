@@ -16,6 +16,7 @@ struct round_view {
     floats outputs[DAL_ROW_SETS], features[DAL_ROW_SETS], mc[DAL_ROW_SETS];
     int filled[DAL_ROW_SETS];
     int64_t infer_ns;
+    dal_view_truth truth;
 };
 
 /* A block while its callback runs. `api.impl` is set to it by who calls view_block. */

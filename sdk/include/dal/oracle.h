@@ -25,6 +25,11 @@ typedef struct dal_oracle_task {
     void *impl;
     /* [main] A short name of pool sample id, for people; at most `size` bytes. */
     void (*describe)(const struct dal_oracle_task *t, int64_t id, char *out, size_t size);
+    /* [main] The samples ids[n] themselves, to be shown; give the list back with release. The ids must outlive
+     * it. */
+    dal_status (*samples)(const struct dal_oracle_task *t, const int64_t *ids, int64_t n, dal_samples **out,
+                          dal_error *err);
+    void (*release)(const struct dal_oracle_task *t, dal_samples *s);
 } dal_oracle_task;
 
 /* One question about n samples. Give each answer with `answer`, in any order, at most once each; it is

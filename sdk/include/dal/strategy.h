@@ -24,7 +24,8 @@ extern "C" {
 #define DAL_ROWS_LABELLED 1u   /* labelled with one of the C classes */
 #define DAL_ROWS_OOD 2u        /* queried before and found to belong to no class */
 #define DAL_ROWS_UNLABELLED 3u /* the whole unlabelled pool (candidates are a subset) */
-#define DAL_ROW_SETS 4u
+#define DAL_ROWS_VALIDATION 4u /* the validation split, where there is one; ids beyond the pool's */
+#define DAL_ROW_SETS 5u
 
 /* A block of consecutive rows of one row set. Everything is computed when asked for (and booked as
  * inference, not selection); pointers live until the callback returns. */
@@ -52,7 +53,9 @@ typedef struct dal_view {
     int64_t n_classes; /* c; 0: not known (matrices without class information) */
     int64_t (*count)(const struct dal_view *v, uint32_t set);
     const int64_t *(*ids)(const struct dal_view *v, uint32_t set); /* [count] pool index, ascending */
-    const int32_t *(*classes)(const struct dal_view *v);           /* [n_l] of DAL_ROWS_LABELLED */
+    /* [count] classes of DAL_ROWS_LABELLED or DAL_ROWS_VALIDATION, which may also have DAL_LABEL_*; other
+     * sets: NULL. */
+    const int32_t *(*classes)(const struct dal_view *v, uint32_t set);
 
     dal_status (*outputs)(const struct dal_view *v, uint32_t set, dal_outputs *out, dal_error *err);
     dal_status (*features)(const struct dal_view *v, uint32_t set, dal_matrix *out, dal_error *err);
@@ -90,8 +93,18 @@ typedef struct dal_view {
     /* Train on pool sample id as if it had this class, in the next fit only (CEAL); weight > 0. */
     dal_status (*pseudo_label)(const struct dal_view *v, int64_t id, int32_t cls, float weight,
                                dal_error *err);
+    /* DAL_CAP_TRUTH (a bound that cheats, where the strategy names it in its needs): const dal_view_truth *;
+     * others, or not known: NULL. */
     const void *(*get_extension)(const struct dal_view *v, const char *id);
 } dal_view;
+
+/* Classes of all pool samples as the dataset knows them, [n] by pool index. */
+typedef struct dal_view_truth {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t n;
+    const int32_t *classes;
+} dal_view_truth;
 
 /* What select fills. The arrays have room for `want`. */
 typedef struct dal_picks {
