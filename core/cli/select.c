@@ -283,9 +283,10 @@ static void open_all(const cli_args *a, job *j, diags *d)
                     (long long)j->query, (long long)j->m.n);
     if (diags_errors(d))
         return;
-    if (composer_open(j->composer, j->spec, NULL, &j->strategy, &err) != DAL_OK)
-        diags_error(d, (place){0}, "strategy '%s': %s%s%s", j->spec->desc->id, err.key, *err.key ? ": " : "", err.text);
-    else
+    if (composer_open(j->composer, j->spec, NULL, &j->strategy, &err) != DAL_OK) {
+        tell_who(j->spec->desc, &err);
+        diags_error(d, (place){0}, "%s%s%s", err.key, *err.key ? ": " : "", err.text);
+    } else
         check_memory(j->strategy, &j->m, j->query, j->memory, d);
 }
 

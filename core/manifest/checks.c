@@ -3,7 +3,6 @@
 #include "util/text.h"
 
 #define MANIFEST_FORMAT 1
-#define MODEL_CAPABILITY "dal.model."
 
 /* "; models that do: mlp, convnet" */
 static const char *models_with(const reader *rd, const char *capability)
@@ -19,13 +18,13 @@ static const char *models_with(const reader *rd, const char *capability)
     return list;
 }
 
-/* Is the text at word, up to the next space, a capability of a model that this one lacks? */
+/* The text at word, up to the next space, when it is a capability that this model lacks. Anybody may invent
+ * one: the name does not matter. */
 static const char *lacking(reader *rd, const char *word, size_t n, const component_desc *model)
 {
     const char *capability = arena_strn(rd->mem, word, n);
-    const bool ours = strncmp(capability, MODEL_CAPABILITY, strlen(MODEL_CAPABILITY)) == 0;
     const bool there = strcmp(capability, DAL_CAP_OUTPUTS) == 0 || dal_has_word(model->provides, capability);
-    return ours && !there ? capability : NULL;
+    return there ? NULL : capability;
 }
 
 /* Also of the strategies that this one runs on the same model. */

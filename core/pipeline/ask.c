@@ -95,8 +95,8 @@ dal_status ask_oracle(run *r, int64_t *pending, dal_error *err)
     const dal_oracle_impl *impl = r->oracle->impl;
     char waiting[1024] = "";
     const int64_t start = now_ns();
-    dal_status st = checked(impl->label(r->oracle->self, &q.api, waiting, sizeof waiting, err), r->m->oracle->desc,
-                            "label", err);
+    dal_status st = CALL(r->m->oracle->desc, label,
+                         impl->label(r->oracle->self, &q.api, waiting, sizeof waiting, err), err);
     waiting[sizeof waiting - 1] = '\0';
     if (!r->committed) /* commits happen inside a flush too: only the first is not the oracle's time */
         r->record.times.label = (double)(now_ns() - start) * 1e-9;

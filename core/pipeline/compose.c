@@ -6,6 +6,7 @@
 #include <dal/strategy.h>
 #include <stdlib.h>
 
+#include "registry/blame.h"
 #include "util/text.h"
 
 struct composer {
@@ -118,17 +119,36 @@ place spec_place(const component_spec *spec, const dal_error *err)
     return spec->at;
 }
 
-dal_status checked(dal_status st, const component_desc *c, const char *slot, dal_error *err)
+void tell_who(const component_desc *c, dal_error *err)
 {
+    char title[96], words[sizeof err->text];
+    snprintf(title, sizeof title, "%s '%s'", kind_name(c->kind), c->id);
+    if (strstr(err->text, title))
+        return;
+    memcpy(words, err->text, sizeof words);
+    snprintf(err->text, sizeof err->text, "%s: %.*s", title, (int)(sizeof words - sizeof title - 2), words);
+}
+
+void call_begin(const component_desc *c, const char *slot)
+{
+    blame_push(c->module->name, c->module->path, slot);
+}
+
+dal_status call_end(const component_desc *c, const char *slot, dal_status st, dal_error *err)
+{
+    blame_pop();
     if (st == DAL_OK)
         return DAL_OK;
     if (st > 0 || st < DAL_E_PENDING)
         st = DAL_E_FAILED;
-    if (err && !*err->text)
+    if (!err)
+        return st;
+    err->status = st;
+    if (*err->text)
+        tell_who(c, err);
+    else
         snprintf(err->text, sizeof err->text, "%s '%s' failed in %s without saying why (status %d)",
                  kind_name(c->kind), c->id, slot, (int)st);
-    if (err)
-        err->status = st;
     return st;
 }
 
@@ -243,7 +263,7 @@ dal_status composer_open(composer *c, const component_spec *spec, const void *ar
     o->desc = desc;
     dal_status st = spec_options(spec, live, &o->options, err);
     if (st == DAL_OK)
-        st = checked(create(o, host, arg, &o->base.self, err), desc, "create", err);
+        st = CALL(desc, create, create(o, host, arg, &o->base.self, err), err);
     if (st != DAL_OK) {
         free(o->options);
         free(o);
@@ -259,9 +279,16 @@ void composer_close(composer *c, const dal_instance *instance)
     if (!instance)
         return;
     opened *o = (opened *)(uintptr_t)instance; /* made by composer_open, which wrote it */
+    call_begin(o->desc, "destroy");
     destroy(o);
+    blame_pop();
     free(o->options);
     free(o);
+}
+
+const component_desc *instance_desc(const dal_instance *instance)
+{
+    return ((const opened *)(const void *)instance)->desc;
 }
 
 bool instance_is_concurrent(const dal_instance *instance)

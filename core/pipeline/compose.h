@@ -39,10 +39,17 @@ place spec_place(const component_spec *spec, const dal_error *err);
 /* "dataset 'idx'" */
 const char *spec_title(const component_spec *spec, char out[96]);
 
-/* What a call into a component returned, as we understand it: an unknown code is DAL_E_FAILED, a failure
- * without words gets some, naming the component and the slot. */
-dal_status checked(dal_status st, const component_desc *c, const char *slot, dal_error *err);
+/* Call a slot of a component: CALL(desc, fit, model->fit(self, ...), err). A crash in it is told by name. What
+ * comes back is understood: an unknown code is DAL_E_FAILED; the words of a failure name the component, and a
+ * failure without words gets some. */
+#define CALL(desc, slot, call, err) (call_begin((desc), #slot), call_end((desc), #slot, (call), (err)))
+void call_begin(const component_desc *c, const char *slot);
+dal_status call_end(const component_desc *c, const char *slot, dal_status st, dal_error *err);
+/* Put "strategy 'margin': " in front of the words, unless these name the component already. */
+void tell_who(const component_desc *c, dal_error *err);
 
+/* What its note tells of an instance that composer_open made. */
+const component_desc *instance_desc(const dal_instance *instance);
 bool instance_is_concurrent(const dal_instance *instance);
 
 #endif

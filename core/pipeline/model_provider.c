@@ -68,9 +68,8 @@ static dal_status check_finite(const model_provider *p, const char *what, const 
 dal_status model_predict(model_provider *p, const dal_batch *x, float *out, dal_error *err)
 {
     enter(p);
-    dal_status st = p->handle.impl->predict(p->handle.self, x, out, err);
+    const dal_status st = CALL(p->desc, predict, p->handle.impl->predict(p->handle.self, x, out, err), err);
     leave(p);
-    st = checked(st, p->desc, "predict", err);
     return st == DAL_OK ? check_finite(p, "outputs", out, x->n * p->base.n_classes, err) : st;
 }
 
@@ -129,9 +128,8 @@ static dal_status features(const provider *base, scratch *s, const int64_t *ids,
     if (st != DAL_OK)
         return st;
     enter(p);
-    st = p->features->features(p->handle.self, &s->batch.batch, h, z, err);
+    st = CALL(p->desc, features, p->features->features(p->handle.self, &s->batch.batch, h, z, err), err);
     leave(p);
-    st = checked(st, p->desc, "features", err);
     if (st == DAL_OK)
         st = check_finite(p, "features", h, n * base->d, err);
     if (st == DAL_OK && both)
@@ -151,9 +149,8 @@ static dal_status mc(const provider *base, scratch *s, const int64_t *ids, int64
     if (st != DAL_OK)
         return st;
     enter(p);
-    st = p->mc->mc(p->handle.self, &s->batch.batch, &p->stream, 0, passes, z, err);
+    st = CALL(p->desc, mc, p->mc->mc(p->handle.self, &s->batch.batch, &p->stream, 0, passes, z, err), err);
     leave(p);
-    st = checked(st, p->desc, "mc", err);
     if (st == DAL_OK)
         st = check_finite(p, "Monte-Carlo outputs", z, passes * n * base->n_classes, err);
     *out = (dal_tensor3){z, passes, n, base->n_classes};
@@ -165,8 +162,8 @@ static dal_status last_layer(const provider *base, dal_matrix *weights, const fl
     const model_provider *p = self_of(base);
     *weights = (dal_matrix){0};
     *bias = NULL;
-    dal_status st = checked(p->last_layer->last_layer(p->handle.self, weights, bias, err), p->desc,
-                            "last_layer", err);
+    dal_status st =
+        CALL(p->desc, last_layer, p->last_layer->last_layer(p->handle.self, weights, bias, err), err);
     if (st == DAL_OK && (!weights->data || weights->rows != base->n_classes || weights->stride < weights->cols ||
                          (base->d && weights->cols != base->d)))
         st = dal_fail(err, DAL_E_CONTRACT, "", "model '%s' gives last-layer weights [%lld, %lld], expected [%lld, %lld]",

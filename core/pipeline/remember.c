@@ -41,7 +41,7 @@ static dal_status read_bytes(const dal_reader *r, void *data, size_t n, size_t *
 dal_status save_model(const run *r, bytes *b, dal_error *err)
 {
     const dal_writer w = {sizeof w, 0, b, write_bytes};
-    return checked(model_impl(r)->save(r->model->self, &w, err), r->m->model->desc, "save", err);
+    return CALL(r->m->model->desc, save, model_impl(r)->save(r->model->self, &w, err), err);
 }
 
 dal_status save_strategy(const run *r, bytes *b, dal_error *err)
@@ -49,7 +49,7 @@ dal_status save_strategy(const run *r, bytes *b, dal_error *err)
     if (!DAL_HAS(dal_strategy_impl, strategy_impl(r), save))
         return DAL_OK;
     const dal_writer w = {sizeof w, 0, b, write_bytes};
-    return checked(strategy_impl(r)->save(r->strategy->self, &w, err), r->spec->desc, "save", err);
+    return CALL(r->spec->desc, save, strategy_impl(r)->save(r->strategy->self, &w, err), err);
 }
 
 static dal_status read_blob(const run *r, int64_t round, const char *what, bytes *b, dal_error *err)
@@ -66,7 +66,7 @@ dal_status load_model(const run *r, int64_t round, dal_error *err)
     dal_status st = read_blob(r, round, "model", &b, err);
     const dal_reader reader = {sizeof reader, 0, &b, read_bytes};
     if (st == DAL_OK)
-        st = checked(model_impl(r)->load(r->model->self, &reader, err), r->m->model->desc, "load", err);
+        st = CALL(r->m->model->desc, load, model_impl(r)->load(r->model->self, &reader, err), err);
     free(b.data);
     return st;
 }
@@ -79,7 +79,7 @@ dal_status load_strategy(const run *r, int64_t round, dal_error *err)
     dal_status st = read_blob(r, round, "strategy", &b, err);
     const dal_reader reader = {sizeof reader, 0, &b, read_bytes};
     if (st == DAL_OK)
-        st = checked(strategy_impl(r)->load(r->strategy->self, &reader, err), r->spec->desc, "load", err);
+        st = CALL(r->spec->desc, load, strategy_impl(r)->load(r->strategy->self, &reader, err), err);
     free(b.data);
     return st;
 }

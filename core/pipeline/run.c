@@ -161,7 +161,7 @@ static dal_status train(run *r, dal_error *err)
     };
     dal_fit_report report = {.struct_size = sizeof report, .loss = (double)NAN, .train_accuracy = -1};
     const dal_status st =
-        checked(model_impl(r)->fit(r->model->self, &fit, &report, err), r->m->model->desc, "fit", err);
+        CALL(r->m->model->desc, fit, model_impl(r)->fit(r->model->self, &fit, &report, err), err);
     round_metrics *m = &r->record.metrics;
     m->train_loss = report.loss;
     m->train_accuracy = report.train_accuracy >= 0 ? report.train_accuracy : (double)NAN;
@@ -264,8 +264,8 @@ static dal_status observe(run *r, dal_error *err)
         classes[i] = r->picks[i].cls;
     }
     const dal_feedback f = {sizeof f, 0, n, ids, answers, classes};
-    const dal_status st = checked(strategy_impl(r)->observe(r->strategy->self, view_api(r->view), &f, err),
-                                  r->spec->desc, "observe", err);
+    const dal_status st = CALL(
+        r->spec->desc, observe, strategy_impl(r)->observe(r->strategy->self, view_api(r->view), &f, err), err);
     free(ids);
     free(answers);
     free(classes);
@@ -597,7 +597,7 @@ static dal_status open_components(run *r, dal_error *err)
         st = composer_open(c, r->spec, NULL, &r->strategy, err);
     if (st != DAL_OK)
         return st;
-    model_provider_init(&r->provider, r->t->source, r->model, r->m->model, composer_host(c, r->m->model->desc->id));
+    model_provider_init(&r->provider, r->t->source, r->model, r->m->model, composer_host(c, "run"));
     r->provider_ready = true;
     return DAL_OK;
 }

@@ -14,12 +14,6 @@ void selection_free(selection *s)
     *s = (selection){0};
 }
 
-static dal_status blame(dal_status st, const char *id, const char *slot, dal_error *err)
-{
-    const component_desc who = {.kind = DAL_KIND_STRATEGY, .id = id};
-    return checked(st, &who, slot, err);
-}
-
 /* ---- score strategies: a stream, and the best of it ---- */
 
 /* What one thread keeps while it scores blocks. */
@@ -57,8 +51,8 @@ static dal_status score_block(void *ctx, const dal_block *b, dal_error *err)
     double scores[VIEW_BLOCK];
     for (int64_t i = 0; i < b->n; i++)
         scores[i] = (double)NAN; /* what is not written counts as NaN */
-    const dal_status st = blame(j->impl->score(j->strategy->self, b, scores, err), j->strategy->component->id,
-                                "score", err);
+    const dal_status st =
+        CALL(instance_desc(j->strategy), score, j->impl->score(j->strategy->self, b, scores, err), err);
     if (st != DAL_OK)
         return st;
     keeper *k = take_keeper(j);
@@ -148,8 +142,7 @@ static dal_status select_by_itself(round_view *v, const dal_instance *strategy, 
         out->ids[i] = -1;
         out->scores[i] = (double)NAN;
     }
-    const dal_status st =
-        blame(impl->select(strategy->self, &v->api, &picks, err), strategy->component->id, "select", err);
+    const dal_status st = CALL(instance_desc(strategy), select, impl->select(strategy->self, &v->api, &picks, err), err);
     out->n = picks.n;
     picks.reason[sizeof picks.reason - 1] = '\0';
     memcpy(out->reason, picks.reason, sizeof out->reason);
@@ -167,7 +160,7 @@ dal_status view_select(const round_view *view, const dal_instance *strategy, int
     out->ids = xcalloc((size_t)out->want, sizeof *out->ids);
     out->scores = xcalloc((size_t)out->want, sizeof *out->scores);
     if (DAL_HAS(dal_strategy_impl, impl, prepare))
-        st = blame(impl->prepare(strategy->self, &v->api, err), id, "prepare", err);
+        st = CALL(instance_desc(strategy), prepare, impl->prepare(strategy->self, &v->api, err), err);
     if (st == DAL_OK && out->want > 0)
         st = DAL_HAS(dal_strategy_impl, impl, score) ? select_by_score(v, strategy, out, err)
                                                      : select_by_itself(v, strategy, out, err);

@@ -63,8 +63,8 @@ static dal_status read_classes(source *s, uint32_t split, dal_error *err)
         for (int64_t i = 0; i < m; i++)
             ids[i] = first + i;
         int32_t *out = s->classes[split] + first;
-        const dal_status st = checked(s->top.impl->classes(s->top.self, split, ids, m, out, err),
-                                      top_desc(s), "classes", err);
+        const dal_status st =
+            CALL(top_desc(s), classes, s->top.impl->classes(s->top.self, split, ids, m, out, err), err);
         if (st != DAL_OK)
             return st;
         for (int64_t i = 0; i < m; i++)
@@ -88,12 +88,12 @@ static void number_classes(source *s)
 static dal_status open_link(source *s, const component_spec *spec, diags *d)
 {
     dal_error err = DAL_ERROR_INIT;
-    char title[96];
     const dal_dataset below = s->top;
     const dal_status st =
         composer_open(s->composer, spec, s->n_chain ? &below : NULL, &s->chain[s->n_chain], &err);
     if (st != DAL_OK) {
-        diags_error(d, spec_place(spec, &err), "%s: %s", spec_title(spec, title), err.text);
+        tell_who(spec->desc, &err);
+        diags_error(d, spec_place(spec, &err), "%s", err.text);
         return st;
     }
     const dal_instance *now = s->chain[s->n_chain];
@@ -106,7 +106,7 @@ static dal_status open_link(source *s, const component_spec *spec, diags *d)
 static dal_status look_inside(source *s, dal_error *err)
 {
     s->info = (dal_dataset_info){.struct_size = sizeof s->info, .spec.struct_size = sizeof s->info.spec};
-    dal_status st = checked(s->top.impl->info(s->top.self, &s->info, err), top_desc(s), "info", err);
+    dal_status st = CALL(top_desc(s), info, s->top.impl->info(s->top.self, &s->info, err), err);
     s->info.struct_size = sizeof s->info;
     s->info.spec.struct_size = sizeof s->info.spec;
     if (st == DAL_OK)
@@ -138,10 +138,11 @@ dal_status source_open(composer *c, const manifest *m, source **out, diags *d)
     }
     if (st == DAL_OK) {
         dal_error err = DAL_ERROR_INIT;
-        char title[96];
         st = look_inside(s, &err);
-        if (st != DAL_OK)
-            diags_error(d, spec_place(last, &err), "%s: %s", spec_title(last, title), err.text);
+        if (st != DAL_OK) {
+            tell_who(last->desc, &err);
+            diags_error(d, spec_place(last, &err), "%s", err.text);
+        }
     }
     if (st != DAL_OK) {
         source_close(s);
@@ -185,9 +186,9 @@ void source_describe(source *s, uint32_t split, int64_t id, char *out, size_t si
 dal_status source_read(source *s, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
 {
     enter(s);
-    const dal_status st = s->top.impl->read(s->top.self, split, ids, n, out, err);
+    const dal_status st = CALL(top_desc(s), read, s->top.impl->read(s->top.self, split, ids, n, out, err), err);
     leave(s);
-    return checked(st, top_desc(s), "read", err);
+    return st;
 }
 
 /* The impl of a dal_samples list. */
@@ -227,10 +228,10 @@ static dal_status list_sizes(const dal_samples *base, const int64_t *rows, int64
             continue;
         }
         enter(s);
-        st = s->top.impl->sizes(s->top.self, l->split, ids, m, out + first, err);
+        st = CALL(top_desc(s), sizes, s->top.impl->sizes(s->top.self, l->split, ids, m, out + first, err), err);
         leave(s);
-        if (checked(st, top_desc(s), "sizes", err) != DAL_OK)
-            return err ? err->status : DAL_E_FAILED;
+        if (st != DAL_OK)
+            return st;
         for (int64_t i = 0; i < m; i++)
             if (out[first + i] < 0 || out[first + i] > MAX_SAMPLE_VALUES)
                 return dal_fail(err, DAL_E_CONTRACT, "", "dataset '%s' says sample %lld has %lld elements",
@@ -344,7 +345,7 @@ dal_status source_fingerprint(source *s, uint64_t out[2], dal_error *err)
     XXH3_128bits_reset(h);
     if (DAL_HAS(dal_dataset_impl, s->top.impl, fingerprint)) {
         uint64_t own[2] = {0, 0};
-        st = checked(s->top.impl->fingerprint(s->top.self, own, err), top_desc(s), "fingerprint", err);
+        st = CALL(top_desc(s), fingerprint, s->top.impl->fingerprint(s->top.self, own, err), err);
         XXH3_128bits_update(h, own, sizeof own);
     }
     XXH3_128bits_update(h, &s->info.spec, sizeof s->info.spec);

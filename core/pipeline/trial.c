@@ -49,9 +49,9 @@ static void try_open(trial *t, const component_spec *spec, const void *arg,
 {
     const dal_instance *instance = NULL;
     dal_error err = DAL_ERROR_INIT;
-    char title[96];
     if (composer_open(t->composer, spec, arg, &instance, &err) != DAL_OK) {
-        diags_error(d, spec_place(spec, &err), "%s: %s", spec_title(spec, title), err.text);
+        tell_who(spec->desc, &err);
+        diags_error(d, spec_place(spec, &err), "%s", err.text);
         return;
     }
     if (use)

@@ -6,8 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Read by a signal handler, hence static. Set on the main thread only. */
-static const char *volatile blamed_module, *volatile blamed_file, *volatile blamed_what;
+/* The calls a thread is in, outermost first. A crash is told by the thread it happens on. */
+#define MAX_DEPTH 16
+typedef struct call {
+    const char *module, *file, *what;
+} call;
+typedef struct calls {
+    call in[MAX_DEPTH];
+    volatile sig_atomic_t depth; /* may pass MAX_DEPTH: then an outer call is told */
+} calls;
+
+static _Thread_local calls mine;
+/* Of the thread that called first. Threads of a parallel loop that have no call of their own work for it. */
+static calls *volatile first;
 
 static void say(char *line, size_t *n, size_t room, const char *s)
 {
@@ -15,22 +26,31 @@ static void say(char *line, size_t *n, size_t room, const char *s)
         line[(*n)++] = *s++;
 }
 
+static const call *innermost(void)
+{
+    const calls *c = mine.depth > 0 ? &mine : first;
+    if (!c || c->depth <= 0)
+        return NULL;
+    return &c->in[(c->depth < MAX_DEPTH ? c->depth : MAX_DEPTH) - 1];
+}
+
 static void crashed(int number)
 {
     char line[1024], digits[3] = {(char)('0' + number / 10), (char)('0' + number % 10), '\0'};
     size_t n = 0;
-    if (blamed_module) {
+    const call *blamed = innermost();
+    if (blamed) {
         const char *text = number == SIGSEGV   ? "Segmentation fault"
                            : number == SIGBUS  ? "Bus error"
                            : number == SIGFPE  ? "Arithmetic error"
                            : number == SIGILL  ? "Illegal instruction"
                                                : "Aborted";
         say(line, &n, sizeof line - 96, "dalhost: module '");
-        say(line, &n, sizeof line - 96, blamed_module);
+        say(line, &n, sizeof line - 96, blamed->module);
         say(line, &n, sizeof line - 96, "' (");
-        say(line, &n, sizeof line - 96, blamed_file ? blamed_file : "?");
+        say(line, &n, sizeof line - 96, blamed->file);
         say(line, &n, sizeof line - 96, ") crashed in ");
-        say(line, &n, sizeof line - 96, blamed_what ? blamed_what : "?");
+        say(line, &n, sizeof line - 96, blamed->what);
         say(line, &n, sizeof line, " (signal ");
         say(line, &n, sizeof line, digits + (number < 10));
         say(line, &n, sizeof line, ", ");
@@ -59,14 +79,18 @@ static void install(void)
     }
 }
 
-void blame_set(const char *module, const char *file, const char *what)
+void blame_push(const char *module, const char *file, const char *what)
 {
-    static bool installed;
-    if (!installed) {
+    if (!first) { /* the main thread loads the first module before there is any other */
         install();
-        installed = true;
+        first = &mine;
     }
-    blamed_file = file;
-    blamed_what = what;
-    blamed_module = module;
+    if (mine.depth < MAX_DEPTH)
+        mine.in[mine.depth] = (call){module, file, what};
+    mine.depth++;
+}
+
+void blame_pop(void)
+{
+    mine.depth--;
 }

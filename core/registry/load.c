@@ -79,10 +79,10 @@ const dal_plugin *registry_open(registry *r, const module_desc *d, dal_error *er
     }
     if (!start_libltdl(err))
         return NULL;
-    blame_set(m->name, m->path, "loading");
+    blame_push(m->name, m->path, "loading");
     const dal_status st = open_module(m, &h, err);
     const dal_plugin *p = st ? NULL : lt_dlsym(h, "dal_plugin");
-    blame_set(NULL, NULL, NULL);
+    blame_pop();
     if (st)
         return NULL;
     if (!p) {
@@ -104,9 +104,9 @@ static dal_status start(registry *r, module *m, const dal_host *host, dal_error 
         m->failed = (dal_error)DAL_ERROR_INIT;
         if (DAL_HAS(dal_plugin, m->live, init)) {
             dal_error said = DAL_ERROR_INIT;
-            blame_set(m->name, m->path, "init");
+            blame_push(m->name, m->path, "init");
             const dal_status st = m->live->init(host, &said);
-            blame_set(NULL, NULL, NULL);
+            blame_pop();
             if (st)
                 dal_fail(&m->failed, st, "", "%s: init failed (status %d)%s%.900s", m->path, (int)st,
                          *said.text ? ": " : "", said.text);

@@ -271,7 +271,9 @@ static const struct bad_case {
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: {use: wrap, more: [margin, bald]}\n",
      "m.yaml:4:38: strategy 'bald' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: foreign\n",
-     "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1, which model 'mlp' does not offer; no installed model does"},
+     "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1, which model 'mlp' does not offer; no installed model does\n"
+     "m.yaml:4:11: strategy 'foreign' needs org.example.thing/1, which model 'mlp' does not offer; no installed model "
+     "does"},
 
     /* faults of modules */
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [bad-default, bad-yaml, bad-domain]\n",
