@@ -20,10 +20,11 @@ const char *installed_list(const reader *rd, uint32_t kind)
     return list;
 }
 
+/* An id or a module's name, fit to be repeated in a message; true ones are much shorter. */
 static const char *word(reader *rd, const char *label, const node *n, const char *expected)
 {
     if (n->kind == NODE_SCALAR && !node_is_null(n) && *n->text)
-        return n->text;
+        return shown(rd->mem, n->text, 80);
     complain(rd, n->at, "%s is %s; expected %s", label, describe(rd, n), expected);
     return NULL;
 }

@@ -36,11 +36,12 @@ static int index_in(const edit *e, const node *list, const char *step)
     const int i = is_number(step) ? atoi(step) : -1;
     if (i >= 0 && i <= list->n)
         return i;
+    const char *path = shown(e->mem, e->done, 60), *wrong = shown(e->mem, step, 60);
     if (list->n == 0)
-        fail(e, "'%s' is an empty list, so '%s' is not in it; expected 0 to add an item", e->done, step);
+        fail(e, "'%s' is an empty list, so '%s' is not in it; expected 0 to add an item", path, wrong);
     else
-        fail(e, "'%s' is a list of %d, so '%s' is not in it; expected 0..%d, or %d to add an item", e->done,
-             list->n, step, list->n - 1, list->n);
+        fail(e, "'%s' is a list of %d, so '%s' is not in it; expected 0..%d, or %d to add an item", path, list->n,
+             wrong, list->n - 1, list->n);
     return -1;
 }
 
