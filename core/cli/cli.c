@@ -22,8 +22,9 @@ typedef struct given {
 
 struct cli_args {
     const cli_command *command;
-    given *given;
+    given *given; /* by the option's name, those of one option in the order given */
     int n_given;
+    const char **values; /* [n_given], theirs */
     const char **operands;
     int n_operands;
 };
@@ -54,12 +55,27 @@ bool cli_flag(const cli_args *a, const char *name)
 
 const char *const *cli_values(const cli_args *a, const char *name, int *n)
 {
-    const char **values = xcalloc((size_t)a->n_given + 1, sizeof *values); /* lives until exit */
+    int first = 0;
+    while (first < a->n_given && strcmp(a->given[first].option->name, name) != 0)
+        first++;
     *n = 0;
+    while (first + *n < a->n_given && strcmp(a->given[first + *n].option->name, name) == 0)
+        ++*n;
+    return a->values + first;
+}
+
+/* Puts what was given in order, which lets cli_values point into one array. */
+static void group_given(cli_args *a)
+{
+    for (int i = 1; i < a->n_given; i++)
+        for (int k = i; k > 0 && strcmp(a->given[k - 1].option->name, a->given[k].option->name) > 0; k--) {
+            const given g = a->given[k];
+            a->given[k] = a->given[k - 1];
+            a->given[k - 1] = g;
+        }
+    a->values = xcalloc((size_t)a->n_given + 1, sizeof *a->values);
     for (int i = 0; i < a->n_given; i++)
-        if (strcmp(a->given[i].option->name, name) == 0)
-            values[(*n)++] = a->given[i].value;
-    return values;
+        a->values[i] = a->given[i].value;
 }
 
 int cli_n_operands(const cli_args *a)
@@ -313,6 +329,7 @@ static int parse_and_run(cli_args *a, int argc, char **argv)
         } else
             a->operands[a->n_operands++] = argv[i];
     }
+    group_given(a);
     return dispatch(a);
 }
 
@@ -321,6 +338,7 @@ int cli_main(int argc, char **argv)
     cli_args a = {.operands = xcalloc((size_t)argc + 1, sizeof(char *))};
     const int code = parse_and_run(&a, argc, argv);
     free(a.given);
+    free(a.values);
     free(a.operands);
     return code;
 }

@@ -185,7 +185,9 @@ static const dal_component *load(registry *r, const char *id, dal_error *err)
 {
     const dal_runtime_config config = {.struct_size = sizeof config, .threads = 1};
     *err = (dal_error)DAL_ERROR_INIT;
-    dal_runtime *rt = dal_runtime_new(&config, err); /* lives as long as the module */
+    static dal_runtime *rt; /* lives as long as the modules */
+    if (!rt)
+        rt = dal_runtime_new(&config, err);
     const component_desc *c = registry_find(r, DAL_KIND_STRATEGY, id, NULL, NULL);
     cr_assert_not_null(c);
     return registry_load(r, c, dal_runtime_host(rt, id), err);

@@ -162,8 +162,10 @@ static void near(double got, double want, double tolerance)
 static double aubc_of(const double *x, const double *a, int64_t n)
 {
     double xs[8], as[8];
-    memcpy(xs, x, (size_t)n * sizeof *x);
-    memcpy(as, a, (size_t)n * sizeof *a);
+    for (int64_t i = 0; i < n; i++) {
+        xs[i] = x[i];
+        as[i] = a[i];
+    }
     const learning_curve c = {xs, as, n};
     return summary_aubc(&c);
 }
