@@ -204,7 +204,7 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
     dal_lbfgs_result r;
     dal_status st = dal_minimise(h, &how, l->model.net.n_weights, x, &r, err);
     if (st == DAL_E_DIVERGED) {
-        dal_logf(h, DAL_LOG_WARNING, "logistic: the training loss is not finite");
+        dal_logf(h, DAL_LOG_WARNING, "the training loss is not finite");
         return dal_fail(err, st, "", "the training loss is not finite: the inputs are too large; scale them "
                         "(transforms: scale, standardize)");
     }
@@ -213,7 +213,7 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
     if (st != DAL_OK)
         return st;
     if (!r.converged)
-        dal_logf(h, DAL_LOG_INFO, "logistic: stopped after %lld iterations with a gradient of %.2g (tol %.2g)",
+        dal_logf(h, DAL_LOG_INFO, "stopped after %lld iterations with a gradient of %.2g (tol %.2g)",
                  (long long)r.iterations, r.largest_gradient, l->options.tol);
     report->converged = r.converged;
     report->epochs = r.iterations;

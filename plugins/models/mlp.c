@@ -227,14 +227,14 @@ static int64_t choose_rows(training *t, int64_t first)
 
 static dal_status diverged(const training *t, double loss)
 {
-    const mlp *p = t->mlp;
-    dal_status st = dal_fail(t->err, DAL_E_DIVERGED, "learning_rate",
-                             "the training loss became %g in epoch %lld with learning_rate %g: try a smaller "
-                             "one, or scale the inputs (transforms: scale, standardize)",
-                             loss, (long long)t->at.epoch + 1, p->options.learning_rate);
-    dal_logf(p->model.host, DAL_LOG_WARNING, "mlp: the training loss became %g in epoch %lld (learning_rate %g)",
-             loss, (long long)t->at.epoch + 1, p->options.learning_rate);
-    return st;
+    const char *what = isnan(loss) ? "not a number" : "infinite";
+    const double rate = t->mlp->options.learning_rate;
+    const long long epoch = (long long)t->at.epoch + 1;
+    dal_logf(t->mlp->model.host, DAL_LOG_WARNING, "the training loss became %s in epoch %lld (learning_rate %g)",
+             what, epoch, rate);
+    return dal_fail(t->err, DAL_E_DIVERGED, "learning_rate",
+                    "the training loss became %s in epoch %lld with learning_rate %g: try a smaller one, or "
+                    "scale the inputs (transforms: scale, standardize)", what, epoch, rate);
 }
 
 static dal_status run_step(training *t, int64_t first)
