@@ -97,20 +97,3 @@ float dal_squared_distance(const float *x, const float *y, int64_t n)
             lane[l] += lane[l + width];
     return lane[0];
 }
-
-void dal_softmax(float *z, int64_t n, int64_t c, int64_t ld)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float *row = z + i * ld, max = row[0];
-        double sum = 0;
-        for (int64_t k = 1; k < c; k++)
-            max = row[k] > max ? row[k] : max;
-        for (int64_t k = 0; k < c; k++) {
-            row[k] = expf(row[k] - max);
-            sum += (double)row[k];
-        }
-        const float scale = (float)(1.0 / sum);
-        for (int64_t k = 0; k < c; k++)
-            row[k] *= scale;
-    }
-}

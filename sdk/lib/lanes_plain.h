@@ -1,0 +1,90 @@
+/* Eight floats in standard C; the same values as lanes_avx2.h, bit by bit. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct vec {
+    float f[8];
+} vec;
+
+#define LANES for (int l = 0; l < 8; l++)
+#define DEFINE_OP(name, ...)          \
+    static inline vec name            \
+    {                                 \
+        vec r;                        \
+        LANES r.f[l] = (__VA_ARGS__); \
+        return r;                     \
+    }
+
+DEFINE_OP(v_load(const float *p), p[l])
+DEFINE_OP(v_load_part(const float *p, int64_t n, float fill), l < n ? p[l] : fill)
+DEFINE_OP(v_set(float x), x)
+DEFINE_OP(v_add(vec a, vec b), a.f[l] + b.f[l])
+DEFINE_OP(v_sub(vec a, vec b), a.f[l] - b.f[l])
+DEFINE_OP(v_mul(vec a, vec b), a.f[l] * b.f[l])
+DEFINE_OP(v_fma(vec a, vec b, vec c), fmaf(a.f[l], b.f[l], c.f[l]))
+DEFINE_OP(v_max(vec a, vec b), a.f[l] > b.f[l] ? a.f[l] : b.f[l]) /* b when either is NaN */
+DEFINE_OP(v_min(vec a, vec b), a.f[l] < b.f[l] ? a.f[l] : b.f[l])
+DEFINE_OP(v_if_zero(vec x, vec a), x.f[l] == 0 ? a.f[l] : 0)
+DEFINE_OP(v_unless_zero(vec x, vec a), x.f[l] == 0 ? 0 : a.f[l])
+
+static inline void v_store_part(float *p, int64_t n, vec a)
+{
+    memcpy(p, a.f, (size_t)n * sizeof *p);
+}
+
+/* p times the float whose exponent field is the low bits of t. */
+static inline vec v_scale(vec p, vec t)
+{
+    LANES {
+        uint32_t bits;
+        float power;
+        memcpy(&bits, &t.f[l], sizeof bits);
+        bits <<= 23;
+        memcpy(&power, &bits, sizeof power);
+        p.f[l] *= power;
+    }
+    return p;
+}
+
+/* x = m 2^e with m in [sqrt(1/2), sqrt(2)): e, and m in *m. */
+static inline vec v_split(vec x, vec *m)
+{
+    vec e;
+    LANES {
+        uint32_t bits;
+        memcpy(&bits, &x.f[l], sizeof bits);
+        const int32_t exponent = (int32_t)(bits - 0x3f3504f3u) >> 23;
+        bits -= (uint32_t)exponent << 23;
+        memcpy(&m->f[l], &bits, sizeof bits);
+        e.f[l] = (float)exponent;
+    }
+    return e;
+}
+
+/* Lanes to one value a row: l and l + 4, then l and l + 2, then the last two. */
+static inline vec v_fold_add(const vec *rows)
+{
+    vec r;
+    LANES {
+        const float *f = rows[l].f;
+        r.f[l] = ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
+    }
+    return r;
+}
+
+static inline void v_fold_top(const vec *max, const vec *second, vec *out_max, vec *out_second)
+{
+    LANES {
+        vec a = max[l], b = second[l];
+        for (int w = 4; w > 0; w /= 2)
+            for (int i = 0; i < w; i++) {
+                const float low = a.f[i] < a.f[i + w] ? a.f[i] : a.f[i + w];
+                const float next = b.f[i] > b.f[i + w] ? b.f[i] : b.f[i + w];
+                a.f[i] = a.f[i] > a.f[i + w] ? a.f[i] : a.f[i + w];
+                b.f[i] = low > next ? low : next;
+            }
+        out_max->f[l] = a.f[0];
+        out_second->f[l] = b.f[0];
+    }
+}
