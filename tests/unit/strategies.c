@@ -1,0 +1,130 @@
+/* The score strategies through their tables, as a host drives them. */
+#include "tests/unit/fixture.h"
+
+#include <dal/topk.h>
+#include <math.h>
+
+#include "plugins/strategies/uncertainty.c"
+
+static dal_status give_outputs(const dal_block *b, dal_outputs *out, dal_error *err)
+{
+    (void)err;
+    *out = *(const dal_outputs *)b->impl;
+    return DAL_OK;
+}
+
+static dal_status refuse_outputs(const dal_block *b, dal_outputs *out, dal_error *err)
+{
+    (void)b, (void)out;
+    return dal_fail(err, DAL_E_IO, "", "the disk is gone");
+}
+
+/* The best `want` of n samples by a strategy, in order. */
+static void pick(const dal_strategy_impl *impl, void *self, dal_block *b, int64_t want, int64_t *picks)
+{
+    double scores[64], best[64];
+    dal_topk top;
+    cr_assert_eq(impl->score(self, b, scores, NULL), DAL_OK);
+    dal_topk_init(&top, want, impl->order, best, picks);
+    dal_topk_push(&top, scores, 0, b->n);
+    dal_topk_sort(&top);
+}
+
+Test(score_strategies, pick_the_worked_example_in_its_order)
+{
+    static const float f1[12] = {.70f, .20f, .10f, .34f, .33f, .33f, .50f, .48f, .02f, .90f, .05f, .05f};
+    static const struct {
+        const dal_strategy_impl *impl;
+        int64_t order[4];
+    } cases[] = {{&least_confidence_impl, {1, 2, 0, 3}}, {&margin_impl, {1, 2, 0, 3}}, {&entropy_impl, {1, 0, 2, 3}}};
+    const int64_t ids[4] = {5, 6, 7, 8};
+    dal_outputs o = {{f1, 4, 3, 3}, DAL_PROBS, 0};
+    dal_block b = {.struct_size = sizeof b, .impl = &o, .n = 4, .ids = ids, .outputs = give_outputs};
+    for (int i = 0; i < 3; i++) {
+        int64_t picks[4];
+        pick(cases[i].impl, NULL, &b, 4, picks);
+        cr_assert_arr_eq(picks, cases[i].order, sizeof picks);
+    }
+}
+
+Test(score_strategies, hand_on_why_there_are_no_outputs)
+{
+    const dal_strategy_impl *impls[] = {&least_confidence_impl, &margin_impl, &entropy_impl};
+    dal_block b = {.struct_size = sizeof b, .n = 1, .outputs = refuse_outputs};
+    for (int i = 0; i < 3; i++) {
+        double score;
+        dal_error err = DAL_ERROR_INIT;
+        cr_assert_eq(impls[i]->score(NULL, &b, &score, &err), DAL_E_IO);
+        cr_assert_str_eq(err.text, "the disk is gone");
+    }
+}
+
+#define POOL 40
+
+static void draw(dal_runtime *rt, int64_t round, const int64_t *ids, int64_t n, double *out)
+{
+    void *self = NULL;
+    dal_view view = {.struct_size = sizeof view, .round = round};
+    const dal_block b = {.struct_size = sizeof b, .n = n, .ids = ids};
+    cr_assert_eq(random_impl.create(dal_runtime_host(rt, "random"), NULL, &self, NULL), DAL_OK);
+    cr_assert_eq(random_impl.prepare(self, &view, NULL), DAL_OK);
+    cr_assert_eq(random_impl.score(self, &b, out, NULL), DAL_OK);
+    random_impl.destroy(self);
+}
+
+Test(random_strategy, gives_a_sample_the_same_number_in_any_block)
+{
+    dal_runtime *rt = fx_runtime(1, 9);
+    int64_t ids[POOL], backwards[POOL];
+    double a[POOL], b[POOL], other[POOL];
+    for (int i = 0; i < POOL; i++) {
+        ids[i] = 1000 + 3 * i;
+        backwards[POOL - 1 - i] = ids[i];
+    }
+    draw(rt, 2, ids, POOL, a);
+    draw(rt, 2, backwards, POOL, b);
+    draw(rt, 3, ids, POOL, other);
+    for (int i = 0; i < POOL; i++) {
+        cr_assert(a[i] == b[POOL - 1 - i] && a[i] >= 0 && a[i] < 1);
+        cr_assert_neq(a[i], other[i]);
+    }
+    dal_runtime_free(rt);
+    rt = fx_runtime(1, 10);
+    draw(rt, 2, ids, POOL, other);
+    cr_assert_neq(memcmp(a, other, sizeof a), 0);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+/* chi-squared over 4000 draws of 4 of 40: each sample is expected 400 times */
+Test(random_strategy, picks_every_sample_equally_often)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    int64_t ids[POOL], picks[4], count[POOL] = {0};
+    double scores[POOL], best[4], chi = 0;
+    for (int i = 0; i < POOL; i++)
+        ids[i] = i;
+    for (int64_t round = 0; round < 4000; round++) {
+        dal_topk top;
+        draw(rt, round, ids, POOL, scores);
+        dal_topk_init(&top, 4, random_impl.order, best, picks);
+        dal_topk_push(&top, scores, 0, POOL);
+        for (int i = 0; i < 4; i++)
+            count[picks[i]]++;
+    }
+    for (int i = 0; i < POOL; i++)
+        chi += ((double)count[i] - 400) * ((double)count[i] - 400) / 400;
+    cr_assert_lt(chi, 80, "chi-squared of 39 degrees is %g", chi); /* 1 in 10,000 for a fair one */
+    dal_runtime_free(rt);
+}
+
+Test(random_strategy, says_so_when_there_is_no_memory)
+{
+    const dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = 1};
+    dal_runtime *rt = dal_runtime_new(&config, NULL);
+    void *self = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    cr_assert_eq(random_impl.create(dal_runtime_host(rt, "random"), NULL, &self, &err), DAL_E_NOMEM);
+    cr_assert_null(self);
+    dal_runtime_free(rt);
+}
