@@ -11,5 +11,8 @@ const cli_command *const cli_commands[] = {
     &cmd_plugin_list,
     &cmd_plugin_inspect,
     &cmd_plugin_new,
+    &cmd_runs_list,
+    &cmd_runs_show,
+    &cmd_runs_export,
     NULL,
 };

@@ -8,6 +8,7 @@
 
 #define STORE_APPLICATION_ID 0x44414c52 /* "DALR" */
 #define STORE_BUSY_MS 30000             /* how long to wait for another process's transaction */
+#define STORE_PICK_ROWS      8
 #define STORE_CHUNK ((size_t)1 << 20)   /* largest part of a blob */
 
 /* Statements, prepared on first use and kept. Their text is in schema.c. */
@@ -21,9 +22,11 @@ typedef enum store_sql {
     SQL_TOUCH_RUN,
     SQL_SET_STATE,
     SQL_SHAPE,
+    SQL_READ_ASKED,
     SQL_ADD_ROUND,
     SQL_ADD_RECALL,
     SQL_ADD_PICK,
+    SQL_ADD_PICKS, /* STORE_PICK_ROWS at once */
     SQL_ADD_PSEUDO,
     SQL_DROP_OLD_PARTS,
     SQL_DROP_OLD_BLOBS,
@@ -34,6 +37,7 @@ typedef enum store_sql {
     SQL_FIND_RUN,
     SQL_LIST_RUNS,
     SQL_READ_RUN,
+    SQL_STANDING,
     SQL_READ_INITIAL,
     SQL_READ_ROUNDS,
     SQL_READ_RECALL,
@@ -47,13 +51,20 @@ typedef enum store_sql {
 extern const char *const store_sql_text[SQL_COUNT];
 extern const char store_tables[], store_views[];
 
+/* A run this handle may write, and what its rounds must fit; read on the first write. */
+typedef struct held_run {
+    int64_t run;
+    int64_t n_pool, n_classes, next_round;
+    unsigned char *asked; /* one bit a sample: labelled at the start, or picked; NULL: not read yet */
+} held_run;
+
 struct store {
     sqlite3 *db;
     char *path;
     bool read_only;
     dal_status status; /* of the last failure of SQLite */
-    int lock_fd;    /* -1 until the first lock */
-    int64_t *held;  /* runs this handle may write */
+    int lock_fd;     /* -1 until the first lock */
+    held_run **held; /* runs this handle may write */
     int64_t n_held;
     run_head *found; /* result of the last store_find_run */
     sqlite3_stmt *statement[SQL_COUNT];
@@ -100,11 +111,10 @@ dal_status store_end(store *s, dal_status st, const char *doing, dal_error *err)
 dal_status store_lock_record(store *s, int64_t record, bool wait, dal_error *err);
 void store_unlock_record(store *s, int64_t record);
 void store_forget_run(store *s, int64_t run); /* unlock a run that did not come to be */
-/* DAL_OK when this handle may write the run. */
-dal_status store_writable(const store *s, int64_t run, dal_error *err);
+/* The run, when this handle may write it; NULL with err filled when not. */
+held_run *store_held(store *s, int64_t run, dal_error *err);
 
 /* The words of the tables. -1: no such word. */
-const char *store_answer_name(uint32_t answer); /* NULL: no such answer */
 int store_answer_of(const char *name);
 int store_state_of(const char *name);
 

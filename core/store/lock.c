@@ -92,12 +92,12 @@ void store_unlock_record(store *s, int64_t record)
     fcntl(s->lock_fd, F_OFD_SETLK, &lock);
 }
 
-static bool holds(const store *s, int64_t run)
+static held_run *find_held(const store *s, int64_t run)
 {
     for (int64_t i = 0; i < s->n_held; i++)
-        if (s->held[i] == run)
-            return true;
-    return false;
+        if (s->held[i]->run == run)
+            return s->held[i];
+    return NULL;
 }
 
 dal_status store_lock_run(store *s, int64_t run, dal_error *err)
@@ -110,30 +110,55 @@ dal_status store_lock_run(store *s, int64_t run, dal_error *err)
                         "%s: opened for reading only, so run %lld cannot be "
                         "locked",
                         s->path, (long long)run);
-    if (holds(s, run))
+    if (find_held(s, run))
         return DAL_OK;
     const dal_status st = store_lock_record(s, run, false, err);
     if (st != DAL_OK)
         return st;
     s->held = xrealloc(s->held, (size_t)(s->n_held + 1) * sizeof *s->held);
-    s->held[s->n_held++] = run;
+    s->held[s->n_held] = xcalloc(1, sizeof(held_run));
+    s->held[s->n_held++]->run = run;
     return DAL_OK;
+}
+
+int64_t store_writer(store *s, int64_t run)
+{
+    if (find_held(s, run))
+        return getpid();
+    const bool mine = s->lock_fd < 0;
+    if (mine) {
+        char *name = xasprintf("%s.lock", s->path);
+        s->lock_fd = open(name, O_RDONLY | O_CLOEXEC);
+        free(name);
+    }
+    int64_t pid = -1;
+    struct flock lock = range(run, F_WRLCK);
+    if (s->lock_fd >= 0 && fcntl(s->lock_fd, F_OFD_GETLK, &lock) == 0)
+        pid = lock.l_type == F_UNLCK ? 0 : writer_pid(s, run);
+    if (mine && s->lock_fd >= 0) {
+        close(s->lock_fd);
+        s->lock_fd = -1;
+    }
+    return pid;
 }
 
 void store_forget_run(store *s, int64_t run)
 {
     for (int64_t i = 0; i < s->n_held; i++)
-        if (s->held[i] == run) {
+        if (s->held[i]->run == run) {
+            free(s->held[i]->asked);
+            free(s->held[i]);
             s->held[i] = s->held[--s->n_held];
             store_unlock_record(s, run);
             return;
         }
 }
 
-dal_status store_writable(const store *s, int64_t run, dal_error *err)
+held_run *store_held(store *s, int64_t run, dal_error *err)
 {
-    if (holds(s, run))
-        return DAL_OK;
-    return dal_fail(err, DAL_E_CONTRACT, "store", "%s: run %lld is written without its lock", s->path,
-                    (long long)run);
+    held_run *h = find_held(s, run);
+    if (!h)
+        dal_fail(err, s->status = DAL_E_CONTRACT, "store", "%s: run %lld is written without its lock",
+                 s->path, (long long)run);
+    return h;
 }

@@ -79,7 +79,7 @@ static dal_status read_numbers(store *s, sqlite3_stmt *q, run_head *h, dal_error
     const char *seed = words(q, 4), *print = words(q, 9);
     h->seed = strtoull(seed, &end, 10);
     if (state < 0 || h->id < 1 || h->trial < 0 || h->n_pool < 0 || h->n_test < 0 ||
-        !within(h->n_classes, 1, INT32_MAX) || !*seed || *end || strlen(print) != 32)
+        !within(h->n_classes, 1, STORE_MAX_CLASSES + 1) || !*seed || *end || strlen(print) != 32)
         return store_damaged(s, err, "run %lld: a number of its head is out of range",
                              (long long)h->id);
     memcpy(high, print, 16);
@@ -193,6 +193,18 @@ dal_status store_find_run(store *s, const run_head *like, bool finished, run_hea
     s->found = found;
     *head = *found;
     return DAL_OK;
+}
+
+dal_status store_read_standing(store *s, int64_t run, run_standing *out, dal_error *err)
+{
+    *out = (run_standing){.accuracy = NAN};
+    sqlite3_stmt *q = store_query(s, SQL_STANDING, doing_read, err, INT(run));
+    const int row = q ? store_step(s, q, doing_read, err) : -1;
+    if (row == 1) {
+        *out = (run_standing){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1), real(q, 2)};
+        sqlite3_reset(q);
+    }
+    return row < 0 ? s->status : DAL_OK;
 }
 
 /* ---- one run ---- */

@@ -56,23 +56,20 @@ const char store_tables[] =
     "  run INTEGER NOT NULL, round INTEGER NOT NULL,\n"
     "  class INTEGER NOT NULL,\n"
     "  recall REAL,                     -- NULL: the class is not in the test split\n"
-    "  PRIMARY KEY (run, round, class),\n"
-    "  FOREIGN KEY (run, round) REFERENCES round\n"
+    "  PRIMARY KEY (run, round, class)\n"
     ") STRICT, WITHOUT ROWID;\n"
-    "CREATE TABLE pick (\n"
+    "CREATE TABLE pick (                -- checked by the host: constraints would cost five times the insert\n"
     "  run INTEGER NOT NULL, round INTEGER NOT NULL,\n"
     "  rank INTEGER NOT NULL,           -- 0.. in the order picked\n"
     "  id INTEGER NOT NULL,             -- pool index\n"
     "  score REAL,\n"
     "  nearest_id INTEGER,              -- the nearest labelled sample, and the distance to it\n"
     "  distance REAL,\n"
-    "  answer TEXT NOT NULL CHECK (answer IN ('pending', 'class', 'out-of-class', 'abstain')),\n"
+    "  answer TEXT NOT NULL,            -- pending, class, out-of-class or abstain\n"
     "  class INTEGER,\n"
     "  cost REAL,\n"
-    "  PRIMARY KEY (run, round, rank),\n"
-    "  FOREIGN KEY (run, round) REFERENCES round\n"
+    "  PRIMARY KEY (run, round, rank)\n"
     ") STRICT, WITHOUT ROWID;\n"
-    "CREATE UNIQUE INDEX pick_once ON pick (run, id);\n"
     "CREATE TABLE pseudo_label (        -- training pairs for the next fit only\n"
     "  run INTEGER NOT NULL, round INTEGER NOT NULL,\n"
     "  position INTEGER NOT NULL,\n"
@@ -120,6 +117,8 @@ const char store_views[] =
     "label_s, previous_commit_s, train_cpu_s, infer_cpu_s, select_cpu_s, peak_rss_bytes, n_picks, " \
     "n_pseudo, reason"
 
+#define PICK_ROW "(?,?,?,?,?,?,?,?,?,?)"
+
 const char *const store_sql_text[SQL_COUNT] = {
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [SQL_BEGIN_READ] = "BEGIN",
@@ -131,10 +130,14 @@ const char *const store_sql_text[SQL_COUNT] = {
     [SQL_SET_STATE] = "UPDATE run SET state = ?, message = ?, changed_unix_s = ? WHERE run = ?",
     [SQL_SHAPE] = "SELECT n_pool, n_classes, (SELECT coalesce(max(round) + 1, 0) FROM round "
                        "WHERE round.run = run.run) FROM run WHERE run = ?",
+    [SQL_READ_ASKED] = "SELECT id FROM initial_label WHERE run = ?1 UNION ALL SELECT id FROM pick WHERE run = ?1",
     [SQL_ADD_ROUND] = "INSERT INTO round (run, " ROUND_COLUMNS ") VALUES "
                       "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_ADD_RECALL] = "INSERT INTO recall VALUES (?,?,?,?)",
-    [SQL_ADD_PICK] = "INSERT INTO pick VALUES (?,?,?,?,?,?,?,?,?,?)",
+    [SQL_ADD_PICK] = "INSERT INTO pick VALUES " PICK_ROW,
+    /* or fail: the whole transaction is rolled back anyway, so SQLite need not remember this statement */
+    [SQL_ADD_PICKS] = "INSERT OR FAIL INTO pick VALUES " PICK_ROW "," PICK_ROW "," PICK_ROW "," PICK_ROW
+                      "," PICK_ROW "," PICK_ROW "," PICK_ROW "," PICK_ROW,
     [SQL_ADD_PSEUDO] = "INSERT INTO pseudo_label VALUES (?,?,?,?,?,?)",
     [SQL_DROP_OLD_PARTS] = "DELETE FROM blob_part WHERE run = ? AND round < ? AND what = ?",
     [SQL_DROP_OLD_BLOBS] = "DELETE FROM blob WHERE run = ? AND round < ? AND what = ?",
@@ -148,6 +151,8 @@ const char *const store_sql_text[SQL_COUNT] = {
                      "AND (state <> 'done' OR ?) ORDER BY run DESC LIMIT 1",
     [SQL_LIST_RUNS] = "SELECT " HEAD_COLUMNS " FROM run ORDER BY run",
     [SQL_READ_RUN] = "SELECT " HEAD_COLUMNS " FROM run WHERE run = ?",
+    [SQL_STANDING] = "SELECT round + 1, n_labelled, accuracy FROM round WHERE run = ? "
+                     "ORDER BY round DESC LIMIT 1",
     [SQL_READ_INITIAL] = "SELECT position, id, class FROM initial_label WHERE run = ? ORDER BY position",
     [SQL_READ_ROUNDS] = "SELECT " ROUND_COLUMNS " FROM round WHERE run = ? ORDER BY round",
     [SQL_READ_RECALL] = "SELECT round, class, recall FROM recall WHERE run = ? ORDER BY round, class",

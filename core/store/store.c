@@ -399,8 +399,10 @@ void store_close(store *s)
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(s->statement[i]);
     sqlite3_close(s->db);
+    while (s->n_held > 0)
+        store_forget_run(s, s->held[0]->run);
     if (s->lock_fd >= 0)
-        close(s->lock_fd); /* and with it go the locks */
+        close(s->lock_fd);
     store_list_free(s->found, 1);
     free(s->held);
     free(s->path);

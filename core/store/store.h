@@ -16,6 +16,7 @@
 
 #define STORE_FORMAT  1 /* PRAGMA user_version; application_id is "DALR" */
 #define STORE_DEFAULT "dalhost.sqlite" /* in the current folder, when the user names none */
+#define STORE_MAX_CLASSES (1 << 20)
 
 typedef struct store store;
 
@@ -81,6 +82,7 @@ typedef struct pick {
     int32_t cls;        /* read back as DAL_LABEL_OOD or _NONE when the answer is not a class */
     double cost;        /* read back as NaN while pending */
 } pick;
+const char *answer_name(uint32_t answer); /* "pending", "class", "out-of-class", "abstain"; NULL: no such */
 
 typedef struct round_record {
     int64_t round; /* 0..; the round after the last query has n_picks = 0 */
@@ -128,6 +130,15 @@ typedef struct stored_run {
 } stored_run;
 dal_status store_read_run(store *s, int64_t run, stored_run **out, dal_error *err);
 void stored_run_free(stored_run *r);
+/* Where a run stands, without its picks; rounds 0: labels 0, accuracy NaN. */
+typedef struct run_standing {
+    int64_t rounds, labels; /* stored; labelled when the last one was trained */
+    double accuracy;        /* of the last one */
+} run_standing;
+dal_status store_read_standing(store *s, int64_t run, run_standing *out, dal_error *err);
+/* The process that writes this run now; 0: none, so a run that is still "running" was interrupted; -1: it
+ * cannot be told. Works for a store opened for reading too. */
+int64_t store_writer(store *s, int64_t run);
 /* Heads of all runs, newest last. */
 dal_status store_list(store *s, run_head **heads, int64_t *n, dal_error *err);
 void store_list_free(run_head *heads, int64_t n);

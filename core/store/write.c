@@ -2,7 +2,7 @@
 #include "store/internal.h"
 
 #include <dal/oracle.h>
-#include <math.h>
+#include <stdlib.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -29,7 +29,7 @@ int store_state_of(const char *name)
     return word(name, state_names, 4);
 }
 
-const char *store_answer_name(uint32_t answer)
+const char *answer_name(uint32_t answer)
 {
     return answer < 4 ? answer_names[answer] : NULL;
 }
@@ -51,29 +51,68 @@ static dal_status touch(store *s, int64_t run, const char *doing, dal_error *err
     return store_exec(s, SQL_TOUCH_RUN, doing, err, REAL(now()), INT(run));
 }
 
-/* What a run's rounds must fit. */
-typedef struct shape {
-    int64_t n_pool, n_classes, next_round;
-} shape;
+/* ---- what a run's rounds must fit ---- */
 
-static dal_status read_shape(store *s, int64_t run, shape *out, const char *doing, dal_error *err)
+static bool was_asked(const held_run *h, int64_t id)
 {
-    sqlite3_stmt *q = store_query(s, SQL_SHAPE, doing, err, INT(run));
+    return h->asked[id / 8] >> (id % 8) & 1;
+}
+
+static void set_asked(held_run *h, int64_t id, bool asked)
+{
+    const unsigned char bit = (unsigned char)(1u << (id % 8));
+    h->asked[id / 8] = (unsigned char)(asked ? h->asked[id / 8] | bit : h->asked[id / 8] & ~bit);
+}
+
+static dal_status read_asked(store *s, held_run *h, const char *doing, dal_error *err)
+{
+    h->asked = h->n_pool < INT64_MAX / 2 ? calloc((size_t)h->n_pool / 8 + 1, 1) : NULL;
+    if (!h->asked)
+        return dal_fail(err, DAL_E_NOMEM, "store", "%s: no memory for a pool of %lld", s->path,
+                        (long long)h->n_pool);
+    sqlite3_stmt *q = store_query(s, SQL_READ_ASKED, doing, err, INT(h->run));
+    int row = q ? 0 : -1;
+    while (q && (row = store_step(s, q, doing, err)) == 1) {
+        const int64_t id = sqlite3_column_int64(q, 0);
+        if (id < 0 || id >= h->n_pool)
+            break;
+        set_asked(h, id, true);
+    }
+    if (row == 1) {
+        sqlite3_reset(q);
+        return store_damaged(s, err, "run %lld: a sample beyond its pool", (long long)h->run);
+    }
+    return row < 0 ? s->status : DAL_OK;
+}
+
+/* Once for a run: as its only writer this handle knows it from then on. Within a transaction. */
+static dal_status read_shape(store *s, held_run *h, const char *doing, dal_error *err)
+{
+    if (h->asked)
+        return DAL_OK;
+    sqlite3_stmt *q = store_query(s, SQL_SHAPE, doing, err, INT(h->run));
     const int row = q ? store_step(s, q, doing, err) : -1;
     if (row < 0)
         return s->status;
     if (row == 0)
         return dal_fail(err, DAL_E_NOT_FOUND, "store", "%s: there is no run %lld", s->path,
-                        (long long)run);
-    *out = (shape){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1), sqlite3_column_int64(q, 2)};
+                        (long long)h->run);
+    h->n_pool = sqlite3_column_int64(q, 0);
+    h->n_classes = sqlite3_column_int64(q, 1);
+    h->next_round = sqlite3_column_int64(q, 2);
     sqlite3_reset(q);
-    return DAL_OK;
+    const dal_status st = read_asked(s, h, doing, err);
+    if (st != DAL_OK) {
+        free(h->asked);
+        h->asked = NULL;
+    }
+    return st;
 }
 
-static bool fits(const shape *in, const pick *p)
+static bool fits(const held_run *in, const pick *p)
 {
     return p->id >= 0 && p->id < in->n_pool && p->nearest >= -1 && p->nearest < in->n_pool &&
-           store_answer_name(p->answer) &&
+           answer_name(p->answer) &&
            (p->answer != DAL_ANSWER_CLASS || (p->cls >= 0 && p->cls < in->n_classes));
 }
 
@@ -95,7 +134,7 @@ static dal_status check_head(const store *s, const run_head *h, dal_error *err)
         if (!texts[i] || !utf8_valid(texts[i], strlen(texts[i]), NULL))
             return dal_fail(err, DAL_E_INVALID, "store",
                             "%s: a text of the new run is missing or not UTF-8", s->path);
-    if (h->n_pool < 0 || h->n_test < 0 || h->n_classes < 1 || h->n_classes > INT32_MAX ||
+    if (h->n_pool < 0 || h->n_test < 0 || h->n_classes < 1 || h->n_classes > STORE_MAX_CLASSES ||
         h->trial < 0 || (unsigned)h->state > RUN_FAILED)
         return dal_fail(err, DAL_E_INVALID, "store", "%s: a number of the new run is out of range",
                         s->path);
@@ -165,9 +204,8 @@ dal_status store_new_run(store *s, run_head *head, const int64_t *initial, const
 dal_status store_set_state(store *s, int64_t run, run_state state, const char *message, dal_error *err)
 {
     static const char doing[] = "store the state of the run";
-    dal_status st = store_writable(s, run, err);
-    if (st == DAL_OK)
-        st = store_begin(s, SQL_BEGIN_WRITE, doing, err);
+    held_run *h = store_held(s, run, err);
+    dal_status st = h ? store_begin(s, SQL_BEGIN_WRITE, doing, err) : s->status;
     if (st != DAL_OK)
         return st;
     st = store_exec(s, SQL_SET_STATE, doing, err, TEXT(run_state_name(state)),
@@ -196,18 +234,33 @@ static store_value class_of(const pick *p)
     return p->answer == DAL_ANSWER_CLASS ? INT(p->cls) : NONE;
 }
 
-static dal_status add_picks(store *s, int64_t run, const shape *in, const round_record *r,
-                            const char *doing, dal_error *err)
+enum { PICK_COLUMNS = 10 };
+
+static void pick_values(int64_t run, int64_t round, const pick *p, store_value v[PICK_COLUMNS])
+{
+    const store_value values[PICK_COLUMNS] = {
+        INT(run),          INT(round),
+        INT(p->rank),      INT(p->id),
+        REAL(p->score),    p->nearest < 0 ? NONE : INT(p->nearest),
+        REAL(p->distance), TEXT(answer_name(p->answer)),
+        class_of(p),       p->answer == DAL_ANSWER_PENDING ? NONE : REAL(p->cost)};
+    memcpy(v, values, sizeof values);
+}
+
+static dal_status add_picks(store *s, int64_t run, const round_record *r, const char *doing,
+                            dal_error *err)
 {
     dal_status st = DAL_OK;
-    for (int64_t i = 0; st == DAL_OK && i < r->n_picks; i++) {
-        const pick *p = &r->picks[i];
-        if (p->rank != i || !fits(in, p))
-            return misfit(s, p, err);
-        st = store_exec(s, SQL_ADD_PICK, doing, err, INT(run), INT(r->round), INT(i), INT(p->id),
-                        REAL(p->score), p->nearest < 0 ? NONE : INT(p->nearest), REAL(p->distance),
-                        TEXT(store_answer_name(p->answer)), class_of(p),
-                        p->answer == DAL_ANSWER_PENDING ? NONE : REAL(p->cost));
+    store_value v[STORE_PICK_ROWS * PICK_COLUMNS];
+    int64_t i = 0;
+    for (; st == DAL_OK && i + STORE_PICK_ROWS <= r->n_picks; i += STORE_PICK_ROWS) {
+        for (int k = 0; k < STORE_PICK_ROWS; k++)
+            pick_values(run, r->round, &r->picks[i + k], v + k * PICK_COLUMNS);
+        st = store_exec_values(s, SQL_ADD_PICKS, v, STORE_PICK_ROWS * PICK_COLUMNS, doing, err);
+    }
+    for (; st == DAL_OK && i < r->n_picks; i++) {
+        pick_values(run, r->round, &r->picks[i], v);
+        st = store_exec_values(s, SQL_ADD_PICK, v, PICK_COLUMNS, doing, err);
     }
     return st;
 }
@@ -250,33 +303,69 @@ static dal_status add_blob(store *s, int64_t run, int64_t round, const round_blo
     return st;
 }
 
+static void unmark(held_run *h, const round_record *r, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        set_asked(h, r->picks[i].id, false);
+}
+
+/* The round follows, and its picks fit and are new. Marks them as asked. */
+static dal_status check_round(store *s, held_run *h, const round_record *r, dal_error *err)
+{
+    if (r->round != h->next_round)
+        return dal_fail(err, DAL_E_CONTRACT, "store",
+                        "%s: round %lld of run %lld was given, round %lld is next", s->path,
+                        (long long)r->round, (long long)h->run, (long long)h->next_round);
+    for (int64_t i = 0; i < r->n_picks; i++) {
+        const pick *p = &r->picks[i];
+        if (p->rank == i && fits(h, p) && !was_asked(h, p->id)) {
+            set_asked(h, p->id, true);
+            continue;
+        }
+        unmark(h, r, i);
+        return p->rank == i && fits(h, p)
+                   ? dal_fail(err, DAL_E_CONTRACT, "store",
+                              "%s: round %lld of run %lld asks again for sample %lld", s->path,
+                              (long long)r->round, (long long)h->run, (long long)p->id)
+                   : misfit(s, p, err);
+    }
+    return DAL_OK;
+}
+
+static dal_status add_all(store *s, int64_t run, const round_record *r, const round_blob *blobs,
+                          int n_blobs, bool keep_old, const char *doing, dal_error *err)
+{
+    dal_status st = add_round(s, run, r, doing, err);
+    if (st == DAL_OK)
+        st = add_picks(s, run, r, doing, err);
+    if (st == DAL_OK)
+        st = add_extras(s, run, r, doing, err);
+    for (int i = 0; st == DAL_OK && i < n_blobs; i++)
+        st = add_blob(s, run, r->round, &blobs[i], keep_old, doing, err);
+    return st == DAL_OK ? touch(s, run, doing, err) : st;
+}
+
 dal_status store_commit_round(store *s, int64_t run, const round_record *r, const round_blob *blobs,
                               int n_blobs, bool keep_old, dal_error *err)
 {
     char doing[64];
     snprintf(doing, sizeof doing, "store round %lld of run %lld", (long long)r->round, (long long)run);
-    dal_status st = store_writable(s, run, err);
-    if (st == DAL_OK)
-        st = store_begin(s, SQL_BEGIN_WRITE, doing, err);
+    held_run *h = store_held(s, run, err);
+    dal_status st = h ? store_begin(s, SQL_BEGIN_WRITE, doing, err) : s->status;
     if (st != DAL_OK)
         return st;
-    shape in;
-    st = read_shape(s, run, &in, doing, err);
-    if (st == DAL_OK && r->round != in.next_round)
-        st = dal_fail(err, DAL_E_CONTRACT, "store",
-                      "%s: round %lld of run %lld was given, round %lld is next", s->path,
-                      (long long)r->round, (long long)run, (long long)in.next_round);
+    st = read_shape(s, h, doing, err);
     if (st == DAL_OK)
-        st = add_round(s, run, r, doing, err);
+        st = check_round(s, h, r, err);
+    const bool marked = st == DAL_OK;
     if (st == DAL_OK)
-        st = add_picks(s, run, &in, r, doing, err);
+        st = add_all(s, run, r, blobs, n_blobs, keep_old, doing, err);
+    st = store_end(s, st, doing, err);
     if (st == DAL_OK)
-        st = add_extras(s, run, r, doing, err);
-    for (int i = 0; st == DAL_OK && i < n_blobs; i++)
-        st = add_blob(s, run, r->round, &blobs[i], keep_old, doing, err);
-    if (st == DAL_OK)
-        st = touch(s, run, doing, err);
-    return store_end(s, st, doing, err);
+        h->next_round++;
+    else if (marked)
+        unmark(h, r, r->n_picks);
+    return st;
 }
 
 /* ---- answers ---- */
@@ -303,14 +392,14 @@ static dal_status refuse_answer(store *s, int64_t run, int64_t round, const pick
     return DAL_E_INVALID;
 }
 
-static dal_status add_answer(store *s, int64_t run, const shape *in, int64_t round, const pick *p,
+static dal_status add_answer(store *s, int64_t run, const held_run *in, int64_t round, const pick *p,
                              const char *doing, dal_error *err)
 {
     if (p->answer == DAL_ANSWER_PENDING || !fits(in, p))
         return misfit(s, p, err);
     const dal_status st =
-        store_exec(s, SQL_ANSWER, doing, err, TEXT(store_answer_name(p->answer)), class_of(p),
-                   REAL(p->cost), INT(run), INT(round), INT(p->rank), INT(p->id));
+        store_exec(s, SQL_ANSWER, doing, err, TEXT(answer_name(p->answer)), class_of(p), REAL(p->cost),
+                   INT(run), INT(round), INT(p->rank), INT(p->id));
     if (st == DAL_OK && sqlite3_changes(s->db) != 1)
         return refuse_answer(s, run, round, p, doing, err);
     return st;
@@ -322,15 +411,13 @@ dal_status store_add_answers(store *s, int64_t run, int64_t round, const pick *p
     char doing[80];
     snprintf(doing, sizeof doing, "store answers of round %lld of run %lld", (long long)round,
              (long long)run);
-    dal_status st = store_writable(s, run, err);
-    if (st == DAL_OK)
-        st = store_begin(s, SQL_BEGIN_WRITE, doing, err);
+    held_run *h = store_held(s, run, err);
+    dal_status st = h ? store_begin(s, SQL_BEGIN_WRITE, doing, err) : s->status;
     if (st != DAL_OK)
         return st;
-    shape in;
-    st = read_shape(s, run, &in, doing, err);
+    st = read_shape(s, h, doing, err);
     for (int64_t i = 0; st == DAL_OK && i < n; i++)
-        st = add_answer(s, run, &in, round, &picks[i], doing, err);
+        st = add_answer(s, run, h, round, &picks[i], doing, err);
     if (st == DAL_OK)
         st = touch(s, run, doing, err);
     return store_end(s, st, doing, err);

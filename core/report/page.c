@@ -1,0 +1,439 @@
+#include "report/page.h"
+
+#include <dal/oracle.h>
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "report/curve.h"
+#include "report/export.h"
+#include "report/grid.h"
+#include "report/summary.h"
+#include "util/text.h"
+
+static void print_shown(FILE *out, const char *s, int max, bool utf8)
+{
+    char *shown = text_shown(s, max, utf8);
+    fputs(shown, out);
+    free(shown);
+}
+
+static void print_title(FILE *out, const char *title)
+{
+    fprintf(out, "\n%s\n", title);
+}
+
+const char *shown_state(const run_head *h, int64_t writer)
+{
+    return h->state == RUN_RUNNING && writer == 0 ? "interrupted" : run_state_name(h->state);
+}
+
+/* ---- head ---- */
+
+static void print_when(FILE *out, const run_head *h)
+{
+    char day[32] = "-", took[32];
+    const time_t started = h->started > 0 && h->started < 1e11 ? (time_t)h->started : 0;
+    struct tm t;
+    if (localtime_r(&started, &t))
+        strftime(day, sizeof day, "%Y-%m-%d %H:%M:%S", &t);
+    fprintf(out, "  started %s, last written %s later\n", day,
+            human_time(h->changed - h->started, took));
+}
+
+static void print_classes(FILE *out, const run_head *h, terminal to)
+{
+    text line = {0};
+    char **names = class_names_of(h);
+    text_addf(&line, "  %lld classes:", (long long)h->n_classes);
+    for (int64_t c = 0; c < h->n_classes && line.n < 400; c++)
+        text_addf(&line, "%s %s", c > 0 ? "," : "", names[c]);
+    print_shown(out, line.s, to.columns > 0 ? to.columns : 120, to.utf8);
+    fputc('\n', out);
+    class_names_free(names, h->n_classes);
+    text_free(&line);
+}
+
+static void print_head(FILE *out, const stored_run *r, int64_t writer, terminal to)
+{
+    const run_head *h = &r->head;
+    char pool[32], test[32];
+    text title = {0};
+    text_addf(&title, "Run %lld: %s, %s", (long long)h->id, h->name, h->strategy);
+    print_shown(out, title.s, 0, to.utf8);
+    text_free(&title);
+    fprintf(out, " (%s", shown_state(h, writer));
+    if (writer > 0)
+        fprintf(out, " in process %lld", (long long)writer);
+    fputs(")\n", out);
+    if (*h->message) {
+        fputs("  ", out);
+        print_shown(out, h->message, 0, to.utf8);
+        fputc('\n', out);
+    }
+    fprintf(out, "  trial %lld, seed %llu, %lld initial labels\n", (long long)h->trial,
+            (unsigned long long)h->seed, (long long)r->n_initial);
+    fprintf(out, "  %s samples in the pool, %s to test on\n", human_count(h->n_pool, pool),
+            human_count(h->n_test, test));
+    print_classes(out, h, to);
+    print_when(out, h);
+    fprintf(out, "  data %016llx%016llx, dalhost ", (unsigned long long)h->data_fingerprint[0],
+            (unsigned long long)h->data_fingerprint[1]);
+    print_shown(out, h->host_version, 40, to.utf8);
+    fputs(", ABI ", out);
+    print_shown(out, h->abi, 20, to.utf8);
+    fputc('\n', out);
+}
+
+/* ---- components ---- */
+
+/* "hidden [100], epochs 20": all that is not the component's name. */
+static char *parameters_of(json_t *component)
+{
+    text t = {0};
+    const char *key;
+    json_t *value;
+    json_object_foreach(component, key, value)
+    {
+        if (strcmp(key, "use") == 0 || strcmp(key, "from") == 0 || strcmp(key, "version") == 0)
+            continue;
+        char *v = NULL;
+        for (size_t digits = 15; digits <= 17 && !v; digits += 2) { /* 0.1, not 0.10000000000000001 */
+            v = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+            json_t *back = v ? json_loads(v, JSON_DECODE_ANY, NULL) : NULL;
+            if (digits == 15 && !json_equal(back, value)) {
+                free(v);
+                v = NULL;
+            }
+            json_decref(back);
+        }
+        text_addf(&t, "%s%s %s", t.n ? ", " : "", key,
+                  json_is_string(value) ? json_string_value(value)
+                  : v                   ? v
+                                        : "?");
+        free(v);
+    }
+    return text_take(&t);
+}
+
+static const char *word_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "?";
+}
+
+/* The parameters on as many lines as they need: they are what a reader looks up. */
+static void print_parameters(FILE *out, const char *s, int indent, terminal to)
+{
+    const int width = (to.columns > 0 ? to.columns : 100) - indent;
+    char *copy = text_shown(s, 0, to.utf8), *rest = copy;
+    while ((int)strlen(rest) > width && width > 10) {
+        int cut = width;
+        while (cut > 0 && rest[cut] != ' ')
+            cut--;
+        if (cut == 0)
+            break;
+        fprintf(out, "%.*s\n%*s", cut, rest, indent, "");
+        rest += cut + 1;
+    }
+    fprintf(out, "%s\n", rest);
+    free(copy);
+}
+
+static void print_components(FILE *out, const run_head *h, terminal to)
+{
+    json_t *list = json_loads(h->components, 0, NULL);
+    size_t i;
+    json_t *c;
+    if (json_array_size(list) > 0)
+        print_title(out, "Components");
+    json_array_foreach(list, i, c)
+    {
+        enum { NAME = 28 };
+        const char *use = word_of(c, "use"), *from = word_of(c, "from"), *version = word_of(c, "version");
+        char *name = strcmp(use, from) == 0 ? xasprintf("%s %s", use, version)
+                                            : xasprintf("%s (%s %s)", use, from, version);
+        char *shown = text_shown(name, 0, to.utf8), *parameters = parameters_of(c);
+        const int pad = NAME - text_columns(shown);
+        fprintf(out, "  %s", shown);
+        if (!*parameters)
+            fputc('\n', out);
+        else if (pad < 1)
+            fprintf(out, "\n%*s", NAME + 2, "");
+        else
+            fprintf(out, "%*s", pad, "");
+        if (*parameters)
+            print_parameters(out, parameters, NAME + 2, to);
+        free(name);
+        free(shown);
+        free(parameters);
+    }
+    json_decref(list);
+}
+
+/* ---- rounds ---- */
+
+static void time_cell(grid *g, double seconds)
+{
+    char shown[32];
+    grid_cell(g, "%s", isnan(seconds) ? "-" : human_time(seconds, shown));
+}
+
+void page_rounds(FILE *out, const stored_run *r, terminal to)
+{
+    static const char *const titles[] = {"round", "labels", "accuracy", "macro-F1", "train", "evaluate",
+                                         "infer", "select", "label",    "picks",    "epochs"};
+    const size_t n =
+        to.columns == 0 || to.columns >= 90 ? 11 : 10; /* 80 columns have no room for epochs */
+    grid *g = grid_new();
+    for (size_t i = 0; i < n; i++)
+        grid_column(g, titles[i], GRID_RIGHT);
+    for (int64_t i = 0; i < r->n_rounds; i++) {
+        const round_record *k = &r->rounds[i];
+        const phase_times *t = &k->times;
+        const double times[] = {t->train, t->evaluate, t->infer, t->select, t->label};
+        char labels[32];
+        grid_cell(g, "%lld", (long long)k->round);
+        grid_cell(g, "%s", human_count(k->n_labelled, labels));
+        grid_real(g, k->metrics.accuracy, 4);
+        grid_real(g, k->metrics.macro_f1, 4);
+        for (int x = 0; x < 5; x++)
+            time_cell(g, times[x]);
+        grid_cell(g, "%lld", (long long)k->n_picks);
+        if (n == 11)
+            grid_cell(g, "%lld", (long long)k->metrics.epochs);
+    }
+    grid_print(g, out, to);
+    grid_free(g);
+}
+
+/* ---- what was queried ---- */
+
+enum { CLASS_WIDTH = 6 }; /* of a class's name over its column */
+
+/* Answers of a round: by class, and the three other kinds. */
+typedef struct tally {
+    int64_t *by_class; /* [n_classes] */
+    int64_t out_of_class, abstain, pending, labelled;
+} tally;
+
+static tally count_answers(const stored_run *r, const round_record *k)
+{
+    tally t = {.by_class = xcalloc((size_t)r->head.n_classes, sizeof(int64_t))};
+    for (int64_t i = 0; i < k->n_picks; i++) {
+        const pick *p = &k->picks[i];
+        if (p->answer == DAL_ANSWER_CLASS) {
+            t.by_class[p->cls]++;
+            t.labelled++;
+        }
+        t.out_of_class += p->answer == DAL_ANSWER_OUT_OF_CLASS;
+        t.abstain += p->answer == DAL_ANSWER_ABSTAIN;
+        t.pending += p->answer == DAL_ANSWER_PENDING;
+    }
+    return t;
+}
+
+/* Distance of the class shares to equal shares: 0 is balanced, almost 2 is one class only. */
+static double imbalance(const tally *t, int64_t n_classes)
+{
+    double sum = 0;
+    for (int64_t c = 0; c < n_classes; c++)
+        sum += fabs((double)t->by_class[c] / (double)t->labelled - 1.0 / (double)n_classes);
+    return t->labelled > 0 ? sum : (double)NAN;
+}
+
+static void count_cell(grid *g, int64_t n)
+{
+    if (n > 0)
+        grid_cell(g, "%lld", (long long)n);
+    else
+        grid_cell(g, ".");
+}
+
+/* Few classes: a column for each. Many: how many were hit, the least and the most. */
+static void add_tally(grid *g, const tally *t, int64_t n_classes, bool each)
+{
+    int64_t hit = 0, least = INT64_MAX, most = 0;
+    for (int64_t c = 0; c < n_classes; c++) {
+        const int64_t n = t->by_class[c];
+        if (each)
+            count_cell(g, n);
+        hit += n > 0;
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+    }
+    if (!each) {
+        grid_cell(g, "%lld", (long long)hit);
+        grid_cell(g, "%lld", (long long)least);
+        grid_cell(g, "%lld", (long long)most);
+    }
+    grid_real(g, imbalance(t, n_classes), 2);
+}
+
+static void add_titles(grid *g, const run_head *h, bool each, bool other, terminal to)
+{
+    grid_column(g, "round", GRID_RIGHT);
+    char **names = class_names_of(h);
+    for (int64_t c = 0; each && c < h->n_classes; c++) {
+        char *title = text_shown(names[c], CLASS_WIDTH, to.utf8);
+        grid_column(g, title, GRID_RIGHT);
+        free(title);
+    }
+    class_names_free(names, h->n_classes);
+    if (!each) {
+        grid_column(g, "classes asked", GRID_RIGHT);
+        grid_column(g, "fewest", GRID_RIGHT);
+        grid_column(g, "most", GRID_RIGHT);
+    }
+    grid_column(g, "imbalance", GRID_RIGHT);
+    if (other) {
+        grid_column(g, "out of class", GRID_RIGHT);
+        grid_column(g, "abstained", GRID_RIGHT);
+        grid_column(g, "pending", GRID_RIGHT);
+    }
+}
+
+/* Would a table with a column for each class fit? */
+static bool room_for_classes(const run_head *h, bool other, terminal to)
+{
+    int64_t width = (int64_t)strlen("round  imbalance") +
+                    (other ? (int64_t)strlen("  out of class  abstained  pending") : 0);
+    const int64_t most = to.columns > 0 ? to.columns : 120;
+    char **names = class_names_of(h);
+    for (int64_t c = 0; c < h->n_classes && width <= most; c++) {
+        const int title = text_columns(names[c]);
+        width += 2 + (title > CLASS_WIDTH ? CLASS_WIDTH : title < 3 ? 3 : title);
+    }
+    class_names_free(names, h->n_classes);
+    return width <= most;
+}
+
+static void print_queries(FILE *out, const stored_run *r, terminal to)
+{
+    bool other = false;
+    int64_t picked = 0;
+    for (int64_t k = 0; k < r->n_rounds; k++)
+        for (int64_t i = 0; i < r->rounds[k].n_picks; i++, picked++)
+            other = other || r->rounds[k].picks[i].answer != DAL_ANSWER_CLASS;
+    if (picked == 0)
+        return;
+    const bool each = room_for_classes(&r->head, other, to);
+    grid *g = grid_new();
+    add_titles(g, &r->head, each, other, to);
+    for (int64_t k = 0; k < r->n_rounds; k++) {
+        if (r->rounds[k].n_picks == 0)
+            continue;
+        tally t = count_answers(r, &r->rounds[k]);
+        grid_cell(g, "%lld", (long long)k);
+        add_tally(g, &t, r->head.n_classes, each);
+        if (other) {
+            count_cell(g, t.out_of_class);
+            count_cell(g, t.abstain);
+            count_cell(g, t.pending);
+        }
+        free(t.by_class);
+    }
+    print_title(out, "Queries by class (imbalance: 0 equal shares, near 2 one class only)");
+    grid_print(g, out, to);
+    grid_free(g);
+}
+
+/* ---- pages ---- */
+
+void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
+{
+    print_head(out, r, writer, to);
+    print_components(out, &r->head, to);
+    if (r->n_rounds == 0) {
+        fputs("\nNo round is stored yet.\n", out);
+        return;
+    }
+    print_title(out, "Rounds");
+    page_rounds(out, r, to);
+    for (int64_t k = 0; k < r->n_rounds; k++)
+        if (*r->rounds[k].reason) {
+            fprintf(out, "round %lld: ", (long long)k);
+            print_shown(out, r->rounds[k].reason, 0, to.utf8);
+            fputc('\n', out);
+        }
+    learning_curve c = learning_curve_of(r);
+    if (c.n > 0) {
+        fputc('\n', out);
+        curve_print(out, &(curve_series){r->head.strategy, c.x, c.a, c.n}, 1, "labels", "Test accuracy",
+                    to);
+        fprintf(out, "\nFinal accuracy %.4f", c.a[c.n - 1]);
+        if (c.n > 1)
+            fprintf(out, ", area under the curve (AUBC) %.4f", summary_aubc(&c));
+        fputc('\n', out);
+    }
+    learning_curve_fini(&c);
+    print_queries(out, r, to);
+}
+
+static void add_pick(grid *g, const pick *p, char **classes)
+{
+    grid_cell(g, "%lld", (long long)p->rank);
+    grid_cell(g, "%lld", (long long)p->id);
+    if (isnan(p->score))
+        grid_cell(g, "-");
+    else
+        grid_cell(g, "%.6g", p->score);
+    if (p->nearest < 0)
+        grid_cell(g, "-");
+    else
+        grid_cell(g, "%lld", (long long)p->nearest);
+    if (isnan(p->distance))
+        grid_cell(g, "-");
+    else
+        grid_cell(g, "%.4g", p->distance);
+    grid_cell(g, "%s", p->answer == DAL_ANSWER_CLASS ? classes[p->cls] : answer_name(p->answer));
+    grid_real(g, p->cost, 2);
+}
+
+void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, terminal to)
+{
+    const round_record *k = &r->rounds[round];
+    const int64_t n = k->n_picks < n_picks ? k->n_picks : n_picks;
+    char labels[32], unlabelled[32], rss[32];
+    text title = {0};
+    text_addf(&title, "Run %lld: %s, %s, round %lld", (long long)r->head.id, r->head.name,
+              r->head.strategy, (long long)round);
+    print_shown(out, title.s, 0, to.utf8);
+    text_free(&title);
+    fprintf(out, "\n  trained on %s labels, %s samples unlabelled", human_count(k->n_labelled, labels),
+            human_count(k->n_unlabelled, unlabelled));
+    if (k->n_ood > 0)
+        fprintf(out, ", %lld out of class", (long long)k->n_ood);
+    fputs("\n  ", out);
+    if (!isnan(k->metrics.accuracy))
+        fprintf(out, "accuracy %.4f, balanced %.4f, macro-F1 %.4f, log loss %.4f, ",
+                k->metrics.accuracy, k->metrics.balanced_accuracy, k->metrics.macro_f1,
+                k->metrics.log_loss);
+    fprintf(out, "peak memory %s\n", human_bytes((double)k->times.peak_rss, rss));
+    if (k->n_pseudo > 0)
+        fprintf(out, "  %lld pseudo labels for the next training\n", (long long)k->n_pseudo);
+    if (*k->reason) {
+        fputs("  ", out);
+        print_shown(out, k->reason, 0, to.utf8);
+        fputc('\n', out);
+    }
+    if (k->n_picks == 0) {
+        fputs("\nNothing was picked in this round.\n", out);
+        return;
+    }
+    print_title(out, "Picks, in the order picked; nearest: the nearest sample that had a label then");
+    static const char *const titles[] = {"rank",     "sample", "score", "nearest",
+                                         "distance", "answer", "cost"};
+    grid *g = grid_new();
+    for (int i = 0; i < 7; i++)
+        grid_column(g, titles[i], i == 5 ? GRID_LEFT : GRID_RIGHT);
+    char **classes = class_names_of(&r->head);
+    for (int64_t i = 0; i < n; i++)
+        add_pick(g, &k->picks[i], classes);
+    class_names_free(classes, r->head.n_classes);
+    grid_print(g, out, to);
+    grid_free(g);
+    if (n < k->n_picks)
+        fprintf(out, "... and %lld more (--picks %lld shows all)\n", (long long)(k->n_picks - n),
+                (long long)k->n_picks);
+}

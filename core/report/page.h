@@ -1,0 +1,20 @@
+/* report/page.h: one stored run, for people. */
+#ifndef DALHOST_REPORT_PAGE_H
+#define DALHOST_REPORT_PAGE_H
+
+#include <dal/base.h>
+
+#include "report/terminal.h"
+#include "store/store.h"
+
+/* Its state for people: a run that is "running" and has no writer was interrupted. */
+const char *shown_state(const run_head *h, int64_t writer);
+
+/* Head, components, rounds, learning curve, what was queried. */
+void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to);
+/* One round and why its first n picks were picked. */
+void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, terminal to);
+/* The table of rounds alone. */
+void page_rounds(FILE *out, const stored_run *r, terminal to);
+
+#endif
