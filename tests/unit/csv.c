@@ -1,0 +1,299 @@
+#include "tests/unit/fixture.h"
+
+#include "plugins/datasets/csv.c"
+
+static options with(const char *path)
+{
+    return (options){.path = path, .test_path = "", .delimiter = "auto", .label = "-1"};
+}
+
+static fx_dataset open_csv(dal_runtime *rt, const options *o)
+{
+    return fx_open(&csv_impl, dal_runtime_host(rt, "csv"), o, NULL);
+}
+
+static void close_csv(dal_runtime *rt, fx_dataset *d)
+{
+    csv_impl.destroy(d->self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+static void refuse(options o, dal_status want, const char *key, const char *words)
+{
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_expect(&err, csv_impl.create(dal_runtime_host(rt, "csv"), &o, NULL, &self, &err), want, key, words);
+    cr_assert_null(self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+/* The rows of the pool as "class:v,v class:v,v". */
+static const char *pool(options o)
+{
+    static char out[512];
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = open_csv(rt, &o);
+    float x[8];
+    out[0] = '\0';
+    for (int64_t i = 0; i < d.info.n[DAL_SPLIT_TRAIN]; i++) {
+        const int32_t c = fx_class(&d, DAL_SPLIT_TRAIN, i);
+        fx_read(&d, DAL_SPLIT_TRAIN, &i, 1, x);
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", i ? " " : "",
+                 c < 0 ? "-" : d.info.class_names[c]);
+        for (int64_t j = 0; j < d.info.spec.shape[0]; j++)
+            snprintf(out + strlen(out), sizeof out - strlen(out), "%c%g", j ? ',' : ':', (double)x[j]);
+    }
+    close_csv(rt, &d);
+    return out;
+}
+
+Test(csv_dataset, tells_headers_and_delimiters_by_themselves)
+{
+    cr_assert_str_eq(pool(with(fx_text("a", "x,y,c\n1,2,cat\n3,4,dog\n"))), "cat:1,2 dog:3,4");
+    cr_assert_str_eq(pool(with(fx_text("b", "1;2;cat\r\n3;4;dog\r\n"))), "cat:1,2 dog:3,4");
+    cr_assert_str_eq(pool(with(fx_text("c", "1\t2\tcat\n3\t4\tdog"))), "cat:1,2 dog:3,4");
+    cr_assert_str_eq(pool(with(fx_text("d", "  1   2 cat\n 3 4 dog\n\n"))), "cat:1,2 dog:3,4");
+    options o = with(fx_text("e", "1|2|cat\n3|4|dog\n"));
+    o.delimiter = "|";
+    cr_assert_str_eq(pool(o), "cat:1,2 dog:3,4");
+    o = with(fx_text("f", "2020,2021,class\n3,4,dog\n")); /* a header of numbers must be said */
+    cr_assert_str_eq(pool(o), "class:2020,2021 dog:3,4");
+    o.header = HEADER_YES;
+    cr_assert_str_eq(pool(o), "dog:3,4");
+    o = with(fx_text("g", "?,2,cat\n1,2,dog\n"));
+    o.missing = MISSING_ZERO;
+    cr_assert_str_eq(pool(o), "cat:0,2 dog:1,2");
+}
+
+Test(csv_dataset, finds_the_label_and_drops_columns_by_name_or_number)
+{
+    const char *path = fx_text("a", "id,x,c,y\n7,1,cat,2\n8,3,dog,4\n");
+    static const char *const id[] = {"id"}, *const numbers[] = {"0", "-1"};
+    options o = with(path);
+    o.label = "c";
+    o.drop = (dal_str_list){id, 1};
+    cr_assert_str_eq(pool(o), "cat:1,2 dog:3,4");
+    o.label = "2";
+    o.drop = (dal_str_list){numbers, 2};
+    cr_assert_str_eq(pool(o), "cat:1 dog:3");
+    o = with(path);
+    o.label = "";
+    static const char *const c[] = {"c"};
+    o.drop = (dal_str_list){c, 1};
+    cr_assert_str_eq(pool(o), "-:7,1,2 -:8,3,4");
+}
+
+Test(csv_dataset, orders_classes_by_number_when_all_are_numbers)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(fx_text("a", "1,10\n2,9\n3,-1\n4,10\n5,?\n6,\n"));
+    fx_dataset d = open_csv(rt, &o);
+    cr_assert_eq(d.info.spec.n_classes, 3);
+    cr_assert_str_eq(d.info.class_names[0], "-1");
+    cr_assert_str_eq(d.info.class_names[1], "9");
+    cr_assert_str_eq(d.info.class_names[2], "10");
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, 3), 2);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, 4), DAL_LABEL_NONE);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, 5), DAL_LABEL_NONE);
+    close_csv(rt, &d);
+    cr_assert_str_eq(pool(with(fx_text("b", "1,10\n2,9\n3,x\n"))), "10:1 9:2 x:3");
+}
+
+Test(csv_dataset, numbers_classes_over_both_files)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(fx_text("train", "x,c\n1,b\n2,d\n"));
+    o.test_path = fx_text("test", "x,c\n3,a\n4,d\n");
+    fx_dataset d = open_csv(rt, &o);
+    char name[64];
+    cr_assert_eq(d.info.spec.n_classes, 3);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TEST, 0), 0);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TEST, 1), 2);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, 0), 1);
+    csv_impl.describe(d.self, DAL_SPLIT_TEST, 1, name, sizeof name);
+    cr_assert_str_eq(name, "test:3");
+    close_csv(rt, &d);
+}
+
+Test(csv_dataset, fills_missing_values_with_the_mean_of_the_pool_alone)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(fx_text("train", "1,10,a\nNA,20,b\n3,,a\n"));
+    o.test_path = fx_text("test", "1000,1000,a\n?,5,b\n");
+    o.missing = MISSING_MEAN;
+    fx_dataset d = open_csv(rt, &o);
+    float x[2];
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){1}, 1, x);
+    cr_assert_float_eq(x[0], 2, 1e-6);
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){2}, 1, x);
+    cr_assert_float_eq(x[1], 15, 1e-6);
+    fx_read(&d, DAL_SPLIT_TEST, (const int64_t[]){1}, 1, x);
+    cr_assert_float_eq(x[0], 2, 1e-6);
+    close_csv(rt, &d);
+}
+
+static uint64_t split_digest(options o, uint64_t run_seed)
+{
+    dal_runtime *rt = fx_runtime(1, run_seed);
+    fx_dataset d = open_csv(rt, &o);
+    const uint64_t h = fx_digest(&d, DAL_SPLIT_TEST);
+    close_csv(rt, &d);
+    return h;
+}
+
+Test(csv_dataset, sets_aside_the_same_part_of_each_class)
+{
+    char text[16384] = "";
+    for (int i = 0; i < 900; i++)
+        sprintf(text + strlen(text), "%d,%s\n", i, i % 9 == 0 ? "rare" : i % 3 == 1 ? "one" : "two");
+    options o = with(fx_text("a", text));
+    o.test_fraction = 0.25;
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = open_csv(rt, &o);
+    int64_t counts[3] = {0}, seen[900] = {0};
+    for (uint32_t split = 0; split < DAL_SPLITS; split++) {
+        for (int64_t i = 0; i < d.info.n[split]; i++) {
+            float x;
+            fx_read(&d, split, &i, 1, &x);
+            seen[(int)x]++;
+            counts[fx_class(&d, split, i)] += split == DAL_SPLIT_TEST;
+        }
+    }
+    cr_assert_eq(d.info.n[DAL_SPLIT_TEST], 225);
+    cr_assert(counts[0] == 75 && counts[1] == 25 && counts[2] == 125);
+    for (int i = 0; i < 900; i++)
+        cr_assert_eq(seen[i], 1, "each row lies in one split");
+    close_csv(rt, &d);
+    cr_assert_eq(split_digest(o, 1), split_digest(o, 1));
+    cr_assert_neq(split_digest(o, 1), split_digest(o, 2));
+    o.split_seed = 5;
+    cr_assert_eq(split_digest(o, 1), split_digest(o, 2));
+}
+
+Test(csv_dataset, names_the_place_of_each_fault)
+{
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"", ": the file is empty"},
+        {"\n\n", ": the file is empty"},
+        {"a,b\n1,2\n1,2,3\n", ":3:1: found 3 columns, expected 2 as in line 1"},
+        {"x,y,c\n1,2,a\n1, z ,b\n", ":3:4: found 'z' in column 1 ('y'), expected a number that fits f32"},
+        {"1,2,a\n1,1e39,b\n", ":2:3: found '1e39' in column 1, expected a number that fits f32"},
+        {"1,2,a\n1,inf,b\n", ":2:3: found 'inf' in column 1"},
+        {"1,2,a\n1,NaN,b\n", ":2:3: a missing value ('NaN'), expected a number; missing: mean"},
+        {"1,2,a\n1,,b\n", ":2:3: a missing value ('')"},
+        {"1,2,a\n1,\"2,b\n", ":2:3: this quote is never closed"},
+        {"1,2,a\n1,\x01\x02,b\n", ":2:3: found '?\?' in column 1"},
+        {"a\nb\n", ": no columns of values are left of 1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refuse(with(fx_text("t.csv", cases[i].text)), i < 10 ? DAL_E_FORMAT : DAL_E_INVALID, "path", cases[i].words);
+    const char nul[] = "1,2,a\n1,\0,b\n";
+    refuse(with(fx_write("nul", nul, sizeof nul - 1)), DAL_E_FORMAT, "path", ":2:3: found a NUL byte, expected text");
+    options o = with(fx_text("h", "x,c\n"));
+    o.header = HEADER_YES;
+    refuse(o, DAL_E_FORMAT, "path", ": found no rows of values");
+}
+
+Test(csv_dataset, refuses_options_that_do_not_fit_the_file)
+{
+    const char *path = fx_text("a", "x,y,y,c\n1,2,3,a\n");
+    static const char *const c[] = {"c"}, *const nine[] = {"9"};
+    options o = with(path);
+    o.label = "klass";
+    refuse(o, DAL_E_INVALID, "label", "no column 'klass' in ");
+    refuse(o, DAL_E_INVALID, "label", "; it has x, y, y, c");
+    o.label = "y";
+    refuse(o, DAL_E_INVALID, "label", "columns 1 and 2 are both named 'y'; give a number");
+    o.label = "c";
+    o.drop = (dal_str_list){c, 1};
+    refuse(o, DAL_E_INVALID, "drop", "column 'c' is the label");
+    o.drop = (dal_str_list){nine, 1};
+    refuse(o, DAL_E_INVALID, "drop", "no column '9'");
+    o = with(path);
+    o.delimiter = "::";
+    refuse(o, DAL_E_INVALID, "delimiter", "found '::', expected auto, comma");
+    o = with(path);
+    o.test_path = fx_text("b", "x,z,y,c\n1,2,3,a\n");
+    refuse(o, DAL_E_FORMAT, "test_path", ":1:3: found column 'z', expected 'y' as in ");
+    o.test_fraction = 0.5;
+    refuse(o, DAL_E_INVALID, "test_fraction", "there is a test_path already; give one of the two");
+    o = with(path);
+    o.test_path = fx_text("c", "1,2,a\n");
+    refuse(o, DAL_E_FORMAT, "test_path", ":1:1: found 3 columns, expected 4 as in ");
+    o = with(path);
+    o.test_fraction = 0.1;
+    refuse(o, DAL_E_INVALID, "test_fraction", "0.1 of each class of 1 rows is no test row");
+    o = with(fx_text("d", "1,2\n3,4\n"));
+    o.label = "c";
+    refuse(o, DAL_E_INVALID, "label", "has no header, expected a number -2..1");
+    o = with(fx_text("e", "?,1,a\n?,2,b\n"));
+    o.missing = MISSING_MEAN;
+    refuse(o, DAL_E_INVALID, "missing", "column of values 0 has no value in the pool");
+    refuse(with("/nowhere"), DAL_E_NOT_FOUND, "path", "/nowhere: cannot open");
+}
+
+Test(csv_dataset, survives_every_failed_allocation)
+{
+    options o = with(fx_text("a", "x,y,c\n1,2,a\n3,,b\n"));
+    o.missing = MISSING_MEAN;
+    o.test_fraction = 0;
+    for (int64_t k = 1;; k++) {
+        dal_error err = DAL_ERROR_INIT;
+        void *self = NULL;
+        dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = k};
+        dal_runtime *rt = dal_runtime_new(&config, &err);
+        const dal_status st = csv_impl.create(dal_runtime_host(rt, "csv"), &o, NULL, &self, &err);
+        csv_impl.destroy(self);
+        cr_assert_eq(dal_runtime_allocated(rt), 0);
+        dal_runtime_free(rt);
+        if (st == DAL_OK) {
+            cr_assert_gt(k, 8);
+            break;
+        }
+        cr_assert_eq(st, DAL_E_NOMEM, "%s", err.text);
+    }
+}
+
+/* Rows, columns and classes as the data's own README and manifest state them. */
+Test(csv_dataset, reads_the_real_tables)
+{
+    static const char *const vowel[] = {"Train or Test", "Speaker Number", "Sex"};
+    static const struct {
+        const char *file, *label;
+        int64_t n, d, c;
+        dal_str_list drop;
+    } tables[] = {
+        {"banknote_authentication.csv", "-1", 1372, 4, 2, {0}}, {"diabetes.csv", "class", 768, 8, 2, {0}},
+        {"breast-w.csv", "-1", 699, 9, 2, {0}},                 {"heart-statlog.csv", "-1", 270, 13, 2, {0}},
+        {"ionosphere.csv", "class", 351, 34, 2, {0}},           {"iris.csv", "class", 150, 4, 3, {0}},
+        {"letter-recognition.data.gz", "0", 20000, 16, 26, {0}}, {"mammography.csv.gz", "-1", 11183, 6, 2, {0}},
+        {"optdigits.tra.gz", "64", 3823, 64, 10, {0}},          {"optdigits.tes.gz", "-1", 1797, 64, 10, {0}},
+        {"pendigits.csv.gz", "class", 10992, 16, 10, {0}},      {"phoneme.csv", "-1", 5404, 5, 2, {0}},
+        {"segment.csv.gz", "class", 2310, 19, 7, {0}},          {"sonar.csv", "-1", 208, 60, 2, {0}},
+        {"spambase.csv.gz", "class", 4601, 57, 2, {0}},         {"vehicle.csv", "-1", 846, 18, 4, {0}},
+        {"vowel.csv", "Class", 990, 10, 11, {vowel, 3}},        {"waveform5000.csv.gz", "class", 5000, 40, 3, {0}},
+        {"wine.csv", "-1", 178, 13, 3, {0}},
+    };
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "tabular/%s", tables[i].file);
+        const char *path = fx_data(name);
+        if (!path)
+            return;
+        options o = with(path);
+        o.label = tables[i].label;
+        o.drop = tables[i].drop;
+        o.missing = MISSING_MEAN;
+        dal_runtime *rt = fx_runtime(1, 0);
+        fx_dataset d = open_csv(rt, &o);
+        cr_assert_eq(d.info.n[DAL_SPLIT_TRAIN], tables[i].n, "%s: %lld rows", name, (long long)d.info.n[0]);
+        cr_assert_eq(d.info.spec.shape[0], tables[i].d, "%s", name);
+        cr_assert_eq(d.info.spec.n_classes, tables[i].c, "%s", name);
+        close_csv(rt, &d);
+    }
+}
