@@ -103,8 +103,8 @@ static bool bound(const char *s, size_t n, double *x)
 int domain_interval(const char *domain, double *low, int *low_open, double *high, int *high_open)
 {
     const char *begin = domain, *end = domain + strlen(domain);
-    *low = -INFINITY;
-    *high = INFINITY;
+    *low = -HUGE_VAL; /* INFINITY is a float */
+    *high = HUGE_VAL;
     *low_open = *high_open = 0;
     if (begin == end)
         return 1;

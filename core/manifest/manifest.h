@@ -5,18 +5,20 @@
  *     seed: 1                         # default 1
  *     trials: 1                       # run t uses seed + t
  *     dataset: {use: idx, train_images: ...}
- *     transforms: [{use: scale}]      # applied in this order
+ *     transforms: [{use: scale}]      # applied in this order; default none
  *     model: {use: mlp, hidden: [100]}
  *     strategy: margin                # a component, or a list: one run each, same initial set
- *     oracle: simulated               # default
- *     initial: {size: 100, balanced: false}
+ *     oracle: simulated               # default: the one that answers from the dataset's own labels
+ *     initial: {size: 100, balanced: false}        # at least 1: nothing is trained on nothing
  *     query: {size: 100, rounds: 10, candidates: 0}
  *     stop: {accuracy: 0.95, labels: 0, cost: 0}   # 0: no such rule
  *     train: {warm_start: false}
  *     record: {models: last, nearest: true}        # models: none|last|all
  *     memory: 0                       # bytes a strategy may take (suffixes K M G); 0: no bound
  *
- * A component is its id, or a mapping with `use`, perhaps `from` (the module), and its parameters.
+ * The values above are the defaults, but those of name, dataset, model, strategy and stop (no rule).
+ * A component is its id, or a mapping with `use`, perhaps `from` (the module), and its parameters; where a
+ * list of components is wanted, one alone will do.
  * Everything is checked against the notes of the installed modules; nothing is loaded. All faults are
  * reported, not only the first.
  */

@@ -12,9 +12,11 @@ typedef struct builder {
     size_t size;
     bool placed;
     diags *d;
-    int nodes;
+    int nodes, faults;
     bool failed; /* cannot go on */
 } builder;
+
+#define MAX_FAULTS 100 /* of keys, before reading stops: a hostile file may have very many */
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
@@ -177,6 +179,19 @@ static void refuse(builder *b, place at, const char *fmt, ...)
     b->failed = true;
 }
 
+/* A fault after which the rest can still be read. */
+DAL_PRINTF(3, 4)
+static void complain_key(builder *b, place at, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const char *what = arena_vprintf(b->mem, fmt, ap);
+    va_end(ap);
+    diags_error(b->d, at, "%s", what);
+    if (++b->faults == MAX_FAULTS)
+        refuse(b, (place){b->file, 0, 0}, "%d faulty keys; the rest was not read", MAX_FAULTS);
+}
+
 /* Anchor and tag of the three events that may have them. */
 static void refuse_extras(builder *b, const yaml_event_t *e)
 {
@@ -238,13 +253,13 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Sorted, since a hostile mapping may have 100,000 keys. */
-static void complain_duplicates(const builder *b, const node *map)
+static void complain_duplicates(builder *b, const node *map)
 {
     const node_entry **order = xcalloc((size_t)map->n, sizeof *order);
     for (int i = 0; i < map->n; i++)
         order[i] = &map->entries[i];
     qsort(order, (size_t)map->n, sizeof *order, by_key);
-    for (int i = 1, first = 0, told = 0; i < map->n && told < 20; i++) {
+    for (int i = 1, first = 0; i < map->n && !b->failed; i++) {
         if (strcmp(order[i]->key, order[first]->key) != 0) {
             first = i;
             continue;
@@ -252,12 +267,10 @@ static void complain_duplicates(const builder *b, const node *map)
         const place was = order[first]->at;
         const char *key = shown(b->mem, order[i]->key, 60);
         if (b->placed)
-            diags_error(b->d, order[i]->at,
-                        "duplicate key '%s', first given in line %d, column %d; keep one of them", key,
-                        was.line, was.col);
+            complain_key(b, order[i]->at, "duplicate key '%s', first given in line %d, column %d; keep one of them",
+                         key, was.line, was.col);
         else
-            diags_error(b->d, order[i]->at, "duplicate key '%s'; keep one of them", key);
-        told++;
+            complain_key(b, order[i]->at, "duplicate key '%s'; keep one of them", key);
     }
     free(order);
 }
@@ -277,8 +290,8 @@ static node *build_map(builder *b, place at, int depth)
         if (key->kind == NODE_SCALAR)
             append_entry(b->mem, map, (node_entry){key->text, key_at, value});
         else
-            diags_error(b->d, key_at, "a key that is a %s; expected text",
-                        key->kind == NODE_LIST ? "list" : "mapping");
+            complain_key(b, key_at, "a key that is a %s; expected text",
+                         key->kind == NODE_LIST ? "list" : "mapping");
     }
     if (!b->failed) {
         yaml_event_delete(&e);

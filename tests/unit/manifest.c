@@ -320,6 +320,20 @@ Test(manifest, stops_after_a_hundred_faults)
     text_free(&yaml);
 }
 
+Test(manifest, stops_reading_after_a_hundred_faulty_keys)
+{
+    text yaml = {0};
+    for (int i = 0; i < 40000; i++)
+        text_add(&yaml, "? []\n");
+    diags *d = diags_new();
+    cr_assert_null(read_with(yaml.s, NULL, 0, FAKE_USUAL, d));
+    cr_assert_str_eq(diags_text(d, 0), "m.yaml: 100 faulty keys; the rest was not read");
+    cr_assert_str_eq(diags_text(d, 100), "m.yaml:100:3: a key that is a list; expected text");
+    cr_assert_null(diags_text(d, 101));
+    diags_free(d);
+    text_free(&yaml);
+}
+
 Test(manifest, a_component_that_holds_itself_by_default_is_refused)
 {
     diags *d = diags_new();

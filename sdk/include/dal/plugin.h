@@ -31,6 +31,7 @@ extern "C" {
 /* Types, the member they fill in the options struct, and what `domain` may say:
  *   BOOL        int32_t (0 or 1)
  *   I64, F64    int64_t, double     an interval: "1..1000" "(0..1]" "0.." "..5"; "(" ")" exclude the end
+ *               an I64 of unit "bytes" may be given with a suffix K, M or G (powers of 1024)
  *   STR         const char *        "" for anything, "nonempty"
  *   PATH        const char *        "file" | "directory" must exist (searched beside the manifest, then in
  *                                   DAL_DATA_PATH); "" any, taken relative to the manifest; value absolute
