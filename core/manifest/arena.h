@@ -13,7 +13,7 @@ char *arena_strn(arena *a, const char *s, size_t n);
 char *arena_printf(arena *a, const char *fmt, ...) DAL_PRINTF(2, 3);
 char *arena_vprintf(arena *a, const char *fmt, va_list ap) DAL_PRINTF(2, 0);
 
-/* User text fit for a one-line message on a terminal: control characters escaped, cut at `most` bytes. */
+/* User text fit for one line on a terminal: control characters escaped, cut at `most` bytes. */
 const char *shown(arena *a, const char *s, size_t most);
 
 #endif

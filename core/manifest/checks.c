@@ -18,12 +18,13 @@ static const char *models_with(const reader *rd, const char *capability)
     return list;
 }
 
-/* The text at word, up to the next space, when it is a capability that this model lacks. Anybody may invent
- * one: the name does not matter. */
+/* The text at word, up to the next space, when it is a capability that this model lacks. Anybody may
+ * invent one: the name does not matter. */
 static const char *lacking(reader *rd, const char *word, size_t n, const component_desc *model)
 {
     const char *capability = arena_strn(rd->mem, word, n);
-    const bool there = strcmp(capability, DAL_CAP_OUTPUTS) == 0 || dal_has_word(model->provides, capability);
+    const bool there =
+        strcmp(capability, DAL_CAP_OUTPUTS) == 0 || dal_has_word(model->provides, capability);
     return there ? NULL : capability;
 }
 
@@ -35,8 +36,8 @@ static void check_needs(reader *rd, const component_spec *s, const component_des
         const size_t n = strcspn(word, " ");
         const char *capability = n ? lacking(rd, word, n, model) : NULL;
         if (capability)
-            complain(rd, s->at, "strategy '%s' needs %s, which model '%s' does not offer%s", c->id, capability,
-                     model->id, models_with(rd, capability));
+            complain(rd, s->at, "strategy '%s' needs %s, which model '%s' does not offer%s", c->id,
+                     capability, model->id, models_with(rd, capability));
         word += n + (word[n] == ' ');
     }
     for (int i = 0; i < c->n_params; i++)
@@ -48,7 +49,8 @@ static void check_needs(reader *rd, const component_spec *s, const component_des
 static void check_capabilities(reader *rd, const manifest_values *v)
 {
     const param_value *models = &v->root[ROOT_MODEL], *strategies = &v->root[ROOT_STRATEGY];
-    const component_desc *model = models->component && models->component[0] ? models->component[0]->desc : NULL;
+    const component_desc *model =
+        models->component && models->component[0] ? models->component[0]->desc : NULL;
     const param_value *warm = &v->sections[SECTION_TRAIN][TRAIN_WARM_START];
     if (!model)
         return;
@@ -56,8 +58,8 @@ static void check_capabilities(reader *rd, const manifest_values *v)
         if (strategies->component[i])
             check_needs(rd, strategies->component[i], model);
     if (warm->boolean && !dal_has_word(model->provides, DAL_CAP_WARM_START))
-        complain(rd, warm->at, "train.warm_start needs %s, which model '%s' does not offer%s", DAL_CAP_WARM_START,
-                 model->id, models_with(rd, DAL_CAP_WARM_START));
+        complain(rd, warm->at, "train.warm_start needs %s, which model '%s' does not offer%s",
+                 DAL_CAP_WARM_START, model->id, models_with(rd, DAL_CAP_WARM_START));
 }
 
 /* The value of a parameter that was read without an error, else 0. */
@@ -72,8 +74,10 @@ static void check_sizes(reader *rd, const manifest_values *v)
     const int64_t size = whole(&query[QUERY_SIZE]), candidates = whole(&query[QUERY_CANDIDATES]);
     if (candidates > 0 && candidates < size)
         complain(rd, query[QUERY_CANDIDATES].at,
-                 "query.candidates is %lld, but each query picks %lld of them; expected at least %lld, or 0 for the "
-                 "whole pool", (long long)candidates, (long long)size, (long long)size);
+                 "query.candidates is %lld, but each query picks %lld of them; expected at least %lld, "
+                 "or 0 for the "
+                 "whole pool",
+                 (long long)candidates, (long long)size, (long long)size);
     int64_t asked;
     if (!dal_size_mul(size, whole(&query[QUERY_ROUNDS]), &asked) ||
         asked > INT64_MAX - whole(&v->sections[SECTION_INITIAL][INITIAL_SIZE]))

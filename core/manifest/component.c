@@ -34,8 +34,8 @@ static const component_desc *find(reader *rd, const char *label, uint32_t kind, 
                                   const node *from)
 {
     const char *a_kind = with_article(rd->mem, kind_name(kind));
-    const char *id = word(rd, label, use, arena_printf(rd->mem, "the id of %s%s", a_kind,
-                                                       installed_list(rd, kind)));
+    const char *id =
+        word(rd, label, use, arena_printf(rd->mem, "the id of %s%s", a_kind, installed_list(rd, kind)));
     const char *module = from ? word(rd, "'from'", from, "the name of a module") : NULL;
     if (!id || (from && !module))
         return NULL;
@@ -72,8 +72,8 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
     const node *use = n, *from = NULL;
     const char *id_label = label;
     if (n->kind == NODE_LIST || node_is_null(n)) {
-        complain(rd, n->at, "%s is %s; expected %s (its id, or a mapping with 'use')%s", label, describe(rd, n),
-                 a_kind, installed_list(rd, kind));
+        complain(rd, n->at, "%s is %s; expected %s (its id, or a mapping with 'use')%s", label,
+                 describe(rd, n), a_kind, installed_list(rd, kind));
         return NULL;
     }
     if (n->kind == NODE_MAP) {
@@ -88,8 +88,9 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
         from = f ? f->value : NULL;
     }
     if (rd->depth >= TREE_MAX_DEPTH || rd->components >= READER_MAX_COMPONENTS) {
-        complain(rd, use->at, "%s is more than %d components deep, or one of more than %d; expected fewer",
-                 label, TREE_MAX_DEPTH, READER_MAX_COMPONENTS);
+        complain(rd, use->at,
+                 "%s is more than %d components deep, or one of more than %d; expected fewer", label,
+                 TREE_MAX_DEPTH, READER_MAX_COMPONENTS);
         return NULL;
     }
     rd->depth++;

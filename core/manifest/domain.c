@@ -74,7 +74,8 @@ number_kind number_parse(const char *s, int64_t *i, double *x)
 
 int boolean_parse(const char *s)
 {
-    static const char *const yes[] = {"true", "True", "TRUE"}, *const no[] = {"false", "False", "FALSE"};
+    static const char *const yes[] = {"true", "True", "TRUE"};
+    static const char *const no[] = {"false", "False", "FALSE"};
     for (int k = 0; k < 3; k++) {
         if (strcmp(s, yes[k]) == 0)
             return 1;
@@ -180,7 +181,8 @@ bool domain_well_formed(const param_desc *p)
     case DAL_PARAM_F64S:
         return domain_interval(p->domain, &low, &low_open, &high, &high_open);
     case DAL_PARAM_CHOICE:
-        return length > 0 && p->domain[0] != '|' && p->domain[length - 1] != '|' && !strstr(p->domain, "||");
+        return length > 0 && p->domain[0] != '|' && p->domain[length - 1] != '|' &&
+               !strstr(p->domain, "||");
     case DAL_PARAM_PATH:
         return !*p->domain || strcmp(p->domain, "file") == 0 || strcmp(p->domain, "directory") == 0;
     case DAL_PARAM_STR:
@@ -243,7 +245,9 @@ const char *expected_text(arena *mem, const param_desc *p, bool item)
         return number_text(mem, p, item ? "a number" : "a list of numbers");
     case DAL_PARAM_STRS:
         return arena_printf(mem, "%s%s", item ? "text" : "a list of texts",
-                            !full ? "" : item ? " that is not empty" : " that are not empty");
+                            !full  ? ""
+                            : item ? " that is not empty"
+                                   : " that are not empty");
     case DAL_PARAM_COMPONENT:
         return arena_printf(mem, "%s (its id, or a mapping with 'use')", with_article(mem, p->domain));
     case DAL_PARAM_COMPONENTS:

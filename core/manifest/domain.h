@@ -8,7 +8,7 @@
 #include "manifest/arena.h"
 #include "registry/registry.h"
 
-/* What a plain scalar is as a number. Decimal only; no '_', no leading zeros (010 is 8 to some readers). */
+/* What a plain scalar is as a number. Decimal only; no '_', no leading zeros (010 is 8 to some). */
 typedef enum number_kind {
     NUMBER_NONE,
     NUMBER_INT,       /* *i and *x */
@@ -28,7 +28,7 @@ bool domain_well_formed(const param_desc *p); /* is p->domain something its type
 /* The i-th word of "sgd|adam" (not NUL-ended) and its length; NULL past the end. */
 const char *choice_word(const char *domain, uint32_t i, size_t *n);
 
-/* "a whole number in 1..1000 (passes)", "one of sgd, adam": what p takes; item: one item of a list type. */
+/* "a whole number in 1..1000 (passes)", "one of sgd, adam": what p takes; item: one of its items. */
 const char *expected_text(arena *mem, const param_desc *p, bool item);
 /* "model" -> "a model"; "oracle" -> "an oracle". */
 const char *with_article(arena *mem, const char *noun);

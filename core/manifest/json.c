@@ -79,7 +79,8 @@ char *json_canonical(json_t *root)
     char *s = NULL;
     for (unsigned digits = 15; digits <= 17; digits++) {
         free(s);
-        s = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+        s = json_dumps(root,
+                       JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
         if (!s)
             json_must(NULL);
         json_t *again = digits < 17 ? json_loads(s, JSON_DECODE_ANY, NULL) : NULL;

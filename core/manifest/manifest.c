@@ -99,8 +99,8 @@ static node *scalar(arena *mem, place at, const char *s)
     return n;
 }
 
-/* Who answers when the manifest does not say: the only oracle that asks for the dataset's own labels. The
- * host knows it by what it needs, not by name. */
+/* Who answers when the manifest does not say: the only oracle that asks for the dataset's own labels.
+ * The host knows it by what it needs, not by name. */
 static void complete_oracle(reader *rd, node *root)
 {
     const node_entry *e = node_entry_of(root, "oracle");
@@ -122,11 +122,15 @@ static void complete_oracle(reader *rd, node *root)
         node_put(rd->mem, oracle, "use", at, scalar(rd->mem, at, found->id));
         node_put(rd->mem, root, "oracle", at, oracle);
     } else if (n > 1) {
-        complain(rd, at, "no oracle is named, and several answer from the dataset's labels: %s; name one, as in "
-                 "'oracle: %s'", names.s, found->id);
+        complain(rd, at,
+                 "no oracle is named, and several answer from the dataset's labels: %s; name one, as "
+                 "in 'oracle: %s'",
+                 names.s, found->id);
     } else {
-        complain(rd, at, "no oracle is named, and none that is installed answers from the dataset's labels; "
-                 "name one with 'oracle: ID'%s", installed_list(rd, DAL_KIND_ORACLE));
+        complain(rd, at,
+                 "no oracle is named, and none that is installed answers from the dataset's labels; "
+                 "name one with 'oracle: ID'%s",
+                 installed_list(rd, DAL_KIND_ORACLE));
     }
     text_free(&names);
 }
@@ -141,8 +145,9 @@ static void read_section(reader *rd, int k, const node *root, manifest_values *v
     v->section_at[k] = map ? map->at : (place){root->at.file, 0, 0};
     if (map && map->kind != NODE_MAP) {
         const bool null = node_is_null(map);
-        complain(rd, map->at, "%s is %s; expected a mapping, as in %s: {%s: %s}%s", s->name, describe(rd, map),
-                 s->name, s->params[0].name, s->params[0].def, null ? "; leave the key out for the defaults" : "");
+        complain(rd, map->at, "%s is %s; expected a mapping, as in %s: {%s: %s}%s", s->name,
+                 describe(rd, map), s->name, s->params[0].name, s->params[0].def,
+                 null ? "; leave the key out for the defaults" : "");
         map = NULL;
     }
     const owner o = {
@@ -238,7 +243,9 @@ static node *read_tree(arena *mem, const char *path, const char *file, const cha
     text_free(&t);
     if (root && root->kind != NODE_MAP) {
         diags_error(d, (place){file, 0, 0}, "%s; expected a mapping that begins with 'dalhost: 1'",
-                    node_is_null(root) ? "it is empty" : root->kind == NODE_LIST ? "it is a list" : "it is plain text");
+                    node_is_null(root)        ? "it is empty"
+                    : root->kind == NODE_LIST ? "it is a list"
+                                              : "it is plain text");
         return NULL;
     }
     for (int i = 0; root && i < o->n_sets; i++)

@@ -17,8 +17,8 @@
  *     memory: 0                       # bytes a strategy may take (suffixes K M G); 0: no bound
  *
  * The values above are the defaults, but those of name, dataset, model, strategy and stop (no rule).
- * A component is its id, or a mapping with `use`, perhaps `from` (the module), and its parameters; where a
- * list of components is wanted, one alone will do.
+ * A component is its id, or a mapping with `use`, perhaps `from` (the module), and its parameters;
+ * where a list of components is wanted, one alone will do.
  * Everything is checked against the notes of the installed modules; nothing is loaded. All faults are
  * reported, not only the first.
  */
@@ -83,8 +83,9 @@ typedef struct manifest {
     int64_t memory;
     place at_initial, at_query, at_stop, at_train, at_record; /* of the values, for later complaints */
     place at_initial_size, at_query_size, at_rounds;
-    /* The manifest after --set and defaults, as canonical JSON: what the run store keeps, and what decides
-     * whether two runs are the same. Without the keys that do not change results (name, trials, memory). */
+    /* The manifest after --set and defaults, as canonical JSON: what the run store keeps, and what
+     * decides whether two runs are the same. Without the keys that do not change results (name, trials,
+     * memory); paths are absolute. */
     const char *effective;
 } manifest;
 
@@ -108,14 +109,15 @@ void spec_free(component_spec *s); /* only for spec_from_sets */
 
 /* Fill an options struct for the live component (live->options_size bytes, zeroed, 16-aligned; caller frees
  * with free). Members point into the spec. Fails when live parameters differ from the note's. */
-dal_status spec_options(const component_spec *s, const dal_component *live, void **options, dal_error *err);
+dal_status spec_options(const component_spec *s, const dal_component *live, void **options,
+                        dal_error *err);
 
-/* Values as text, as they would stand in a manifest: for `runs show`, check, the store. Caller frees. */
+/* Values as text, as they would stand in a manifest: for `runs show`, check. Caller frees. */
 char *param_value_text(const param_value *v);
 /* {"use":"mlp","from":"mlp","version":"0.1.0","hidden":[100],...} with defaults. Caller frees. */
 char *spec_json(const component_spec *s);
 
-/* JSON Schema (2020-12) of the manifest with the parameters of all installed components. Caller frees. */
+/* JSON Schema (2020-12) of the manifest with the parameters of what is installed. Caller frees. */
 char *manifest_schema(const registry *r);
 
 /* Does x lie in a declared interval? For conformance tests. NULL: yes; else what was expected. */

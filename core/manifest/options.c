@@ -7,11 +7,16 @@
 static size_t member_size(uint32_t type)
 {
     static const size_t size[] = {
-        [DAL_PARAM_BOOL] = sizeof(int32_t),       [DAL_PARAM_I64] = sizeof(int64_t),
-        [DAL_PARAM_F64] = sizeof(double),         [DAL_PARAM_STR] = sizeof(char *),
-        [DAL_PARAM_PATH] = sizeof(char *),        [DAL_PARAM_CHOICE] = sizeof(uint32_t),
-        [DAL_PARAM_I64S] = sizeof(dal_i64_list),  [DAL_PARAM_F64S] = sizeof(dal_f64_list),
-        [DAL_PARAM_STRS] = sizeof(dal_str_list),  [DAL_PARAM_COMPONENT] = sizeof(void *),
+        [DAL_PARAM_BOOL] = sizeof(int32_t),
+        [DAL_PARAM_I64] = sizeof(int64_t),
+        [DAL_PARAM_F64] = sizeof(double),
+        [DAL_PARAM_STR] = sizeof(char *),
+        [DAL_PARAM_PATH] = sizeof(char *),
+        [DAL_PARAM_CHOICE] = sizeof(uint32_t),
+        [DAL_PARAM_I64S] = sizeof(dal_i64_list),
+        [DAL_PARAM_F64S] = sizeof(dal_f64_list),
+        [DAL_PARAM_STRS] = sizeof(dal_str_list),
+        [DAL_PARAM_COMPONENT] = sizeof(void *),
         [DAL_PARAM_COMPONENTS] = sizeof(dal_ref_list),
     };
     return type < sizeof size / sizeof *size ? size[type] : 0;
@@ -31,24 +36,27 @@ static bool same(const char *note, const char *live)
 static dal_status check_live(const component_desc *c, const dal_component *live, dal_error *err)
 {
     if (live->n_params != c->n_params)
-        return dal_fail(err, DAL_E_CONTRACT, "", "'%s' in %s has %lld parameters, but its note lists %d; rebuild it",
-                        c->id, c->module->path, (long long)live->n_params, c->n_params);
+        return dal_fail(err, DAL_E_CONTRACT, "",
+                        "'%s' in %s has %lld parameters, but its note lists %d; rebuild it", c->id,
+                        c->module->path, (long long)live->n_params, c->n_params);
     if (c->n_params > 0 && (!live->params || live->param_size < sizeof(dal_param) ||
                             live->param_size % _Alignof(dal_param) != 0))
-        return dal_fail(err, DAL_E_CONTRACT, "", "'%s' in %s has a parameter table of the wrong size; rebuild it",
-                        c->id, c->module->path);
+        return dal_fail(err, DAL_E_CONTRACT, "",
+                        "'%s' in %s has a parameter table of the wrong size; rebuild it", c->id,
+                        c->module->path);
     for (int i = 0; i < c->n_params; i++) {
         const param_desc *p = &c->params[i];
         const dal_param *q = live_param(live, i);
-        if (!same(p->name, q->name) || p->type != q->type || !same(p->def, q->def) || !same(p->domain, q->domain))
+        if (!same(p->name, q->name) || p->type != q->type || !same(p->def, q->def) ||
+            !same(p->domain, q->domain))
             return dal_fail(err, DAL_E_CONTRACT, p->name,
-                            "parameter '%s' of '%s' in %s differs from what its note says; rebuild it", p->name,
-                            c->id, c->module->path);
+                            "parameter '%s' of '%s' in %s differs from what its note says; rebuild it",
+                            p->name, c->id, c->module->path);
         const size_t size = member_size(p->type);
         if (size == 0 || q->offset > live->options_size || live->options_size - q->offset < size)
             return dal_fail(err, DAL_E_CONTRACT, p->name,
-                            "parameter '%s' of '%s' in %s lies outside its options struct; rebuild it", p->name,
-                            c->id, c->module->path);
+                            "parameter '%s' of '%s' in %s lies outside its options struct; rebuild it",
+                            p->name, c->id, c->module->path);
     }
     return DAL_OK;
 }
@@ -98,14 +106,16 @@ static void fill(void *member, const param_value *v)
     memcpy(member, from, member_size(v->desc->type));
 }
 
-dal_status spec_options(const component_spec *s, const dal_component *live, void **options, dal_error *err)
+dal_status spec_options(const component_spec *s, const dal_component *live, void **options,
+                        dal_error *err)
 {
     const dal_status st = check_live(s->desc, live, err);
     if (st != DAL_OK)
         return st;
     if (live->options_size > SIZE_MAX - 32)
-        return dal_fail(err, DAL_E_CONTRACT, "", "'%s' in %s has an options struct without end; rebuild it",
-                        s->desc->id, s->desc->module->path);
+        return dal_fail(err, DAL_E_CONTRACT, "",
+                        "'%s' in %s has an options struct without end; rebuild it", s->desc->id,
+                        s->desc->module->path);
     const size_t bytes = (live->options_size + 16) / 16 * 16;
     char *block = aligned_alloc(16, bytes);
     if (!block)

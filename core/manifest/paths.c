@@ -73,7 +73,8 @@ static const char *search(lookup *l, bool command_line)
 const char *resolve_path(reader *rd, const char *label, const node *n, const param_desc *p)
 {
     if (n->kind != NODE_SCALAR || node_is_null(n)) {
-        complain(rd, n->at, "%s is %s; expected %s", label, describe(rd, n), expected_text(rd->mem, p, false));
+        complain(rd, n->at, "%s is %s; expected %s", label, describe(rd, n),
+                 expected_text(rd->mem, p, false));
         return NULL;
     }
     if (!*n->text && !*p->def)

@@ -34,22 +34,25 @@ typedef struct owner {
     const module_desc *module; /* whose defaults they are; NULL: ours */
     const param_desc *params;
     int n_params;
-    const char *const *others; /* further keys it may have, read by somebody else; NULL-ended, or NULL */
+    const char *const *others; /* keys it may have that somebody else reads; NULL-ended, or NULL */
 } owner;
 
-/* An error in the user's text, or in the module that is to blame. */
+/* values.c: an error in the user's text, or in the module that is to blame. */
 void complain(reader *rd, place at, const char *fmt, ...) DAL_PRINTF(3, 4);
 /* What a node is, after "is": "5", "text 'abc'", "quoted text '5'", "a list", "empty". */
 const char *describe(const reader *rd, const node *n);
+
+/* n as a value of p; false after a complaint. label: what it is called, "model 'mlp': hidden". */
+bool read_value(reader *rd, const char *label, const node *n, const param_desc *p, param_value *out);
 
 /* params.c: all parameters of o from map (NULL: all defaults) into out[o->n_params]. */
 void read_params(reader *rd, const owner *o, const node *map, param_value *out);
 /* The default of p alone; the same complaints. */
 void read_default(reader *rd, const owner *o, const param_desc *p, param_value *out);
-/* Default of a declared parameter without complaints, for the schema; false: there is none, or it is bad. */
+/* A default without complaints, for the schema; false: there is none, or it is bad. */
 bool try_default(const registry *reg, arena *mem, const param_desc *p, param_value *out);
 
-/* paths.c: a PATH value as an absolute path, or NULL after a complaint. label: "dataset 'idx': images". */
+/* paths.c: a PATH value as an absolute path, or NULL after a complaint. */
 const char *resolve_path(reader *rd, const char *label, const node *n, const param_desc *p);
 
 /* component.c: n as a component of a kind; NULL after a complaint. label: "model". */

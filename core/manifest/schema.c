@@ -74,8 +74,9 @@ static json_t *type_of(const param_desc *p)
         return typed("boolean");
     case DAL_PARAM_I64:
         if (strcmp(p->unit, "bytes") == 0)
-            return either(number("integer", p->domain),
-                          json_must(json_pack("{s:s, s:s}", "type", "string", "pattern", BYTES_PATTERN)));
+            return either(
+                number("integer", p->domain),
+                json_must(json_pack("{s:s, s:s}", "type", "string", "pattern", BYTES_PATTERN)));
         return number("integer", p->domain);
     case DAL_PARAM_F64:
         return number("number", p->domain);
@@ -104,8 +105,9 @@ static json_t *property(const registry *r, const param_desc *p)
     arena *mem = arena_new();
     param_value v;
     if (*p->summary || *p->unit)
-        json_put(j, "description", json_string(arena_printf(mem, "%s%s%s%s", p->summary, *p->unit ? " [" : "", p->unit,
-                                                       *p->unit ? "]" : "")));
+        json_put(j, "description",
+                 json_string(arena_printf(mem, "%s%s%s%s", p->summary, *p->unit ? " [" : "", p->unit,
+                                          *p->unit ? "]" : "")));
     if (try_default(r, mem, p, &v))
         json_put(j, "default", json_of_value(&v));
     arena_free(mem);
@@ -113,7 +115,8 @@ static json_t *property(const registry *r, const param_desc *p)
 }
 
 /* Properties and required keys of declared parameters, added to what is there. */
-static void add_params(const registry *r, json_t *properties, json_t *required, const param_desc *params, int n)
+static void add_params(const registry *r, json_t *properties, json_t *required,
+                       const param_desc *params, int n)
 {
     for (int i = 0; i < n; i++) {
         json_put(properties, params[i].name, property(r, &params[i]));
@@ -125,7 +128,7 @@ static void add_params(const registry *r, json_t *properties, json_t *required, 
 static json_t *object_schema(json_t *properties, json_t *required)
 {
     json_t *j = json_must(json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties,
-                               "additionalProperties", 0));
+                                    "additionalProperties", 0));
     if (json_array_size(required))
         json_put(j, "required", json_incref(required));
     json_decref(required);
@@ -155,7 +158,8 @@ static json_t *component_schema(const registry *r, const component_desc *c)
 {
     json_t *properties = json_must(json_object()), *required = json_must(json_pack("[s]", "use"));
     json_put(properties, "use", json_pack("{s:s}", "const", c->id));
-    json_put(properties, "from", json_pack("{s:s, s:s}", "const", c->module->name, "description", "the module"));
+    json_put(properties, "from",
+             json_pack("{s:s, s:s}", "const", c->module->name, "description", "the module"));
     if (ambiguous(r, c))
         json_append(required, json_string("from"));
     add_params(r, properties, required, c->params, c->n_params);
@@ -195,7 +199,8 @@ static json_t *section_schema(const registry *r, const section *s)
 
 char *manifest_schema(const registry *r)
 {
-    json_t *properties = json_must(json_object()), *required = json_must(json_array()), *kinds = json_must(json_object());
+    json_t *properties = json_must(json_object()), *required = json_must(json_array()),
+           *kinds = json_must(json_object());
     add_params(r, properties, required, manifest_root.params, manifest_root.n_params);
     for (int k = 0; k < SECTION_N; k++)
         json_put(properties, manifest_sections[k].name, section_schema(r, &manifest_sections[k]));

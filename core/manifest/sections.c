@@ -11,7 +11,8 @@ static const param_desc root_params[ROOT_N] = {
     [ROOT_SEED] = {"seed", DAL_PARAM_I64, "1", "0..", "", "key of all random streams"},
     [ROOT_TRIALS] = {"trials", DAL_PARAM_I64, "1", "1..1000000", "runs",
                      "how often to repeat; trial t uses seed + t"},
-    [ROOT_DATASET] = {"dataset", DAL_PARAM_COMPONENT, DAL_REQUIRED, "dataset", "", "where samples come from"},
+    [ROOT_DATASET] = {"dataset", DAL_PARAM_COMPONENT, DAL_REQUIRED, "dataset", "",
+                      "where samples come from"},
     [ROOT_TRANSFORMS] = {"transforms", DAL_PARAM_COMPONENTS, "", "transform", "",
                          "applied to the dataset in this order"},
     [ROOT_MODEL] = {"model", DAL_PARAM_COMPONENT, DAL_REQUIRED, "model", "", "what is trained"},
@@ -23,10 +24,12 @@ static const param_desc root_params[ROOT_N] = {
                      "what a strategy may take; 0: no bound"},
 };
 
-/* At least one: a model cannot be trained on nothing, and every strategy starts from a trained model. */
+/* At least one: no model can be trained on nothing, and every strategy starts from a trained model. */
 static const param_desc initial_params[INITIAL_N] = {
-    [INITIAL_SIZE] = {"size", DAL_PARAM_I64, "100", "1..", "samples", "labelled before the first round"},
-    [INITIAL_BALANCED] = {"balanced", DAL_PARAM_BOOL, "false", "", "", "the same number of every class"},
+    [INITIAL_SIZE] = {"size", DAL_PARAM_I64, "100", "1..", "samples",
+                      "labelled before the first round"},
+    [INITIAL_BALANCED] = {"balanced", DAL_PARAM_BOOL, "false", "", "",
+                          "the same number of every class"},
 };
 
 static const param_desc query_params[QUERY_N] = {
@@ -41,7 +44,8 @@ static const param_desc stop_params[STOP_N] = {
                        "stop when the test accuracy reaches it; 0: no such rule"},
     [STOP_LABELS] = {"labels", DAL_PARAM_I64, "0", "0..", "samples",
                      "stop when so many are labelled; 0: no such rule"},
-    [STOP_COST] = {"cost", DAL_PARAM_F64, "0", "0..", "", "stop when labels have cost so much; 0: no such rule"},
+    [STOP_COST] = {"cost", DAL_PARAM_F64, "0", "0..", "",
+                   "stop when labels have cost so much; 0: no such rule"},
 };
 
 static const param_desc train_params[TRAIN_N] = {
@@ -50,7 +54,8 @@ static const param_desc train_params[TRAIN_N] = {
 };
 
 static const param_desc record_params[RECORD_N] = {
-    [RECORD_MODELS] = {"models", DAL_PARAM_CHOICE, "last", "none|last|all", "", "which rounds' models to keep"},
+    [RECORD_MODELS] = {"models", DAL_PARAM_CHOICE, "last", "none|last|all", "",
+                       "which rounds' models to keep"},
     [RECORD_NEAREST] = {"nearest", DAL_PARAM_BOOL, "true", "", "",
                         "note the nearest labelled sample of each pick"},
 };

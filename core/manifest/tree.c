@@ -107,7 +107,8 @@ static const char *hint(const char *problem, char found)
     static const struct {
         const char *problem, *hint;
     } hints[] = {
-        {"mapping values are not allowed", "check the indentation, or put text that contains ': ' in quotes"},
+        {"mapping values are not allowed",
+         "check the indentation, or put text that contains ': ' in quotes"},
         {"did not find expected key", "check the indentation of this line"},
         {"did not find expected '-' indicator", "check the indentation of this line"},
         {"',' or ']'", "close the list with ']'"},
@@ -267,8 +268,9 @@ static void complain_duplicates(builder *b, const node *map)
         const place was = order[first]->at;
         const char *key = shown(b->mem, order[i]->key, 60);
         if (b->placed)
-            complain_key(b, order[i]->at, "duplicate key '%s', first given in line %d, column %d; keep one of them",
-                         key, was.line, was.col);
+            complain_key(b, order[i]->at,
+                         "duplicate key '%s', first given in line %d, column %d; keep one of them", key,
+                         was.line, was.col);
         else
             complain_key(b, order[i]->at, "duplicate key '%s'; keep one of them", key);
     }
@@ -360,8 +362,9 @@ static bool check_text(builder *b)
         refuse(b, (place){b->file, 0, 0}, "%s of text; expected at most 16 MiB",
                human_bytes((double)b->size, size));
     } else if (!utf8_valid(b->text, b->size, &bad)) {
-        refuse(b, at_offset(b, bad), "byte %zu (0x%02x) is not UTF-8; expected UTF-8 text; try iconv -t utf-8",
-               bad, (unsigned char)b->text[bad]);
+        refuse(b, at_offset(b, bad),
+               "byte %zu (0x%02x) is not UTF-8; expected UTF-8 text; try iconv -t utf-8", bad,
+               (unsigned char)b->text[bad]);
     }
     return !b->failed;
 }

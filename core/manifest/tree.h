@@ -1,7 +1,7 @@
 /* manifest/tree.h: YAML as a small tree that remembers where everything stood.
  *
- * Of YAML we take scalars, lists and mappings with text keys. Anchors, aliases, tags and several documents
- * are refused: nothing in a manifest needs them, and they are how small files become large.
+ * Of YAML we take scalars, lists and mappings with text keys. Anchors, aliases, tags and several
+ * documents are refused: nothing in a manifest needs them, and they are how small files become large.
  */
 #ifndef DALHOST_MANIFEST_TREE_H
 #define DALHOST_MANIFEST_TREE_H
@@ -35,14 +35,14 @@ struct node {
     int n, room;
 };
 
-/* The one document in yaml[n], or NULL with errors in d. Duplicate keys and keys that are not text are errors
- * too, but there is a tree (where the first one counts), so that the other faults can be found. placed: false
- * puts every node at {file, 0, 0}. The tree lives in mem; file is borrowed by it. */
+/* The one document in yaml[n], or NULL with errors in d. Duplicate keys and keys that are not text are
+ * errors too, but there is a tree (where the first one counts), so that the other faults can be found.
+ * placed: false puts every node at {file, 0, 0}. The tree lives in mem; file is borrowed by it. */
 node *tree_parse(arena *mem, const char *file, const char *yaml, size_t n, bool placed, diags *d);
 
-/* Apply "a.b.0.c=VALUE" (VALUE in YAML) to the tree, making missing mappings and, at the end of a list, one
- * new item. A component given by its id alone becomes {use: ID} when something is set inside it. Errors, and
- * later complaints about the value, stand at "--set a.b.0.c=VALUE". */
+/* Apply "a.b.0.c=VALUE" (VALUE in YAML) to the tree, making missing mappings and, at the end of a list,
+ * one new item. A component given by its id alone becomes {use: ID} when something is set inside it.
+ * Errors, and later complaints about the value, stand at "--set a.b.0.c=VALUE". */
 bool tree_set(arena *mem, node *root, const char *assignment, diags *d);
 
 node *node_new(arena *mem, node_kind kind, place at);

@@ -40,8 +40,8 @@ static int index_in(const edit *e, const node *list, const char *step)
     if (list->n == 0)
         fail(e, "'%s' is an empty list, so '%s' is not in it; expected 0 to add an item", path, wrong);
     else
-        fail(e, "'%s' is a list of %d, so '%s' is not in it; expected 0..%d, or %d to add an item", path, list->n,
-             wrong, list->n - 1, list->n);
+        fail(e, "'%s' is a list of %d, so '%s' is not in it; expected 0..%d, or %d to add an item",
+             path, list->n, wrong, list->n - 1, list->n);
     return -1;
 }
 

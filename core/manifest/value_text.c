@@ -22,8 +22,8 @@ static bool needs_quotes(const char *s)
     const node n = {.kind = NODE_SCALAR, .plain = true, .text = s};
     int64_t i;
     double x;
-    return node_is_null(&n) || boolean_parse(s) >= 0 || number_parse(s, &i, &x) != NUMBER_NONE || *s == '-' ||
-           s[strspn(s, safe)] != '\0';
+    return node_is_null(&n) || boolean_parse(s) >= 0 || number_parse(s, &i, &x) != NUMBER_NONE ||
+           *s == '-' || s[strspn(s, safe)] != '\0';
 }
 
 static void add_text(text *t, const char *s)

@@ -1,7 +1,7 @@
 /* Any bytes as a manifest and --set options: no crash, and either a sound manifest or a complaint.
  *
- * The input up to the first byte 0xff is the manifest; what follows are options, separated by 0xff (which
- * no UTF-8 text has).
+ * The input up to the first byte 0xff is the manifest; what follows are options, separated by 0xff
+ * (which no UTF-8 text has).
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -13,12 +13,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 #define MAX_SETS 8
-#define MUST(condition)                                                            \
-    do {                                                                           \
-        if (!(condition)) {                                                        \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                               \
-        }                                                                          \
+#define MUST(condition)                                                                                \
+    do {                                                                                               \
+        if (!(condition)) {                                                                            \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);                  \
+            abort();                                                                                   \
+        }                                                                                              \
     } while (0)
 
 /* All values of a component as text, and as an options struct where there is a live side. */
@@ -41,7 +41,8 @@ static void use_manifest(const manifest *m)
     json_t *j = json_loads(m->effective, 0, NULL);
     MUST(json_is_object(j));
     json_decref(j);
-    MUST(m->n_strategies > 0 && m->initial_size > 0 && m->query_size > 0 && m->rounds >= 0 && m->trials > 0);
+    MUST(m->n_strategies > 0 && m->initial_size > 0 && m->query_size > 0 && m->rounds >= 0 &&
+         m->trials > 0);
     use_spec(m->dataset);
     use_spec(m->model);
     use_spec(m->oracle);
@@ -53,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     char *all = xstrndup((const char *)data, n), *sets[MAX_SETS];
     int n_sets = 0;
-    for (char *p = memchr(all, 0xff, n); p && n_sets < MAX_SETS; p = memchr(p, 0xff, n - (size_t)(p - all))) {
+    for (char *p = memchr(all, 0xff, n); p && n_sets < MAX_SETS;
+         p = memchr(p, 0xff, n - (size_t)(p - all))) {
         *p++ = '\0';
         sets[n_sets++] = p;
     }

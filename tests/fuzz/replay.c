@@ -1,4 +1,4 @@
-/* Runs a fuzz target over files: by default all of tests/fuzz/corpus/CORPUS, where every find is kept. */
+/* Runs a fuzz target over files: by default tests/fuzz/corpus/CORPUS, where every find is kept. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
