@@ -15,13 +15,6 @@ struct composer {
     composer_events events;
 };
 
-/* An instance and what it stands on; `base` comes first, so that the two pointers are one. */
-typedef struct opened {
-    dal_instance base;
-    const component_desc *desc;
-    void *options;
-} opened;
-
 /* ---- the runtime's callbacks ---- */
 
 static dal_status open_for_plugin(void *ctx, const dal_host *host, const dal_component_ref *ref,
@@ -208,7 +201,7 @@ static const char *missing_slot(uint32_t kind, const void *impl)
     return NULL;
 }
 
-static dal_status create(const opened *o, const dal_host *host, const void *arg, void **self, dal_error *err)
+static dal_status create(const live_instance *o, const dal_host *host, const void *arg, void **self, dal_error *err)
 {
     switch (o->base.kind) {
     case DAL_KIND_DATASET:
@@ -225,7 +218,7 @@ static dal_status create(const opened *o, const dal_host *host, const void *arg,
     }
 }
 
-static void destroy(const opened *o)
+static void destroy(const live_instance *o)
 {
     switch (o->base.kind) {
     case DAL_KIND_DATASET:
@@ -258,8 +251,8 @@ dal_status composer_open(composer *c, const component_spec *spec, const void *ar
     if (missing)
         return dal_fail(err, DAL_E_CONTRACT, "", "%s '%s' of %s lacks %s", kind_name(desc->kind), desc->id,
                         desc->module->path, missing);
-    opened *o = xcalloc(1, sizeof *o);
-    o->base = (dal_instance){sizeof o->base, desc->kind, live, live->impl, NULL};
+    live_instance *o = xcalloc(1, sizeof *o);
+    o->base = (dal_instance){sizeof *o, desc->kind, live, live->impl, NULL};
     o->desc = desc;
     dal_status st = spec_options(spec, live, &o->options, err);
     if (st == DAL_OK)
@@ -278,7 +271,7 @@ void composer_close(composer *c, const dal_instance *instance)
     (void)c;
     if (!instance)
         return;
-    opened *o = (opened *)(uintptr_t)instance; /* made by composer_open, which wrote it */
+    live_instance *o = (live_instance *)(uintptr_t)instance; /* made by composer_open, which wrote it */
     call_begin(o->desc, "destroy");
     destroy(o);
     blame_pop();
@@ -286,9 +279,14 @@ void composer_close(composer *c, const dal_instance *instance)
     free(o);
 }
 
+bool instance_is_ours(const dal_instance *instance)
+{
+    return instance && instance->struct_size == sizeof(live_instance);
+}
+
 const component_desc *instance_desc(const dal_instance *instance)
 {
-    return ((const opened *)(const void *)instance)->desc;
+    return ((const live_instance *)(const void *)instance)->desc;
 }
 
 bool instance_is_concurrent(const dal_instance *instance)

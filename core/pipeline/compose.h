@@ -48,7 +48,16 @@ dal_status call_end(const component_desc *c, const char *slot, dal_status st, da
 /* Put "strategy 'margin': " in front of the words, unless these name the component already. */
 void tell_who(const component_desc *c, dal_error *err);
 
-/* What its note tells of an instance that composer_open made. */
+/* What composer_open makes; `base` comes first, so that the two pointers are one. Its struct_size tells it from
+ * an instance that a plugin made up. */
+typedef struct live_instance {
+    dal_instance base;
+    const component_desc *desc;
+    void *options;
+} live_instance;
+
+bool instance_is_ours(const dal_instance *instance);
+/* What its note tells of an instance of ours. */
 const component_desc *instance_desc(const dal_instance *instance);
 bool instance_is_concurrent(const dal_instance *instance);
 

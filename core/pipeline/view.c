@@ -462,8 +462,9 @@ static dal_status api_run(const dal_view *api, const dal_instance *strategy, int
                           double *scores, int64_t *n_picked, dal_error *err)
 {
     round_view *v = self_of(api);
-    if (!strategy || strategy->kind != DAL_KIND_STRATEGY)
-        return dal_fail(err, DAL_E_CONTRACT, "", "strategy '%s' runs something that is no strategy", v->who->id);
+    if (!instance_is_ours(strategy) || strategy->kind != DAL_KIND_STRATEGY)
+        return dal_fail(err, DAL_E_CONTRACT, "", "strategy '%s' runs something that host->open did not give it as a "
+                        "strategy", v->who->id);
     round_view *inner = view_new(v->p, strategy->component, &v->sets, v->api.round, v->pseudo);
     selection s = {0};
     const dal_status st = view_select(inner, strategy, n, &s, err);
