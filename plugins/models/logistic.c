@@ -36,8 +36,10 @@ typedef struct options {
     DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " " DAL_CAP_MC   \
                     " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " " DAL_CAP_PERTURB
 
-#define CHUNK_ROWS 4096
-#define CHUNK_BYTES ((int64_t)64 << 20)
+/* Samples at a time: inputs of about a second-level cache, read again for the gradient while they are there. */
+#define CHUNK_BYTES ((int64_t)1 << 20)
+#define CHUNK_LEAST 128
+#define CHUNK_MOST 4096
 
 typedef struct logistic {
     dense_model model; /* first: the shared slots see only this */
@@ -163,7 +165,7 @@ static dal_status begin(problem *p, dal_error *err)
     const dal_samples *s = p->train;
     const int64_t width = m->net.layer[0].in, fit = CHUNK_BYTES / (4 * width);
     const dal_dense_rule rule = {.struct_size = sizeof rule};
-    p->chunk = fit < 64 ? 64 : fit < CHUNK_ROWS ? fit : CHUNK_ROWS;
+    p->chunk = fit < CHUNK_LEAST ? CHUNK_LEAST : fit < CHUNK_MOST ? fit / 32 * 32 : CHUNK_MOST;
     p->chunk = p->chunk < s->n ? p->chunk : s->n;
     if (s->weights) {
         double sum = 0;
