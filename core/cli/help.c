@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "util/table.h"
 #include "util/text.h"
 
 typedef struct code_line {
@@ -34,37 +35,13 @@ static const char about[] =
     "query strategy choose which samples are worth labelling next, asks an oracle, and repeats. "
     "Datasets, transforms, models, strategies and oracles are plugins; a YAML manifest composes them.";
 
-/* One paragraph wrapped at `width`, each line indented. */
-static void wrap(FILE *out, const char *s, int indent, int first_column, int width)
-{
-    int column = first_column;
-    bool fresh = true;
-    while (*s) {
-        while (*s == ' ' || *s == '\n')
-            s++;
-        const size_t n = strcspn(s, " \n");
-        if (n == 0)
-            break;
-        if (!fresh && column + 1 + (int)n > width) {
-            fprintf(out, "\n%*s", indent, "");
-            column = indent;
-            fresh = true;
-        }
-        fprintf(out, "%s%.*s", fresh ? "" : " ", (int)n, s);
-        column += (int)n + !fresh;
-        fresh = false;
-        s += n;
-    }
-    fputc('\n', out);
-}
-
 static void paragraphs(FILE *out, const char *s, int indent, int width)
 {
     while (s && *s) {
         const char *end = strstr(s, "\n\n");
         char *one = xstrndup(s, end ? (size_t)(end - s) : strlen(s));
         fprintf(out, "%*s", indent, "");
-        wrap(out, one, indent, indent, width);
+        fold_text(out, one, indent, indent, width);
         free(one);
         s = end ? end + 2 : NULL;
         if (s)
@@ -82,7 +59,7 @@ static void print_options(FILE *out, const cli_option *o)
         if (strlen(left) >= 30)
             fprintf(out, "\n%30s", "");
         char *help = xasprintf("%s%s", o->help, o->repeat ? " (repeatable)" : "");
-        wrap(out, help, 30, 30, 96);
+        fold_text(out, help, 30, 30, 96);
         free(help);
     }
 }
@@ -134,17 +111,39 @@ static void roff(FILE *out, const char *s)
     }
 }
 
+/* One paragraph in lines of the length that roff's own tools ask for. */
+static void roff_folded(FILE *out, const char *s)
+{
+    char *folded = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&folded, &n);
+    if (f) {
+        fold_text(f, s, 0, 0, 76);
+        fclose(f);
+    }
+    roff(out, f ? folded : s);
+    free(folded);
+}
+
 static void roff_paragraphs(FILE *out, const char *s)
 {
     while (s && *s) {
         const char *end = strstr(s, "\n\n");
         char *one = xstrndup(s, end ? (size_t)(end - s) : strlen(s));
-        fputs(".PP\n", out);
-        roff(out, one);
-        fputc('\n', out);
+        roff_folded(out, one);
         free(one);
         s = end ? end + 2 : NULL;
+        if (s)
+            fputs(".PP\n", out);
     }
+}
+
+/* A sentence of a table, which has no full stop there. */
+static void roff_sentence(FILE *out, const char *s, const char *end)
+{
+    char *sentence = xasprintf("%s%s.", s, end);
+    roff_folded(out, sentence);
+    free(sentence);
 }
 
 static void roff_options(FILE *out, const cli_option *o)
@@ -159,8 +158,7 @@ static void roff_options(FILE *out, const cli_option *o)
         if (o->arg)
             fprintf(out, " \\fI%s\\fR", o->arg);
         fputc('\n', out);
-        roff(out, o->help);
-        fputs(o->repeat ? " (repeatable).\n" : ".\n", out);
+        roff_sentence(out, o->help, o->repeat ? " (repeatable)" : "");
     }
 }
 
@@ -172,8 +170,7 @@ static void roff_tail(FILE *out, const cli_command *self)
     fputs(".SH ENVIRONMENT\n", out);
     for (size_t i = 0; i < sizeof environment / sizeof *environment; i++) {
         fprintf(out, ".TP\n.B %s\n", environment[i].name);
-        roff(out, environment[i].what);
-        fputs(".\n", out);
+        roff_sentence(out, environment[i].what, "");
     }
     fputs(".SH SEE ALSO\n", out);
     const char *comma = "";
@@ -208,7 +205,7 @@ void help_man(const cli_command *c, FILE *out)
     fputs(".TH ", out);
     for (const char *p = name; *p; p++)
         fputs(*p == '-' ? "\\-" : (char[2]){(char)toupper((unsigned char)*p), 0}, out);
-    fprintf(out, " 1 \"\" \"dalhost %s\" \"User Commands\"\n.SH NAME\n", PACKAGE_VERSION);
+    fprintf(out, " 1 " DAL_RELEASE_DATE " \"dalhost %s\" \"User Commands\"\n.SH NAME\n", PACKAGE_VERSION);
     roff(out, name);
     fputs(" \\- ", out);
     roff(out, c ? c->summary : "run deep active learning experiments");
@@ -228,8 +225,7 @@ void help_man(const cli_command *c, FILE *out)
         fputs(".SH COMMANDS\n", out);
         for (int i = 0; cli_commands[i]; i++) {
             fprintf(out, ".TP\n.B %s\n", cli_commands[i]->name);
-            roff(out, cli_commands[i]->summary);
-            fputs(".\n", out);
+            roff_sentence(out, cli_commands[i]->summary, "");
         }
     }
     fputs(".SH OPTIONS\n", out);
