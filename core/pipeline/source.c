@@ -88,17 +88,18 @@ static void number_classes(source *s)
 static dal_status open_link(source *s, const component_spec *spec, diags *d)
 {
     dal_error err = DAL_ERROR_INIT;
-    const dal_dataset below = s->top;
-    const dal_status st =
-        composer_open(s->composer, spec, s->n_chain ? &below : NULL, &s->chain[s->n_chain], &err);
+    /* a transform may keep the pointer to the one below it until its destroy */
+    const dal_dataset *below = s->n_chain ? &s->links[s->n_chain - 1] : NULL;
+    const dal_status st = composer_open(s->composer, spec, below, &s->chain[s->n_chain], &err);
     if (st != DAL_OK) {
         tell_who(spec->desc, &err);
         diags_error(d, spec_place(spec, &err), "%s", err.text);
         return st;
     }
     const dal_instance *now = s->chain[s->n_chain];
-    s->descs[s->n_chain++] = spec->desc;
     s->top = (dal_dataset){now->impl, now->self};
+    s->links[s->n_chain] = s->top;
+    s->descs[s->n_chain++] = spec->desc;
     s->concurrent &= instance_is_concurrent(now);
     return DAL_OK;
 }
@@ -129,6 +130,7 @@ dal_status source_open(composer *c, const manifest *m, source **out, diags *d)
     s->concurrent = true;
     s->chain = xcalloc((size_t)m->n_transforms + 1, sizeof *s->chain);
     s->descs = xcalloc((size_t)m->n_transforms + 1, sizeof *s->descs);
+    s->links = xcalloc((size_t)m->n_transforms + 1, sizeof *s->links);
     pthread_mutex_init(&s->lock, NULL);
     dal_status st = open_link(s, m->dataset, d);
     const component_spec *last = m->dataset;
@@ -166,6 +168,7 @@ void source_close(source *s)
     pthread_mutex_destroy(&s->lock);
     free(s->chain);
     free(s->descs);
+    free(s->links);
     free(s);
 }
 

@@ -11,6 +11,7 @@ typedef struct source {
     composer *composer;
     const dal_instance **chain; /* the dataset, then each transform */
     const component_desc **descs;
+    dal_dataset *links; /* each of the chain, as the one above it was given it */
     int n_chain;
     dal_dataset top;
     dal_dataset_info info;
