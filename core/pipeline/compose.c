@@ -68,6 +68,7 @@ dal_status composer_new(registry *r, int32_t threads, uint64_t seed, const compo
         .cancelled = c->events.cancelled ? cancelled_event : NULL,
         .open = open_for_plugin,
         .close = close_for_plugin,
+        .fail_alloc = c->events.fail_alloc,
     };
     c->runtime = dal_runtime_new(&config, err);
     if (!c->runtime) {

@@ -18,6 +18,7 @@ typedef struct composer_events {
     void (*log)(void *ctx, const char *component, uint32_t level, const char *text);
     void (*progress)(void *ctx, const char *component, int64_t done, int64_t total, const char *what);
     int32_t (*cancelled)(void *ctx);
+    int64_t fail_alloc; /* for tests, see dal_runtime_config */
 } composer_events;
 
 /* threads 0: all there are. events is borrowed until composer_free. */

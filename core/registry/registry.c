@@ -204,9 +204,8 @@ static void list_components(registry *r)
 
 /* ---- the registry ---- */
 
-registry *registry_new(const char *const *dirs, int n, diags *d)
+static void fill(registry *r, const char *const *dirs, int n, diags *d)
 {
-    registry *r = xcalloc(1, sizeof *r);
     search_add_all(r, dirs, n, d);
     for (int i = 0; i < r->n_dirs; i++)
         if (!r->dirs[i].problem) {
@@ -215,15 +214,56 @@ registry *registry_new(const char *const *dirs, int n, diags *d)
                 diags_error(d, (place){0}, "--plugins %s: %s; expected a directory with modules",
                             r->dirs[i].path, r->dirs[i].problem);
         }
+}
+
+registry *registry_new(const char *const *dirs, int n, diags *d)
+{
+    registry *r = xcalloc(1, sizeof *r);
+    fill(r, dirs, n, d);
     list_components(r);
+    return r;
+}
+
+static module *read_any_file(const char *path)
+{
+    char absolute[PATH_MAX];
+    bool no_note;
+    return read_file(realpath(path, absolute) ? absolute : path, &no_note);
+}
+
+static bool overlap(const module_desc *a, const module_desc *b)
+{
+    for (int i = 0; i < a->n_components; i++)
+        for (int j = 0; j < b->n_components; j++)
+            if (a->components[i].kind == b->components[j].kind &&
+                strcmp(a->components[i].id, b->components[j].id) == 0)
+                return true;
+    return false;
+}
+
+registry *registry_new_with(const char *file, const char *const *dirs, int n, diags *d,
+                            const module_desc **out)
+{
+    registry *r = xcalloc(1, sizeof *r);
+    module *first = read_any_file(file);
+    add_module(r, first);
+    fill(r, dirs, n, d);
+    for (int i = 1; i < r->n_modules; i++) {
+        module *m = r->modules[i];
+        if (m->desc.state == MODULE_OK && overlap(&first->desc, &m->desc)) {
+            m->why = xasprintf("%s offers the same and comes first", first->path);
+            m->desc.why = m->why;
+            m->desc.state = MODULE_SHADOWED;
+        }
+    }
+    list_components(r);
+    *out = &first->desc;
     return r;
 }
 
 const module_desc *registry_file(registry *r, const char *path)
 {
-    char absolute[PATH_MAX];
-    bool no_note;
-    module *m = read_file(realpath(path, absolute) ? absolute : path, &no_note);
+    module *m = read_any_file(path);
     r->files = xrealloc(r->files, (size_t)(r->n_files + 1) * sizeof(module *));
     r->files[r->n_files++] = m;
     return &m->desc;

@@ -56,6 +56,10 @@ typedef struct registry registry;
 /* dirs[n]: the --plugins options. A directory given there that cannot be read is an error in d; the others
  * are silently skipped when absent. Never NULL. */
 registry *registry_new(const char *const *dirs, int n, diags *d);
+/* The same with one file before all directories; what offers any of its components is shadowed. For trying a
+ * module out beside the installed ones. *module describes it, whatever its state. */
+registry *registry_new_with(const char *file, const char *const *dirs, int n, diags *d,
+                            const module_desc **module);
 void registry_free(registry *r); /* runs fini of what was loaded, in reverse order; modules stay mapped */
 
 /* Where it looked, in order. origin: "--plugins", "DAL_PLUGIN_PATH", "user", "built in", "build tree". */
