@@ -10,6 +10,7 @@ const cli_command *const cli_commands[] = {
     &cmd_component_inspect,
     &cmd_plugin_list,
     &cmd_plugin_inspect,
+    &cmd_plugin_check,
     &cmd_plugin_new,
     &cmd_runs_list,
     &cmd_runs_show,
