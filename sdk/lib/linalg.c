@@ -1,5 +1,7 @@
 #include <dal/linalg.h>
 
+#include "clones.h"
+
 #include <cblas.h>
 #include <limits.h>
 #include <math.h>
@@ -67,7 +69,7 @@ dal_status dal_gemm_tn(int64_t m, int64_t n, int64_t k, float alpha, const float
     return gemm(CblasTrans, CblasNoTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
 }
 
-double dal_dot(const float *x, const float *y, int64_t n)
+DAL_CLONES double dal_dot(const float *x, const float *y, int64_t n)
 {
     double lane[8] = {0};
     int64_t i = 0;
@@ -79,7 +81,7 @@ double dal_dot(const float *x, const float *y, int64_t n)
     return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
 }
 
-float dal_squared_distance(const float *x, const float *y, int64_t n)
+DAL_CLONES float dal_squared_distance(const float *x, const float *y, int64_t n)
 {
     float lane[32] = {0};
     int64_t i = 0;
