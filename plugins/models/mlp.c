@@ -124,6 +124,29 @@ static dal_status between(void *ctx, const dal_dense_pass *pass)
     return companions_run(&t->companions, &t->at, pass, t->err);
 }
 
+static dal_dense_rule rule_of(const options *o)
+{
+    return (dal_dense_rule){.struct_size = sizeof(dal_dense_rule),
+                            .optimizer = o->optimizer == 0 ? DAL_DENSE_ADAM : DAL_DENSE_SGD,
+                            .learning_rate = o->learning_rate,
+                            .beta1 = o->beta1,
+                            .beta2 = o->beta2,
+                            .epsilon = o->epsilon,
+                            .momentum = o->momentum,
+                            .nesterov = (uint32_t)o->nesterov,
+                            .l2 = o->alpha,
+                            .weight_decay = o->weight_decay,
+                            .dropout = o->dropout};
+}
+
+static double mean_weight(const dal_samples *s)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        sum += s->weights ? (double)s->weights[i] : 1;
+    return sum / (double)s->n;
+}
+
 static dal_status begin(training *t)
 {
     const options *o = &t->mlp->options;
@@ -132,13 +155,7 @@ static dal_status begin(training *t)
     const int64_t n = t->fit->train->n;
     t->batch = o->batch_size > 0 ? o->batch_size : 200;
     t->batch = t->batch < n ? t->batch : n;
-    t->weight_scale = 1;
-    if (t->fit->train->weights) {
-        double sum = 0;
-        for (int64_t i = 0; i < n; i++)
-            sum += (double)t->fit->train->weights[i];
-        t->weight_scale = (double)n / sum;
-    }
+    t->weight_scale = 1 / mean_weight(t->fit->train);
     dal_status st = dense_rows_init(&t->labelled, h, t->fit->train, m->net.layer[0].in, t->err);
     if (st == DAL_OK)
         st = companions_begin(&t->companions, m, t->fit, o->epochs, 2 * t->batch, t->err);
@@ -156,17 +173,7 @@ static dal_status begin(training *t)
     t->weights = dal_array(h, t->batch, sizeof *t->weights);
     if (!t->order || !t->more_order || !t->rows || !t->ids || !t->classes || !t->weights)
         return dal_fail(t->err, DAL_E_NOMEM, "", "no memory to train on %lld samples", (long long)n);
-    const dal_dense_rule rule = {.struct_size = sizeof rule,
-                                 .optimizer = o->optimizer == 0 ? DAL_DENSE_ADAM : DAL_DENSE_SGD,
-                                 .learning_rate = o->learning_rate,
-                                 .beta1 = o->beta1,
-                                 .beta2 = o->beta2,
-                                 .epsilon = o->epsilon,
-                                 .momentum = o->momentum,
-                                 .nesterov = (uint32_t)o->nesterov,
-                                 .l2 = o->alpha,
-                                 .weight_decay = o->weight_decay,
-                                 .dropout = o->dropout};
+    const dal_dense_rule rule = rule_of(o);
     t->trainer = dal_dense_trainer_new(h, &m->net, m->weights, &rule,
                                        t->n_more > 0 ? 2 * t->batch : t->batch, t->err);
     return t->trainer ? DAL_OK : DAL_E_NOMEM;

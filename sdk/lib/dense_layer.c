@@ -48,7 +48,7 @@ DAL_CLONES void dense_relu_backward(const float *a, int64_t width, int64_t ld, i
             d[j * ld + i] = a[j * ld + i] > 0 ? scale * d[j * ld + i] : 0;
 }
 
-/* exp(z - max) column by column needs the lanes side by side: one pass over classes at a time. */
+/* The sum is in double and the loss from logits: a confident, wrong answer costs what it should. */
 void dal_dense_cross_entropy(const float *z, int64_t c, int64_t ld, int64_t n, const int32_t *classes,
                              const float *scale, float *losses, float *hits, float *d)
 {

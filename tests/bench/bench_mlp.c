@@ -7,8 +7,8 @@
 
 #define BATCH 64
 #define N_TRAIN 10000
-#define STEPS 400
-#define REPEATS 9
+#define STEPS 50    /* a slice: shorter than a scheduler's, so that some are undisturbed */
+#define REPEATS 100 /* slices; bound and step in turn, the best and the median of each are told */
 #define IN 784
 #define HIDDEN 100
 #define C 10
@@ -54,27 +54,26 @@ static dal_status run_products(void *ctx, int64_t thread)
     return DAL_OK;
 }
 
-static double products_seconds(const dal_host *host)
+static void products_init(products *p)
 {
-    products p[THREADS];
-    for (int i = 0; i < THREADS; i++)
-        p[i] = (products){filled(BATCH * IN), filled(BATCH * HIDDEN), filled(BATCH * C), filled(HIDDEN * IN),
-                          filled(C * HIDDEN)};
-    double seconds[REPEATS];
-    run_products(p, 0);
-    for (int r = 0; r < REPEATS; r++) {
-        const double start = bench_now();
-        host->parallel_for(host, THREADS, run_products, p);
-        seconds[r] = (bench_now() - start) / STEPS;
-    }
-    for (int i = 0; i < THREADS; i++) {
-        free(p[i].x);
-        free(p[i].z1);
-        free(p[i].z2);
-        free(p[i].w1);
-        free(p[i].w2);
-    }
-    return bench_median(seconds, REPEATS);
+    *p = (products){filled(BATCH * IN), filled(BATCH * HIDDEN), filled(BATCH * C), filled(HIDDEN * IN),
+                    filled(C * HIDDEN)};
+}
+
+static void products_fini(products *p)
+{
+    free(p->x);
+    free(p->z1);
+    free(p->z2);
+    free(p->w1);
+    free(p->w2);
+}
+
+static double products_seconds(const dal_host *host, products *p)
+{
+    const double start = bench_now();
+    host->parallel_for(host, THREADS, run_products, p);
+    return (bench_now() - start) / STEPS;
 }
 
 /* ---- the step and its parts ---------------------------------------------------------------------- */
@@ -86,47 +85,66 @@ typedef struct part {
 
 static double part_seconds(dal_dense_trainer *t, const dal_dense_batch *b, const part *what)
 {
-    double seconds[REPEATS];
     source *s = b->ctx;
-    for (int r = 0; r < REPEATS; r++) {
-        const double start = bench_now();
-        for (int i = 0; i < STEPS; i++) {
-            pass_job pass = {t, b, .fill = what->fill, .forward = what->forward, .backward = what->backward};
-            update_job update = {t, b->n, .product = what->product, .update = what->update};
-            update.c = update.bias = dense_coefficients_at(&t->rule, i + 1, b->n);
-            s->at = i * 64;
-            if (what->fill || what->forward || what->backward)
-                run_pass(&pass);
-            if (what->product || what->update)
-                run_update(&update);
-        }
-        seconds[r] = (bench_now() - start) / STEPS;
+    const double start = bench_now();
+    for (int i = 0; i < STEPS; i++) {
+        pass_job pass = {t, b, .fill = what->fill, .forward = what->forward, .backward = what->backward};
+        update_job update = {t, b->n, .product = what->product, .update = what->update};
+        update.c = update.bias = dense_coefficients_at(&t->rule, i + 1, b->n);
+        s->at = i * 64;
+        if (what->fill || what->forward || what->backward)
+            run_pass(&pass);
+        if (what->product || what->update)
+            run_update(&update);
     }
-    return bench_median(seconds, REPEATS);
+    return (bench_now() - start) / STEPS;
 }
 
 static double step_seconds(dal_dense_trainer *t, const dal_dense_batch *b)
 {
-    double seconds[REPEATS];
     source *s = b->ctx;
     dal_dense_result result;
-    for (int r = 0; r < REPEATS; r++) {
-        const double start = bench_now();
-        for (int i = 0; i < STEPS; i++) {
-            s->at = i * 64;
-            dal_dense_train(t, b, &result, NULL);
-        }
-        seconds[r] = (bench_now() - start) / STEPS;
+    const double start = bench_now();
+    for (int i = 0; i < STEPS; i++) {
+        s->at = i * 64;
+        dal_dense_train(t, b, &result, NULL);
     }
-    return bench_median(seconds, REPEATS);
+    return (bench_now() - start) / STEPS;
 }
 
-int main(void)
+static void measure(const dal_host *host, dal_dense_trainer *t, const dal_dense_batch *b)
 {
     static const part parts[] = {{"gather", 1, 0, 0, 0, 0},
                                  {"forward", 0, 1, 0, 0, 0},
                                  {"backward", 0, 0, 1, 1, 0},
                                  {"optimiser", 0, 0, 0, 0, 1}};
+    enum { PARTS = sizeof parts / sizeof *parts };
+    double bound[REPEATS], step[REPEATS], of_part[PARTS][REPEATS];
+    products p[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        products_init(&p[i]);
+    for (int r = 0; r < REPEATS; r++) {
+        bound[r] = products_seconds(host, p);
+        step[r] = step_seconds(t, b);
+        for (int i = 0; i < PARTS; i++)
+            of_part[i][r] = part_seconds(t, b, &parts[i]);
+    }
+    for (int i = 0; i < THREADS; i++)
+        products_fini(&p[i]);
+    const double bound_median = bench_median(bound, REPEATS), step_median = bench_median(step, REPEATS);
+    printf("bench_mlp shape=%d-%d-%d batch=%d threads=%d samples_per_s=%.0f gemm_samples_per_s=%.0f "
+           "ratio=%.3f step_us=%.1f gemm_us=%.1f median_step_us=%.1f median_gemm_us=%.1f\n", IN, HIDDEN, C,
+           BATCH, THREADS, BATCH / step[0], BATCH / bound[0], bound[0] / step[0], 1e6 * step[0],
+           1e6 * bound[0], 1e6 * step_median, 1e6 * bound_median);
+    for (int i = 0; i < PARTS; i++) {
+        const double median = bench_median(of_part[i], REPEATS);
+        printf("bench_mlp part=%s us=%.1f share=%.3f median_us=%.1f\n", parts[i].name, 1e6 * of_part[i][0],
+               of_part[i][0] / step[0], 1e6 * median);
+    }
+}
+
+int main(void)
+{
     const int64_t widths[] = {IN, HIDDEN, C};
     const dal_dense_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_DENSE_ADAM,
                                  .learning_rate = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
@@ -151,14 +169,7 @@ int main(void)
     for (int i = 0; i < BATCH; i++)
         t->scale[i] = 1.0f / BATCH;
 
-    const double bound = products_seconds(host), step = step_seconds(t, &b);
-    printf("bench_mlp shape=%d-%d-%d batch=%d threads=%d samples_per_s=%.0f gemm_samples_per_s=%.0f "
-           "ratio=%.3f step_us=%.1f gemm_us=%.1f\n", IN, HIDDEN, C, BATCH, THREADS, BATCH / step,
-           BATCH / bound, bound / step, 1e6 * step, 1e6 * bound);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        const double s = part_seconds(t, &b, &parts[i]);
-        printf("bench_mlp part=%s us=%.1f share=%.3f\n", parts[i].name, 1e6 * s, s / step);
-    }
+    measure(host, t, &b);
     dal_dense_trainer_free(t);
     free(weights);
     free(rows.rows);

@@ -88,6 +88,37 @@ Test(mlp, predicts_the_same_bits_in_any_blocks)
     fx_list_free(train);
 }
 
+typedef struct crowd {
+    const fx_list *list;
+    void *self;
+    float out[40][9 * 7];
+} crowd;
+
+static dal_status predict_nine(void *ctx, int64_t i)
+{
+    crowd *c = ctx;
+    const dal_batch x = fx_batch(c->list, i * 3, 9);
+    return impl.predict(c->self, &x, c->out[i], NULL);
+}
+
+Test(mlp, predicts_on_several_threads_at_once)
+{
+    fx_list *train = fx_clusters(126, 300, 7, DAL_U8, 0.3, 1);
+    options o = defaults((const int64_t[]){100, 37}, 2);
+    o.epochs = 3;
+    subject s = make(&o, &train->s.spec, 4);
+    fx_fit(&impl, s.self, train, 0, 0);
+    float *want = fx_predict(&impl, s.self, train, 126);
+    crowd c = {.list = train, .self = s.self};
+    const dal_host *host = dal_runtime_host(s.rt, "mlp");
+    cr_assert_eq(host->parallel_for(host, 40, predict_nine, &c), DAL_OK);
+    for (int i = 0; i < 40; i++)
+        cr_assert_arr_eq(c.out[i], want + i * 3 * 7, sizeof c.out[i]);
+    free(want);
+    drop_subject(&s);
+    fx_list_free(train);
+}
+
 /* ---- training ------------------------------------------------------------------------------------ */
 
 Test(mlp, overfits_a_batch_of_noise)
