@@ -103,7 +103,7 @@ char *effective_json(const manifest_values *v)
 {
     json_t *root = json_must(json_object());
     for (int i = 0; i < ROOT_N; i++)
-        if (i != ROOT_NAME && i != ROOT_MEMORY && i != ROOT_TRIALS)
+        if (i != ROOT_NAME && i != ROOT_MEMORY && i != ROOT_TRIALS && i != ROOT_STRATEGY)
             json_put(root, v->root[i].desc->name, json_of_value(&v->root[i]));
     for (int k = 0; k < SECTION_N; k++) {
         json_t *object = json_must(json_object());

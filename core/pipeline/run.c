@@ -455,12 +455,38 @@ static dal_status start_new(run *r, dal_error *err)
     return st;
 }
 
-static dal_status same_world(const run *r, const run_head *old, dal_error *err)
+/* The components without their versions: what the manifest says of them. */
+static char *without_versions(const char *components)
 {
-    if (strcmp(old->components, r->components) != 0)
-        return dal_fail(err, DAL_E_INVALID, "",
-                        "run %lld was made with other component versions; a resumed run must use the same: %s",
-                        (long long)old->id, old->components);
+    json_t *all = json_loads(components, 0, NULL), *one;
+    size_t i;
+    json_array_foreach(all, i, one) json_object_del(one, "version");
+    char *list = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(all);
+    return list ? list : xstrdup("");
+}
+
+/* Is there a run that differs in nothing but the versions of its modules? */
+static dal_status refuse_other_versions(run *r, dal_error *err)
+{
+    run_head like = r->head, found;
+    dal_error none = DAL_ERROR_INIT;
+    like.components = NULL;
+    if (store_find_run(r->store, &like, true, &found, &none) != DAL_OK)
+        return DAL_E_NOT_FOUND;
+    char *a = without_versions(found.components), *b = without_versions(r->components);
+    const bool same = strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    return !same ? DAL_E_NOT_FOUND
+                 : dal_fail(err, DAL_E_INVALID, "",
+                            "run %lld was made with other versions of the components; install those again, or start a "
+                            "new run without --resume; it used %s",
+                            (long long)found.id, found.components);
+}
+
+static dal_status same_data(const run *r, const run_head *old, dal_error *err)
+{
     if (old->data_fingerprint[0] != r->head.data_fingerprint[0] ||
         old->data_fingerprint[1] != r->head.data_fingerprint[1] || old->n_pool != r->pool.n)
         return dal_fail(err, DAL_E_INVALID, "",
@@ -567,7 +593,7 @@ static dal_status go_on(run *r, const run_head *found, bool *done, dal_error *er
     if (st == DAL_OK)
         st = store_read_run(r->store, found->id, &old, err);
     if (st == DAL_OK)
-        st = same_world(r, &old->head, err);
+        st = same_data(r, &old->head, err);
     if (st == DAL_OK) {
         r->owned = true;
         r->head.started = old->head.started;
@@ -623,6 +649,12 @@ static void close_all(run *r)
     free(r->class_names);
 }
 
+static void tell_end(const run *r)
+{
+    if (r->events && r->events->end)
+        r->events->end(r->events->ctx, &r->head);
+}
+
 static run_state state_after(dal_status st)
 {
     return st == DAL_OK ? RUN_DONE : st == DAL_E_PENDING ? RUN_WAITING : st == DAL_E_CANCELLED ? RUN_RUNNING : RUN_FAILED;
@@ -642,8 +674,7 @@ static dal_status write_end(run *r, dal_status st, run_state *state, dal_error *
     }
     r->head.state = *state;
     r->head.message = message;
-    if (r->events && r->events->end)
-        r->events->end(r->events->ctx, &r->head);
+    tell_end(r);
     return *state == RUN_WAITING ? DAL_OK : st;
 }
 
@@ -661,6 +692,8 @@ dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, 
     dal_status st = open_components(&r, err);
     if (st == DAL_OK && o->resume) {
         st = store_find_run(s, &r.head, true, &found, err);
+        if (st == DAL_E_NOT_FOUND)
+            st = refuse_other_versions(&r, err);
         if (st == DAL_OK)
             r.head.id = found.id;
     } else if (st == DAL_OK)
@@ -679,9 +712,11 @@ dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, 
         st = go_on(&r, &found, &done, err);
     if (st == DAL_OK && !done)
         st = run_rounds(&r, err);
-    if (done && r.head.state == RUN_DONE)
+    if (done && r.head.state == RUN_DONE) {
         *state = RUN_DONE;
-    else if (r.owned) /* never touch a run that is somebody else's, or of other data */
+        r.head.message = r.message;
+        tell_end(&r);
+    } else if (r.owned) /* never touch a run that is somebody else's, or of other data */
         st = write_end(&r, st, state, err);
     close_all(&r);
     return st;

@@ -501,8 +501,7 @@ Test(manifest, says_the_effective_manifest_in_one_canonical_way)
         "\"rate\":0.001,\"solver\":\"sgd\",\"tags\":[\"a\",\"7\"],\"use\":\"mlp\"},"
         "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},\"query\":{\"candidates\":0,\"rounds\":10,\"size\":100},"
         "\"record\":{\"models\":\"last\",\"nearest\":true},\"seed\":1,\"stop\":{\"accuracy\":0.1,\"cost\":0.0,\"labels\":0},"
-        "\"strategy\":[{\"base\":{\"from\":\"fake\",\"use\":\"margin\"},\"from\":\"fake\",\"label\":\"x y\",\"more\":[],"
-        "\"other\":null,\"use\":\"wrap\"}],\"train\":{\"warm_start\":false},\"transforms\":[]}";
+        "\"train\":{\"warm_start\":false},\"transforms\":[]}";
     manifest *m = read_good("dalhost: 1\nname: a\ndataset: drawn\n"
                             "model: {use: mlp, hidden: [50], solver: sgd, tags: [a, 7]}\n"
                             "strategy: wrap\nstop: {accuracy: 0.1}\n", NULL, 0);
@@ -522,15 +521,15 @@ Test(manifest, says_the_effective_manifest_in_one_canonical_way)
 Test(manifest, sets_values_by_their_path)
 {
     const struct {
-        const char *set, *expected; /* a part of the effective manifest */
+        const char *set, *expected; /* a part of the effective manifest, or of a strategy after it */
     } cases[] = {
         {"seed=7", "\"seed\":7"},
         {"query.size=5", "\"size\":5"},
         {"model=linear", "\"model\":{\"from\":\"fake\",\"use\":\"linear\"}"},
         {"model.hidden=[5, 6]", "\"hidden\":[5,6]"},
         {"model.hidden=[]", "\"hidden\":[]"},
-        {"strategy=[bald, margin]", "\"strategy\":[{\"from\":\"fake\",\"use\":\"bald\"},{\"from\":\"fake\",\"use\":\"margin\"}]"},
-        {"strategy.use=bald", "\"strategy\":[{\"from\":\"fake\",\"use\":\"bald\"}]"},
+        {"strategy=[bald, margin]", "\"use\":\"bald\",\"version\":\"1.0\"}{\"from\":\"fake\",\"use\":\"margin\",\"version\":\"1.0\"}"},
+        {"strategy.use=bald", "}{\"from\":\"fake\",\"use\":\"bald\",\"version\":\"1.0\"}"},
         {"transforms.0.use=scale", "\"transforms\":[{\"from\":\"fake\",\"use\":\"scale\"}]"},
         {"oracle=paper", "\"use\":\"paper\""},
         {"strategy={use: wrap, label: 'a=b'}", "\"label\":\"a=b\""},
@@ -538,7 +537,15 @@ Test(manifest, sets_values_by_their_path)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         manifest *m = read_good(BASE, &cases[i].set, 1);
-        cr_expect_not_null(strstr(m->effective, cases[i].expected), "%s: %s", cases[i].set, m->effective);
+        text all = {0};
+        text_add(&all, m->effective);
+        for (int k = 0; k < m->n_strategies; k++) {
+            char *one = spec_json(m->strategies[k]);
+            text_add(&all, one);
+            free(one);
+        }
+        cr_expect_not_null(strstr(all.s, cases[i].expected), "%s: %s", cases[i].set, all.s);
+        text_free(&all);
         manifest_free(m);
     }
 }
