@@ -67,7 +67,7 @@ static void choose_scales(canvas *c)
         c->y.low -= span / 2;
         c->y.high += span / 2;
     }
-    c->y.step = round_step(span, 5);
+    c->y.step = round_step(span, 7);
     c->y.low = c->y.step * floor(c->y.low / c->y.step + 1e-6);
     c->y.high = c->y.step * ceil(c->y.high / c->y.step - 1e-6);
     c->y.digits = digits_of(c->y.step);

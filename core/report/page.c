@@ -150,7 +150,8 @@ static void print_components(FILE *out, const run_head *h, terminal to)
     json_array_foreach(list, i, c)
     {
         enum { NAME = 28 };
-        const char *use = word_of(c, "use"), *from = word_of(c, "from"), *version = word_of(c, "version");
+        const char *use = word_of(c, "use"), *from = word_of(c, "from"),
+                   *version = word_of(c, "version");
         char *name = strcmp(use, from) == 0 ? xasprintf("%s %s", use, version)
                                             : xasprintf("%s (%s %s)", use, from, version);
         char *shown = text_shown(name, 0, to.utf8), *parameters = parameters_of(c);
@@ -173,15 +174,27 @@ static void print_components(FILE *out, const run_head *h, terminal to)
 
 /* ---- rounds ---- */
 
+/* At most six characters, so that all phases fit into 80 columns. */
 static void time_cell(grid *g, double seconds)
 {
-    char shown[32];
-    grid_cell(g, "%s", isnan(seconds) ? "-" : human_time(seconds, shown));
+    const long long whole = fabs(seconds) < 1e12 ? (long long)seconds : 0;
+    if (!isfinite(seconds))
+        grid_cell(g, "-");
+    else if (seconds < 0.9995e-3)
+        grid_cell(g, "%.0fus", seconds * 1e6);
+    else if (seconds < 0.9995)
+        grid_cell(g, "%.3gms", seconds * 1e3);
+    else if (seconds < 99.95)
+        grid_cell(g, "%.3gs", seconds);
+    else if (seconds < 3600)
+        grid_cell(g, "%lldm%02llds", whole / 60, whole % 60);
+    else
+        grid_cell(g, "%lldh%02lldm", whole / 3600, whole / 60 % 60);
 }
 
 void page_rounds(FILE *out, const stored_run *r, terminal to)
 {
-    static const char *const titles[] = {"round", "labels", "accuracy", "macro-F1", "train", "evaluate",
+    static const char *const titles[] = {"round", "labels", "accuracy", "macro-F1", "train", "eval",
                                          "infer", "select", "label",    "picks",    "epochs"};
     const size_t n =
         to.columns == 0 || to.columns >= 90 ? 11 : 10; /* 80 columns have no room for epochs */
@@ -197,8 +210,8 @@ void page_rounds(FILE *out, const stored_run *r, terminal to)
         grid_cell(g, "%s", human_count(k->n_labelled, labels));
         grid_real(g, k->metrics.accuracy, 4);
         grid_real(g, k->metrics.macro_f1, 4);
-        for (int x = 0; x < 5; x++)
-            time_cell(g, times[x]);
+        for (int x = 0; x < 5; x++) /* the round after the last query has only the first two phases */
+            time_cell(g, x >= 2 && k->n_picks == 0 && times[x] == 0 ? (double)NAN : times[x]);
         grid_cell(g, "%lld", (long long)k->n_picks);
         if (n == 11)
             grid_cell(g, "%lld", (long long)k->metrics.epochs);
@@ -351,7 +364,7 @@ void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
     print_title(out, "Rounds");
     page_rounds(out, r, to);
     for (int64_t k = 0; k < r->n_rounds; k++)
-        if (*r->rounds[k].reason) {
+        if (*r->rounds[k].reason && strcmp(r->rounds[k].reason, r->head.message) != 0) {
             fprintf(out, "round %lld: ", (long long)k);
             print_shown(out, r->rounds[k].reason, 0, to.utf8);
             fputc('\n', out);

@@ -176,7 +176,7 @@ const char *human_bytes(double bytes, char out[32])
 
 const char *human_time(double seconds, char out[32])
 {
-    if (!isfinite(seconds))
+    if (!(fabs(seconds) < 1e9)) /* also what a damaged store says */
         snprintf(out, 32, "-");
     else if (seconds < 0.001)
         snprintf(out, 32, "%.0f us", seconds * 1e6);
