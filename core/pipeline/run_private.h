@@ -1,4 +1,4 @@
-/* pipeline/run_private.h: the state of a run, shared by run.c, ask.c, remember.c. */
+/* pipeline/run_private.h: the state of a run, shared by run.c, rounds.c, ask.c, remember.c. */
 #ifndef DALHOST_PIPELINE_RUN_PRIVATE_H
 #define DALHOST_PIPELINE_RUN_PRIVATE_H
 
@@ -66,7 +66,17 @@ dal_status note_nearest(run *r, dal_error *err);
  * are left. Answers that came before a failure are kept. */
 dal_status ask_oracle(run *r, int64_t *pending, dal_error *err);
 
-/* ---- run.c ---- */
-void drop_round(run *r); /* free what belongs to the round at hand */
+/* ---- rounds.c ---- */
+/* Lists and an empty record for round r->round. */
+void begin_round(run *r);
+/* Free what belongs to the round at hand; the pseudo labels it made are for the next. */
+void drop_round(run *r);
+void open_view(run *r);
+/* All picks are answered: let the strategy know, move them, go to the next round. */
+dal_status close_round(run *r, dal_error *err);
+/* The loop. DAL_OK at the end of the run, DAL_E_PENDING when the oracle wants time. */
+dal_status run_rounds(run *r, dal_error *err);
+double cost_of(const pick *picks, int64_t n); /* of those that are answered */
+void tell_phase(const run *r, const char *phase);
 
 #endif
