@@ -353,6 +353,22 @@ static void print_queries(FILE *out, const stored_run *r, terminal to)
 
 /* ---- pages ---- */
 
+/* What the answers cost, and how many there are. */
+static void print_cost(FILE *out, const stored_run *r)
+{
+    int64_t answers = 0;
+    double cost = 0;
+    for (int64_t k = 0; k < r->n_rounds; k++)
+        for (int64_t i = 0; i < r->rounds[k].n_picks; i++) {
+            const pick *p = &r->rounds[k].picks[i];
+            answers += p->answer != DAL_ANSWER_PENDING;
+            cost += isnan(p->cost) ? 0 : p->cost;
+        }
+    char n[32];
+    if (answers > 0)
+        fprintf(out, "%s answers for a cost of %.6g\n", human_count(answers, n), cost);
+}
+
 void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
 {
     print_head(out, r, writer, to);
@@ -380,6 +396,7 @@ void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
         fputc('\n', out);
     }
     learning_curve_fini(&c);
+    print_cost(out, r);
     print_queries(out, r, to);
 }
 

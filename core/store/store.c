@@ -314,7 +314,7 @@ static dal_status connect_file(store *s, int flags, const char *options, dal_err
     return run_sql(s,
                    "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;"
                    "PRAGMA journal_size_limit = 67108864",
-                   "set it up", err);
+                   "open it", err);
 }
 
 /* A store in a folder where its -shm file cannot be made, and without a log: nobody is writing it, so

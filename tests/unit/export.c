@@ -185,7 +185,7 @@ Test(page, shows_a_run_without_letting_it_drive_the_terminal)
     cr_assert_not_null(strstr(got, "mlp (nets 1)"));
     cr_assert_not_null(strstr(got, "rate 0.1\n"));
     cr_assert_not_null(strstr(got, "round 1: pool is empty"));
-    cr_assert_not_null(strstr(got, "Final accuracy 0.3000, area under the curve (AUBC) 0.2000"));
+    cr_assert_not_null(strstr(got, "Final accuracy 0.3000, area under the curve (AUBC) 0.2000\n2 answers for a cost of 3.5\n"));
     free(got);
     printed(got, page_run(f, &r, 4242, (terminal){0, true}));
     cr_assert_not_null(strstr(got, "(running in process 4242)"));
