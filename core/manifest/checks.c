@@ -1,5 +1,8 @@
 /* Faults of a manifest that is well formed, found without data and without running a plugin. */
 #include "manifest/reader.h"
+
+#include <stdlib.h>
+
 #include "util/text.h"
 
 #define MANIFEST_FORMAT 1
@@ -101,9 +104,30 @@ static void check_root(reader *rd, const manifest_values *v)
         complain(rd, strategy->at, "strategy is an empty list; expected at least one strategy");
 }
 
+/* Two of a kind would be the same run twice, and --resume could not tell them apart. */
+static void check_twins(reader *rd, const manifest_values *v)
+{
+    const param_value *list = &v->root[ROOT_STRATEGY];
+    if (diags_errors(rd->d) || !list->component)
+        return;
+    for (int64_t i = 1; i < list->n; i++)
+        for (int64_t k = 0; k < i; k++) {
+            char *a = spec_json(list->component[i]), *b = spec_json(list->component[k]);
+            const bool twins = strcmp(a, b) == 0;
+            free(a);
+            free(b);
+            if (twins) {
+                complain(rd, list->component[i]->at, "strategy '%s' is listed twice with the same parameters; expected "
+                         "each once; to repeat a run, set 'trials'", list->component[i]->desc->id);
+                break;
+            }
+        }
+}
+
 void check_manifest(reader *rd, const manifest_values *v)
 {
     check_root(rd, v);
     check_sizes(rd, v);
     check_capabilities(rd, v);
+    check_twins(rd, v);
 }

@@ -438,7 +438,7 @@ Test(manifest, takes_every_key)
                             "dataset: {use: drawn, from: fake}\n"
                             "transforms: [scale, {use: scale}]\n"
                             "model: mlp\n"
-                            "strategy: [margin, {use: twin, from: second}, margin]\n"
+                            "strategy: [margin, {use: twin, from: second}, bald]\n"
                             "oracle: paper\n"
                             "initial: {size: 50, balanced: true}\n"
                             "query: {size: 25, rounds: 0, candidates: 1000}\n"
