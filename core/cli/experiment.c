@@ -1,6 +1,6 @@
 #include "cli/experiment.h"
 
-#include <errno.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -45,6 +45,37 @@ static char *find_manifest(const char *operand)
     return xstrdup(operand);
 }
 
+/* A word that is neither a file nor a manifest of ours: say what there is. */
+static bool is_unknown_word(const char *path, diags *d)
+{
+    if (strcmp(path, "-") == 0 || strchr(path, '/') || access(path, F_OK) == 0)
+        return false;
+    char *folder = paths_data("manifests");
+    struct dirent **files = NULL;
+    const int n = scandir(folder, &files, NULL, alphasort);
+    const char **names = xcalloc((size_t)(n > 0 ? n : 0) + 1, sizeof *names);
+    text all = {0};
+    int n_names = 0;
+    for (int i = 0; i < n; i++) {
+        char *dot = strrchr(files[i]->d_name, '.');
+        if (!dot || strcmp(dot, ".yaml") != 0)
+            continue;
+        *dot = '\0';
+        names[n_names++] = files[i]->d_name;
+        text_addf(&all, "%s%s", all.n ? ", " : "", files[i]->d_name);
+    }
+    const char *near = nearest(path, names, n_names);
+    diags_error(d, (place){path, 0, 0}, "there is no such file, nor a manifest of that name with dalhost (%s)%s%s%s",
+                all.n ? all.s : "there are none", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    for (int i = 0; i < n; i++)
+        free(files[i]);
+    free(files);
+    free(names);
+    free(folder);
+    text_free(&all);
+    return true;
+}
+
 /* --seed and --memory are --set in short. */
 static char *as_set(const cli_args *a, const char *option, const char *key)
 {
@@ -72,7 +103,9 @@ int experiment_read(const cli_args *a, experiment *e)
     const char *const *path = data_path(&n_path);
     const manifest_options options = {sets, n_sets, path, n_path};
     e->d = diags_new();
-    e->m = manifest_read(find_manifest(cli_operand(a, 0)), NULL, e->registry, &options, e->d);
+    const char *file = find_manifest(cli_operand(a, 0));
+    if (!is_unknown_word(file, e->d))
+        e->m = manifest_read(file, NULL, e->registry, &options, e->d);
     free(sets);
     if (e->m)
         return EXIT_OK;

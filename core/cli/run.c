@@ -179,7 +179,17 @@ static int run_one(trial *t, int strategy, store *s, const run_options *o, bool 
     return EXIT_OK;
 }
 
-static int run_trials(experiment *e, store *s, const run_options *o)
+static int open_store(const cli_args *a, store **s)
+{
+    const char *path = cli_value(a, "store");
+    dal_error err = DAL_ERROR_INIT;
+    if (store_open(path ? path : STORE_DEFAULT, true, false, s, &err) != DAL_OK)
+        return cli_error(a, EXIT_BAD_INPUT, &err);
+    return EXIT_OK;
+}
+
+/* The store is made once the first trial's data and components are found to be good. */
+static int run_trials(const cli_args *a, experiment *e, store **s, const run_options *o)
 {
     int code = EXIT_OK;
     bool waiting = false;
@@ -196,8 +206,10 @@ static int run_trials(experiment *e, store *s, const run_options *o)
             fflush(stdout);
             diags_print(d, stderr);
         }
+        if (code == EXIT_OK && !*s)
+            code = open_store(a, s);
         for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++)
-            code = run_one(t, i, s, o, &waiting);
+            code = run_one(t, i, *s, o, &waiting);
         trial_close(t);
         if (k > 0)
             diags_free(d);
@@ -236,13 +248,8 @@ static int run(const cli_args *a)
     printer p = {.json = cli_flag(a, "json")};
     const run_events events = {&p, on_begin, on_phase, on_round, on_end, on_note};
     const run_options o = {cli_flag(a, "resume"), &events};
-    const char *path = cli_value(a, "store");
     store *s = NULL;
-    dal_error err = DAL_ERROR_INIT;
-    if (store_open(path ? path : STORE_DEFAULT, true, false, &s, &err) != DAL_OK)
-        code = cli_error(a, EXIT_BAD_INPUT, &err);
-    else
-        code = run_trials(&e, s, &o);
+    code = run_trials(a, &e, &s, &o);
     if (code == EXIT_WAITING && !p.json)
         printf("answer, then go on with --resume (everything is in %s)\n", store_path(s));
     if (code == EXIT_OK && !p.json) {
