@@ -32,10 +32,11 @@ static const char *lacks(const provider *p, const char *capability)
 
 const char *matrices_missing(const matrices *m, const char *capability)
 {
-    const bool there = strcmp(capability, DAL_CAP_OUTPUTS) == 0      ? m->outputs != NULL
-                       : strcmp(capability, DAL_CAP_FEATURES) == 0   ? m->features != NULL
-                       : strcmp(capability, DAL_CAP_MC) == 0         ? m->mc_file != NULL
-                       : strcmp(capability, DAL_CAP_LAST_LAYER) == 0 ? m->last_layer_file != NULL
+    const matrix_files *f = &m->given;
+    const bool there = strcmp(capability, DAL_CAP_OUTPUTS) == 0      ? f->probs || f->logits
+                       : strcmp(capability, DAL_CAP_FEATURES) == 0   ? f->features != NULL
+                       : strcmp(capability, DAL_CAP_MC) == 0         ? f->mc != NULL
+                       : strcmp(capability, DAL_CAP_LAST_LAYER) == 0 ? f->last_layer != NULL
                                                                      : false;
     return there ? NULL : lacks(&m->base, capability);
 }
@@ -106,7 +107,7 @@ static dal_status mc(const provider *p, scratch *s, const int64_t *ids, int64_t 
         return st;
     if (passes > m->passes)
         return dal_fail(err, DAL_E_INVALID, "", "the strategy wants %lld passes, %s has %lld; make more, or set its "
-                        "number of passes", (long long)passes, m->mc_name, (long long)m->passes);
+                        "number of passes", (long long)passes, m->given.mc, (long long)m->passes);
     float *z = floats_reserve(&s->mc, n, c, passes, err);
     if (!z)
         return DAL_E_NOMEM;
@@ -238,17 +239,17 @@ static void check_rows(matrices *m, const matrix_files *f, int64_t n_known, diag
         same_size(dal_npy_size(m->outputs, 1), outputs_path, m->outputs, dal_npy_size(m->mc_file, 2), f->mc,
                   m->mc_file, "number of classes", d);
     m->n = n_o >= 0 ? n_o : n_f >= 0 ? n_f : n_m >= 0 ? n_m : n_known;
-    if (n_known >= 0 && m->n != n_known)
+    if (n_known >= 0 && m->n >= 0 && m->n != n_known)
         diags_error(d, (place){0}, "there are %lld ids and %lld rows; expected one id a row", (long long)n_known,
                     (long long)m->n);
-    if (m->n < 0)
+    if (m->n < 0 && !outputs_path && !f->features && !f->mc)
         diags_error(d, (place){0}, "nothing says how many samples there are; expected one of --probs, --logits, "
                                    "--features, --mc, --ids");
 }
 
 dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, const dal_host *host, diags *d)
 {
-    *m = (matrices){.mc_name = f->mc};
+    *m = (matrices){.given = *f};
     const char *outputs_path = f->probs ? f->probs : f->logits;
     if (f->probs && f->logits)
         diags_error(d, (place){0}, "both --probs and --logits are given; expected one of them");

@@ -16,7 +16,7 @@ typedef struct matrix_files {
 typedef struct matrices {
     provider base;
     dal_npy *outputs, *features, *mc_file, *last_layer_file, *labelled_file, *classes_file;
-    const char *mc_name; /* for messages */
+    matrix_files given;
     dal_matrix mc, weights, labelled;
     float *own_mc, *own_weights, *own_labelled, *bias;
     int64_t n, n_labelled, passes;
@@ -28,7 +28,8 @@ typedef struct matrices {
 dal_status matrices_open(matrices *m, const matrix_files *files, int64_t n_known, const dal_host *host, diags *d);
 void matrices_close(matrices *m);
 
-/* NULL when capability `id` is there, else what to give on the command line. */
+/* NULL when capability `id` is there, or its file was given but is faulty; else what to give on the command
+ * line. */
 const char *matrices_missing(const matrices *m, const char *capability);
 
 #endif

@@ -343,11 +343,26 @@ static dal_status open_existing(store *s, bool *empty, dal_error *err)
     return st;
 }
 
+/* Can a file be made there? SQLite would say no more than that it cannot open it. */
+static dal_status look_at_folder(const char *path, dal_error *err)
+{
+    char *copy = xstrdup(path);
+    const char *folder = dirname(copy);
+    dal_status st = DAL_OK;
+    if (access(folder, W_OK | X_OK) != 0)
+        st = dal_fail(err, DAL_E_IO, "store", "%s: cannot make a run store in the folder %s: %s; choose another "
+                      "place with -o", path, folder, strerror(errno));
+    free(copy);
+    return st;
+}
+
 static dal_status look_at_file(const char *path, bool create, bool *there, dal_error *err)
 {
     struct stat info;
     *there = stat(path, &info) == 0;
-    if (!*there && (errno != ENOENT || !create))
+    if (!*there && errno == ENOENT && create)
+        return look_at_folder(path, err);
+    if (!*there)
         return dal_fail(err, errno == ENOENT ? DAL_E_NOT_FOUND : DAL_E_IO, "store",
                         "%s: cannot open this run store: %s; %s", path, strerror(errno),
                         errno == ENOENT ? "name one with --store, or make one with `dalhost run`"
