@@ -1,6 +1,7 @@
 /* A transform, a strategy and an oracle that do their work well until they kill their own process, at the
  * point the environment names: DAL_TEST_DIE=PLACE:N is the N-th time anybody comes by PLACE. With
- * DAL_TEST_ASKED=FILE the oracle writes down what it was asked and what is durable. */
+ * DAL_TEST_ASKED=FILE the oracle writes down what it was asked and what is durable; with DAL_TEST_WAIT=FILE it
+ * makes FILE.wanted and does not answer before there is a FILE. */
 #include <dal/dataset.h>
 #include <dal/oracle.h>
 #include <dal/strategy.h>
@@ -8,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static void maybe_die(const char *place)
@@ -207,11 +209,26 @@ static void note(const char *what, int64_t id)
     }
 }
 
+static void wait_for_file(void)
+{
+    char wanted[4096];
+    const char *file = getenv("DAL_TEST_WAIT");
+    if (!file || access(file, F_OK) == 0)
+        return;
+    snprintf(wanted, sizeof wanted, "%s.wanted", file);
+    const int fd = open(wanted, O_WRONLY | O_CREAT, 0666);
+    if (fd >= 0)
+        close(fd);
+    while (access(file, F_OK) != 0)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+}
+
 static dal_status clerk_label(void *self, const dal_question *q, char *waiting_for, size_t size, dal_error *err)
 {
     enum { AT_ONCE = 3 };
     const clerk *c = self;
     dal_status st = DAL_OK;
+    wait_for_file();
     (void)waiting_for;
     (void)size;
     for (int64_t i = 0; st == DAL_OK && i < q->n; i++) {
