@@ -217,8 +217,17 @@ static int run_trials(const cli_args *a, experiment *e, store **s, const run_opt
     return code == EXIT_OK && waiting ? EXIT_WAITING : code;
 }
 
+/* What all others must beat: a strategy that reads nothing of the model, where there is one. */
+static const char *baseline_of(const manifest *m)
+{
+    for (int i = 0; i < m->n_strategies; i++)
+        if (!*m->strategies[i]->desc->needs)
+            return m->strategies[i]->desc->id;
+    return NULL;
+}
+
 /* The learning curves of this command's runs, and what they come to. */
-static void print_summary(store *s, const printer *p)
+static void print_summary(store *s, const printer *p, const manifest *m)
 {
     stored_run **runs = xcalloc((size_t)p->n_runs, sizeof *runs);
     dal_error err = DAL_ERROR_INIT;
@@ -228,11 +237,7 @@ static void print_summary(store *s, const printer *p)
     const terminal to = terminal_of(stdout);
     summary_curves(stdout, (const stored_run *const *)runs, n, to);
     putchar('\n');
-    const char *baseline = NULL; /* random where there is one: what everything else must beat */
-    for (int i = 0; i < n; i++)
-        if (strcmp(runs[i]->head.strategy, "random") == 0)
-            baseline = "random";
-    summary_print(stdout, (const stored_run *const *)runs, n, baseline, to);
+    summary_print(stdout, (const stored_run *const *)runs, n, baseline_of(m), to);
     for (int i = 0; i < n; i++)
         stored_run_free(runs[i]);
     free(runs);
@@ -253,7 +258,7 @@ static int run(const cli_args *a)
     if (code == EXIT_WAITING && !p.json)
         printf("answer, then go on with --resume (everything is in %s)\n", store_path(s));
     if (code == EXIT_OK && !p.json) {
-        print_summary(s, &p);
+        print_summary(s, &p, e.m);
         printf("\neverything is in %s: dalhost runs list --store %s\n", store_path(s), store_path(s));
     }
     free(p.runs);
