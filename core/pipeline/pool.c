@@ -15,7 +15,7 @@ void pool_init(pool *p, int64_t n, int64_t n_classes, const int32_t *validation,
     p->classes = xcalloc((size_t)n, sizeof *p->classes);
     p->labelled = xcalloc((size_t)n, sizeof *p->labelled);
     p->ood = xcalloc((size_t)n, sizeof *p->ood);
-    p->unlabelled = xcalloc((size_t)n, sizeof *p->unlabelled);
+    p->unlabelled = xcalloc((size_t)n + 1, sizeof *p->unlabelled); /* one more than are kept */
     p->candidates = xcalloc((size_t)n, sizeof *p->candidates);
     p->labelled_classes = xcalloc((size_t)n, sizeof *p->labelled_classes);
     p->count[SAMPLE_UNLABELLED] = n;
@@ -74,21 +74,15 @@ static int ascending(const void *a, const void *b)
 void pool_lists(pool *p, int64_t candidates, const dal_host *host, int64_t round)
 {
     int64_t labelled = 0, ood = 0, unlabelled = 0;
-    for (int64_t i = 0; i < p->n; i++)
-        switch (p->state[i]) {
-        case SAMPLE_UNLABELLED:
-            p->unlabelled[unlabelled++] = i;
-            break;
-        case SAMPLE_LABELLED:
+    for (int64_t i = 0; i < p->n; i++) {
+        p->unlabelled[unlabelled] = i; /* nearly all are: no branch to guess */
+        unlabelled += p->state[i] == SAMPLE_UNLABELLED;
+        if (p->state[i] == SAMPLE_LABELLED) {
             p->labelled_classes[labelled] = p->classes[i];
             p->labelled[labelled++] = i;
-            break;
-        case SAMPLE_OOD:
+        } else if (p->state[i] == SAMPLE_OOD)
             p->ood[ood++] = i;
-            break;
-        default:
-            break;
-        }
+    }
     p->n_candidates = unlabelled;
     if (candidates > 0 && candidates < unlabelled) {
         memcpy(p->candidates, p->unlabelled, (size_t)unlabelled * sizeof *p->candidates);
