@@ -1,0 +1,42 @@
+/* Any bytes as a table: a dataset of finite numbers that can be read whole, or a complaint.
+ * The first byte chooses options, the rest is the file (and the test file, too).
+ */
+#include "tests/fuzz/fuzz_component.h"
+
+#include "plugins/datasets/csv.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const char *const labels[] = {"-1", "0", "class", ""};
+    static const char *const delimiters[] = {"auto", "tab", "blanks", "|"};
+    static const char *const dropped[] = {"1"};
+    if (n < 2)
+        return 0;
+    const unsigned c = data[0] ^ (unsigned)data[1] << 8;
+    fuzz_file file = fuzz_open(data + 2, n - 2);
+    dal_runtime *rt = fuzz_runtime();
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    const options o = {
+        .path = file.path,
+        .test_path = c & 1 ? file.path : "",
+        .test_fraction = c & 1 ? 0 : c & 2 ? 0.5 : 0,
+        .label = labels[c >> 2 & 3],
+        .delimiter = delimiters[c >> 4 & 3],
+        .header = (c >> 6 & 3) % 3,
+        .missing = (c >> 8 & 3) % 3,
+        .drop = {dropped, c >> 10 & 1},
+    };
+    if (csv_impl.create(dal_runtime_host(rt, "csv"), &o, NULL, &self, &err) == DAL_OK) {
+        fuzz_use(&csv_impl, self);
+        const csv *t = self;
+        for (int64_t i = 0; i < t->n_rows * t->d; i++)
+            MUST(isfinite(t->x[i]));
+    } else {
+        fuzz_complaint(&err);
+    }
+    csv_impl.destroy(self);
+    MUST(dal_runtime_allocated(rt) == 0);
+    close(file.fd);
+    return 0;
+}
