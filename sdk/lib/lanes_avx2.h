@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 typedef __m256 vec;
+#define WIDE 1
 
 #define DEFINE_OP(name, ...)                                       \
     static inline __attribute__((always_inline)) vec name          \
@@ -9,7 +10,8 @@ typedef __m256 vec;
         return __VA_ARGS__;                                        \
     }
 
-DEFINE_OP(v_load(const float *p), _mm256_loadu_ps(p))
+DEFINE_OP(v_load(const float *const *p, int64_t k), _mm256_loadu_ps(p[0] + k))
+DEFINE_OP(v_rows(float first, float second), ((void)second, _mm256_set1_ps(first))) /* one number for each row */
 DEFINE_OP(v_set(float x), _mm256_set1_ps(x))
 DEFINE_OP(v_add(vec a, vec b), _mm256_add_ps(a, b))
 DEFINE_OP(v_sub(vec a, vec b), _mm256_sub_ps(a, b))
@@ -26,28 +28,36 @@ static inline __m256i v_first(int64_t n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* The first n of p, then fill; nothing beyond p[n-1] is read. */
-static inline vec v_load_part(const float *p, int64_t n, float fill)
+/* n columns from k on, then fill; nothing beyond them is read. */
+static inline vec v_load_part(const float *const *p, int64_t k, int64_t n, float fill)
 {
     const __m256i first = v_first(n);
-    return _mm256_blendv_ps(v_set(fill), _mm256_maskload_ps(p, first), _mm256_castsi256_ps(first));
+    return _mm256_blendv_ps(v_set(fill), _mm256_maskload_ps(p[0] + k, first), _mm256_castsi256_ps(first));
 }
 
-static inline void v_store_part(float *p, int64_t n, vec a)
+/* The first n columns of the first row. */
+static inline void v_store_first(float *p, int64_t n, vec a)
 {
     _mm256_maskstore_ps(p, v_first(n), a);
+}
+
+/* What v_rows spread, or any number that all lanes of a row share, to where it came from. */
+static inline void v_store_rows(float *p, int g, vec a)
+{
+    p[g] = _mm256_cvtss_f32(a);
 }
 
 /* p times the float whose exponent field is the low bits of t. */
 DEFINE_OP(v_scale(vec p, vec t),
           _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t), 23))))
 
-/* x = m 2^e with m in [sqrt(1/2), sqrt(2)): e, and m in *m. */
-static inline vec v_split(vec x, vec *m)
+/* x = m 2^e with m in [sqrt(1/2), sqrt(2)): e, m, and 2^-e in *power. */
+static inline vec v_split(vec x, vec *m, vec *power)
 {
     const __m256i bits = _mm256_castps_si256(x);
     const __m256i e = _mm256_srai_epi32(_mm256_sub_epi32(bits, _mm256_set1_epi32(0x3f3504f3)), 23);
     *m = _mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32(e, 23)));
+    *power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(127), e), 23));
     return _mm256_cvtepi32_ps(e);
 }
 
@@ -60,14 +70,14 @@ DEFINE_OP(v_high2(vec a, vec b), _mm256_shuffle_ps(a, b, 0xee))
 DEFINE_OP(v_low1(vec a, vec b), _mm256_shuffle_ps(a, b, 0x88))
 DEFINE_OP(v_high1(vec a, vec b), _mm256_shuffle_ps(a, b, 0xdd))
 
-static inline vec v_fold_add(const vec *rows)
+static inline void v_fold_add(const vec *rows, float *out)
 {
     vec v[4];
     for (int r = 0; r < 4; r++)
         v[r] = v_add(v_low4(rows[r], rows[r + 4]), v_high4(rows[r], rows[r + 4]));
     for (int r = 0; r < 2; r++)
         v[r] = v_add(v_low2(v[2 * r], v[2 * r + 1]), v_high2(v[2 * r], v[2 * r + 1]));
-    return v_add(v_low1(v[0], v[1]), v_high1(v[0], v[1]));
+    _mm256_storeu_ps(out, v_add(v_low1(v[0], v[1]), v_high1(v[0], v[1])));
 }
 
 /* The two largest of (a, b) and (next a, next b). */
@@ -77,7 +87,7 @@ static inline void v_top2(vec a, vec b, vec next_a, vec next_b, vec *max, vec *s
     *second = v_max(v_min(a, b), v_max(next_a, next_b));
 }
 
-static inline void v_fold_top(const vec *max, const vec *second, vec *out_max, vec *out_second)
+static inline void v_fold_top(const vec *max, const vec *second, float *out_max, float *out_second)
 {
     vec m[4], s[4];
     for (int r = 0; r < 4; r++)
@@ -87,6 +97,7 @@ static inline void v_fold_top(const vec *max, const vec *second, vec *out_max, v
         const int i = 2 * r, j = i + 1;
         v_top2(v_low2(m[i], m[j]), v_high2(m[i], m[j]), v_low2(s[i], s[j]), v_high2(s[i], s[j]), &m[r], &s[r]);
     }
-    v_top2(v_low1(m[0], m[1]), v_high1(m[0], m[1]), v_low1(s[0], s[1]), v_high1(s[0], s[1]), out_max,
-           out_second);
+    v_top2(v_low1(m[0], m[1]), v_high1(m[0], m[1]), v_low1(s[0], s[1]), v_high1(s[0], s[1]), &m[0], &s[0]);
+    _mm256_storeu_ps(out_max, m[0]);
+    _mm256_storeu_ps(out_second, s[0]);
 }

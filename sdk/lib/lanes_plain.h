@@ -7,6 +7,7 @@ typedef struct vec {
     float f[8];
 } vec;
 
+#define WIDE 1
 #define LANES for (int l = 0; l < 8; l++)
 #define DEFINE_OP(name, ...)          \
     static inline vec name            \
@@ -16,8 +17,9 @@ typedef struct vec {
         return r;                     \
     }
 
-DEFINE_OP(v_load(const float *p), p[l])
-DEFINE_OP(v_load_part(const float *p, int64_t n, float fill), l < n ? p[l] : fill)
+DEFINE_OP(v_load(const float *const *p, int64_t k), p[0][k + l])
+DEFINE_OP(v_load_part(const float *const *p, int64_t k, int64_t n, float fill), l < n ? p[0][k + l] : fill)
+DEFINE_OP(v_rows(float first, float second), (void)second, first) /* one number for each row */
 DEFINE_OP(v_set(float x), x)
 DEFINE_OP(v_add(vec a, vec b), a.f[l] + b.f[l])
 DEFINE_OP(v_sub(vec a, vec b), a.f[l] - b.f[l])
@@ -28,9 +30,16 @@ DEFINE_OP(v_min(vec a, vec b), a.f[l] < b.f[l] ? a.f[l] : b.f[l])
 DEFINE_OP(v_if_zero(vec x, vec a), x.f[l] == 0 ? a.f[l] : 0)
 DEFINE_OP(v_unless_zero(vec x, vec a), x.f[l] == 0 ? 0 : a.f[l])
 
-static inline void v_store_part(float *p, int64_t n, vec a)
+/* The first n columns of the first row. */
+static inline void v_store_first(float *p, int64_t n, vec a)
 {
     memcpy(p, a.f, (size_t)n * sizeof *p);
+}
+
+/* What v_rows spread, or any number that all lanes of a row share, to where it came from. */
+static inline void v_store_rows(float *p, int g, vec a)
+{
+    p[g] = a.f[0];
 }
 
 /* p times the float whose exponent field is the low bits of t. */
@@ -47,8 +56,8 @@ static inline vec v_scale(vec p, vec t)
     return p;
 }
 
-/* x = m 2^e with m in [sqrt(1/2), sqrt(2)): e, and m in *m. */
-static inline vec v_split(vec x, vec *m)
+/* x = m 2^e with m in [sqrt(1/2), sqrt(2)): e, m, and 2^-e in *power. */
+static inline vec v_split(vec x, vec *m, vec *power)
 {
     vec e;
     LANES {
@@ -57,23 +66,23 @@ static inline vec v_split(vec x, vec *m)
         const int32_t exponent = (int32_t)(bits - 0x3f3504f3u) >> 23;
         bits -= (uint32_t)exponent << 23;
         memcpy(&m->f[l], &bits, sizeof bits);
+        bits = (uint32_t)(127 - exponent) << 23;
+        memcpy(&power->f[l], &bits, sizeof bits);
         e.f[l] = (float)exponent;
     }
     return e;
 }
 
 /* Lanes to one value a row: l and l + 4, then l and l + 2, then the last two. */
-static inline vec v_fold_add(const vec *rows)
+static inline void v_fold_add(const vec *rows, float *out)
 {
-    vec r;
     LANES {
         const float *f = rows[l].f;
-        r.f[l] = ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
+        out[l] = ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
     }
-    return r;
 }
 
-static inline void v_fold_top(const vec *max, const vec *second, vec *out_max, vec *out_second)
+static inline void v_fold_top(const vec *max, const vec *second, float *out_max, float *out_second)
 {
     LANES {
         vec a = max[l], b = second[l];
@@ -84,7 +93,7 @@ static inline void v_fold_top(const vec *max, const vec *second, vec *out_max, v
                 a.f[i] = a.f[i] > a.f[i + w] ? a.f[i] : a.f[i + w];
                 b.f[i] = low > next ? low : next;
             }
-        out_max->f[l] = a.f[0];
-        out_second->f[l] = b.f[0];
+        out_max[l] = a.f[0];
+        out_second[l] = b.f[0];
     }
 }

@@ -1,20 +1,22 @@
 /* softmax.h: (libdal, private) the loops over rows of logits or probabilities, eight rows at a time.
  *
- * Written once (softmax_tile.h) over vectors of eight floats, and compiled for AVX2 and for any machine
- * (lanes_avx2.h, lanes_plain.h). Both do the same roundings in the same order, fused multiply-adds
- * included, so the bits are the same.
+ * Written once (softmax_tile.h) over vectors of eight floats of a row, or of two rows, and compiled for
+ * AVX-512, for AVX2 and for any machine (lanes_*.h). All do the same roundings in the same order, fused
+ * multiply-adds included, so the bits are the same.
  */
 #ifndef DAL_LIB_SOFTMAX_H
 #define DAL_LIB_SOFTMAX_H
 
 #include <dal/base.h>
 
-#define TILE 8 /* rows, and floats in a vector */
+#define TILE 8 /* rows */
 
-/* Rows 0..n-1 (n in 1..TILE) of c >= 1 floats, ld apart. What is said of rows beyond n is of no use. */
+/* Rows 0..n-1 (n in 1..TILE) of c >= 1 floats, ld apart. What is said of rows beyond n is of no use.
+ * ahead: TILE * c floats that will be wanted soon (a hint; z when there are none). */
 typedef struct tile {
     const float *z;
     int64_t n, c, ld;
+    const float *ahead;
 } tile;
 
 /* The largest of each row, and the second (equal to it when two are); NaN is passed over. */
@@ -36,17 +38,20 @@ typedef struct softmax_kernels {
     void (*sum_exp)(const tile *t, const float *max, tile_sums *out);     /* rest alone, maximum included */
     void (*sum_rest)(const tile *t, const float *max, tile_sums *out);    /* rest, ties */
     void (*sum_entropy)(const tile *t, const float *max, tile_sums *out); /* rest, ties, dot */
-    void (*sum_p_ln_p)(const tile *t, double *out);                       /* of probabilities */
+    void (*gap)(const tile_top *top, double *out);       /* 1 - e^(second - max) */
+    void (*log_sum)(const tile_sums *sums, double *out); /* ln(ties + rest) */
+    void (*sum_p_ln_p)(const tile *t, double *out);      /* of probabilities */
     void (*softmax)(const tile *t, float *out); /* out: as t, and may be t->z */
 } softmax_kernels;
 
 /* Chosen when the program runs, so that one library serves all machines. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define HAVE_AVX2_KERNELS
+#define HAVE_X86_KERNELS
 #endif
 
 extern const softmax_kernels softmax_plain;
 extern const softmax_kernels softmax_avx2;
+extern const softmax_kernels softmax_avx512;
 
 /* The best this machine can run. */
 const softmax_kernels *softmax_best(void);

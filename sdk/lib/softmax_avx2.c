@@ -1,7 +1,8 @@
 #include "softmax.h"
 
-#ifdef HAVE_AVX2_KERNELS
+#ifdef HAVE_X86_KERNELS
 #pragma GCC target("avx2,fma")
+#pragma GCC optimize("O3") /* the arrays of vectors must become registers, also under a user's -O2 */
 #define KERNELS softmax_avx2
 #include "lanes_avx2.h"
 #include "softmax_tile.h"

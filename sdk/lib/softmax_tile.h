@@ -8,47 +8,57 @@
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK 128 /* columns summed in float, sixteen to a lane, before they are added in double */
 
-/* Row r, or the last one again when the tile is not full. */
-INLINE const float *row(const tile *t, int r)
+/* A vector holds eight columns of WIDE rows: of group g, rows g and (where WIDE is 2) g + GROUPS. */
+#define GROUPS (TILE / WIDE)
+
+/* Rows of a group; those a tile lacks are its last one again. */
+INLINE void rows_of(const tile *t, int g, const float **p)
 {
-    return t->z + (r < t->n ? r : t->n - 1) * t->ld;
+    for (int q = 0; q < WIDE; q++) {
+        const int r = g + q * GROUPS;
+        p[q] = t->z + (r < t->n ? r : t->n - 1) * t->ld;
+    }
 }
 
-/* Do something with each eight columns x, from k on, of columns first..end-1 of a row p of c; what lies
- * beyond the row counts as `fill`. Only the last block of a row ends within eight columns. */
-#define FOR_COLUMNS(p, first, end, c, fill, ...)               \
-    do {                                                       \
-        int64_t k = first;                                     \
-        for (; k + 8 <= (end); k += 8) {                       \
-            const vec x = v_load((p) + k);                     \
-            __VA_ARGS__                                        \
-        }                                                      \
-        if (k < (end)) {                                       \
-            const vec x = v_load_part((p) + k, (c) - k, fill); \
-            __VA_ARGS__                                        \
-        }                                                      \
+/* One number for each row of a group. */
+INLINE vec of_rows(const float *x, int g)
+{
+    return v_rows(x[g], x[g + (WIDE - 1) * GROUPS]);
+}
+
+/* Do something with each eight columns x, from k on, of columns first..end-1 of rows p of c; what lies beyond
+ * the row counts as `fill`. Only the last block of a row ends within eight columns. */
+#define FOR_COLUMNS(p, first, end, c, fill, ...)             \
+    do {                                                     \
+        int64_t k = first;                                   \
+        for (; k + 8 <= (end); k += 8) {                     \
+            const vec x = v_load(p, k);                      \
+            __VA_ARGS__                                      \
+        }                                                    \
+        if (k < (end)) {                                     \
+            const vec x = v_load_part(p, k, (c) - k, fill);  \
+            __VA_ARGS__                                      \
+        }                                                    \
     } while (0)
 
 /* ---- the largest ------------------------------------------------------------------------------ */
 
 INLINE void find_top(const tile *t, tile_top *out, int want_second)
 {
-    vec max[TILE], second[TILE];
-    for (int r = 0; r < TILE; r++) {
-        const float *p = row(t, r);
+    vec max[GROUPS], second[GROUPS];
+    for (int g = 0; g < GROUPS; g++) {
+        const float *p[WIDE];
         vec m = v_set(-INFINITY), s = m;
+        rows_of(t, g, p);
         FOR_COLUMNS(p, 0, t->c, t->c, -INFINITY, {
             if (want_second)
                 s = v_max(v_min(x, m), s);
             m = v_max(x, m); /* NaN is passed over here and found by the sums */
         });
-        max[r] = m;
-        second[r] = s;
+        max[g] = m;
+        second[g] = s;
     }
-    vec m, s;
-    v_fold_top(max, second, &m, &s);
-    v_store_part(out->max, TILE, m);
-    v_store_part(out->second, TILE, s);
+    v_fold_top(max, second, out->max, out->second);
 }
 
 static void find_max(const tile *t, tile_top *out)
@@ -63,20 +73,20 @@ static void find_two(const tile *t, tile_top *out)
 
 static void find_nan(const tile *t, float *out)
 {
-    vec nan[TILE];
-    for (int r = 0; r < TILE; r++) {
-        const float *p = row(t, r);
+    vec nan[GROUPS];
+    for (int g = 0; g < GROUPS; g++) {
+        const float *p[WIDE];
         vec n = v_set(0);
+        rows_of(t, g, p);
         FOR_COLUMNS(p, 0, t->c, t->c, 0, { n = v_fma(x, v_set(0), n); });
-        nan[r] = n;
+        nan[g] = n;
     }
-    v_store_part(out, TILE, v_fold_add(nan));
+    v_fold_add(nan, out);
 }
 
 /* ---- sums of exponentials --------------------------------------------------------------------- */
 
 #define LOG2E 1.44269502f
-#define LOG2E_REST 1.92596303e-8f
 #define LN2_SMALLEST (-88.1f) /* where e^x becomes 0: the power of two below the smallest float */
 #define SHIFT (12582912.0f + 127.0f) /* 1.5 2^23: adding it leaves a whole number in the low bits */
 
@@ -86,56 +96,103 @@ INLINE vec shifted(vec z, vec max)
     return v_max(v_set(LN2_SMALLEST), v_sub(z, max));
 }
 
-/* e^x for x <= 0 to within 2e-7 of it: 2^n 2^f with |f| <= 1/2, and a polynomial that is exactly 1 at 0. */
-INLINE vec exp_of(vec x)
+/* e^x = 2^n 2^f for x <= 0, with |f| <= 1/2. Several vectors step by step together, because one alone is a
+ * chain of a dozen operations that each wait for the last. */
+#define TOGETHER 4
+#define EACH for (int i = 0; i < TOGETHER; i++)
+
+/* p f = 2^f - 1 to within 1e-7 of it, and t with n in its low bits, for v_scale. */
+INLINE void exp_parts(const vec *x, vec *p, vec *f, vec *t)
 {
-    const vec t = v_add(v_mul(x, v_set(LOG2E)), v_set(SHIFT));
-    const vec near = v_fma(x, v_set(LOG2E), v_sub(v_set(SHIFT), t)), f = v_fma(x, v_set(LOG2E_REST), near);
-    vec p = v_fma(f, v_set(1.3264737e-3f), v_set(9.671512e-3f));
-    p = v_fma(p, f, v_set(5.5507336e-2f));
-    p = v_fma(p, f, v_set(2.4022242e-1f));
-    p = v_fma(p, f, v_set(6.931470e-1f));
-    p = v_fma(p, f, v_set(1));
-    return v_scale(p, t);
+    EACH t[i] = v_fma(x[i], v_set(LOG2E), v_set(SHIFT));
+    EACH f[i] = v_fma(x[i], v_set(LOG2E), v_sub(v_set(SHIFT), t[i]));
+    EACH p[i] = v_fma(f[i], v_set(1.3264737e-3f), v_set(9.671512e-3f));
+    EACH p[i] = v_fma(p[i], f[i], v_set(5.5507336e-2f));
+    EACH p[i] = v_fma(p[i], f[i], v_set(2.4022242e-1f));
+    EACH p[i] = v_fma(p[i], f[i], v_set(6.931470e-1f));
 }
 
-INLINE void add_double(double *to, vec x)
+/* e = e^x, exactly 1 at 0. */
+INLINE void exp_of(const vec *x, vec *e)
+{
+    vec f[TOGETHER], t[TOGETHER];
+    exp_parts(x, e, f, t);
+    EACH e[i] = v_fma(e[i], f[i], v_set(1));
+    EACH e[i] = v_scale(e[i], t[i]);
+}
+
+INLINE void add_double(double *to, const vec *groups)
 {
     float f[TILE];
-    v_store_part(f, TILE, x);
+    v_fold_add(groups, f);
     for (int r = 0; r < TILE; r++)
         to[r] += (double)f[r];
 }
 
-/* The maximum is left out of `rest` where that is wanted: of a sample that is almost certain the rest is
- * what matters, and would drown beside 1. */
+/* The state of the sums of TOGETHER groups. */
+typedef struct sums_at {
+    vec max[TOGETHER], sum[TOGETHER], ties[TOGETHER], dot[TOGETHER];
+} sums_at;
+
+/* Add eight columns. The maximum is left out of the sum where that is wanted: of a sample that is almost
+ * certain the rest is what matters, and would drown beside 1. */
+INLINE void add_columns(sums_at *s, const vec *z, int want_ties, int want_dot)
+{
+    vec x[TOGETHER], e[TOGETHER];
+    EACH x[i] = shifted(z[i], s->max[i]);
+    exp_of(x, e);
+    if (want_dot)
+        EACH s->dot[i] = v_fma(e[i], x[i], s->dot[i]);
+    if (want_ties)
+        EACH s->ties[i] = v_add(s->ties[i], v_if_zero(x[i], v_set(1)));
+    EACH s->sum[i] = v_add(s->sum[i], want_ties ? v_unless_zero(x[i], e[i]) : e[i]);
+}
+
+/* Ask for a part of the tile to come, eight columns' worth in all groups' turns together: memory works
+ * while these sums are made. */
+INLINE void fetch(const tile *t, int64_t k, int g)
+{
+    for (int i = 0; i < TOGETHER * WIDE / 2; i++)
+        __builtin_prefetch(t->ahead + k * TILE + (g * WIDE / 2 + i) * 16);
+}
+
 INLINE void sum_tile(const tile *t, const float *max, tile_sums *out, int want_ties, int want_dot)
 {
     *out = (tile_sums){{0}, {0}, {0}};
     for (int64_t first = 0; first < t->c; first += BLOCK) {
         const int64_t end = first + BLOCK < t->c ? first + BLOCK : t->c;
-        vec sum[TILE], ties[TILE], dot[TILE];
-        for (int r = 0; r < TILE; r++) {
-            const float *p = row(t, r);
-            const vec m = v_set(max[r]);
-            vec s = v_set(0), tie = v_set(0), d = v_set(0);
-            FOR_COLUMNS(p, first, end, t->c, -INFINITY, {
-                const vec y = shifted(x, m), e = exp_of(y);
-                s = v_add(s, want_ties ? v_unless_zero(y, e) : e);
-                if (want_ties)
-                    tie = v_add(tie, v_if_zero(y, v_set(1)));
-                if (want_dot)
-                    d = v_fma(e, y, d);
-            });
-            sum[r] = s;
-            ties[r] = tie;
-            dot[r] = d;
+        vec sum[GROUPS], ties[GROUPS], dot[GROUPS];
+        for (int g = 0; g < GROUPS; g += TOGETHER) {
+            const float *p[TOGETHER][WIDE];
+            sums_at s;
+            int64_t k = first;
+            EACH {
+                rows_of(t, g + i, p[i]);
+                s.max[i] = of_rows(max, g + i);
+                s.sum[i] = s.ties[i] = s.dot[i] = v_set(0);
+            }
+            for (; k + 8 <= end; k += 8) {
+                vec z[TOGETHER];
+                EACH z[i] = v_load(p[i], k);
+                fetch(t, k, g);
+                add_columns(&s, z, want_ties, want_dot);
+            }
+            if (k < end) {
+                vec z[TOGETHER];
+                EACH z[i] = v_load_part(p[i], k, t->c - k, -INFINITY);
+                add_columns(&s, z, want_ties, want_dot);
+            }
+            EACH {
+                sum[g + i] = s.sum[i];
+                ties[g + i] = s.ties[i];
+                dot[g + i] = s.dot[i];
+            }
         }
-        add_double(out->rest, v_fold_add(sum));
+        add_double(out->rest, sum);
         if (want_ties)
-            add_double(out->ties, v_fold_add(ties));
+            add_double(out->ties, ties);
         if (want_dot)
-            add_double(out->dot, v_fold_add(dot));
+            add_double(out->dot, dot);
     }
 }
 
@@ -154,35 +211,90 @@ static void sum_entropy(const tile *t, const float *max, tile_sums *out)
     sum_tile(t, max, out, 1, 1);
 }
 
+/* 1 - e^(second - max), to within 2e-7 of it at either end. */
+static void find_gap(const tile_top *top, double *out)
+{
+    float p[TILE], power[TILE];
+    for (int g = 0; g < GROUPS; g += TOGETHER) {
+        vec x[TOGETHER], q[TOGETHER], f[TOGETHER], n[TOGETHER];
+        EACH x[i] = shifted(of_rows(top->second, g + i), of_rows(top->max, g + i));
+        exp_parts(x, q, f, n);
+        EACH v_store_rows(p, g + i, v_mul(q[i], f[i]));
+        EACH v_store_rows(power, g + i, v_scale(v_set(1), n[i]));
+    }
+    for (int r = 0; r < TILE; r++)
+        out[r] = 1 - (1 + (double)p[r]) * (double)power[r];
+}
+
+/* e^(z - max) by of c columns, TOGETHER vectors at a time; out may be z. */
+static void scale_row(const float *z, int64_t c, float max, float by, float *out)
+{
+    for (int64_t first = 0; first < c; first += 8 * TOGETHER) {
+        vec x[TOGETHER], e[TOGETHER];
+        EACH {
+            const int64_t k = first + 8 * i, n = c - k < 8 ? c - k : 8;
+            const float *p[2] = {z + k, z + k};
+            x[i] = shifted(v_load_part(p, 0, n > 0 ? n : 0, -INFINITY), v_set(max));
+        }
+        exp_of(x, e);
+        for (int i = 0; i < TOGETHER && first + 8 * i < c; i++) {
+            const int64_t k = first + 8 * i;
+            v_store_first(out + k, c - k < 8 ? c - k : 8, v_mul(e[i], v_set(by)));
+        }
+    }
+}
+
 static void softmax(const tile *t, float *out)
 {
     tile_top top;
     tile_sums sums;
     find_max(t, &top);
     sum_exp(t, top.max, &sums);
-    for (int r = 0; r < t->n; r++) {
-        const vec m = v_set(top.max[r]), scale = v_set((float)(1.0 / sums.rest[r]));
-        float *to = out + r * t->ld;
-        FOR_COLUMNS(row(t, r), 0, t->c, t->c, -INFINITY, {
-            v_store_part(to + k, t->c - k < 8 ? t->c - k : 8, v_mul(exp_of(shifted(x, m)), scale));
-        });
-    }
+    for (int r = 0; r < t->n; r++)
+        scale_row(t->z + r * t->ld, t->c, top.max[r], (float)(1.0 / sums.rest[r]), out + r * t->ld);
 }
 
 /* ---- probabilities ---------------------------------------------------------------------------- */
 
-/* ln x of an ordinary positive float to within 1e-7 of it; NaN stays NaN. */
-INLINE vec log_of(vec x)
+/* ln(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)), to within 1e-7 of it. */
+INLINE vec log_near_1(vec f)
 {
     static const float c[] = {-7.6345131e-2f, 1.27615809e-1f, -1.31601781e-1f, 1.42017573e-1f,
                               -1.66233584e-1f, 2.00012267e-1f, -2.50008196e-1f, 3.33333313e-1f};
-    vec m;
-    const vec e = v_split(x, &m), f = v_sub(m, v_set(1));
     vec p = v_set(c[0]);
     for (int i = 1; i < 8; i++)
         p = v_fma(p, f, v_set(c[i]));
     p = v_mul(v_fma(p, f, v_set(-0.5f)), v_mul(f, f)); /* ln(1 + f) - f */
-    return v_fma(e, v_set(0.693147181f), v_add(f, p));
+    return v_add(f, p);
+}
+
+#define LN2 0.693147181f
+
+/* ln x of an ordinary positive float to within 2e-7 of it; NaN stays NaN. */
+INLINE vec log_of(vec x)
+{
+    vec m, power;
+    const vec e = v_split(x, &m, &power);
+    return v_fma(e, v_set(LN2), log_near_1(v_sub(m, v_set(1))));
+}
+
+/* ln(ties + rest), ties >= 1, as exact in a tiny rest as in a large one. */
+static void log_sum(const tile_sums *sums, double *out)
+{
+    float ties[TILE], rest[TILE], ln[TILE];
+    for (int r = 0; r < TILE; r++) {
+        ties[r] = (float)sums->ties[r];
+        rest[r] = (float)sums->rest[r];
+    }
+    for (int g = 0; g < GROUPS; g++) {
+        const vec n = of_rows(ties, g), x = of_rows(rest, g);
+        vec m, power; /* 2^-e */
+        const vec e = v_split(v_add(n, x), &m, &power);
+        const vec f = v_fma(x, power, v_fma(n, power, v_set(-1)));
+        v_store_rows(ln, g, v_fma(e, v_set(LN2), log_near_1(f)));
+    }
+    for (int r = 0; r < TILE; r++)
+        out[r] = (double)ln[r];
 }
 
 static void sum_p_ln_p(const tile *t, double *out)
@@ -191,19 +303,20 @@ static void sum_p_ln_p(const tile *t, double *out)
         out[r] = 0;
     for (int64_t first = 0; first < t->c; first += BLOCK) {
         const int64_t end = first + BLOCK < t->c ? first + BLOCK : t->c;
-        vec sum[TILE];
-        for (int r = 0; r < TILE; r++) {
-            const float *p = row(t, r);
+        vec sum[GROUPS];
+        for (int g = 0; g < GROUPS; g++) {
+            const float *p[WIDE];
             vec s = v_set(0);
+            rows_of(t, g, p);
             FOR_COLUMNS(p, first, end, t->c, 0, {
                 s = v_fma(x, log_of(v_max(v_set(1.2e-38f), x)), s); /* 0 ln 0 = 0 */
             });
-            sum[r] = s;
+            sum[g] = s;
         }
-        add_double(out, v_fold_add(sum));
+        add_double(out, sum);
     }
 }
 
 const softmax_kernels KERNELS = {.max = find_max, .top = find_two, .nan = find_nan,
                                  .sum_exp = sum_exp, .sum_rest = sum_rest, .sum_entropy = sum_entropy,
-                                 .sum_p_ln_p = sum_p_ln_p, .softmax = softmax};
+                                 .gap = find_gap, .log_sum = log_sum, .sum_p_ln_p = sum_p_ln_p, .softmax = softmax};

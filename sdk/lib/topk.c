@@ -61,9 +61,17 @@ static void push_one(dal_topk *t, double score, int64_t index)
         sink(t, t->n, score, index);
 }
 
+/* Worse than the worst that is kept, by its number alone? Never so for NaN, on either side. */
+static int surely_worse(const dal_topk *t, double score)
+{
+    return t->order == DAL_LARGEST_FIRST ? score < t->scores[0] : score > t->scores[0];
+}
+
 void dal_topk_push(dal_topk *t, const double *scores, int64_t first, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
+        if (t->n == t->k && t->k > 0 && surely_worse(t, scores[i])) /* almost all of a long stream */
+            continue;
         t->n_nan += isnan(scores[i]) != 0;
         push_one(t, scores[i], first + i);
     }

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#define AHEAD (2 * TILE) /* rows; as long as memory takes to answer */
+
 /* One tile's scores. */
 typedef void score_tile(const softmax_kernels *k, const tile *t, double *out);
 
@@ -13,8 +15,10 @@ static void for_each_tile(const dal_outputs *o, score_tile *logits, score_tile *
     const softmax_kernels *kernels = softmax_best();
     double scores[TILE];
     for (int64_t first = 0; first < m->rows; first += TILE) {
-        const tile t = {m->data + first * m->stride, m->rows - first < TILE ? m->rows - first : TILE, m->cols,
-                        m->stride};
+        const float *z = m->data + first * m->stride;
+        const int64_t rest = m->rows - first;
+        const tile t = {z, rest < TILE ? rest : TILE, m->cols, m->stride,
+                        rest >= AHEAD + TILE ? z + AHEAD * m->stride : z};
         for (int r = 0; r < TILE; r++)
             scores[r] = (double)NAN; /* of no classes nothing can be said */
         if (t.c > 0)
@@ -49,15 +53,16 @@ void dal_least_confidence(const dal_outputs *o, double *out)
     for_each_tile(o, confidence_of_logits, confidence_of_probs, out);
 }
 
-/* (e^0 - e^(z2 - z1)) / S; the numerator in double, because small margins are the ones that count. */
+/* (e^0 - e^(z2 - z1)) / S */
 static void margin_of_logits(const softmax_kernels *k, const tile *t, double *out)
 {
     tile_top top;
     tile_sums sums;
     k->top(t, &top);
     k->sum_exp(t, top.max, &sums);
+    k->gap(&top, out);
     for (int r = 0; r < TILE; r++)
-        out[r] = (1 - exp((double)top.second[r] - (double)top.max[r])) / sums.rest[r];
+        out[r] /= sums.rest[r];
 }
 
 static void margin_of_probs(const softmax_kernels *k, const tile *t, double *out)
@@ -84,10 +89,9 @@ static void entropy_of_logits(const softmax_kernels *k, const tile *t, double *o
     tile_sums sums;
     k->max(t, &top);
     k->sum_entropy(t, top.max, &sums);
-    for (int r = 0; r < TILE; r++) {
-        const double sum = sums.ties[r] + sums.rest[r];
-        out[r] = log(sum) - sums.dot[r] / sum;
-    }
+    k->log_sum(&sums, out);
+    for (int r = 0; r < TILE; r++)
+        out[r] -= sums.dot[r] / (sums.ties[r] + sums.rest[r]);
 }
 
 static void entropy_of_probs(const softmax_kernels *k, const tile *t, double *out)
