@@ -17,7 +17,7 @@ static void describe(const dal_oracle_task *t, int64_t id, char *out, size_t siz
 static const char *const *class_names(int64_t n)
 {
     static const char *names[64];
-    static char words[64][24];
+    static char words[64][32];
     for (int64_t i = 0; i < n && i < 64; i++) {
         snprintf(words[i], sizeof words[i], "class %lld", (long long)i);
         names[i] = words[i];
