@@ -119,6 +119,12 @@ static char *file_of(const cli_args *a, const char *name)
         if (m->state == MODULE_OK && strcmp(m->name, name) == 0)
             path = xstrdup(m->path);
     }
+    if (path && *path != '/') {
+        cli_bad(a, "module '%s' is part of this program; expected a .so, as shared builds have them", name);
+        free(path);
+        registry_free(r);
+        return NULL;
+    }
     if (r && !path)
         cli_bad(a, "unknown module '%s'; expected a file, or an installed module (dalhost plugin list)", name);
     registry_free(r);

@@ -60,7 +60,9 @@ static dal_status open_module(const module *m, lt_dlhandle *h, dal_error *err)
                             reason ? reason : "no reason given");
         }
     }
-    *h = open_handle(built_in ? m->name : m->path);
+    char *archive = xasprintf("%s.a", m->name); /* what libtool preloads it as */
+    *h = open_handle(built_in ? archive : m->path);
+    free(archive);
     if (!*h)
         return dal_fail(err, DAL_E_FAILED, "", "%s: %s", m->path, lt_dlerror());
     return DAL_OK;

@@ -10,6 +10,7 @@
 
 #include "registry/note.h"
 #include "registry/private.h"
+#include "util/paths.h"
 #include "util/text.h"
 
 /* ---- one file ---- */
@@ -204,6 +205,28 @@ static void list_components(registry *r)
 
 /* ---- the registry ---- */
 
+/* ---- modules that are part of the program ---- */
+
+/* A static build (--disable-shared) has their notes in its own file. */
+static void add_built_in_modules(registry *r)
+{
+    char **notes;
+    int n;
+    dal_error err = DAL_ERROR_INIT;
+    if (!paths_self() || note_read_all(paths_self(), &notes, &n, &err) != DAL_OK)
+        return;
+    for (int i = 0; i < n; i++) {
+        module *m = xcalloc(1, sizeof *m);
+        note_parse(notes[i], &m->note, &err);
+        m->path = xstrdup(BUILT_IN);
+        m->name = xstrdup(m->note.module ? m->note.module : "?");
+        m->why = note_refusal(&m->note, m->name, &err);
+        describe(m);
+        add_module(r, m);
+    }
+    free(notes);
+}
+
 static void fill(registry *r, const char *const *dirs, int n, diags *d)
 {
     search_add_all(r, dirs, n, d);
@@ -214,6 +237,7 @@ static void fill(registry *r, const char *const *dirs, int n, diags *d)
                 diags_error(d, (place){0}, "--plugins %s: %s; expected a directory with modules",
                             r->dirs[i].path, r->dirs[i].problem);
         }
+    add_built_in_modules(r);
 }
 
 registry *registry_new(const char *const *dirs, int n, diags *d)

@@ -4,6 +4,9 @@
  * directories in the order given, $DAL_PLUGIN_PATH, the user's folder, the built-in directories; the first
  * usable module of a name wins, the others are listed as shadowed.
  *
+ * A static build (--disable-shared) has the shipped modules inside the program: they come after all
+ * directories, and their path is "(built in)".
+ *
  * A module can do all that the user can, so files and directories are refused when others could have put
  * something there: the owner must be root or the user; nobody else may write, except the owner's private
  * group (the group of the owner's own name); a directory that everybody may write to passes when root owns

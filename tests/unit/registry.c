@@ -21,6 +21,8 @@ static char *put(const char *dir, const char *module, const char *as, mode_t mod
 {
     char *from = xasprintf("%s/tests/scenario/bad_plugins/.libs/%s.so", paths_build_tree(), module);
     char *to = xasprintf("%s/%s.so", dir, as);
+    if (access(from, R_OK) != 0)
+        cr_skip_test("a build without shared modules");
     char *command = xasprintf("cp '%s' '%s'", from, to);
     cr_assert_eq(system(command), 0);
     cr_assert_eq(chmod(to, mode), 0);
