@@ -19,13 +19,22 @@ static inline dal_runtime *fx_runtime(int threads, uint64_t seed)
     return rt;
 }
 
-/* A name inside a new scratch folder; the folder stays behind in the temporary directory. */
+/* The folder of a test program's run: each test is a child process of the runner, which fixture.c lets
+ * remove it at the end. */
+static inline void fx_folder(char out[64], pid_t runner)
+{
+    snprintf(out, 64, "/tmp/dal-test-%ld", (long)runner);
+}
+
+/* A name inside a scratch folder of this test alone. */
 static inline const char *fx_path(const char *name)
 {
-    static char dir[64], path[32][128];
+    static char dir[80], path[32][128];
     static int turn;
     if (!dir[0]) {
-        strcpy(dir, "/tmp/dal-test-XXXXXX");
+        fx_folder(dir, getppid());
+        mkdir(dir, 0700);
+        strcat(dir, "/XXXXXX");
         cr_assert(mkdtemp(dir));
     }
     char *out = path[turn++ % 32];
