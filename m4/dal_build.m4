@@ -27,6 +27,18 @@ AC_DEFUN([DAL_COMPILER_FLAGS], [
   done
   AS_IF([test "x$enable_werror" = xyes], [DAL_CFLAGS="$DAL_CFLAGS -Werror"])
   AC_SUBST([DAL_CFLAGS])
+
+  # For loops over numbers. The -O2 of most CFLAGS stands behind these and would undo -O3, but not the
+  # vectoriser when it is asked for by name.
+  DAL_KERNEL_CFLAGS=-O3
+  dal_save_dal_cflags=$DAL_CFLAGS
+  DAL_CFLAGS=
+  for flag in -ftree-vectorize -fvect-cost-model=dynamic -funswitch-loops -fpeel-loops; do
+    DAL_PROBE_FLAG([$flag])
+  done
+  DAL_KERNEL_CFLAGS="$DAL_KERNEL_CFLAGS$DAL_CFLAGS"
+  DAL_CFLAGS=$dal_save_dal_cflags
+  AC_SUBST([DAL_KERNEL_CFLAGS])
 ])
 
 AC_DEFUN([DAL_PROBE_FLAG], [

@@ -17,8 +17,10 @@
 #include "dense_step.h"
 
 #define COLUMNS 32           /* of a batch, to a task */
-#define TILE_OUT 128         /* rows and columns of a weight matrix, to a task, at most */
-#define TILE_IN 128
+#define TILE_OUT 16          /* of a weight matrix, to a task, at most: whole rows, so that what two */
+#define TILE_IN 1024         /* threads write lies far apart and is fetched in long runs */
+#define FEW_OUT 64           /* fewer rows than this make too few tasks: cut them */
+#define TILE_IN_OF_FEW 128
 #define WORTH_THREADS 2000000 /* multiply-adds: below, handing out tasks costs more than it saves */
 
 typedef struct weight_tile {
@@ -60,7 +62,8 @@ static int64_t cut_weights(const dal_dense *net, weight_tile *tiles)
     int64_t n = 0;
     for (int32_t l = 0; l < net->n_layers; l++) {
         const dal_dense_layer *layer = &net->layer[l];
-        const int64_t rows = even_part(layer->out, TILE_OUT), cols = even_part(layer->in, TILE_IN);
+        const int64_t rows = even_part(layer->out, TILE_OUT);
+        const int64_t cols = even_part(layer->in, layer->out < FEW_OUT ? TILE_IN_OF_FEW : TILE_IN);
         for (int64_t i = 0; i < layer->out; i += rows)
             for (int64_t j = 0; j < layer->in; j += cols, n++)
                 if (tiles)

@@ -7,8 +7,8 @@
 
 #define BATCH 64
 #define N_TRAIN 10000
-#define STEPS 50    /* a slice: shorter than a scheduler's, so that some are undisturbed */
-#define REPEATS 100 /* slices; bound and step in turn, the best and the median of each are told */
+#define STEPS 10    /* a slice: shorter than a scheduler's, so that some are undisturbed */
+#define REPEATS 400 /* slices; bound and step in turn, the best and the median of each are told */
 #define IN 784
 #define HIDDEN 100
 #define C 10
