@@ -8,6 +8,7 @@
 #define DAL_RNG_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
