@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "pipeline/run_private.h"
+#include "pipeline/versions.h"
 #include "util/text.h"
 
 /* ---- what makes a run ---- */
@@ -93,34 +94,22 @@ static dal_status start_new(run *r, dal_error *err)
     return st;
 }
 
-/* The components without their versions: what the manifest says of them. */
-static char *without_versions(const char *components)
-{
-    json_t *all = json_loads(components, 0, NULL), *one;
-    size_t i;
-    json_array_foreach(all, i, one) json_object_del(one, "version");
-    char *list = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    json_decref(all);
-    return list ? list : xstrdup("");
-}
-
 /* Is there a run that differs in nothing but the versions of its modules? */
 static dal_status refuse_other_versions(run *r, dal_error *err)
 {
     run_head like = r->head, found;
     dal_error none = DAL_ERROR_INIT;
+    text what = {0};
     like.components = NULL;
     if (store_find_run(r->store, &like, true, &found, &none) != DAL_OK)
         return DAL_E_NOT_FOUND;
-    char *a = without_versions(found.components), *b = without_versions(r->components);
-    const bool same = strcmp(a, b) == 0;
-    free(a);
-    free(b);
-    return !same ? DAL_E_NOT_FOUND
-                 : dal_fail(err, DAL_E_INVALID, "",
-                            "run %lld was made with other versions of the components; install those again, or start a "
-                            "new run without --resume; it used %s",
-                            (long long)found.id, found.components);
+    const dal_status st =
+        !versions_differ(found.components, r->components, &what)
+            ? DAL_E_NOT_FOUND
+            : dal_fail(err, DAL_E_INVALID, "", "run %lld was made with other versions of modules (%s); install those "
+                       "again, or start a new run without --resume", (long long)found.id, what.s);
+    text_free(&what);
+    return st;
 }
 
 static dal_status same_data(const run *r, const run_head *old, dal_error *err)
