@@ -4,6 +4,7 @@
 set -u
 LC_ALL=C; export LC_ALL
 unset DAL_PLUGIN_PATH DAL_LOG
+ulimit -c 0 # some tests let plugins crash
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/dalhost-test.XXXXXX") || exit 99
 XDG_DATA_HOME=$tmp/home; export XDG_DATA_HOME
 # make install, which other tests run, relinks modules in place: not now
