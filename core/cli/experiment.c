@@ -96,16 +96,17 @@ int experiment_read(const cli_args *a, experiment *e)
     const char *const *given = cli_values(a, "set", &n_sets);
     const char **sets = xcalloc((size_t)n_sets + 2, sizeof *sets);
     memcpy(sets, given, (size_t)n_sets * sizeof *sets);
-    const char *extra[] = {as_set(a, "seed", "seed"), as_set(a, "memory", "memory")};
-    for (int i = 0; i < 2; i++)
-        if (extra[i])
-            sets[n_sets++] = extra[i];
+    e->own[0] = find_manifest(cli_operand(a, 0));
+    e->own[1] = as_set(a, "seed", "seed");
+    e->own[2] = as_set(a, "memory", "memory");
+    for (int i = 1; i < 3; i++)
+        if (e->own[i])
+            sets[n_sets++] = e->own[i];
     const char *const *path = data_path(&n_path);
     const manifest_options options = {sets, n_sets, path, n_path};
     e->d = diags_new();
-    const char *file = find_manifest(cli_operand(a, 0));
-    if (!is_unknown_word(file, e->d))
-        e->m = manifest_read(file, NULL, e->registry, &options, e->d);
+    if (!is_unknown_word(e->own[0], e->d))
+        e->m = manifest_read(e->own[0], NULL, e->registry, &options, e->d);
     free(sets);
     if (e->m)
         return EXIT_OK;
@@ -119,5 +120,7 @@ void experiment_free(experiment *e)
     manifest_free(e->m);
     diags_free(e->d);
     registry_free(e->registry);
+    for (int i = 0; i < 3; i++)
+        free(e->own[i]);
     *e = (experiment){0};
 }

@@ -11,6 +11,7 @@ typedef struct experiment {
     manifest *m;
     int64_t threads;
     diags *d; /* notes of what was read; errors were printed */
+    char *own[3]; /* the manifest's file, --seed and --memory as --set: places in messages point there */
 } experiment;
 
 /* Options shared by run and check, for their tables. */
