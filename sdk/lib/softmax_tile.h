@@ -5,7 +5,11 @@
 
 #include <math.h>
 
+#if defined(__SANITIZE_ADDRESS__) /* instrumented, one function of it all takes gcc many minutes */
+#define INLINE static inline
+#else
 #define INLINE static inline __attribute__((always_inline))
+#endif
 #define BLOCK 128 /* columns summed in float, sixteen to a lane, before they are added in double */
 
 /* A vector holds eight columns of WIDE rows: of group g, rows g and (where WIDE is 2) g + GROUPS. */
