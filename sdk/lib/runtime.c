@@ -11,6 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Address space a thread may take: a buffer of OpenBLAS, a heap of malloc; and what else a run needs. */
+#define THREAD_SPACE ((size_t)(128 + 64) << 20)
+#define OTHER_SPACE ((size_t)64 << 20)
+
 #define MAX_THREADS 4096
 
 /* The services of one component: the table, and who it is for. */
@@ -286,6 +290,20 @@ static dal_status read_config(dal_runtime_config *to, const dal_runtime_config *
     return DAL_OK;
 }
 
+/* OpenBLAS takes a buffer for each thread that multiplies, and where it gets none it asks again for ever.
+ * Better to see now that there is room for them. */
+static dal_status room_for_blas(int32_t threads, dal_error *err)
+{
+    const size_t bytes = (size_t)threads * THREAD_SPACE + OTHER_SPACE;
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return dal_fail(err, DAL_E_NOMEM, "",
+                        "%d threads need %zu MiB of address space, most of it for OpenBLAS, and there is less; raise the limit "
+                        "(ulimit -v), or use fewer threads", (int)threads, bytes >> 20);
+    munmap(p, bytes);
+    return DAL_OK;
+}
+
 dal_runtime *dal_runtime_new(const dal_runtime_config *config, dal_error *err)
 {
     dal_runtime *rt = calloc(1, sizeof *rt);
@@ -305,7 +323,10 @@ dal_runtime *dal_runtime_new(const dal_runtime_config *config, dal_error *err)
     }
     atomic_store(&rt->fail_alloc, rt->config.fail_alloc);
     blas_on_one_thread();
-    rt->threads = pool_new(rt->config.threads ? rt->config.threads : pool_cpus(), err);
+    const int32_t threads = rt->config.threads ? rt->config.threads : pool_cpus();
+    if (room_for_blas(threads, err) != DAL_OK)
+        goto fail;
+    rt->threads = pool_new(threads, err);
     if (!rt->threads)
         goto fail;
     return rt;
