@@ -31,12 +31,20 @@ static bool parent(char *path)
     return true;
 }
 
+/* Where in its build tree a program is linked: at the top, below tests/, or in a .libs of these. One in
+ * another folder was installed there, as `make distcheck` does. */
+static bool linked_at(const char *rest)
+{
+    return !strchr(rest, '/') || strncmp(rest, ".libs/", 6) == 0 || strncmp(rest, "tests/", 6) == 0;
+}
+
 /* The program is at most tests/unit/.libs deep in its build tree. */
 static char *find_build_tree(const char *self)
 {
     char *dir = xstrdup(self);
     for (int up = 0; up < 4 && parent(dir); up++)
-        if (has(dir, "config.status") && has(dir, "libdal.la") && has(dir, "Makefile"))
+        if (linked_at(self + strlen(dir) + 1) && has(dir, "config.status") && has(dir, "libdal.la") &&
+            has(dir, "Makefile"))
             return dir;
     free(dir);
     return NULL;
