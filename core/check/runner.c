@@ -226,7 +226,8 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 int check_module(registry *r, const module_desc *m, const check_options *o, int *n)
 {
     int bad = 0, of_components = 0;
-    char dir[] = "/tmp/dalhost-check-XXXXXX";
+    const char *tmp = getenv("TMPDIR");
+    char *dir = xasprintf("%s/dalhost-check-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     subject s = {.r = r, .module = m, .seed = o->seed, .sets = o->sets, .n_sets = o->n_sets, .dir = dir};
     *n = 0;
     if (!mkdtemp(dir))
@@ -242,6 +243,7 @@ int check_module(registry *r, const module_desc *m, const check_options *o, int 
             of_components += mine;
         }
     nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    free(dir);
     return bad + of_components;
 }
 
