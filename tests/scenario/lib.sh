@@ -9,7 +9,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/dalhost-test.XXXXXX") || exit 99
 XDG_DATA_HOME=$tmp/home; export XDG_DATA_HOME
 # make install, which other tests run, relinks modules in place: not now
 exec 9<"$DAL_BUILDDIR/config.status"
-flock -s 9
+flock -s -w 600 9
 modules=$DAL_BUILDDIR/tests/scenario/bad_plugins/.libs
 failed=0
 trap 'cd /; [ -z "${mounted:-}" ] || umount "$mounted"; chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
