@@ -16,7 +16,7 @@
  * d after that, in practice a few per cent; O(n) memory (dal/kcenter.h).
  */
 #include <dal/kcenter.h>
-#include <dal/strategy.h>
+#include <dal/select.h>
 
 #include <math.h>
 
@@ -28,28 +28,6 @@ typedef struct options {
     int32_t ood_centres;
 } options;
 
-typedef struct coreset {
-    const dal_host *host;
-    const options *opt;
-} coreset;
-
-static dal_status coreset_create(const dal_host *host, const void *opt, void **self, dal_error *err)
-{
-    coreset *c = host->alloc(host, sizeof *c, 0);
-    if (!c)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the strategy");
-    *c = (coreset){host, opt};
-    *self = c;
-    return DAL_OK;
-}
-
-static void coreset_destroy(void *self)
-{
-    coreset *c = self;
-    if (c)
-        c->host->free(c->host, c);
-}
-
 /* Features of a row set, if it has any rows. */
 static dal_status add_centres(const dal_view *view, uint32_t set, dal_matrix *centres, int64_t *n, dal_error *err)
 {
@@ -58,28 +36,29 @@ static dal_status add_centres(const dal_view *view, uint32_t set, dal_matrix *ce
     return view->features(view, set, &centres[(*n)++], err);
 }
 
-static int64_t first_pick(const coreset *self, const dal_view *view, int64_t n)
+static int64_t first_pick(const dal_stateless *self, const dal_view *view, int64_t n)
 {
-    if (self->opt->first == FIRST_LOWEST)
+    const options *opt = self->options;
+    if (opt->first == FIRST_LOWEST)
         return 0;
     dal_rng r = self->host->rng(self->host, "first", view->round);
     return dal_rng_below(&r, n);
 }
 
-/* Rows to pool indices; the score of a pick is its distance from everything chosen before. */
-static void write_picks(const dal_view *view, const int64_t *rows, const float *distance, dal_picks *picks)
+/* The score of a pick is its distance from everything chosen before. */
+static void write_picks(const dal_view *view, const int64_t *rows, const float *distance, int64_t n, dal_picks *picks)
 {
-    const int64_t *ids = view->ids(view, DAL_ROWS_CANDIDATES);
-    for (int64_t i = 0; i < picks->n; i++) {
-        picks->ids[i] = ids[rows[i]];
+    for (int64_t i = 0; i < n; i++)
         picks->scores[i] = isinf(distance[i]) ? (double)NAN : sqrt((double)distance[i]);
-    }
+    dal_pick_rows(view, rows, NULL, n, picks);
 }
 
 static dal_status coreset_select(void *p, const dal_view *view, dal_picks *picks, dal_error *err)
 {
-    const coreset *self = p;
+    const dal_stateless *self = p;
     const dal_host *host = self->host;
+    const options *opt = self->options;
+    int64_t n = 0;
     dal_matrix centres[2]; /* s0 */
     dal_kcenter_problem problem = {.struct_size = sizeof problem, .centres = centres, .n_picks = picks->want};
     picks->n = 0;
@@ -94,14 +73,14 @@ static dal_status coreset_select(void *p, const dal_view *view, dal_picks *picks
         st = view->features(view, DAL_ROWS_CANDIDATES, &problem.candidates, err);
     if (st == DAL_OK)
         st = add_centres(view, DAL_ROWS_LABELLED, centres, &problem.n_centres, err);
-    if (st == DAL_OK && self->opt->ood_centres)
+    if (st == DAL_OK && opt->ood_centres)
         st = add_centres(view, DAL_ROWS_OOD, centres, &problem.n_centres, err);
     if (st == DAL_OK) {
         problem.first = first_pick(self, view, problem.candidates.rows);
-        st = dal_kcenter(host, &problem, rows, distance, &picks->n, err);
+        st = dal_kcenter(host, &problem, rows, distance, &n, err);
     }
     if (st == DAL_OK)
-        write_picks(view, rows, distance, picks);
+        write_picks(view, rows, distance, n, picks);
     host->free(host, rows);
     host->free(host, distance);
     return st;
@@ -118,8 +97,8 @@ static void coreset_cost(void *self, const void *opt, const dal_problem *problem
 
 static const dal_strategy_impl coreset_impl = {
     .struct_size = sizeof coreset_impl,
-    .create = coreset_create,
-    .destroy = coreset_destroy,
+    .create = dal_stateless_create,
+    .destroy = dal_stateless_destroy,
     .select = coreset_select,
     .cost = coreset_cost,
 };

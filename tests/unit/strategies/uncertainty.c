@@ -1,5 +1,5 @@
-/* The score strategies through their tables, as a host drives them. */
-#include "tests/unit/fixture.h"
+/* random, least-confidence, margin and entropy through their tables. */
+#include "tests/unit/strategies/round.h"
 
 #include <dal/topk.h>
 #include <math.h>

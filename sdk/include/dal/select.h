@@ -1,0 +1,28 @@
+/* dal/select.h: (libdal) what the files of strategies have in common.
+ */
+#ifndef DAL_SELECT_H
+#define DAL_SELECT_H
+
+#include <dal/strategy.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The object of a strategy that keeps nothing between calls: its host and its options. Slots for `create`
+ * and `destroy`; a strategy with more to keep writes its own. */
+typedef struct dal_stateless {
+    const dal_host *host;
+    const void *options;
+} dal_stateless;
+DAL_PUBLIC dal_status dal_stateless_create(const dal_host *host, const void *options, void **self, dal_error *err);
+DAL_PUBLIC void dal_stateless_destroy(void *self);
+
+/* [any] Candidate rows [n] in the order picked, with scores [n] (NULL: none), as picks; n <= picks->want. */
+DAL_PUBLIC void dal_pick_rows(const dal_view *view, const int64_t *rows, const double *scores, int64_t n,
+                              dal_picks *picks);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,29 @@
+#include <dal/select.h>
+
+dal_status dal_stateless_create(const dal_host *host, const void *options, void **self, dal_error *err)
+{
+    dal_stateless *s = host->alloc(host, sizeof *s, 0);
+    if (!s)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the strategy");
+    *s = (dal_stateless){host, options};
+    *self = s;
+    return DAL_OK;
+}
+
+void dal_stateless_destroy(void *self)
+{
+    dal_stateless *s = self;
+    if (s)
+        s->host->free(s->host, s);
+}
+
+void dal_pick_rows(const dal_view *view, const int64_t *rows, const double *scores, int64_t n, dal_picks *picks)
+{
+    const int64_t *ids = view->ids(view, DAL_ROWS_CANDIDATES);
+    for (int64_t i = 0; i < n; i++) {
+        picks->ids[i] = ids[rows[i]];
+        if (scores)
+            picks->scores[i] = scores[i];
+    }
+    picks->n = n;
+}
