@@ -99,7 +99,7 @@ static char *parameters_of(json_t *component)
             continue;
         char *v = NULL;
         for (size_t digits = 15; digits <= 17 && !v; digits += 2) { /* 0.1, not 0.10000000000000001 */
-            v = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+            v = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
             json_t *back = v ? json_loads(v, JSON_DECODE_ANY, NULL) : NULL;
             if (digits == 15 && !json_equal(back, value)) {
                 free(v);
@@ -131,7 +131,9 @@ static void print_parameters(FILE *out, const char *s, int indent, terminal to)
         int cut = width;
         while (cut > 0 && rest[cut] != ' ')
             cut--;
-        if (cut == 0)
+        if (cut == 0) /* a word that is too long has a line of its own */
+            cut = (int)strcspn(rest, " ");
+        if (!rest[cut])
             break;
         fprintf(out, "%.*s\n%*s", cut, rest, indent, "");
         rest += cut + 1;
