@@ -1,35 +1,13 @@
-/* Exact minima at the price of a matrix product.
- *
- * ||x - y||^2 = ||x||^2 + ||y||^2 - 2 x.y, and the product x.y comes in tiles from BLAS, with rounding errors
- * that are bounded whatever order it adds in: |fl(x.y) - x.y| <= d u |x||y| (Higham, "Accuracy and Stability
- * of Numerical Algorithms", 3.5), u = 2^-24. dal_squared_distance itself is within (d/32 + 8) u of the truth,
- * relatively. With 2|x||y| <= |x|^2 + |y|^2 all of it together is at most kappa (|x|^2 + |y|^2), so
- *
- *     (1 - kappa) (|x|^2 + |y|^2) - 2 fl(x.y)  <=  dal_squared_distance(x, y).
- *
- * Only where the left side is below the minimum so far is the distance computed: a handful per row.
- */
+/* Exact minima at the price of a matrix product: bound.h tells which distances are worth computing. */
 #include "nearest.h"
 
-#include "clones.h"
+#include "bound.h"
 
-#include <dal/linalg.h>
 #include <float.h>
-#include <math.h>
 #include <stdlib.h>
 
 #define TILE_X 128 /* rows of x in a task: its products stay in the second-level cache */
 #define TILE_Y 512 /* rows of y at a time, packed */
-#define STRIP 64   /* products looked at together */
-
-#define UNIT (0x1p-24) /* rounding error of float */
-/* What flushed or gradual underflow can take from a sum of d squares. */
-#define TINY(d) ((double)(d) * 0x1p-124)
-
-static double kappa(int64_t d)
-{
-    return 1.1 * (2 * (double)d + (double)d / 16 + 64) * UNIT;
-}
 
 /* ---- norms ------------------------------------------------------------------------------------ */
 
@@ -37,11 +15,6 @@ typedef struct norm_job {
     const dal_matrix *x;
     float *norms;
 } norm_job;
-
-static int64_t tiles(int64_t n, int64_t size)
-{
-    return n / size + (n % size != 0);
-}
 
 static dal_status norm_task(void *ctx, int64_t t)
 {
@@ -58,7 +31,7 @@ dal_status nearest_norms(const dal_host *host, const dal_matrix *x, const char *
                          dal_error *err)
 {
     norm_job j = {x, norms};
-    const dal_status st = host->parallel_for(host, tiles(x->rows, TILE_X), norm_task, &j);
+    const dal_status st = host->parallel_for(host, bound_tiles(x->rows, TILE_X), norm_task, &j);
     if (st != DAL_OK)
         return dal_fail(err, st, "", "norms of the features could not be computed");
     for (int64_t i = 0; i < x->rows; i++) {
@@ -125,40 +98,25 @@ typedef struct tile_job {
     const float *norms;
     float *packed;  /* [TILE_Y, d] the rows of y of this turn */
     float *offsets; /* [TILE_Y] (1 - kappa) |y|^2, rounded down */
-    int64_t n_y;    /* multiple of STRIP: the last is repeated */
+    int64_t n_y;    /* multiple of BOUND_STRIP: the last is repeated */
     double shrink;  /* 1 - kappa */
     float *m;
 } tile_job;
 
-/* Is any product + offset of a strip below the limit? Reads as integers, so that it vectorises. */
-DAL_CLONES static int any_below(const float *products, const float *offsets, float limit)
-{
-    int any = 0;
-    for (int j = 0; j < STRIP; j++)
-        any |= products[j] + offsets[j] < limit;
-    return any;
-}
-
-/* The limit below which a lower bound less |x|^2 means "measure it". */
-static float limit_of(double m, double norm, int64_t d, double shrink)
-{
-    return nextafterf((float)(m + TINY(d) - shrink * norm), INFINITY);
-}
-
 static float improve(const tile_job *j, const float *x, float norm, const float *products, float m)
 {
     const int64_t d = j->x->cols;
-    float limit = limit_of((double)m, (double)norm, d, j->shrink);
-    for (int64_t s = 0; s < j->n_y && m > 0; s += STRIP) {
-        if (!any_below(products + s, j->offsets + s, limit))
+    float limit = bound_limit((double)m, (double)norm, d, j->shrink);
+    for (int64_t s = 0; s < j->n_y && m > 0; s += BOUND_STRIP) {
+        if (!bound_any_below(products + s, j->offsets + s, limit))
             continue;
-        for (int64_t k = s; k < s + STRIP; k++) {
+        for (int64_t k = s; k < s + BOUND_STRIP; k++) {
             if (!(products[k] + j->offsets[k] < limit))
                 continue;
             const float distance = dal_squared_distance(x, j->packed + k * d, d);
             if (distance < m) {
                 m = distance;
-                limit = limit_of((double)m, (double)norm, d, j->shrink);
+                limit = bound_limit((double)m, (double)norm, d, j->shrink);
             }
         }
     }
@@ -188,11 +146,11 @@ static dal_status tile_task(void *ctx, int64_t t)
 static void pack(tile_job *j, const dal_matrix *y, const hashed_row *rows, int64_t n)
 {
     const int64_t d = y->cols;
-    j->n_y = tiles(n, STRIP) * STRIP;
+    j->n_y = bound_tiles(n, BOUND_STRIP) * BOUND_STRIP;
     for (int64_t k = 0; k < j->n_y; k++) {
         const float *from = y->data + rows[k < n ? k : n - 1].row * y->stride;
         memcpy(j->packed + k * d, from, (size_t)d * sizeof *from);
-        j->offsets[k] = nextafterf((float)(j->shrink * dal_dot(from, from, d)), -INFINITY);
+        j->offsets[k] = bound_offset(from, d, j->shrink);
     }
 }
 
@@ -202,7 +160,7 @@ static dal_status run_tiles(tile_job *j, const dal_matrix *y, const hashed_row *
     for (int64_t first = 0; st == DAL_OK && first < n; first += TILE_Y) {
         pack(j, y, rows + first, n - first < TILE_Y ? n - first : TILE_Y);
         j->host->progress(j->host, first, n, "distances to what is labelled");
-        st = j->host->parallel_for(j->host, tiles(j->x->rows, TILE_X), tile_task, j);
+        st = j->host->parallel_for(j->host, bound_tiles(j->x->rows, TILE_X), tile_task, j);
     }
     return st;
 }
@@ -215,7 +173,7 @@ dal_status nearest_update(const dal_host *host, const dal_matrix *x, const float
     if (x->rows == 0 || y->rows == 0)
         return DAL_OK;
     hashed_row *rows = dal_array(host, y->rows, sizeof *rows);
-    tile_job j = {.host = host, .x = x, .norms = norms, .shrink = 1 - kappa(d), .m = m};
+    tile_job j = {.host = host, .x = x, .norms = norms, .shrink = 1 - bound_kappa(d), .m = m};
     j.packed = dal_size_mul(TILE_Y, d, &packed) ? dal_array(host, packed, sizeof *j.packed) : NULL;
     j.offsets = dal_array(host, TILE_Y, sizeof *j.offsets);
     dal_status st = rows && j.packed && j.offsets ? DAL_OK : DAL_E_NOMEM;
