@@ -79,6 +79,19 @@ json_t *head_json(const run_head *h)
     return j;
 }
 
+static json_t *why_json(const explanation *w)
+{
+    json_t *j = json_object(), *few = json_array();
+    for (int i = 0; i < STORE_FEW && w->few[i] >= 0; i++)
+        json_array_append_new(few, json_pack("{s:I, s:o}", "id", (json_int_t)w->few[i], "distance",
+                                             real(w->few_distance[i])));
+    json_object_set_new(j, "nearest_pick_id", w->other < 0 ? json_null() : integer(w->other));
+    json_object_set_new(j, "nearest_pick_distance", real(w->other_distance));
+    json_object_set_new(j, "stands_for", integer(w->stands_for));
+    json_object_set_new(j, "nearest_of_them", few);
+    return j;
+}
+
 static json_t *pick_json(const pick *p)
 {
     json_t *j = json_object();
@@ -90,6 +103,8 @@ static json_t *pick_json(const pick *p)
     json_object_set_new(j, "answer", json_string(answer_name(p->answer)));
     json_object_set_new(j, "class", p->answer == DAL_ANSWER_CLASS ? integer(p->cls) : json_null());
     json_object_set_new(j, "cost", real(p->cost));
+    if (p->why)
+        json_object_set_new(j, "explanation", why_json(p->why));
     return j;
 }
 
@@ -116,6 +131,7 @@ json_t *round_json(const round_record *k)
     json_object_set_new(j, "labels", integer(k->n_labelled));
     json_object_set_new(j, "out_of_class", integer(k->n_ood));
     json_object_set_new(j, "unlabelled", integer(k->n_unlabelled));
+    json_object_set_new(j, "candidates", k->n_candidates < 0 ? json_null() : integer(k->n_candidates));
     json_object_set_new(j, "accuracy", real(m->accuracy));
     json_object_set_new(j, "balanced_accuracy", real(m->balanced_accuracy));
     json_object_set_new(j, "macro_f1", real(m->macro_f1));
@@ -207,7 +223,7 @@ void rounds_csv_head(FILE *out)
         "run,name,strategy,trial,seed,round,labels,out_of_class,unlabelled,accuracy,balanced_accuracy,"
         "macro_f1,log_loss,train_loss,train_accuracy,epochs,converged,train_s,evaluate_s,infer_s,"
         "select_s,"
-        "label_s,previous_commit_s,train_cpu_s,infer_cpu_s,select_cpu_s,peak_rss_bytes,picks\n",
+        "label_s,previous_commit_s,train_cpu_s,infer_cpu_s,select_cpu_s,peak_rss_bytes,picks,candidates\n",
         out);
 }
 
@@ -229,7 +245,8 @@ void rounds_csv(FILE *out, const stored_run *r)
         fprintf(out, ",%lld,%d", (long long)m->epochs, m->converged != 0);
         for (size_t x = 0; x < sizeof times / sizeof *times; x++)
             csv_real(out, times[x]);
-        fprintf(out, ",%lld,%lld\n", (long long)t->peak_rss, (long long)k->n_picks);
+        fprintf(out, ",%lld,%lld,", (long long)t->peak_rss, (long long)k->n_picks);
+        fprintf(out, k->n_candidates < 0 ? "\n" : "%lld\n", (long long)k->n_candidates);
     }
 }
 

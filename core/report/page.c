@@ -434,6 +434,8 @@ void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, 
     text_free(&title);
     fprintf(out, "\n  trained on %s labels, %s samples unlabelled", human_count(k->n_labelled, labels),
             human_count(k->n_unlabelled, unlabelled));
+    if (k->n_candidates >= 0 && k->n_candidates < k->n_unlabelled)
+        fprintf(out, ", chosen among %s of them", human_count(k->n_candidates, rss));
     if (k->n_ood > 0)
         fprintf(out, ", %lld out of class", (long long)k->n_ood);
     fputs("\n  ", out);

@@ -27,6 +27,8 @@ typedef enum store_sql {
     SQL_ADD_RECALL,
     SQL_ADD_PICK,
     SQL_ADD_PICKS, /* STORE_PICK_ROWS at once */
+    SQL_ADD_WHY,
+    SQL_ADD_FEW,
     SQL_ADD_PSEUDO,
     SQL_DROP_OLD_PARTS,
     SQL_DROP_OLD_BLOBS,
@@ -40,8 +42,11 @@ typedef enum store_sql {
     SQL_STANDING,
     SQL_READ_INITIAL,
     SQL_READ_ROUNDS,
+    SQL_READ_ROUNDS_1, /* of format 1 */
     SQL_READ_RECALL,
     SQL_READ_PICKS,
+    SQL_READ_WHY,
+    SQL_READ_FEW,
     SQL_READ_PSEUDO,
     SQL_READ_BLOB,
     SQL_READ_PARTS,
@@ -49,7 +54,8 @@ typedef enum store_sql {
 } store_sql;
 
 extern const char *const store_sql_text[SQL_COUNT];
-extern const char store_tables[], store_views[];
+extern const char store_tables[], store_tables_2[], store_views[];
+extern const char store_upgrade[]; /* of a table of format 1 */
 
 /* A run this handle may write, and what its rounds must fit; read on the first write. */
 typedef struct held_run {
@@ -62,6 +68,7 @@ struct store {
     sqlite3 *db;
     char *path;
     bool read_only;
+    int64_t format;
     dal_status status; /* of the last failure of SQLite */
     int lock_fd;     /* -1 until the first lock */
     held_run **held; /* runs this handle may write */

@@ -214,6 +214,7 @@ typedef struct box {
     stored_run run; /* first: what the caller sees */
     void **memory;
     size_t n, room;
+    pick *picks; /* of all rounds */
 } box;
 
 static void keep(box *b, void *p)
@@ -319,10 +320,11 @@ static dal_status round_row(box *b, store *s, sqlite3_stmt *q, void *into, dal_e
                                   .select_cpu = real(q, 20),
                                   .peak_rss = sqlite3_column_int64(q, 21)},
                         .n_picks = sqlite3_column_int64(q, 22),
-                        .n_pseudo = sqlite3_column_int64(q, 23)};
+                        .n_pseudo = sqlite3_column_int64(q, 23),
+                        .n_candidates = integer(q, 25, -1)};
     const int64_t n = b->run.head.n_pool;
     if (r->round != a->n - 1 || !within(r->n_labelled, 0, n + 1) || !within(r->n_ood, 0, n + 1) ||
-        !within(r->n_unlabelled, 0, n + 1) || !within(r->n_picks, 0, n + 1) || r->n_pseudo < 0)
+        !within(r->n_unlabelled, 0, n + 1) || !within(r->n_candidates, -1, n + 1) || !within(r->n_picks, 0, n + 1) || r->n_pseudo < 0)
         return store_damaged(s, err, "run %lld: a number of round %lld is out of range",
                              (long long)b->run.head.id, (long long)r->round);
     char *reason = xstrdup(words(q, 24));
@@ -404,6 +406,7 @@ static dal_status read_picks(box *b, store *s, dal_error *err)
     const pick_row *rows = a.items;
     pick *all = xcalloc((size_t)a.n, sizeof *all);
     keep(b, all);
+    b->picks = all;
     int64_t at = 0;
     for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
         round_record *r = &b->run.rounds[k];
@@ -419,6 +422,77 @@ static dal_status read_picks(box *b, store *s, dal_error *err)
         st = misplaced(b, s, "pick", rows[at].round, rows[at].p.rank, err);
     free(a.items);
     return st == DAL_OK ? check_distinct(b, s, all, at, err) : st;
+}
+
+/* ---- explanations: rows in the order of their picks, of which any may have none ---- */
+
+typedef struct why_row {
+    int64_t round, rank;
+    explanation why;
+} why_row;
+
+static bool of_a_pick(const box *b, int64_t round, int64_t rank)
+{
+    return within(round, 0, b->run.n_rounds) && within(rank, 0, b->run.rounds[round].n_picks);
+}
+
+static dal_status why_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    const int64_t n = b->run.head.n_pool;
+    why_row *row = grow(into, sizeof *row);
+    *row = (why_row){sqlite3_column_int64(q, 0),
+                     sqlite3_column_int64(q, 1),
+                     {.other = integer(q, 2, -1),
+                      .other_distance = real(q, 3),
+                      .stands_for = sqlite3_column_int64(q, 4)}};
+    for (int i = 0; i < STORE_FEW; i++) {
+        row->why.few[i] = -1;
+        row->why.few_distance[i] = (double)NAN;
+    }
+    if (!of_a_pick(b, row->round, row->rank) || !within(row->why.other, -1, n) ||
+        !within(row->why.stands_for, 0, n + 1))
+        return misplaced(b, s, "explanation", row->round, row->rank, err);
+    return DAL_OK;
+}
+
+/* Explanations while their few are read: both ascend by round and rank. */
+typedef struct why_list {
+    why_row *items;
+    int64_t n, at;
+} why_list;
+
+static dal_status few_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    why_list *l = into;
+    const int64_t round = sqlite3_column_int64(q, 0), rank = sqlite3_column_int64(q, 1);
+    const int64_t position = sqlite3_column_int64(q, 2), id = sqlite3_column_int64(q, 3);
+    while (l->at < l->n && (l->items[l->at].round != round || l->items[l->at].rank != rank))
+        l->at++;
+    if (l->at == l->n || !within(position, 0, STORE_FEW) || !within(id, 0, b->run.head.n_pool) ||
+        (position > 0 && l->items[l->at].why.few[position - 1] < 0))
+        return misplaced(b, s, "neighbour of pick", round, rank, err);
+    l->items[l->at].why.few[position] = id;
+    l->items[l->at].why.few_distance[position] = real(q, 4);
+    return DAL_OK;
+}
+
+static dal_status read_explanations(box *b, store *s, dal_error *err)
+{
+    array a = {0};
+    if (s->format < 2)
+        return DAL_OK;
+    dal_status st = each_row(b, s, SQL_READ_WHY, why_one, &a, err);
+    why_list l = {a.items, a.n, 0};
+    if (st == DAL_OK)
+        st = each_row(b, s, SQL_READ_FEW, few_one, &l, err);
+    explanation *all = xcalloc((size_t)a.n, sizeof *all);
+    keep(b, all);
+    for (int64_t i = 0; st == DAL_OK && i < a.n; i++) {
+        all[i] = l.items[i].why;
+        b->picks[b->run.rounds[l.items[i].round].picks - b->picks + l.items[i].rank].why = &all[i];
+    }
+    free(a.items);
+    return st;
 }
 
 typedef struct recall_row {
@@ -527,13 +601,15 @@ static dal_status read_parts(box *b, store *s, int64_t run, dal_error *err)
     st = read_initial(b, s, err);
     if (st == DAL_OK) {
         array rounds = {0};
-        st = each_row(b, s, SQL_READ_ROUNDS, round_row, &rounds, err);
+        st = each_row(b, s, s->format < 2 ? SQL_READ_ROUNDS_1 : SQL_READ_ROUNDS, round_row, &rounds, err);
         b->run.rounds = rounds.items;
         b->run.n_rounds = st == DAL_OK ? rounds.n : 0;
         keep(b, rounds.items);
     }
     if (st == DAL_OK)
         st = read_picks(b, s, err);
+    if (st == DAL_OK)
+        st = read_explanations(b, s, err);
     if (st == DAL_OK)
         st = read_recall(b, s, err);
     if (st == DAL_OK)

@@ -50,6 +50,7 @@ const char store_tables[] =
     "  n_picks INTEGER NOT NULL,\n"
     "  n_pseudo INTEGER NOT NULL,\n"
     "  reason TEXT NOT NULL,            -- why fewer picks than asked for\n"
+    "  n_candidates INTEGER,            -- of the unlabelled, what the strategy chose among\n"
     "  PRIMARY KEY (run, round)\n"
     ") STRICT, WITHOUT ROWID;\n"
     "CREATE TABLE recall (\n"
@@ -93,6 +94,26 @@ const char store_tables[] =
     "  FOREIGN KEY (run, round, what) REFERENCES blob\n"
     ") STRICT;\n";
 
+/* What format 2 added. */
+const char store_tables_2[] =
+    "CREATE TABLE explanation (         -- where a pick lies, when record.explain asks for it\n"
+    "  run INTEGER NOT NULL, round INTEGER NOT NULL,\n"
+    "  rank INTEGER NOT NULL,           -- of the pick\n"
+    "  other_id INTEGER,                -- the nearest other pick of the round\n"
+    "  other_distance REAL,\n"
+    "  stands_for INTEGER NOT NULL,     -- candidates that have it as their nearest pick\n"
+    "  PRIMARY KEY (run, round, rank)\n"
+    ") STRICT, WITHOUT ROWID;\n"
+    "CREATE TABLE stands_for (          -- the nearest few of them\n"
+    "  run INTEGER NOT NULL, round INTEGER NOT NULL, rank INTEGER NOT NULL,\n"
+    "  position INTEGER NOT NULL,\n"
+    "  id INTEGER NOT NULL,             -- pool index\n"
+    "  distance REAL,\n"
+    "  PRIMARY KEY (run, round, rank, position)\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
+const char store_upgrade[] = "ALTER TABLE round ADD COLUMN n_candidates INTEGER";
+
 const char store_views[] =
     "CREATE VIEW curve AS\n"
     "  SELECT run, name, strategy, trial, seed, round, n_labelled AS labels, accuracy,\n"
@@ -111,11 +132,12 @@ const char store_views[] =
     "run, name, strategy, trial, seed, manifest, components, host_version, abi, data_fingerprint, " \
     "n_pool, n_test, n_classes, class_names, state, message, started_unix_s, changed_unix_s"
 
-#define ROUND_COLUMNS                                                                               \
+#define ROUND_COLUMNS_1                                                                             \
     "round, n_labelled, n_ood, n_unlabelled, accuracy, balanced_accuracy, macro_f1, log_loss, "     \
     "train_loss, train_accuracy, epochs, converged, train_s, evaluate_s, infer_s, select_s, "       \
     "label_s, previous_commit_s, train_cpu_s, infer_cpu_s, select_cpu_s, peak_rss_bytes, n_picks, " \
     "n_pseudo, reason"
+#define ROUND_COLUMNS ROUND_COLUMNS_1 ", n_candidates"
 
 #define PICK_ROW "(?,?,?,?,?,?,?,?,?,?)"
 
@@ -132,12 +154,14 @@ const char *const store_sql_text[SQL_COUNT] = {
                        "WHERE round.run = run.run) FROM run WHERE run = ?",
     [SQL_READ_ASKED] = "SELECT id FROM initial_label WHERE run = ?1 UNION ALL SELECT id FROM pick WHERE run = ?1",
     [SQL_ADD_ROUND] = "INSERT INTO round (run, " ROUND_COLUMNS ") VALUES "
-                      "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                      "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_ADD_RECALL] = "INSERT INTO recall VALUES (?,?,?,?)",
     [SQL_ADD_PICK] = "INSERT INTO pick VALUES " PICK_ROW,
     /* or fail: the whole transaction is rolled back anyway, so SQLite need not remember this statement */
     [SQL_ADD_PICKS] = "INSERT OR FAIL INTO pick VALUES " PICK_ROW "," PICK_ROW "," PICK_ROW "," PICK_ROW
                       "," PICK_ROW "," PICK_ROW "," PICK_ROW "," PICK_ROW,
+    [SQL_ADD_WHY] = "INSERT INTO explanation VALUES (?,?,?,?,?,?)",
+    [SQL_ADD_FEW] = "INSERT INTO stands_for VALUES (?,?,?,?,?,?)",
     [SQL_ADD_PSEUDO] = "INSERT INTO pseudo_label VALUES (?,?,?,?,?,?)",
     [SQL_DROP_OLD_PARTS] = "DELETE FROM blob_part WHERE run = ? AND round < ? AND what = ?",
     [SQL_DROP_OLD_BLOBS] = "DELETE FROM blob WHERE run = ? AND round < ? AND what = ?",
@@ -155,9 +179,14 @@ const char *const store_sql_text[SQL_COUNT] = {
                      "ORDER BY round DESC LIMIT 1",
     [SQL_READ_INITIAL] = "SELECT position, id, class FROM initial_label WHERE run = ? ORDER BY position",
     [SQL_READ_ROUNDS] = "SELECT " ROUND_COLUMNS " FROM round WHERE run = ? ORDER BY round",
+    [SQL_READ_ROUNDS_1] = "SELECT " ROUND_COLUMNS_1 ", NULL FROM round WHERE run = ? ORDER BY round",
     [SQL_READ_RECALL] = "SELECT round, class, recall FROM recall WHERE run = ? ORDER BY round, class",
     [SQL_READ_PICKS] = "SELECT round, rank, id, score, nearest_id, distance, answer, class, cost "
                        "FROM pick WHERE run = ? ORDER BY round, rank",
+    [SQL_READ_WHY] = "SELECT round, rank, other_id, other_distance, stands_for FROM explanation WHERE run = ? "
+                     "ORDER BY round, rank",
+    [SQL_READ_FEW] = "SELECT round, rank, position, id, distance FROM stands_for WHERE run = ? "
+                     "ORDER BY round, rank, position",
     [SQL_READ_PSEUDO] = "SELECT round, position, id, class, weight FROM pseudo_label WHERE run = ? "
                         "ORDER BY round, position",
     [SQL_READ_BLOB] = "SELECT bytes, xxh3, (SELECT sum(length(data)) FROM blob_part AS p "

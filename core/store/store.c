@@ -215,6 +215,35 @@ static dal_status sync_folder(const store *s, dal_error *err)
     return st;
 }
 
+static dal_status set_format(store *s, const char *doing, dal_error *err)
+{
+    char sql[96];
+    snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", STORE_APPLICATION_ID,
+             STORE_FORMAT);
+    const dal_status st = run_sql(s, sql, doing, err);
+    if (st == DAL_OK)
+        s->format = STORE_FORMAT;
+    return st;
+}
+
+/* Two processes may open the same old store: who comes second finds it done. */
+static dal_status upgrade(store *s, dal_error *err)
+{
+    static const char doing[] = "bring it to the present store format";
+    dal_status st = s->format < STORE_FORMAT ? store_begin(s, SQL_BEGIN_WRITE, doing, err) : DAL_OK;
+    if (st != DAL_OK || s->format == STORE_FORMAT)
+        return st;
+    st = read_number(s, "PRAGMA user_version", &s->format, err);
+    const bool old = st == DAL_OK && s->format < STORE_FORMAT;
+    if (old)
+        st = run_sql(s, store_upgrade, doing, err);
+    if (old && st == DAL_OK)
+        st = run_sql(s, store_tables_2, doing, err);
+    if (st == DAL_OK)
+        st = set_format(s, doing, err);
+    return store_end(s, st, doing, err);
+}
+
 static dal_status make_tables(store *s, dal_error *err)
 {
     static const char doing[] = "make the tables of a new run store";
@@ -226,13 +255,11 @@ static dal_status make_tables(store *s, dal_error *err)
         return st;
     st = run_sql(s, store_tables, doing, err);
     if (st == DAL_OK)
+        st = run_sql(s, store_tables_2, doing, err);
+    if (st == DAL_OK)
         st = run_sql(s, store_views, doing, err);
-    if (st == DAL_OK) {
-        char sql[96];
-        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                 STORE_APPLICATION_ID, STORE_FORMAT);
-        st = run_sql(s, sql, doing, err);
-    }
+    if (st == DAL_OK)
+        st = set_format(s, doing, err);
     st = store_end(s, st, doing, err);
     return st == DAL_OK ? sync_folder(s, err) : st;
 }
@@ -256,8 +283,9 @@ static dal_status check_format(store *s, bool *empty, dal_error *err)
             "%s: an SQLite database, but not a run store (application_id is %lld, expected %d): "
             "choose another store with -o or --store",
             s->path, (long long)application, STORE_APPLICATION_ID);
-    if (format != STORE_FORMAT)
-        return dal_fail(err, DAL_E_FORMAT, "store", "%s: store format %lld, this dalhost reads %d: %s",
+    s->format = format;
+    if (format < 1 || format > STORE_FORMAT)
+        return dal_fail(err, DAL_E_FORMAT, "store", "%s: store format %lld, this dalhost reads 1 to %d: %s",
                         s->path, (long long)format, STORE_FORMAT,
                         format > STORE_FORMAT ? "use a newer dalhost, or another store with -o"
                                               : "choose another store with -o");
@@ -397,8 +425,11 @@ dal_status store_open(const char *path, bool create, bool read_only, store **out
         st = dal_fail(err, DAL_E_FORMAT, "store", "%s: the file is empty, not a run store", path);
     else if (st == DAL_OK && !read_only && sqlite3_db_readonly(s->db, "main"))
         st = store_sqlite_error(s, SQLITE_READONLY, "write to it", err);
-    else if (st == DAL_OK && !read_only)
+    else if (st == DAL_OK && !read_only) {
         st = use_wal(s, err);
+        if (st == DAL_OK)
+            st = upgrade(s, err);
+    }
     if (st != DAL_OK) {
         store_close(s);
         return st;

@@ -5,6 +5,9 @@
  * store; a run is written by one process at a time (a lock the system drops when the process dies). A
  * handle is used by one thread at a time, and not across fork.
  *
+ * A store of format 1 is read as it is, without what format 2 added (round.n_candidates, explanation,
+ * stands_for), and becomes one of format 2 when it is opened for writing.
+ *
  * Every failure leaves the store as it was before the call and says: the file, what could not be done,
  * what SQLite or the system says, what to do.
  */
@@ -14,7 +17,7 @@
 #include <dal/base.h>
 #include <stdbool.h>
 
-#define STORE_FORMAT  1 /* PRAGMA user_version; application_id is "DALR" */
+#define STORE_FORMAT  2 /* PRAGMA user_version; application_id is "DALR" */
 #define STORE_DEFAULT "dalhost.sqlite" /* in the current folder, when the user names none */
 #define STORE_MAX_CLASSES (1 << 20)
 
@@ -72,6 +75,16 @@ typedef struct round_metrics {
     int64_t n_classes;
 } round_metrics;
 
+/* Where a pick lies among the samples of its round. */
+#define STORE_FEW 3
+typedef struct explanation {
+    int64_t other;         /* pool index of the nearest other pick of the round, -1: there is none */
+    double other_distance; /* to it; NaN */
+    int64_t stands_for;    /* how many candidates have this one as their nearest pick */
+    int64_t few[STORE_FEW]; /* the nearest of them, nearest first; -1 after the last */
+    double few_distance[STORE_FEW];
+} explanation;
+
 typedef struct pick {
     int64_t id;         /* pool index */
     int64_t rank;       /* 0.. in the order picked */
@@ -81,12 +94,14 @@ typedef struct pick {
     uint32_t answer;    /* DAL_ANSWER_* */
     int32_t cls;        /* read back as DAL_LABEL_OOD or _NONE when the answer is not a class */
     double cost;        /* read back as NaN while pending */
+    const explanation *why; /* NULL: none is kept */
 } pick;
 const char *answer_name(uint32_t answer); /* "pending", "class", "out-of-class", "abstain"; NULL: no such */
 
 typedef struct round_record {
     int64_t round; /* 0..; the round after the last query has n_picks = 0 */
     int64_t n_labelled, n_ood, n_unlabelled; /* when trained */
+    int64_t n_candidates; /* of the unlabelled, what the strategy chose among; read back as -1: not known */
     round_metrics metrics;
     phase_times times;
     const pick *picks;

@@ -226,7 +226,7 @@ static dal_status add_round(store *s, int64_t run, const round_record *r, const 
         REAL(m->log_loss), REAL(m->train_loss), REAL(m->train_accuracy), INT(m->epochs),
         INT(m->converged), REAL(t->train), REAL(t->evaluate), REAL(t->infer), REAL(t->select),
         REAL(t->label), REAL(t->commit), REAL(t->train_cpu), REAL(t->infer_cpu), REAL(t->select_cpu),
-        INT(t->peak_rss), INT(r->n_picks), INT(r->n_pseudo), TEXT(r->reason ? r->reason : ""));
+        INT(t->peak_rss), INT(r->n_picks), INT(r->n_pseudo), TEXT(r->reason ? r->reason : ""), INT(r->n_candidates));
 }
 
 static store_value class_of(const pick *p)
@@ -265,6 +265,19 @@ static dal_status add_picks(store *s, int64_t run, const round_record *r, const 
     return st;
 }
 
+static dal_status add_why(store *s, int64_t run, int64_t round, const pick *p, const char *doing,
+                          dal_error *err)
+{
+    const explanation *w = p->why;
+    dal_status st =
+        store_exec(s, SQL_ADD_WHY, doing, err, INT(run), INT(round), INT(p->rank),
+                   w->other < 0 ? NONE : INT(w->other), REAL(w->other_distance), INT(w->stands_for));
+    for (int i = 0; st == DAL_OK && i < STORE_FEW && w->few[i] >= 0; i++)
+        st = store_exec(s, SQL_ADD_FEW, doing, err, INT(run), INT(round), INT(p->rank), INT(i),
+                        INT(w->few[i]), REAL(w->few_distance[i]));
+    return st;
+}
+
 static dal_status add_extras(store *s, int64_t run, const round_record *r, const char *doing,
                              dal_error *err)
 {
@@ -273,6 +286,9 @@ static dal_status add_extras(store *s, int64_t run, const round_record *r, const
     for (int64_t c = 0; st == DAL_OK && m->recall && c < m->n_classes; c++)
         st = store_exec(s, SQL_ADD_RECALL, doing, err, INT(run), INT(r->round), INT(c),
                         REAL(m->recall[c]));
+    for (int64_t i = 0; st == DAL_OK && i < r->n_picks; i++)
+        if (r->picks[i].why)
+            st = add_why(s, run, r->round, &r->picks[i], doing, err);
     for (int64_t i = 0; st == DAL_OK && i < r->n_pseudo; i++)
         st = store_exec(s, SQL_ADD_PSEUDO, doing, err, INT(run), INT(r->round), INT(i),
                         INT(r->pseudo_ids[i]), INT(r->pseudo_classes[i]),

@@ -57,10 +57,14 @@ SELECT 'run', k, name, strategy, trial, seed, manifest, components, data_fingerp
 SELECT 'initial', k, position, id, class FROM initial_label JOIN r USING (run) ORDER BY k, position;
 SELECT 'round', k, round, n_labelled, n_ood, n_unlabelled, quote(accuracy), quote(balanced_accuracy),
     quote(macro_f1), quote(log_loss), quote(train_loss), quote(train_accuracy), epochs, converged, n_picks,
-    n_pseudo, reason FROM round JOIN r USING (run) ORDER BY k, round;
+    n_pseudo, reason, n_candidates FROM round JOIN r USING (run) ORDER BY k, round;
 SELECT 'recall', k, round, class, quote(recall) FROM recall JOIN r USING (run) ORDER BY k, round, class;
 SELECT 'pick', k, round, rank, id, quote(score), nearest_id, quote(distance), answer, pick.class, quote(cost)
     FROM pick JOIN r USING (run) ORDER BY k, round, rank;
+SELECT 'why', k, round, rank, other_id, quote(other_distance), stands_for FROM explanation JOIN r USING (run)
+    ORDER BY k, round, rank;
+SELECT 'few', k, round, rank, position, id, quote(distance) FROM stands_for JOIN r USING (run)
+    ORDER BY k, round, rank, position;
 SELECT 'pseudo', k, round, position, id, pseudo_label.class, weight FROM pseudo_label JOIN r USING (run)
     ORDER BY k, round, position;
 SELECT 'blob', k, round, what, bytes, xxh3 FROM blob JOIN r USING (run) ORDER BY k, round, what;

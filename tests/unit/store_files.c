@@ -45,11 +45,42 @@ Test(store_file, refuses_another_format_by_number)
     store *s = open_store();
     store_close(s);
     sql("PRAGMA user_version = 7");
-    fails(DAL_E_FORMAT, "store format 7, this dalhost reads 1", "newer",
+    fails(DAL_E_FORMAT, "store format 7, this dalhost reads 1 to 2", "newer",
           store_open(file, true, false, &s, e));
     sql("PRAGMA user_version = 0");
-    fails(DAL_E_FORMAT, "store format 0, this dalhost reads 1", file,
+    fails(DAL_E_FORMAT, "store format 0, this dalhost reads 1 to 2", file,
           store_open(file, false, true, &s, e));
+}
+
+Test(store_file, reads_a_store_of_format_1_and_brings_it_up_to_date_when_it_writes)
+{
+    static const char as_format_1[] = "DROP TABLE explanation; DROP TABLE stands_for; "
+                                      "ALTER TABLE round DROP COLUMN n_candidates; PRAGMA user_version = 1";
+    write_rounds(2, 3);
+    sql(as_format_1);
+    for (int writing = 0; writing < 2; writing++) {
+        store *s;
+        stored_run *r;
+        ok(store_open(file, false, !writing, &s, e));
+        ok(store_read_run(s, 1, &r, e));
+        cr_assert_eq(r->n_rounds, 2);
+        cr_assert_eq(r->rounds[1].n_candidates, -1, "not known");
+        cr_assert_null(r->rounds[1].picks[2].why);
+        stored_run_free(r);
+        if (writing) {
+            pick p[3];
+            ok(store_lock_run(s, 1, e));
+            fill_picks(p, 2, 3, true);
+            round_record third = some_round(2, p, 3);
+            third.n_candidates = 500;
+            ok(store_commit_round(s, 1, &third, NULL, 0, false, e));
+            ok(store_read_run(s, 1, &r, e));
+            cr_assert_eq(r->rounds[2].n_candidates, 500);
+            cr_assert_eq(r->rounds[0].n_candidates, -1);
+            stored_run_free(r);
+        }
+        store_close(s);
+    }
 }
 
 Test(store_file, makes_a_store_of_a_file_whose_making_was_cut_short)
