@@ -10,7 +10,17 @@ static const cli_option options[] = {
     {0},
 };
 
-static void print_plan(const experiment *e, const trial *t, const strategy_cost *costs)
+/* Its bound for the run's largest query, and those of the strategies it runs. */
+static void print_strategy(const strategy_plan *p)
+{
+    char n[32];
+    for (const char *line = p->lines; *line; line += strcspn(line, "\n") + 1)
+        printf("  %-10s %.*s\n", line == p->lines ? "strategy" : "", (int)strcspn(line, "\n"), line);
+    if (p->candidates > 0)
+        printf("  %-10s of %s candidates, drawn at random for each query\n", "", human_count(p->candidates, n));
+}
+
+static void print_plan(const experiment *e, const trial *t)
 {
     const manifest *m = e->m;
     const dal_dataset_info *info = &t->source->info;
@@ -23,13 +33,8 @@ static void print_plan(const experiment *e, const trial *t, const strategy_cost 
            (long long)m->rounds, (long long)m->query_size);
     printf("  model      %s\n", m->model->desc->id);
     printf("  oracle     %s\n", m->oracle->desc->id);
-    for (int i = 0; i < m->n_strategies; i++) {
-        printf("  strategy   %s", m->strategies[i]->desc->id);
-        if (costs[i].told)
-            printf(" (%s%sat most %s of memory)", costs[i].formula, *costs[i].formula ? "; " : "",
-                   human_bytes(costs[i].bytes, a));
-        putchar('\n');
-    }
+    for (int i = 0; i < m->n_strategies; i++)
+        print_strategy(&t->plans[i]);
     if (m->trials > 1)
         printf("  trials     %lld, seeds %llu to %llu\n", (long long)m->trials, (unsigned long long)m->seed,
                (unsigned long long)(m->seed + (uint64_t)m->trials - 1));
@@ -43,16 +48,14 @@ static int check(const cli_args *a)
         return code;
     events_catch_interrupts();
     const composer_events events = events_for_terminal();
-    strategy_cost *costs = xcalloc((size_t)e.m->n_strategies, sizeof *costs);
     trial *t = NULL;
-    if (trial_open(e.m, e.registry, 0, (int32_t)e.threads, &events, &t, costs, e.d) != DAL_OK)
+    if (trial_open(e.m, e.registry, 0, (int32_t)e.threads, &events, &t, e.d) != DAL_OK)
         code = EXIT_BAD_INPUT;
     events_clear();
     diags_print(e.d, stderr);
     if (code == EXIT_OK)
-        print_plan(&e, t, costs);
+        print_plan(&e, t);
     trial_close(t);
-    free(costs);
     experiment_free(&e);
     return code;
 }
@@ -65,7 +68,9 @@ const cli_command cmd_check = {
     .description =
         "Reads the manifest, opens its data, creates every component once and compares all sizes, as `run` does "
         "before it trains anything. All faults are printed, each with its place, what was found, what was "
-        "expected and what to try.",
+        "expected and what to try.\n\n"
+        "A run that would start is told in short, with what each strategy says it takes for the largest query of the "
+        "run: its bound on the memory beside what it reads, and the order of its arithmetic.",
     .options = options,
     .examples = "  dalhost check experiment.yaml\n"
                 "  dalhost check fashion-mnist --set query.size=500\n",

@@ -19,7 +19,8 @@ typedef struct experiment {
     {"set", 0, "KEY=VALUE", true, "set a key of the manifest, as in model.hidden=[50] or strategy.use=entropy"}, \
     {"seed", 0, "N", false, "the seed of every random choice, instead of the manifest's"},                      \
     {"threads", 0, "N", false, "use N threads (default: as many as there are); results do not depend on it"},   \
-    {"memory", 0, "SIZE", false, "refuse strategies that would need more memory, as in 512M or 4G"}
+    {"memory", 0, "SIZE", false, "refuse strategies that would need more memory, as in 512M or 4G "         \
+                                   "(or give them fewer candidates: --set query.over_memory=subsample)"}
 
 /* Reads operand 0: a file, "-" for standard input, or the name of a manifest that came with dalhost (none:
  * "glyphs"). EXIT_OK, or the code to return after everything that is wrong has been printed. */

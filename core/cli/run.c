@@ -22,6 +22,7 @@ static const cli_option options[] = {
 
 typedef struct printer {
     bool json;
+    const strategy_plan *plan; /* of the run at hand */
     int64_t *runs; /* begun by this command */
     int n_runs;
 } printer;
@@ -40,6 +41,13 @@ static void print_json(json_t *o)
 static json_t *number(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *cost_json(const strategy_cost *c)
+{
+    return c->told ? json_pack("{s:s, s:o, s:o}", "formula", c->formula, "bytes", number(c->bytes), "flops",
+                               number(c->flops))
+                   : json_null();
 }
 
 static json_t *times_json(const phase_times *t)
@@ -91,6 +99,16 @@ static void print_row(const round_record *r)
 
 /* ---- events ---- */
 
+/* What the largest query takes. */
+static void print_plan(const strategy_plan *p)
+{
+    char n[32];
+    for (const char *line = p->lines; *line; line += strcspn(line, "\n") + 1)
+        printf("  %.*s\n", (int)strcspn(line, "\n"), line);
+    if (p->candidates > 0)
+        printf("  %s candidates, drawn at random for each query\n", human_count(p->candidates, n));
+}
+
 static void on_begin(void *ctx, const run_head *h, int64_t rounds_done)
 {
     printer *p = ctx;
@@ -99,16 +117,18 @@ static void on_begin(void *ctx, const run_head *h, int64_t rounds_done)
     p->runs = xrealloc(p->runs, (size_t)(p->n_runs + 1) * sizeof *p->runs);
     p->runs[p->n_runs++] = h->id;
     if (p->json) {
-        print_json(json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "run", "run",
+        print_json(json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "event", "run", "run",
                              (json_int_t)h->id, "name", h->name, "strategy", h->strategy, "trial",
                              (json_int_t)h->trial, "seed", (json_int_t)h->seed, "pool", (json_int_t)h->n_pool, "test",
                              (json_int_t)h->n_test, "classes", (json_int_t)h->n_classes, "rounds_done",
-                             (json_int_t)rounds_done));
+                             (json_int_t)rounds_done, "candidates", (json_int_t)p->plan->problem.n, "cost",
+                             cost_json(&p->plan->cost)));
         return;
     }
     printf("run %lld  %s  strategy %s  seed %llu  (%s in the pool, %s to test on, %lld classes)\n", (long long)h->id,
            h->name, h->strategy, (unsigned long long)h->seed, human_count(h->n_pool, pool),
            human_count(h->n_test, test), (long long)h->n_classes);
+    print_plan(p->plan);
     if (rounds_done > 0)
         printf("resumed: the first %lld %s from the store\n", (long long)rounds_done,
                rounds_done == 1 ? "row is" : "rows are");
@@ -189,7 +209,7 @@ static int open_store(const cli_args *a, store **s)
 }
 
 /* The store is made once the first trial's data and components are found to be good. */
-static int run_trials(const cli_args *a, experiment *e, store **s, const run_options *o)
+static int run_trials(const cli_args *a, experiment *e, store **s, const run_options *o, printer *p)
 {
     int code = EXIT_OK;
     bool waiting = false;
@@ -198,7 +218,7 @@ static int run_trials(const cli_args *a, experiment *e, store **s, const run_opt
         trial *t = NULL;
         diags *d = k == 0 ? e->d : diags_new();
         events_stage("open data");
-        if (trial_open(e->m, e->registry, k, (int32_t)e->threads, &events, &t, NULL, d) != DAL_OK)
+        if (trial_open(e->m, e->registry, k, (int32_t)e->threads, &events, &t, d) != DAL_OK)
             code = events_interrupted() ? EXIT_INTERRUPTED : EXIT_BAD_INPUT;
         events_stage("");
         events_clear();
@@ -208,8 +228,10 @@ static int run_trials(const cli_args *a, experiment *e, store **s, const run_opt
         }
         if (code == EXIT_OK && !*s)
             code = open_store(a, s);
-        for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++)
+        for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++) {
+            p->plan = &t->plans[i];
             code = run_one(t, i, *s, o, &waiting);
+        }
         trial_close(t);
         if (k > 0)
             diags_free(d);
@@ -254,7 +276,7 @@ static int run(const cli_args *a)
     const run_events events = {&p, on_begin, on_phase, on_round, on_end, on_note};
     const run_options o = {cli_flag(a, "resume"), &events};
     store *s = NULL;
-    code = run_trials(a, &e, &s, &o);
+    code = run_trials(a, &e, &s, &o, &p);
     if (code == EXIT_WAITING && !p.json)
         printf("answer, then go on with --resume (everything is in %s)\n", store_path(s));
     if (code == EXIT_OK && !p.json) {
@@ -279,7 +301,9 @@ const cli_command cmd_run = {
         "A manifest with several strategies or trials is several runs; strategies of one trial start from the same "
         "labelled set. Every round is one transaction in the run store, durable before the next begins: a run "
         "that was interrupted, killed, or waits for labels goes on with --resume and ends exactly as it would have "
-        "ended undisturbed. Results do not depend on the number of threads.",
+        "ended undisturbed. Results do not depend on the number of threads.\n\n"
+        "The line below the head of a run is what its strategy says it takes for the largest query: its bound on the "
+        "memory beside what it reads, and the order of its arithmetic.",
     .options = options,
     .examples = "  dalhost run\n"
                 "  dalhost run fashion-mnist -o fashion.sqlite\n"

@@ -10,7 +10,9 @@
 #include "cli/events.h"
 #include "cli/cli.h"
 #include "manifest/manifest.h"
+#include "pipeline/cost.h"
 #include "pipeline/matrices.h"
+#include "pipeline/pool.h"
 #include "pipeline/view.h"
 #include "util/file.h"
 #include "util/text.h"
@@ -31,7 +33,9 @@ static const cli_option options[] = {
     {"labelled-classes", 0, "FILE", false, "their classes [n labelled]"},
     {"ids", 0, "FILE", false, "a name for each row, one a line; picks are then told by name"},
     {"output", 'o', "FILE", false, "write picks.csv, or row numbers to picks.npy, instead of printing CSV"},
-    {"memory", 0, "SIZE", false, "refuse when the strategy would need more memory, as in 512M"},
+    {"candidates", 0, "N", false, "choose among N rows, drawn at random (default: among all)"},
+    {"memory", 0, "SIZE", false, "refuse when the strategy would need more memory, as in 512M or 4G"},
+    {"over-memory", 0, "WHAT", false, "when it would: refuse, or subsample: choose among as many rows as fit"},
     {"json", 0, NULL, false, "print JSON"},
     {0},
 };
@@ -132,7 +136,16 @@ static char *picks_csv(const selection *s, const row_names *names)
     return text_take(&out);
 }
 
-static void print_json(const selection *s, const row_names *names, const char *strategy, int64_t n)
+static json_t *cost_json(const strategy_cost *c)
+{
+    return c->told ? json_pack("{s:s, s:o, s:o}", "formula", c->formula, "bytes",
+                               isfinite(c->bytes) ? json_real(c->bytes) : json_null(), "flops",
+                               isfinite(c->flops) ? json_real(c->flops) : json_null())
+                   : json_null();
+}
+
+static void print_json(const selection *s, const row_names *names, const char *strategy, int64_t n,
+                       const strategy_cost *cost)
 {
     json_t *picks = json_array();
     for (int64_t i = 0; i < s->n; i++) {
@@ -142,8 +155,8 @@ static void print_json(const selection *s, const row_names *names, const char *s
         json_object_set_new(p, "score", isfinite(s->scores[i]) ? json_real(s->scores[i]) : json_null());
         json_array_append_new(picks, p);
     }
-    json_t *all = json_pack("{s:s, s:I, s:o, s:s}", "strategy", strategy, "candidates", (json_int_t)n, "picks", picks,
-                            "reason", s->reason);
+    json_t *all = json_pack("{s:s, s:I, s:o, s:o, s:s}", "strategy", strategy, "candidates", (json_int_t)n, "cost",
+                            cost_json(cost), "picks", picks, "reason", s->reason);
     char *json = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     puts(json);
     free(json);
@@ -161,86 +174,96 @@ static dal_status write_output(const char *path, const selection *s, const row_n
     return st;
 }
 
-/* ---- the command ---- */
+/* ---- the selection ---- */
 
-static void check_needs(const component_desc *strategy, const matrices *m, diags *d)
+/* Also of the strategies that this one runs on the same matrices. */
+static void check_needs(const component_spec *spec, const matrices *m, diags *d)
 {
-    char *needs = xstrdup(strategy->needs), *save = NULL;
+    const component_desc *c = spec->desc;
+    char *needs = xstrdup(c->needs), *save = NULL;
     for (char *id = strtok_r(needs, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
         const char *missing = matrices_missing(m, id);
         if (missing)
-            diags_error(d, (place){0}, "strategy '%s' needs %s: %s", strategy->id, id, missing);
+            diags_error(d, (place){0}, "strategy '%s' needs %s: %s", c->id, id, missing);
     }
     free(needs);
-}
-
-static void check_memory(const dal_instance *strategy, const matrices *m, int64_t query, double limit, diags *d)
-{
-    const dal_strategy_impl *impl = strategy->impl;
-    if (limit <= 0 || !DAL_HAS(dal_strategy_impl, impl, cost))
-        return;
-    const dal_problem problem = {sizeof problem, 0, m->n, m->n_labelled, query, m->base.n_classes, m->base.d};
-    dal_cost cost = {.struct_size = sizeof cost};
-    char need[32], have[32];
-    impl->cost(strategy->self, NULL, &problem, &cost);
-    if (cost.bytes > limit)
-        diags_error(d, (place){0}, "strategy '%s' needs up to %s of memory here, more than the %s of --memory",
-                    strategy->component->id, human_bytes(cost.bytes, need), human_bytes(limit, have));
-}
-
-static row_sets sets_of(const matrices *m, int64_t *ids)
-{
-    for (int64_t i = 0; i < m->n + m->n_labelled; i++)
-        ids[i] = i;
-    return (row_sets){
-        .ids = {ids, ids + m->n, ids, ids, ids},
-        .n = {m->n, m->n_labelled, 0, m->n, 0},
-        .classes = m->classes,
-    };
-}
-
-/* Everything after the inputs are known to fit. */
-static int select_from(const cli_args *a, const matrices *m, const dal_instance *strategy, int64_t query,
-                       int64_t round, const row_names *names)
-{
-    int64_t *ids = xcalloc((size_t)(m->n + m->n_labelled), sizeof *ids);
-    const row_sets sets = sets_of(m, ids);
-    round_view *v = view_new(&m->base, strategy->component, &sets, round, NULL);
-    selection s = {0};
-    dal_error err = DAL_ERROR_INIT;
-    int code = EXIT_OK;
-    const char *output = cli_value(a, "output");
-    const dal_status st = view_select(v, strategy, query, &s, &err);
-    events_clear();
-    if (st != DAL_OK)
-        code = cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
-    else if (output && write_output(output, &s, names, &err) != DAL_OK)
-        code = cli_error(a, EXIT_FAILED, &err);
-    else if (cli_flag(a, "json"))
-        print_json(&s, names, strategy->component->id, m->n);
-    else if (!output) {
-        char *csv = picks_csv(&s, names);
-        fputs(csv, stdout);
-        free(csv);
-    }
-    if (st == DAL_OK && *s.reason)
-        fprintf(stderr, "dalhost select: %lld of %lld picked: %s\n", (long long)s.n, (long long)query, s.reason);
-    selection_free(&s);
-    view_free(v);
-    free(ids);
-    return code;
+    for (int i = 0; i < c->n_params; i++)
+        for (int64_t k = 0; spec->values[i].component && k < spec->values[i].n; k++)
+            if (spec->values[i].component[k] && spec->values[i].component[k]->kind == DAL_KIND_STRATEGY)
+                check_needs(spec->values[i].component[k], m, d);
 }
 
 typedef struct job {
     int64_t query, seed, round, threads;
-    double memory;
+    int64_t candidates; /* asked for, then what there will be */
+    memory_rule memory;
     row_names names;
     registry *registry;
     component_spec *spec;
     composer *composer;
     matrices m;
     const dal_instance *strategy;
+    strategy_cost cost;
+    char *cost_lines;
 } job;
+
+/* Row sets over ids [n + n_labelled] and, when not all rows are candidates, drawn [candidates]. */
+static row_sets sets_of(const job *j, int64_t *ids, int64_t *drawn)
+{
+    const matrices *m = &j->m;
+    for (int64_t i = 0; i < m->n + m->n_labelled; i++)
+        ids[i] = i;
+    if (j->candidates < m->n)
+        pool_draw_candidates(ids, m->n, j->candidates, composer_host(j->composer, "query"), j->round, drawn);
+    return (row_sets){
+        .ids = {j->candidates < m->n ? drawn : ids, ids + m->n, ids, ids, ids},
+        .n = {j->candidates, m->n_labelled, 0, m->n, 0},
+        .classes = m->classes,
+    };
+}
+
+static int tell_picks(const cli_args *a, const job *j, const selection *s)
+{
+    dal_error err = DAL_ERROR_INIT;
+    const char *output = cli_value(a, "output");
+    if (output && write_output(output, s, &j->names, &err) != DAL_OK)
+        return cli_error(a, EXIT_FAILED, &err);
+    if (output)
+        return EXIT_OK;
+    if (cli_flag(a, "json")) {
+        print_json(s, &j->names, j->strategy->component->id, j->candidates, &j->cost);
+    } else {
+        char *csv = picks_csv(s, &j->names);
+        fputs(csv, stdout);
+        free(csv);
+    }
+    return EXIT_OK;
+}
+
+/* Everything after the inputs are known to fit. */
+static int select_from(const cli_args *a, const job *j)
+{
+    const matrices *m = &j->m;
+    int64_t *ids = xcalloc((size_t)(m->n + m->n_labelled), sizeof *ids);
+    int64_t *drawn = xcalloc((size_t)j->candidates, sizeof *drawn);
+    const row_sets sets = sets_of(j, ids, drawn);
+    round_view *v = view_new(&m->base, j->strategy->component, &sets, j->round, NULL);
+    selection s = {0};
+    dal_error err = DAL_ERROR_INIT;
+    const dal_status st = view_select(v, j->strategy, j->query, &s, &err);
+    events_clear();
+    const int code = st == DAL_OK ? tell_picks(a, j, &s)
+                                  : cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
+    if (st == DAL_OK && *s.reason)
+        fprintf(stderr, "dalhost select: %lld of %lld picked: %s\n", (long long)s.n, (long long)j->query, s.reason);
+    selection_free(&s);
+    view_free(v);
+    free(ids);
+    free(drawn);
+    return code;
+}
+
+/* ---- the command ---- */
 
 static bool read_arguments(const cli_args *a, job *j)
 {
@@ -249,10 +272,34 @@ static bool read_arguments(const cli_args *a, job *j)
         return cli_bad(a, "--strategy is missing; dalhost component list --kind strategy tells them") == 0;
     if (!cli_value(a, "query"))
         return cli_bad(a, "--query is missing: how many samples to pick") == 0;
-    j->memory = memory_limit(a);
-    return cli_int(a, "query", 1, INT64_MAX, &j->query) && cli_int(a, "seed", 0, INT64_MAX, &j->seed) &&
+    j->memory = (memory_rule){
+        .limit = memory_limit(a),
+        .by = "--memory",
+        .fewer = "give --candidates",
+        .instead = "give --over-memory subsample",
+    };
+    const char *over = cli_value(a, "over-memory");
+    if (over && strcmp(over, "refuse") != 0 && strcmp(over, "subsample") != 0)
+        return cli_bad(a, "--over-memory %s: expected refuse or subsample", over) == 0;
+    j->memory.subsample = over && strcmp(over, "subsample") == 0;
+    return cli_int(a, "candidates", 1, INT64_MAX, &j->candidates) && cli_int(a, "query", 1, INT64_MAX, &j->query) && cli_int(a, "seed", 0, INT64_MAX, &j->seed) &&
            cli_int(a, "round", 0, INT64_MAX, &j->round) && cli_int(a, "threads", 1, 1024, &j->threads) &&
-           j->memory >= 0 && read_names(a, &j->names);
+           j->memory.limit >= 0 && read_names(a, &j->names);
+}
+
+/* What it takes, and whether that is too much. */
+static void weigh(job *j, diags *d)
+{
+    const matrices *m = &j->m;
+    dal_problem p = {sizeof p, 0, j->candidates, m->n_labelled, j->query, m->base.n_classes, m->base.d};
+    cost_tree *t = cost_open(j->composer, j->spec, j->strategy);
+    const int64_t n = cost_candidates(t, &p, &j->memory, (place){0}, d);
+    if (n > 0) {
+        p.n = j->candidates = n;
+        j->cost = cost_bound(t, &p);
+        j->cost_lines = cost_lines(t, &p, "");
+    }
+    cost_close(t);
 }
 
 static void open_all(const cli_args *a, job *j, diags *d)
@@ -277,17 +324,19 @@ static void open_all(const cli_args *a, job *j, diags *d)
     j->spec = spec_from_sets(DAL_KIND_STRATEGY, cli_value(a, "strategy"), sets, n, j->registry, d);
     matrices_open(&j->m, &files, j->names.n, composer_host(j->composer, "select"), d);
     if (j->spec)
-        check_needs(j->spec->desc, &j->m, d);
-    if (j->m.n >= 0 && j->query > j->m.n)
+        check_needs(j->spec, &j->m, d);
+    if (j->candidates == 0 || j->candidates > j->m.n)
+        j->candidates = j->m.n;
+    if (j->m.n >= 0 && j->query > j->candidates)
         diags_error(d, (place){0}, "--query %lld: there are %lld candidates; expected at most that many",
-                    (long long)j->query, (long long)j->m.n);
+                    (long long)j->query, (long long)j->candidates);
     if (diags_errors(d))
         return;
     if (composer_open(j->composer, j->spec, NULL, &j->strategy, &err) != DAL_OK) {
         tell_who(j->spec->desc, &err);
         diags_error(d, (place){0}, "%s%s%s", err.key, *err.key ? ": " : "", err.text);
     } else
-        check_memory(j->strategy, &j->m, j->query, j->memory, d);
+        weigh(j, d);
 }
 
 static int select_main(const cli_args *a)
@@ -299,9 +348,12 @@ static int select_main(const cli_args *a)
         events_catch_interrupts();
         open_all(a, &j, d);
         diags_print(d, stderr);
-        if (diags_errors(d) == 0)
-            code = select_from(a, &j.m, j.strategy, j.query, j.round, &j.names);
+        if (diags_errors(d) == 0) {
+            fputs(j.cost_lines, stderr);
+            code = select_from(a, &j);
+        }
         diags_free(d);
+        free(j.cost_lines);
         if (j.composer) {
             matrices_close(&j.m);
             composer_close(j.composer, j.strategy);
@@ -322,7 +374,10 @@ const cli_command cmd_select = {
     .description =
         "Runs a strategy, the same plugin as `run` uses, on .npy matrices and prints the rows it picks, in the order "
         "picked, with their scores where it gives any. Which matrices are needed, the strategy says (dalhost "
-        "component inspect ID). Files are mapped, not read: float16, float32 and float64, C and Fortran order.",
+        "component inspect ID). Files are mapped, not read: float16, float32 and float64, C and Fortran order.\n\n"
+        "What the strategy says it takes for these sizes is told on standard error, and with --json: its bound on the "
+        "memory beside the matrices, and the order of its arithmetic. --memory refuses one that takes more before it "
+        "begins; with --over-memory subsample it is given as many rows, drawn at random, as stay within the limit.",
     .options = options,
     .examples = "  dalhost select --strategy margin --query 100 --logits Z.npy\n"
                 "  dalhost select --strategy coreset --query 100 --features F.npy --labelled-features L.npy -o picks.npy\n",

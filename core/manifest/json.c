@@ -101,9 +101,10 @@ char *spec_json(const component_spec *s)
 /* Trial t is a run of its own, known by its number: how many others there are does not matter to it. */
 char *effective_json(const manifest_values *v)
 {
+    const bool memory = v->sections[SECTION_QUERY][QUERY_OVER_MEMORY].choice == OVER_MEMORY_SUBSAMPLE;
     json_t *root = json_must(json_object());
     for (int i = 0; i < ROOT_N; i++)
-        if (i != ROOT_NAME && i != ROOT_MEMORY && i != ROOT_TRIALS && i != ROOT_STRATEGY)
+        if (i != ROOT_NAME && (i != ROOT_MEMORY || memory) && i != ROOT_TRIALS && i != ROOT_STRATEGY)
             json_put(root, v->root[i].desc->name, json_of_value(&v->root[i]));
     for (int k = 0; k < SECTION_N; k++) {
         json_t *object = json_must(json_object());

@@ -214,6 +214,7 @@ static void fill_manifest(manifest *m, arena *mem, const manifest_values *v)
     m->query_size = query[QUERY_SIZE].i64[0];
     m->rounds = query[QUERY_ROUNDS].i64[0];
     m->candidates = query[QUERY_CANDIDATES].i64[0];
+    m->over_memory = (over_memory)query[QUERY_OVER_MEMORY].choice;
     m->stop_accuracy = stop[STOP_ACCURACY].f64[0];
     m->stop_labels = stop[STOP_LABELS].i64[0];
     m->stop_cost = stop[STOP_COST].f64[0];

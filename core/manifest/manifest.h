@@ -10,7 +10,7 @@
  *     strategy: margin                # a component, or a list: one run each, same initial set
  *     oracle: simulated               # default: the one that answers from the dataset's own labels
  *     initial: {size: 100, balanced: false}        # at least 1: nothing is trained on nothing
- *     query: {size: 100, rounds: 10, candidates: 0}
+ *     query: {size: 100, rounds: 10, candidates: 0, over_memory: refuse}     # or subsample
  *     stop: {accuracy: 0.95, labels: 0, cost: 0}   # 0: no such rule
  *     train: {warm_start: false}
  *     record: {models: last, nearest: true}        # models: none|last|all
@@ -62,6 +62,7 @@ static inline const component_spec *ref_spec(const dal_component_ref *r)
 }
 
 typedef enum keep_models { KEEP_NONE, KEEP_LAST, KEEP_ALL } keep_models;
+typedef enum over_memory { OVER_MEMORY_REFUSE, OVER_MEMORY_SUBSAMPLE } over_memory;
 
 typedef struct manifest {
     const char *path, *name;
@@ -75,6 +76,7 @@ typedef struct manifest {
     int64_t initial_size;
     bool initial_balanced;
     int64_t query_size, rounds, candidates; /* candidates 0: the whole pool */
+    over_memory over_memory; /* what becomes of a strategy that needs more than `memory` */
     double stop_accuracy, stop_cost;        /* 0: none */
     int64_t stop_labels;
     bool warm_start;
@@ -85,7 +87,7 @@ typedef struct manifest {
     place at_initial_size, at_query_size, at_rounds;
     /* The manifest after --set and defaults, as canonical JSON: what the run store keeps, and what
      * decides whether two runs are the same. Without the keys that do not change results (name, trials,
-     * memory), and without `strategy`, of which each run has one of its own; paths are absolute. */
+     * and memory unless over_memory is subsample), and without `strategy`, of which each run has one of its own; paths are absolute. */
     const char *effective;
 } manifest;
 

@@ -37,6 +37,9 @@ static const param_desc query_params[QUERY_N] = {
     [QUERY_ROUNDS] = {"rounds", DAL_PARAM_I64, "10", "0..", "", "how many times to ask"},
     [QUERY_CANDIDATES] = {"candidates", DAL_PARAM_I64, "0", "0..", "samples",
                           "drawn at random from the pool for each query; 0: the whole pool"},
+    [QUERY_OVER_MEMORY] = {"over_memory", DAL_PARAM_CHOICE, "refuse", "refuse|subsample", "",
+                           "a strategy that needs more than `memory`: do not run it, or give it as many "
+                           "candidates, drawn at random for each query, as fit"},
 };
 
 static const param_desc stop_params[STOP_N] = {

@@ -290,6 +290,11 @@ const component_desc *instance_desc(const dal_instance *instance)
     return ((const live_instance *)(const void *)instance)->desc;
 }
 
+const void *instance_options(const dal_instance *instance)
+{
+    return ((const live_instance *)(const void *)instance)->options;
+}
+
 bool instance_is_concurrent(const dal_instance *instance)
 {
     return dal_has_word(instance->component->provides, DAL_CAP_CONCURRENT);

@@ -60,6 +60,7 @@ typedef struct live_instance {
 bool instance_is_ours(const dal_instance *instance);
 /* What its note tells of an instance of ours. */
 const component_desc *instance_desc(const dal_instance *instance);
+const void *instance_options(const dal_instance *instance);
 bool instance_is_concurrent(const dal_instance *instance);
 
 #endif

@@ -71,6 +71,18 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void pool_draw_candidates(const int64_t *from, int64_t n, int64_t size, const dal_host *host, int64_t round,
+                          int64_t *out)
+{
+    int64_t *order = xcalloc((size_t)n, sizeof *order);
+    memcpy(order, from, (size_t)n * sizeof *order);
+    dal_rng r = host->rng(host, "candidates", round);
+    dal_rng_shuffle(&r, order, n, size);
+    memcpy(out, order, (size_t)size * sizeof *out);
+    qsort(out, (size_t)size, sizeof *out, ascending);
+    free(order);
+}
+
 void pool_lists(pool *p, int64_t candidates, const dal_host *host, int64_t round)
 {
     int64_t labelled = 0, ood = 0, unlabelled = 0;
@@ -85,10 +97,7 @@ void pool_lists(pool *p, int64_t candidates, const dal_host *host, int64_t round
     }
     p->n_candidates = unlabelled;
     if (candidates > 0 && candidates < unlabelled) {
-        memcpy(p->candidates, p->unlabelled, (size_t)unlabelled * sizeof *p->candidates);
-        dal_rng r = host->rng(host, "candidates", round);
-        dal_rng_shuffle(&r, p->candidates, unlabelled, candidates);
-        qsort(p->candidates, (size_t)candidates, sizeof *p->candidates, ascending);
+        pool_draw_candidates(p->unlabelled, unlabelled, candidates, host, round, p->candidates);
         p->n_candidates = candidates;
     }
 }

@@ -31,6 +31,8 @@ void pool_label(pool *p, int64_t id, int32_t cls);
 void pool_answer(pool *p, const pick *picks, int64_t n);
 /* Make the lists; candidates: a uniform subset of that size drawn for this round, 0: all unlabelled. */
 void pool_lists(pool *p, int64_t candidates, const dal_host *host, int64_t round);
+/* `size` of from[n], ascending, at random: a fixed function of the host's seed and the round. */
+void pool_draw_candidates(const int64_t *from, int64_t n, int64_t size, const dal_host *host, int64_t round, int64_t *out);
 row_sets pool_sets(const pool *p);
 
 /* The initial set: `size` distinct samples among those whose class is known (0..C-1), ascending; balanced:

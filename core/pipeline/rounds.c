@@ -57,13 +57,14 @@ static bool cancelled(const run *r)
 void begin_round(run *r)
 {
     const pool *p = &r->pool;
-    pool_lists(&r->pool, r->m->candidates, composer_host(r->t->composer, "query"), r->round);
+    pool_lists(&r->pool, r->candidates, composer_host(r->t->composer, "query"), r->round);
     r->committed = false;
     r->record = (round_record){
         .round = r->round,
         .n_labelled = p->count[SAMPLE_LABELLED],
         .n_ood = p->count[SAMPLE_OOD],
         .n_unlabelled = p->count[SAMPLE_UNLABELLED],
+        .n_candidates = p->n_candidates,
         .reason = "",
         .metrics = {.accuracy = (double)NAN, .balanced_accuracy = (double)NAN, .macro_f1 = (double)NAN,
                     .log_loss = (double)NAN, .train_loss = (double)NAN, .train_accuracy = (double)NAN,

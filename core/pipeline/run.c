@@ -307,7 +307,8 @@ static dal_status write_end(run *r, dal_status st, run_state *state, dal_error *
 
 dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, run_state *state, dal_error *err)
 {
-    run r = {.t = t, .m = t->m, .spec = t->m->strategies[strategy], .store = s, .events = o->events};
+    run r = {.t = t, .m = t->m, .spec = t->m->strategies[strategy], .candidates = t->plans[strategy].candidates,
+             .store = s, .events = o->events};
     const source *src = t->source;
     pool_init(&r.pool, src->info.n[DAL_SPLIT_TRAIN], src->info.spec.n_classes, src->classes[DAL_SPLIT_VALIDATION],
               src->info.n[DAL_SPLIT_VALIDATION]);

@@ -19,6 +19,7 @@ typedef struct run {
     trial *t;
     const manifest *m;
     const component_spec *spec; /* the strategy's */
+    int64_t candidates;         /* of each query; 0: the whole pool */
     store *store;
     const run_events *events;
     run_head head;

@@ -139,51 +139,57 @@ static void look_at_model(trial *t, const component_spec *spec, const dal_instan
     free(provides);
 }
 
-typedef struct cost_job {
-    strategy_cost *cost;
+typedef struct plan_job {
+    strategy_plan *plan;
     int64_t d;
-} cost_job;
+} plan_job;
 
-static void look_at_strategy(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
+/* The sizes of the run's largest query. */
+static dal_problem largest_query(const trial *t, int64_t d)
 {
-    const cost_job *job = ctx;
     const manifest *m = t->m;
-    const dal_strategy_impl *impl = i->impl;
-    if (!DAL_HAS(dal_strategy_impl, impl, cost))
-        return;
     const int64_t n = t->source->info.n[DAL_SPLIT_TRAIN] - m->initial_size;
-    const dal_problem problem = {
-        .struct_size = sizeof problem,
+    return (dal_problem){
+        .struct_size = sizeof(dal_problem),
         .n = m->candidates > 0 && m->candidates < n ? m->candidates : n,
         .n_labelled = m->initial_size + (m->rounds > 0 ? (m->rounds - 1) * m->query_size : 0),
         .n_query = m->query_size,
         .c = t->source->info.spec.n_classes,
-        .d = job->d,
+        .d = d,
     };
-    dal_cost cost = {.struct_size = sizeof cost};
-    impl->cost(i->self, NULL, &problem, &cost);
-    cost.formula[sizeof cost.formula - 1] = '\0';
-    if (job->cost) {
-        job->cost->told = true;
-        job->cost->bytes = cost.bytes;
-        job->cost->flops = cost.flops;
-        memcpy(job->cost->formula, cost.formula, sizeof cost.formula);
-    }
-    char title[96], need[32], have[32];
-    if (m->memory > 0 && cost.bytes > (double)m->memory)
-        diags_error(d, spec->at, "%s needs up to %s of memory here, more than the %s that `memory` allows; raise it, or "
-                    "set query.candidates to a smaller number",
-                    spec_title(spec, title), human_bytes(cost.bytes, need), human_bytes((double)m->memory, have));
 }
 
-static void check_components(trial *t, strategy_cost *costs, diags *d)
+static void look_at_strategy(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
+{
+    const plan_job *job = ctx;
+    const manifest *m = t->m;
+    strategy_plan *plan = job->plan;
+    const memory_rule rule = {
+        .limit = (double)m->memory,
+        .subsample = m->over_memory == OVER_MEMORY_SUBSAMPLE,
+        .by = "`memory`",
+        .fewer = "set query.candidates to",
+        .instead = "set query.over_memory to subsample",
+    };
+    plan->problem = largest_query(t, job->d);
+    cost_tree *tree = cost_open(t->composer, spec, i);
+    const int64_t n = plan->problem.n > 0 ? cost_candidates(tree, &plan->problem, &rule, spec->at, d) : 0;
+    plan->candidates = n > 0 && n < plan->problem.n ? n : m->candidates;
+    if (n > 0)
+        plan->problem.n = n;
+    plan->cost = cost_bound(tree, &plan->problem);
+    plan->lines = cost_lines(tree, &plan->problem, "");
+    cost_close(tree);
+}
+
+static void check_components(trial *t, diags *d)
 {
     const manifest *m = t->m;
     model_facts facts = {0};
     if (t->source->info.spec.n_classes >= 2)
         try_open(t, m->model, &t->source->info.spec, look_at_model, &facts, d);
     for (int i = 0; i < m->n_strategies; i++) {
-        cost_job job = {costs ? &costs[i] : NULL, facts.d};
+        plan_job job = {&t->plans[i], facts.d};
         try_open(t, m->strategies[i], NULL, look_at_strategy, &job, d);
     }
     const dal_oracle_task task = trial_oracle_task(t, "", 0);
@@ -192,11 +198,12 @@ static void check_components(trial *t, strategy_cost *costs, diags *d)
 }
 
 dal_status trial_open(const manifest *m, registry *r, int64_t number, int32_t threads,
-                      const composer_events *events, trial **out, strategy_cost *costs, diags *d)
+                      const composer_events *events, trial **out, diags *d)
 {
     trial *t = xcalloc(1, sizeof *t);
     dal_error err = DAL_ERROR_INIT;
     t->m = m;
+    t->plans = xcalloc((size_t)m->n_strategies, sizeof *t->plans);
     t->registry = r;
     t->number = number;
     t->seed = m->seed + (uint64_t)number;
@@ -209,7 +216,7 @@ dal_status trial_open(const manifest *m, registry *r, int64_t number, int32_t th
         for (int64_t i = 0; i < t->source->info.n[DAL_SPLIT_TRAIN]; i++)
             t->known += t->source->classes[DAL_SPLIT_TRAIN][i] >= 0;
         check_sizes(t, d);
-        check_components(t, costs, d);
+        check_components(t, d);
         st = source_fingerprint(t->source, t->fingerprint, &err);
         if (st != DAL_OK)
             diags_error(d, m->dataset->at, "the data cannot be read: %s", err.text);
@@ -228,5 +235,8 @@ void trial_close(trial *t)
         return;
     source_close(t->source);
     composer_free(t->composer);
+    for (int i = 0; i < t->m->n_strategies; i++)
+        free(t->plans[i].lines);
+    free(t->plans);
     free(t);
 }

@@ -174,6 +174,18 @@ const char *human_bytes(double bytes, char out[32])
     return out;
 }
 
+const char *human_flops(double flops, char out[32])
+{
+    static const char *const unit[] = {"", "k", "M", "G", "T", "P", "E"};
+    int u = 0;
+    while (flops >= 999.5 && u < 6) {
+        flops /= 1000;
+        u++;
+    }
+    snprintf(out, 32, "%.3g %sflop", flops, unit[u]);
+    return out;
+}
+
 const char *human_time(double seconds, char out[32])
 {
     if (!(fabs(seconds) < 1e9)) /* also what a damaged store says */

@@ -32,6 +32,8 @@ const char *nearest(const char *s, const char *const *names, int n);
 bool utf8_valid(const char *s, size_t n, size_t *bad_at);
 /* "1.5 GiB", "312 ms", "3.2 s", "60,000" into out. */
 const char *human_bytes(double bytes, char out[32]);
+/* "30 Mflop" */
+const char *human_flops(double flops, char out[32]);
 const char *human_time(double seconds, char out[32]);
 const char *human_count(int64_t n, char out[32]);
 

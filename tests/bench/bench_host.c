@@ -32,7 +32,7 @@ static double run_seconds(registry *r, const char *dir, int64_t rounds)
     trial *t = NULL;
     store *s = NULL;
     dal_error err = DAL_ERROR_INIT;
-    if (!m || trial_open(m, r, 0, 0, NULL, &t, NULL, d) != DAL_OK) {
+    if (!m || trial_open(m, r, 0, 0, NULL, &t, d) != DAL_OK) {
         diags_print(d, stderr);
         exit(1);
     }

@@ -499,7 +499,7 @@ Test(manifest, says_the_effective_manifest_in_one_canonical_way)
         "{\"dalhost\":1,\"dataset\":{\"from\":\"fake\",\"use\":\"drawn\"},\"initial\":{\"balanced\":false,\"size\":100},"
         "\"model\":{\"betas\":[0.9,0.999],\"cache\":1048576,\"early_stop\":false,\"from\":\"fake\",\"hidden\":[50],"
         "\"rate\":0.001,\"solver\":\"sgd\",\"tags\":[\"a\",\"7\"],\"use\":\"mlp\"},"
-        "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},\"query\":{\"candidates\":0,\"rounds\":10,\"size\":100},"
+        "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},\"query\":{\"candidates\":0,\"over_memory\":\"refuse\",\"rounds\":10,\"size\":100},"
         "\"record\":{\"models\":\"last\",\"nearest\":true},\"seed\":1,\"stop\":{\"accuracy\":0.1,\"cost\":0.0,\"labels\":0},"
         "\"train\":{\"warm_start\":false},\"transforms\":[]}";
     manifest *m = read_good("dalhost: 1\nname: a\ndataset: drawn\n"
@@ -514,6 +514,17 @@ Test(manifest, says_the_effective_manifest_in_one_canonical_way)
     cr_assert_str_eq(n->effective, expected);
     manifest_free(m);
     manifest_free(n);
+}
+
+Test(manifest, counts_memory_among_what_makes_a_run_when_it_decides_on_the_candidates)
+{
+    static const char yaml[] = "dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: margin\nmemory: 1M\n";
+    manifest *refuses = read_good(yaml, NULL, 0);
+    manifest *fits = read_good(yaml, (const char *const[]){"query.over_memory=subsample"}, 1);
+    cr_assert(refuses->over_memory == OVER_MEMORY_REFUSE && !strstr(refuses->effective, "\"memory\""));
+    cr_assert(fits->over_memory == OVER_MEMORY_SUBSAMPLE && strstr(fits->effective, "\"memory\":1048576"));
+    manifest_free(refuses);
+    manifest_free(fits);
 }
 
 /* ---- --set ---------------------------------------------------------------------------------- */

@@ -127,7 +127,8 @@ typedef struct dal_feedback {
     const int32_t *classes;
 } dal_feedback;
 
-/* A bound on what a selection takes, as a function of its sizes. */
+/* A bound on what a selection takes, as a function of its sizes; that of a strategy which runs others (view->run)
+ * counts what they take, too. The host tells it, and refuses what is above the user's limit. */
 typedef struct dal_problem {
     uint32_t struct_size;
     uint32_t reserved;
