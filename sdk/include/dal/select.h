@@ -17,6 +17,11 @@ typedef struct dal_stateless {
 } dal_stateless;
 DAL_PUBLIC dal_status dal_stateless_create(const dal_host *host, const void *options, void **self, dal_error *err);
 DAL_PUBLIC void dal_stateless_destroy(void *self);
+/* What `cost` goes by: the options of the instance or, asked before there is one, those it is given. */
+static inline const void *dal_stateless_options(const void *self, const void *options)
+{
+    return self ? ((const dal_stateless *)self)->options : options;
+}
 
 /* [any] Candidate rows [n] in the order picked, with scores [n] (NULL: none), as picks; n <= picks->want. */
 DAL_PUBLIC void dal_pick_rows(const dal_view *view, const int64_t *rows, const double *scores, int64_t n,
