@@ -8,6 +8,7 @@ const cli_command *const cli_commands[] = {
     &cmd_schema,
     &cmd_component_list,
     &cmd_component_inspect,
+    &cmd_component_names,
     &cmd_plugin_list,
     &cmd_plugin_inspect,
     &cmd_plugin_check,

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/describe.h"
+#include "registry/names.h"
 #include "util/table.h"
 #include "util/text.h"
 
@@ -115,6 +116,11 @@ static void complain(const cli_args *a, const registry *r, uint32_t kind)
         if (names[i] == near || strcmp(names[i], id) == 0)
             kind = registry_component(r, i)->kind;
     free((void *)(uintptr_t)names);
+    for (uint32_t k = DAL_KIND_DATASET; !kind && k <= DAL_KIND_ORACLE; k++) {
+        other_names others = names_read(k);
+        kind = names_find(&others, id) ? k : 0;
+        names_free(&others);
+    }
     if (!kind) {
         cli_bad(a, "unknown component '%s'; dalhost component list tells what there is", id);
         return;
@@ -165,4 +171,74 @@ const cli_command cmd_component_inspect = {
     .options = inspect_options,
     .examples = "dalhost component inspect margin\ndalhost component inspect csv --kind dataset\n",
     .main = inspect_main,
+};
+
+/* ---- component names ---- */
+
+/* Is it what somebody looks for: the name, the id, or who calls it so? */
+static bool is_wanted(const other_name *n, const char *word)
+{
+    return !word || names_alike(n->name, word) || strcmp(n->id, word) == 0 || strcasestr(n->by, word);
+}
+
+static void print_names(const other_names *names, const char *word)
+{
+    static const char *const headings[] = {"NAME", "HERE", "CALLED SO BY (HOW THEIRS DIFFERS)"};
+    table *t = table_new(headings, 3);
+    for (int i = 0; i < names->n; i++) {
+        const other_name *n = &names->items[i];
+        if (!is_wanted(n, word))
+            continue;
+        table_cell(t, n->name);
+        table_cell(t, n->id);
+        table_cellf(t, *n->remark ? "%s (%s)" : "%s", n->by, n->remark);
+    }
+    if (table_rows(t) > 0)
+        table_print(t, stdout, 0, 100);
+    else
+        printf("nobody is known to call a component so%s%s\n", word ? ": " : "", word ? word : "");
+    table_free(t);
+}
+
+static int names_main(const cli_args *a)
+{
+    uint32_t kind;
+    if (!kind_option(a, &kind))
+        return EXIT_BAD_INPUT;
+    other_names names = names_read(kind ? kind : DAL_KIND_STRATEGY);
+    const char *word = cli_operand(a, 0);
+    if (cli_flag(a, "json")) {
+        json_t *all = json_array();
+        for (int i = 0; i < names.n; i++)
+            if (is_wanted(&names.items[i], word))
+                json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "name", names.items[i].name, "id",
+                                                     names.items[i].id, "by", names.items[i].by, "remark",
+                                                     names.items[i].remark));
+        describe_print(all);
+    } else {
+        print_names(&names, word);
+    }
+    names_free(&names);
+    return EXIT_OK;
+}
+
+static const cli_option names_options[] = {
+    {"kind", 'k', "KIND", false, "names of this kind of component (default: strategy)"},
+    {"json", 0, NULL, false, "print JSON"},
+    {0},
+};
+
+const cli_command cmd_component_names = {
+    .name = "component names",
+    .operands = "[WORD]",
+    .max_operands = 1,
+    .summary = "tell what other programs call the strategies, and what the same is called here",
+    .description = "WORD is a name of theirs, an id of ours, or a program; without it all are told. The same table is "
+                   "behind the advice that an unknown strategy in a manifest or on the command line gets. It is a "
+                   "file, names/strategy.tsv in the data folder.",
+    .options = names_options,
+    .examples = "  dalhost component names\n"
+                "  dalhost component names DISTIL\n"
+                "  dalhost component names KCenterGreedy\n",
+    .main = names_main,
 };

@@ -1,6 +1,7 @@
 /* Finding one component by kind and id, and saying all there is to say when it is not there. */
 #include <stdlib.h>
 
+#include "registry/names.h"
 #include "registry/private.h"
 #include "util/paths.h"
 #include "util/text.h"
@@ -113,6 +114,22 @@ static void add_directories(text *t, const registry *r)
     text_add(t, ")");
 }
 
+/* The names of other programs are as good as ours to say what is meant. */
+static char *known_elsewhere(const registry *r, uint32_t kind, const char *id)
+{
+    char *why = NULL;
+    other_names names = names_read(kind);
+    const other_name *name = names_find(&names, id);
+    for (int i = 0; name && !why && i < r->n_components; i++)
+        if (same(r->components[i], kind, name->id)) {
+            char *hint = names_hint(name);
+            why = xasprintf("unknown %s '%s': %s", kind_name(kind), id, hint);
+            free(hint);
+        }
+    names_free(&names);
+    return why;
+}
+
 static char *not_found(const registry *r, uint32_t kind, const char *id, const char *from)
 {
     text t = {0};
@@ -153,7 +170,10 @@ const component_desc *registry_find(const registry *r, uint32_t kind, const char
         }
     if (n == 1)
         return found;
-    if (why)
-        *why = n > 1 ? ambiguity(r, kind, id) : not_found(r, kind, id, from);
+    if (why) {
+        *why = n > 1 ? ambiguity(r, kind, id) : from ? NULL : known_elsewhere(r, kind, id);
+        if (!*why)
+            *why = not_found(r, kind, id, from);
+    }
     return NULL;
 }
