@@ -242,10 +242,14 @@ static int run_trials(const cli_args *a, experiment *e, store **s, const run_opt
 /* What all others must beat: a strategy that reads nothing of the model, where there is one. */
 static const char *baseline_of(const manifest *m)
 {
-    for (int i = 0; i < m->n_strategies; i++)
-        if (!*m->strategies[i]->desc->needs)
-            return m->strategies[i]->desc->id;
-    return NULL;
+    const char *id = NULL;
+    for (int i = 0; i < m->n_strategies && !id; i++) {
+        char *needs = spec_needs(m->strategies[i]);
+        if (!*needs)
+            id = m->strategies[i]->desc->id;
+        free(needs);
+    }
+    return id;
 }
 
 /* The learning curves of this command's runs, and what they come to. */

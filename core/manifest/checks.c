@@ -22,12 +22,13 @@ static const char *models_with(const reader *rd, const char *capability)
 }
 
 /* The text at word, up to the next space, when it is a capability that this model lacks. Anybody may
- * invent one: the name does not matter. */
+ * invent one: the name does not matter. The truth is the dataset's, which is looked at later. */
 static const char *lacking(reader *rd, const char *word, size_t n, const component_desc *model)
 {
     const char *capability = arena_strn(rd->mem, word, n);
     const bool there =
-        strcmp(capability, DAL_CAP_OUTPUTS) == 0 || dal_has_word(model->provides, capability);
+        strcmp(capability, DAL_CAP_OUTPUTS) == 0 || strcmp(capability, DAL_CAP_TRUTH) == 0 ||
+        dal_has_word(model->provides, capability);
     return there ? NULL : capability;
 }
 

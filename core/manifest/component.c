@@ -66,6 +66,29 @@ static component_spec *read_spec(reader *rd, const component_desc *c, place at, 
     return spec;
 }
 
+static void join_needs(const component_spec *s, text *all)
+{
+    for (const char *word = s->desc->needs; *word;) {
+        const size_t n = strcspn(word, " ");
+        char *capability = xasprintf("%.*s", (int)n, word);
+        if (n && !dal_has_word(all->s, capability))
+            text_addf(all, "%s%s", all->n ? " " : "", capability);
+        free(capability);
+        word += n + (word[n] == ' ');
+    }
+    for (int i = 0; i < s->desc->n_params; i++)
+        for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)
+            if (s->values[i].component[k] && s->values[i].component[k]->kind == DAL_KIND_STRATEGY)
+                join_needs(s->values[i].component[k], all);
+}
+
+char *spec_needs(const component_spec *s)
+{
+    text all = {0};
+    join_needs(s, &all);
+    return text_take(&all);
+}
+
 component_spec *read_component(reader *rd, const char *label, const node *n, uint32_t kind)
 {
     const char *a_kind = with_article(rd->mem, kind_name(kind));

@@ -238,6 +238,22 @@ static void destroy(const live_instance *o)
     }
 }
 
+static void join_needs(live_instance *o, const component_spec *spec)
+{
+    o->needs = spec_needs(spec);
+    o->joined = *o->base.component;
+    o->joined.struct_size = sizeof o->joined;
+    o->joined.needs = o->needs;
+    o->base.component = &o->joined;
+}
+
+static void drop(live_instance *o)
+{
+    free(o->options);
+    free(o->needs);
+    free(o);
+}
+
 dal_status composer_open(composer *c, const component_spec *spec, const void *arg,
                          const dal_instance **out, dal_error *err)
 {
@@ -256,11 +272,12 @@ dal_status composer_open(composer *c, const component_spec *spec, const void *ar
     o->base = (dal_instance){sizeof *o, desc->kind, live, live->impl, NULL};
     o->desc = desc;
     dal_status st = spec_options(spec, live, &o->options, err);
+    if (desc->kind == DAL_KIND_STRATEGY)
+        join_needs(o, spec);
     if (st == DAL_OK)
         st = CALL(desc, create, create(o, host, arg, &o->base.self, err), err);
     if (st != DAL_OK) {
-        free(o->options);
-        free(o);
+        drop(o);
         return st;
     }
     *out = &o->base;
@@ -276,8 +293,7 @@ void composer_close(composer *c, const dal_instance *instance)
     call_begin(o->desc, "destroy");
     destroy(o);
     blame_pop();
-    free(o->options);
-    free(o);
+    drop(o);
 }
 
 bool instance_is_ours(const dal_instance *instance)

@@ -50,11 +50,14 @@ dal_status call_end(const component_desc *c, const char *slot, dal_status st, da
 void tell_who(const component_desc *c, dal_error *err);
 
 /* What composer_open makes; `base` comes first, so that the two pointers are one. Its struct_size tells it from
- * an instance that a plugin made up. */
+ * an instance that a plugin made up. base.component->needs is all that it may read: a strategy that runs others
+ * hands them views and answers, so what they need is there for it, too. */
 typedef struct live_instance {
     dal_instance base;
     const component_desc *desc;
     void *options;
+    dal_component joined; /* of a strategy that runs others: its component, with their needs beside its own */
+    char *needs;
 } live_instance;
 
 bool instance_is_ours(const dal_instance *instance);

@@ -126,7 +126,7 @@ static dal_status find_companion(const run *r, const dal_companion **out, dal_er
 {
     const dal_strategy_impl *s = strategy_impl(r);
     *out = DAL_HAS(dal_strategy_impl, s, companion) ? s->companion(r->strategy->self) : NULL;
-    if (*out && !dal_has_word(r->spec->desc->needs, DAL_CAP_COMPANION))
+    if (*out && !dal_has_word(r->strategy->component->needs, DAL_CAP_COMPANION))
         return dal_fail(err, DAL_E_CONTRACT, "", "strategy '%s' has a companion, but does not name %s in its needs",
                         r->spec->desc->id, DAL_CAP_COMPANION);
     return DAL_OK;

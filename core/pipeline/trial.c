@@ -96,19 +96,18 @@ static void check_sizes(trial *t, diags *d)
         diags_error(d, m->at_stop, "stop.accuracy needs a test split, and the dataset has none");
 }
 
-static void check_truth(const trial *t, diags *d)
+static void check_truth(const trial *t, const component_spec *spec, const char *needs, diags *d)
 {
-    if (!dal_has_word(t->m->oracle->desc->needs, DAL_CAP_TRUTH))
+    if (!dal_has_word(needs, DAL_CAP_TRUTH))
         return;
     const int32_t *classes = t->source->classes[DAL_SPLIT_TRAIN];
     for (int64_t i = 0; i < t->source->info.n[DAL_SPLIT_TRAIN]; i++)
         if (classes[i] != DAL_LABEL_NONE)
             return;
     char title[96];
-    diags_error(d, t->m->oracle->at,
-                "%s needs the true labels, and the dataset has none; expected a dataset with labels, or another "
-                "oracle such as 'file'",
-                spec_title(t->m->oracle, title));
+    diags_error(d, spec->at, "%s needs the true labels, and the dataset has none; expected a dataset with labels, or %s",
+                spec_title(spec, title),
+                spec->kind == DAL_KIND_ORACLE ? "another oracle such as 'file'" : "another strategy");
 }
 
 /* ---- models and strategies ---- */
@@ -172,6 +171,7 @@ static void look_at_strategy(trial *t, const component_spec *spec, const dal_ins
         .instead = "set query.over_memory to subsample",
     };
     plan->problem = largest_query(t, job->d);
+    check_truth(t, spec, i->component->needs, d);
     cost_tree *tree = cost_open(t->composer, spec, i);
     const int64_t n = plan->problem.n > 0 ? cost_candidates(tree, &plan->problem, &rule, spec->at, d) : 0;
     plan->candidates = n > 0 && n < plan->problem.n ? n : m->candidates;
@@ -193,7 +193,7 @@ static void check_components(trial *t, diags *d)
         try_open(t, m->strategies[i], NULL, look_at_strategy, &job, d);
     }
     const dal_oracle_task task = trial_oracle_task(t, "", 0);
-    check_truth(t, d);
+    check_truth(t, m->oracle, m->oracle->desc->needs, d);
     try_open(t, m->oracle, &task, NULL, NULL, d);
 }
 

@@ -58,7 +58,7 @@ static const component_desc test_desc = {.kind = DAL_KIND_STRATEGY, .id = "probe
 
 static live_instance live(const dal_component *c, const component_desc *desc)
 {
-    return (live_instance){{sizeof(live_instance), DAL_KIND_STRATEGY, c, c->impl, NULL}, desc, NULL};
+    return (live_instance){.base = {sizeof(live_instance), DAL_KIND_STRATEGY, c, c->impl, NULL}, .desc = desc};
 }
 
 static void world_init(world *w, int threads, const dal_strategy_impl *impl, const char *needs)
