@@ -64,7 +64,30 @@ void fx_round_free(fx_round *r)
     }
     free(r->weights);
     free(r->bias);
+    if (!r->borrowed) {
+        if (r->model.impl)
+            r->model.impl->destroy(r->model.self);
+        free(r->truth);
+    }
     free(r);
+}
+
+void fx_round_model(fx_round *r, int curved)
+{
+    r->model = (dal_model){&fx_model_impl, fx_model_new(r->c, r->d, r->weights, r->bias, curved)};
+}
+
+void fx_round_truth(fx_round *r, const int32_t *classes)
+{
+    const fx_rows *pool = &r->set[DAL_ROWS_CANDIDATES], *l = &r->set[DAL_ROWS_LABELLED];
+    r->n_pool = (l->n > 0 ? l->ids[l->n - 1] : pool->ids[pool->n - 1]) + 1;
+    r->truth = malloc((size_t)r->n_pool * sizeof *r->truth);
+    for (int64_t i = 0; i < r->n_pool; i++)
+        r->truth[i] = DAL_LABEL_NONE;
+    for (int64_t i = 0; i < pool->n; i++)
+        r->truth[pool->ids[i]] = classes[i];
+    for (int64_t i = 0; i < l->n; i++)
+        r->truth[l->ids[i]] = l->classes[i];
 }
 
 /* One row: features round the centre of its class, logits from the last layer. */
@@ -169,6 +192,8 @@ fx_round *fx_round_random(const fx_spec *spec)
     r->set[DAL_ROWS_CANDIDATES].classes = NULL;
     const fx_rows *all = &r->set[DAL_ROWS_CANDIDATES];
     fx_round_add(r, DAL_ROWS_UNLABELLED, all->n, NULL, all->outputs, all->features);
+    if (spec->odd & (FX_MODEL | FX_CURVED))
+        fx_round_model(r, (spec->odd & FX_CURVED) != 0);
     return r;
 }
 
@@ -176,6 +201,7 @@ fx_round *fx_round_permuted(const fx_round *r, const int64_t *order)
 {
     fx_round *p = calloc(1, sizeof *p);
     *p = *r;
+    p->borrowed = 1;
     p->weights = copy_of(r->weights, r->c * r->d, sizeof(float));
     p->bias = copy_of(r->bias, r->c, sizeof(float));
     for (uint32_t s = 0; s < DAL_ROW_SETS; s++) {
@@ -294,6 +320,7 @@ static dal_status view_last_layer(const dal_view *v, dal_matrix *weights, const 
 typedef struct live {
     const dal_view *v;
     float *mc; /* the block's own copy of its passes */
+    dal_sample_spec spec;
 } live;
 
 static dal_status block_outputs(const dal_block *b, dal_outputs *out, dal_error *err)
@@ -328,6 +355,28 @@ static dal_status block_mc(const dal_block *b, int64_t n_passes, dal_tensor3 *ou
     return DAL_OK;
 }
 
+static dal_sample_spec sample_spec(const fx_round *r)
+{
+    return (dal_sample_spec){sizeof(dal_sample_spec), DAL_VECTOR, DAL_F32, 1, {r->d}, r->c};
+}
+
+static dal_status no_inputs(const dal_block *b, dal_batch *out, dal_error *err)
+{
+    (void)b, (void)out;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "", "no samples on disk");
+}
+
+static dal_status block_inputs(const dal_block *b, dal_batch *out, dal_error *err)
+{
+    live *l = b->impl;
+    fx_round *r = of(l->v);
+    (void)err;
+    l->spec = sample_spec(r);
+    *out = (dal_batch){.struct_size = sizeof *out, .spec = &l->spec, .n = b->n,
+                       .data = r->set[b->set].features + b->first * r->d};
+    return DAL_OK;
+}
+
 typedef struct stream_job {
     const dal_view *v;
     uint32_t set;
@@ -340,11 +389,12 @@ static dal_status stream_block(void *ctx, int64_t i)
 {
     const stream_job *j = ctx;
     const fx_rows *rows = &of(j->v)->set[j->set];
-    live l = {j->v, NULL};
+    live l = {.v = j->v};
     const int64_t left = rows->n - i * BLOCK;
     const dal_block b = {.struct_size = sizeof b, .set = j->set, .impl = &l, .first = i * BLOCK,
                          .n = left < BLOCK ? left : BLOCK, .ids = rows->ids + i * BLOCK, .outputs = block_outputs,
-                         .features = block_features, .mc = block_mc};
+                         .features = block_features, .mc = block_mc,
+                         .inputs = of(j->v)->model.impl ? block_inputs : no_inputs};
     const dal_status st = j->visit(j->ctx, &b, j->err);
     free(l.mc);
     return st;
@@ -402,14 +452,14 @@ static dal_status view_subview(const dal_view *v, const int64_t *candidates, int
     (void)err;
     fx_round *sub = calloc(1, sizeof *sub);
     *sub = (fx_round){.c = r->c, .d = r->d, .passes = r->passes, .output_kind = r->output_kind,
-                      .mc_kind = r->mc_kind, .round = r->round, .host = r->host};
+                      .mc_kind = r->mc_kind, .round = r->round, .host = r->host, .model = r->model, .borrowed = 1,
+                      .n_pool = r->n_pool, .truth = r->truth, .parent = of(v)};
     sub->weights = copy_of(r->weights, r->c * r->d, sizeof(float));
     sub->bias = copy_of(r->bias, r->c, sizeof(float));
     sub->set[DAL_ROWS_CANDIDATES] = gather(r, candidates, NULL, n);
-    sub->set[DAL_ROWS_UNLABELLED] = gather(r, candidates, NULL, n);
     sub->set[DAL_ROWS_LABELLED] = gather(r, labelled, classes, n_labelled);
-    const fx_rows *ood = &r->set[DAL_ROWS_OOD];
-    sub->set[DAL_ROWS_OOD] = gather(r, ood->ids, NULL, ood->n);
+    for (uint32_t s = DAL_ROWS_OOD; s < DAL_ROW_SETS; s++)
+        sub->set[s] = gather(r, r->set[s].ids, r->set[s].classes, r->set[s].n);
     *out = malloc(sizeof **out);
     **out = view_of(sub);
     return DAL_OK;
@@ -427,10 +477,75 @@ static dal_status view_pseudo_label(const dal_view *v, int64_t id, int32_t cls, 
 {
     fx_round *r = of(v);
     (void)err;
+    while (r->parent)
+        r = r->parent;
     cr_assert(weight > 0 && r->n_pseudo < FX_MAX_PICKS);
     r->pseudo_ids[r->n_pseudo] = id;
     r->pseudo_classes[r->n_pseudo++] = cls;
     return DAL_OK;
+}
+
+/* ---- samples and the truth -------------------------------------------------------------------- */
+
+typedef struct list {
+    dal_samples api;
+    const fx_round *r;
+} list;
+
+static const float *sample_of(const fx_round *r, int64_t id)
+{
+    for (uint32_t s = 0; s < DAL_ROW_SETS; s++) {
+        const int64_t at = row_of(&r->set[s], id);
+        if (at >= 0)
+            return r->set[s].features + at * r->d;
+    }
+    cr_assert_fail("sample %lld is not in the round", (long long)id);
+    return NULL;
+}
+
+static dal_status list_read(const dal_samples *s, const int64_t *rows, int64_t n, dal_batch *out, dal_error *err)
+{
+    const list *l = s->impl;
+    (void)err;
+    for (int64_t i = 0; i < n; i++)
+        memcpy((float *)out->data + i * l->r->d, sample_of(l->r, s->ids[rows[i]]), (size_t)l->r->d * sizeof(float));
+    out->spec = &s->spec;
+    out->n = n;
+    return DAL_OK;
+}
+
+static dal_status view_samples(const dal_view *v, const int64_t *ids, const int32_t *classes, const float *weights,
+                               int64_t n, dal_samples **out, dal_error *err)
+{
+    list *l = calloc(1, sizeof *l);
+    (void)err;
+    *l = (list){.r = of(v), .api = {.struct_size = sizeof(dal_samples), .impl = l, .spec = sample_spec(of(v)), .n = n,
+                                    .ids = ids, .classes = classes, .weights = weights, .read = list_read}};
+    *out = &l->api;
+    return DAL_OK;
+}
+
+static dal_status no_samples(const dal_view *v, const int64_t *ids, const int32_t *classes, const float *weights,
+                             int64_t n, dal_samples **out, dal_error *err)
+{
+    (void)v, (void)ids, (void)classes, (void)weights, (void)n, (void)out;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "", "no samples on disk");
+}
+
+static void view_release(const dal_view *v, dal_samples *s)
+{
+    (void)v;
+    if (s)
+        free(s->impl);
+}
+
+static const void *view_extension(const dal_view *v, const char *id)
+{
+    fx_round *r = of(v);
+    if (!r->truth || strcmp(id, DAL_CAP_TRUTH) != 0)
+        return NULL;
+    r->truth_table = (dal_view_truth){sizeof r->truth_table, 0, r->n_pool, r->truth};
+    return &r->truth_table;
 }
 
 /* ---- running a strategy ----------------------------------------------------------------------- */
@@ -488,24 +603,45 @@ static dal_status view_run(const dal_view *v, const dal_instance *strategy, int6
     return st;
 }
 
+/* One like the round's. */
+static const dal_component_ref *model_ref(const fx_round *r)
+{
+    static const fx_model_options kinds[2] = {{0}, {1}};
+    static const fx_ref refs[2] = {{&fx_model_impl, &kinds[0]}, {&fx_model_impl, &kinds[1]}};
+    return (const void *)&refs[fx_model_is_curved(r->model.self)];
+}
+
 static dal_view view_of(fx_round *r)
 {
     return (dal_view){.struct_size = sizeof(dal_view), .mc_kind = r->mc_kind, .impl = r, .round = r->round,
                       .n_classes = r->c, .count = view_count, .ids = view_ids, .classes = view_classes,
                       .outputs = view_outputs, .features = view_features, .mc = view_mc,
                       .last_layer = view_last_layer, .stream = view_stream, .subview = view_subview,
-                      .close = view_close, .run = view_run, .pseudo_label = view_pseudo_label};
+                      .close = view_close, .run = view_run, .pseudo_label = view_pseudo_label,
+                      .model = r->model.impl ? &r->model : NULL,
+                      .model_ref = r->model.impl ? model_ref(r) : NULL,
+                      .samples = r->model.impl ? view_samples : no_samples, .release = view_release,
+                      .get_extension = view_extension};
 }
 
 static dal_status open_ref(void *ctx, const dal_host *host, const dal_component_ref *ref, const void *arg,
                            const dal_instance **instance, dal_error *err)
 {
-    static const dal_component component = {.struct_size = sizeof component, .kind = DAL_KIND_STRATEGY, .id = "inner"};
+    static const dal_component inner = {.struct_size = sizeof inner, .kind = DAL_KIND_STRATEGY, .id = "inner"};
+    static const dal_component a_model = {.struct_size = sizeof a_model, .kind = DAL_KIND_MODEL, .id = "model",
+                                          .provides = DAL_CAP_WARM_START};
     const fx_ref *r = (const void *)ref;
     dal_instance *i = calloc(1, sizeof *i);
-    (void)ctx, (void)arg;
-    *i = (dal_instance){sizeof *i, DAL_KIND_STRATEGY, &component, r->impl, NULL};
-    const dal_status st = r->impl->create ? r->impl->create(host, r->options, &i->self, err) : DAL_OK;
+    dal_status st = DAL_OK;
+    (void)ctx;
+    if (arg) {
+        *i = (dal_instance){sizeof *i, DAL_KIND_MODEL, &a_model, r->impl, NULL};
+        st = ((const dal_model_impl *)r->impl)->create(host, r->options, arg, &i->self, err);
+    } else {
+        const dal_strategy_impl *impl = r->impl;
+        *i = (dal_instance){sizeof *i, DAL_KIND_STRATEGY, &inner, impl, NULL};
+        st = impl->create ? impl->create(host, r->options, &i->self, err) : DAL_OK;
+    }
     if (st == DAL_OK)
         *instance = i;
     else
@@ -515,10 +651,11 @@ static dal_status open_ref(void *ctx, const dal_host *host, const dal_component_
 
 static void close_ref(void *ctx, const dal_instance *instance)
 {
-    const dal_strategy_impl *impl = instance->impl;
     (void)ctx;
-    if (impl->destroy)
-        impl->destroy(instance->self);
+    if (instance->kind == DAL_KIND_MODEL)
+        ((const dal_model_impl *)instance->impl)->destroy(instance->self);
+    else if (((const dal_strategy_impl *)instance->impl)->destroy)
+        ((const dal_strategy_impl *)instance->impl)->destroy(instance->self);
     free((void *)(uintptr_t)instance);
 }
 
@@ -539,6 +676,7 @@ static void once(fx_round *r, const dal_strategy_impl *impl, const void *options
     const dal_view view = view_of(r);
     dal_picks p = {.struct_size = sizeof p, .want = b, .ids = out->ids, .scores = out->scores};
     void *self = NULL;
+    const int models = fx_models_open;
     cr_assert_leq(b, FX_MAX_PICKS);
     r->host = host;
     r->n_pseudo = 0;
@@ -552,6 +690,7 @@ static void once(fx_round *r, const dal_strategy_impl *impl, const void *options
     out->want = p.want;
     out->n = p.n;
     snprintf(out->reason, sizeof out->reason, "%.255s", p.reason);
+    cr_assert_eq(fx_models_open, models, "%d models were not closed", fx_models_open - models);
     cr_assert_eq(dal_runtime_allocated(rt), 0, "%lld bytes were not given back", (long long)dal_runtime_allocated(rt));
 }
 

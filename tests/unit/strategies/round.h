@@ -30,6 +30,12 @@ typedef struct fx_round {
     float *weights, *bias; /* [c, d], [c]; last layer, or NULL */
     int64_t round;
     const dal_host *host; /* set while a strategy runs */
+    dal_model model; /* of fx_round_model; impl NULL: there is none, as in `dalhost select` */
+    int borrowed;    /* the model and the truth are another round's */
+    int64_t n_pool;
+    int32_t *truth; /* [n_pool] by pool index, or NULL */
+    dal_view_truth truth_table;
+    struct fx_round *parent; /* of a subview */
     int64_t n_pseudo, pseudo_ids[FX_MAX_PICKS];
     int32_t pseudo_classes[FX_MAX_PICKS];
 } fx_round;
@@ -41,6 +47,8 @@ typedef struct fx_round {
 #define FX_ONE_CLASS 8u  /* all labelled samples bear class 0 */
 #define FX_NAN_ROWS 16u  /* outputs (and mc) of a few candidates are NaN */
 #define FX_LOGITS 32u    /* outputs and mc are logits, not probabilities */
+#define FX_MODEL 64u     /* there is a live model, fx_round_model */
+#define FX_CURVED 128u   /* likewise, a curved one (whose outputs are not the round's) */
 
 typedef struct fx_spec {
     uint64_t seed;
@@ -57,15 +65,22 @@ void fx_round_add(fx_round *r, uint32_t set, int64_t n, const int32_t *classes, 
                   const float *features);
 /* The passes of the candidates: class probabilities [passes, n, c], copied. */
 void fx_round_mc(fx_round *r, int64_t passes, const float *mc);
+/* The round gets a live model, the samples being the features: a linear classifier with the round's last layer (where
+ * it has none: zero weights), on tanh of its inputs when `curved`. It stands behind view->model, view->model_ref,
+ * view->samples and a block's inputs; see model.c. */
+void fx_round_model(fx_round *r, int curved);
+/* Samples tell their true classes (DAL_CAP_TRUTH): those of the candidates [n] and of the labelled samples. */
+void fx_round_truth(fx_round *r, const int32_t *classes);
 void fx_round_free(fx_round *r);
 /* The same round with candidate i holding what candidate order[i] of r holds; ids stay in place. */
 fx_round *fx_round_permuted(const fx_round *r, const int64_t *order);
 /* Features of all sets times s (the outputs stay). */
 void fx_round_scale(fx_round *r, float s);
 
-/* An open strategy for `inner` parameters: pass a pointer to one as the dal_component_ref. */
+/* A strategy for `inner` parameters: pass a pointer to one as the dal_component_ref. (What is opened with an argument
+ * is a model.) */
 typedef struct fx_ref {
-    const dal_strategy_impl *impl;
+    const void *impl;
     const void *options;
 } fx_ref;
 
@@ -103,6 +118,16 @@ void fx_picks_follow_samples(const dal_strategy_impl *impl, const void *options,
 void fx_duplicates_stay_apart(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b);
 /* Every failing allocation on the way is a clean error. */
 void fx_survives_no_memory(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b);
+
+/* model.c: the table of fx_round_model's model, what host->open opens for model_ref, and how many are open. */
+typedef struct fx_model_options {
+    int curved;
+} fx_model_options;
+extern const dal_model_impl fx_model_impl;
+extern int fx_models_open;
+int fx_model_is_curved(const void *self);
+/* A model of these weights [c, d] and bias [c] (copied; NULL: zero). Ends with fx_model_impl.destroy. */
+void *fx_model_new(int64_t c, int64_t d, const float *weights, const float *bias, int curved);
 
 /* Probabilities of a row of a set, whatever kind the outputs are, in double, [c]. */
 void fx_probs(const fx_round *r, uint32_t set, int64_t row, double *out);
