@@ -1,5 +1,7 @@
 #include <dal/symmetric.h>
 
+#include "clones.h"
+
 #include <cblas.h>
 #include <limits.h>
 #include <math.h>
@@ -8,6 +10,7 @@
 extern void dsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w,
                     double *work, const int *n_work, int *iwork, const int *n_iwork, int *info);
 extern void dpotrf_(const char *triangle, const int *n, double *a, const int *lda, int *info);
+extern void dtrtri_(const char *triangle, const char *diagonal, const int *n, double *a, const int *lda, int *info);
 
 static dal_status check_size(int64_t n, int64_t m, dal_error *err)
 {
@@ -87,4 +90,30 @@ dal_status dal_cholesky_solve(int64_t n, const double *l, int64_t m, double *x, 
     if (st == DAL_OK && n > 0 && m > 0)
         cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (int)n, (int)m, 1, l, (int)n, x, (int)m);
     return st;
+}
+
+dal_status dal_lower_inverse(int64_t n, double *l, dal_error *err)
+{
+    const int order = (int)n;
+    int info = 0;
+    const dal_status st = check_size(n, n, err);
+    if (st != DAL_OK || n == 0)
+        return st;
+    dtrtri_("U", "N", &order, l, &order, &info);
+    if (info != 0)
+        return dal_fail(err, DAL_E_INVALID, "", "the factor is singular (row %d of %lld)", info, (long long)n);
+    return DAL_OK;
+}
+
+DAL_CLONES void dal_packed_solve(int64_t n, const double *l, double *v)
+{
+    for (int64_t i = 0; i < n; i++, l += i) {
+        double sum[DAL_LANES];
+        memcpy(sum, v + i * DAL_LANES, sizeof sum);
+        for (int64_t j = 0; j < i; j++)
+            for (int c = 0; c < DAL_LANES; c++)
+                sum[c] -= l[j] * v[j * DAL_LANES + c];
+        for (int c = 0; c < DAL_LANES; c++)
+            v[i * DAL_LANES + c] = sum[c] / l[i];
+    }
 }

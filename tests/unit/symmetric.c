@@ -74,3 +74,43 @@ Test(cholesky, says_where_a_matrix_is_not_positive_definite)
     dal_error err = DAL_ERROR_INIT;
     fx_expect(&err, dal_cholesky(2, a, &err), DAL_E_INVALID, "", "row 2 of 2");
 }
+
+Test(cholesky, inverts_its_factor)
+{
+    for (int64_t n = 1; n <= 30; n += 7) {
+        double a[900], l[900];
+        draw(n, a);
+        cr_assert_eq(dal_cholesky(n, a, NULL), DAL_OK);
+        memcpy(l, a, sizeof l);
+        cr_assert_eq(dal_lower_inverse(n, l, NULL), DAL_OK);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++) {
+                double sum = 0;
+                for (int64_t k = 0; k < n; k++)
+                    sum += a[i * n + k] * l[k * n + j];
+                cr_assert_float_eq(sum, i == j, 1e-12);
+            }
+    }
+}
+
+Test(cholesky, solves_each_lane_alike_and_by_itself)
+{
+    enum { N = 29 };
+    double a[900], packed[N * (N + 1) / 2], want[N], v[N * DAL_LANES];
+    draw(N, a);
+    cr_assert_eq(dal_cholesky(N, a, NULL), DAL_OK);
+    for (int i = 0; i < N; i++)
+        memcpy(packed + i * (i + 1) / 2, a + i * N, (size_t)(i + 1) * sizeof *a);
+    for (int i = 0; i < N; i++) {
+        want[i] = i % 5 - 2;
+        for (int c = 0; c < DAL_LANES; c++)
+            v[i * DAL_LANES + c] = c % 3 ? i % 5 - 2 : i * c;
+    }
+    cr_assert_eq(dal_lower_solve(N, a, 1, want, NULL), DAL_OK);
+    dal_packed_solve(N, packed, v);
+    for (int i = 0; i < N; i++)
+        for (int c = 1; c < DAL_LANES; c += c % 3) {
+            cr_assert_float_eq(v[i * DAL_LANES + c], want[i], 1e-12);
+            cr_assert(v[i * DAL_LANES + c] == v[i * DAL_LANES + 1]);
+        }
+}

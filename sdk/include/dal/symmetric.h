@@ -22,6 +22,13 @@ DAL_PUBLIC dal_status dal_cholesky(int64_t n, double *a, dal_error *err);
 DAL_PUBLIC dal_status dal_cholesky_solve(int64_t n, const double *l, int64_t m, double *x, dal_error *err);
 /* x [n, m] becomes L^-1 x. */
 DAL_PUBLIC dal_status dal_lower_solve(int64_t n, const double *l, int64_t m, double *x, dal_error *err);
+/* l of dal_cholesky becomes its own inverse, lower too. */
+DAL_PUBLIC dal_status dal_lower_inverse(int64_t n, double *l, dal_error *err);
+
+/* v [n, DAL_LANES] becomes L^-1 v, for L packed row after row: element (i, j <= i) at i (i + 1) / 2 + j. Each column's
+ * result has the same bits whatever the other columns hold and whichever column it is. */
+#define DAL_LANES 16
+DAL_PUBLIC void dal_packed_solve(int64_t n, const double *l, double *v);
 
 #ifdef __cplusplus
 }
