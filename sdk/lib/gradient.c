@@ -49,11 +49,12 @@ void dal_gradient_factor(const dal_gradients *g, int64_t first, int64_t n, float
     if (v->data)
         copy_probs(&g->outputs, first, n, out);
     for (int64_t i = 0; i < n; i++) {
-        const int64_t y = v->data ? predicted(v->data + (first + i) * v->stride, c) : 0;
-        double rest = 0;
+        const float *row = v->data ? v->data + (first + i) * v->stride : NULL;
+        const int64_t y = row ? predicted(row, c) : 0;
+        double rest = row && isnan(row[y]) ? (double)NAN : 0;
         for (int64_t k = 0; k < c; k++)
             rest += k == y ? 0 : (double)out[i * c + k];
-        out[i * c + y] = v->data ? (float)-rest : 1;
+        out[i * c + y] = row ? (float)-rest : 1;
         if (classes)
             classes[i] = (int32_t)y;
     }

@@ -145,19 +145,21 @@ Test(gradient, names_the_sample_that_is_not_a_number)
     const dal_host *host = dal_runtime_host(rt, "test");
     const int64_t ids[4] = {11, 22, 33, 44};
     double norms[4];
-    for (int where = 0; where < 3; where++) {
+    for (int where = 0; where < 4; where++) {
         dal_error err = DAL_ERROR_INIT;
         pool p = make(4, 3, 5, LOGITS, NORMAL, 0, 1);
         p.g.ids = ids;
         if (where == 0)
             p.z[2 * 3 + 1] = NAN;
+        else if (where == 3)
+            p.z[2 * 3] = NAN; /* which nothing is larger than */
         else if (where == 1)
             p.h[2 * 5 + 4] = INFINITY;
         else
             p.h[2 * 5] = 1e25f;
         fx_expect(&err, dal_gradient_norms(host, &p.g, norms, &err), DAL_E_INVALID, "",
                   where == 0 ? "output 1 of sample 33 is nan" : where == 1 ? "feature 4 of sample 33 is inf"
-                                                                         : "of sample 33 are so large");
+                  : where == 2 ? "of sample 33 are so large" : "output 0 of sample 33 is nan");
         drop(&p);
     }
     dal_runtime_free(rt);
