@@ -45,13 +45,13 @@ static model_provider *self_of(const provider *p)
 
 static void enter(model_provider *p)
 {
-    if (!p->concurrent)
+    if (!p->base.concurrent)
         pthread_mutex_lock(&p->lock);
 }
 
 static void leave(model_provider *p)
 {
-    if (!p->concurrent)
+    if (!p->base.concurrent)
         pthread_mutex_unlock(&p->lock);
 }
 
@@ -201,7 +201,6 @@ void model_provider_init(model_provider *p, source *s, const dal_instance *model
     p->features = extension(model, DAL_CAP_FEATURES);
     p->mc = extension(model, DAL_CAP_MC);
     p->last_layer = extension(model, DAL_CAP_LAST_LAYER);
-    p->concurrent = instance_is_concurrent(model);
     pthread_mutex_init(&p->lock, NULL);
     p->base = (provider){
         .host = host,
@@ -212,6 +211,7 @@ void model_provider_init(model_provider *p, source *s, const dal_instance *model
         .output_kind = p->handle.impl->output,
         .mc_kind = p->handle.impl->output,
         .model = &p->handle,
+        .concurrent = instance_is_concurrent(model),
         .model_ref = spec_ref(spec),
         .impl = p,
         .outputs = outputs,

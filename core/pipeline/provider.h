@@ -33,6 +33,7 @@ typedef struct provider {
     const int32_t *truth;  /* [n_pool], NULL: not known */
     uint32_t output_kind, mc_kind;
     const dal_model *model;              /* NULL for matrices */
+    bool concurrent;                     /* its [worker] slots may be called several at once */
     const dal_component_ref *model_ref;  /* likewise */
     void *impl;
     /* Not offered: NULL, and `lacks` says what the user can do about it. */
@@ -62,7 +63,6 @@ typedef struct model_provider {
     const dal_model_mc *mc;
     const dal_model_last_layer *last_layer;
     dal_rng stream;
-    bool concurrent;
     pthread_mutex_t lock;
 } model_provider;
 

@@ -500,6 +500,8 @@ static dal_status api_pseudo_label(const dal_view *api, int64_t id, int32_t cls,
 static const void *api_extension(const dal_view *api, const char *id)
 {
     round_view *v = self_of(api);
+    if (strcmp(id, DAL_CAP_CONCURRENT) == 0)
+        return v->p->concurrent ? v->p->model : NULL;
     if (strcmp(id, DAL_CAP_TRUTH) != 0 || !dal_has_word(v->who->needs, id) || !v->p->truth)
         return NULL;
     v->truth = (dal_view_truth){sizeof v->truth, 0, v->p->n_pool, v->p->truth};
