@@ -216,7 +216,7 @@ static double clustering(double n, double k, double d, const options *opt, dal_c
 {
     const double starts = opt->starts > 0 ? (double)opt->starts : k < MANY_CLUSTERS ? 10 : 1;
     out->flops = starts * (double)opt->iterations * 2 * n * k * d;
-    return 4 * k * d + 40 * n + n * k / 4 + 8e6;
+    return 8 * k * d + 32 * n + (k < 8192 ? k / 8 + 4 : 1024) * n + 8e6;
 }
 
 static void kmeans_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
@@ -224,7 +224,7 @@ static void kmeans_cost(void *self, const void *options_, const dal_problem *pro
     const double n = (double)problem->n, b = (double)problem->n_query;
     const options *opt = dal_stateless_options(self, options_);
     out->bytes = 4 * n + 16 * b + clustering(n, b, (double)problem->d, opt, out);
-    snprintf(out->formula, sizeof out->formula, "O(starts iterations n b d) time, O(n b / 16 + b d) memory");
+    snprintf(out->formula, sizeof out->formula, "O(starts iterations n b d) time, O(n b / 8 + b d) memory");
 }
 
 static void weighted_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
@@ -235,7 +235,7 @@ static void weighted_cost(void *self, const void *options_, const dal_problem *p
     const double k = b + (opt->incremental ? (double)problem->n_labelled : 0);
     out->bytes = 8 * (double)problem->n + (4 * d + 20) * m + 16 * b + clustering(m, k, d, opt, out);
     snprintf(out->formula, sizeof out->formula,
-             "O(n c + starts iterations beta b^2 d) time, O(n + beta b (d + b / 16)) memory");
+             "O(n c + starts iterations beta b^2 d) time, O(n + beta b (d + b / 8)) memory");
 }
 
 static const dal_strategy_impl kmeans_impl = {

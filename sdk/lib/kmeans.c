@@ -14,7 +14,8 @@ typedef struct lloyd {
     int64_t *members;  /* [n] rows by cluster, ascending in each */
     int64_t *begin;    /* [all + 1] where each cluster's begin */
     int64_t *many;     /* [all] samples of positive weight */
-    double *shifts;    /* [k] squared moves */
+    int32_t *before;   /* [n] the assignment that the centres are the means of */
+    unsigned char *stale; /* [all] clusters that are not the same samples as then */
 } lloyd;
 
 /* ---- empty clusters --------------------------------------------------------------------------- */
@@ -57,6 +58,7 @@ static void fill_empty(lloyd *l)
         l->many[c]++;
         s->assignment[row] = (int32_t)c;
         s->distance[row] = 0;
+        kmeans_forget(s, row);
     }
 }
 
@@ -82,6 +84,21 @@ DAL_CLONES static void add_row(double *sum, const float *x, double w, int64_t d)
 {
     for (int64_t k = 0; k < d; k++)
         sum[k] += w * (double)x[k];
+}
+
+/* The same samples have the same mean. */
+static void find_stale(lloyd *l)
+{
+    const kmeans *s = l->s;
+    memset(l->stale, 0, (size_t)s->all);
+    for (int64_t i = 0; i < s->n; i++) {
+        if (l->before[i] == s->assignment[i])
+            continue;
+        if (l->before[i] != KMEANS_UNKNOWN)
+            l->stale[l->before[i]] = 1;
+        l->stale[s->assignment[i]] = 1;
+        l->before[i] = s->assignment[i];
+    }
 }
 
 /* The squared move. */
@@ -113,7 +130,7 @@ static dal_status move_task(void *ctx, int64_t t)
     if (!sum)
         return DAL_E_NOMEM;
     for (int64_t c = t * CLUSTERS; c < end; c++)
-        l->shifts[c] = move_centre(l, c, sum);
+        l->s->shifts[c] = l->stale[c] ? move_centre(l, c, sum) : 0;
     s->host->free(s->host, sum);
     return DAL_OK;
 }
@@ -121,11 +138,12 @@ static dal_status move_task(void *ctx, int64_t t)
 static dal_status move_centres(lloyd *l, double *shift)
 {
     const kmeans *s = l->s;
+    find_stale(l);
     sort_members(l);
     const dal_status st = s->host->parallel_for(s->host, bound_tiles(s->k, CLUSTERS), move_task, l);
     *shift = 0;
     for (int64_t c = 0; st == DAL_OK && c < s->k; c++)
-        *shift += l->shifts[c];
+        *shift += l->s->shifts[c];
     *shift = sqrt(*shift);
     return st;
 }
@@ -136,9 +154,14 @@ static dal_status iterate(lloyd *l, int64_t *iterations)
 {
     kmeans *s = l->s;
     double shift = INFINITY;
-    for (int64_t i = 0; i < s->n; i++)
-        s->assignment[i] = KMEANS_UNKNOWN;
-    dal_status st = kmeans_assign(s);
+    for (int64_t i = 0; i < s->n; i++) {
+        s->assignment[i] = l->before[i] = KMEANS_UNKNOWN;
+        kmeans_forget(s, i);
+    }
+    memset(s->shifts, 0, (size_t)s->all * sizeof *s->shifts);
+    dal_status st = kmeans_group(s);
+    if (st == DAL_OK)
+        st = kmeans_assign(s);
     for (*iterations = 0; st == DAL_OK && *iterations < s->p->max_iterations && !(shift < s->p->tolerance);
          ++*iterations) {
         s->host->progress(s->host, *iterations, s->p->max_iterations, "k-means");
@@ -158,8 +181,9 @@ static dal_status run_start(kmeans *s, const dal_rng *stream, int64_t start, int
     l.members = dal_array(host, s->n, sizeof *l.members);
     l.begin = dal_array(host, s->all + 1, sizeof *l.begin);
     l.many = dal_array(host, s->all, sizeof *l.many);
-    l.shifts = dal_array(host, s->k, sizeof *l.shifts);
-    dal_status st = l.members && l.begin && l.many && l.shifts ? DAL_OK : DAL_E_NOMEM;
+    l.before = dal_array(host, s->n, sizeof *l.before);
+    l.stale = dal_array(host, s->all, 1);
+    dal_status st = l.members && l.begin && l.many && l.before && l.stale ? DAL_OK : DAL_E_NOMEM;
     if (st == DAL_OK)
         st = kmeans_seed(s, &r, err);
     if (st == DAL_OK)
@@ -167,7 +191,8 @@ static dal_status run_start(kmeans *s, const dal_rng *stream, int64_t start, int
     host->free(host, l.members);
     host->free(host, l.begin);
     host->free(host, l.many);
-    host->free(host, l.shifts);
+    host->free(host, l.before);
+    host->free(host, l.stale);
     return st;
 }
 
@@ -236,7 +261,7 @@ static dal_status check(const dal_kmeans_problem *p, dal_error *err)
     if (p->fixed.rows > 0 && p->fixed.cols != x->cols)
         return dal_fail(err, DAL_E_INVALID, "", "samples are %lld wide and fixed centres %lld", (long long)x->cols,
                         (long long)p->fixed.cols);
-    if (p->k < 1 || p->k > x->rows || p->fixed.rows > INT32_MAX - BOUND_STRIP - p->k)
+    if (p->k < 1 || p->k > x->rows || p->fixed.rows > INT32_MAX / 2 - p->k)
         return dal_fail(err, DAL_E_INVALID, "", "%lld clusters of %lld samples", (long long)p->k, (long long)x->rows);
     if (p->starts < 1 || p->max_iterations < 0)
         return dal_fail(err, DAL_E_INVALID, "", "%lld starts of up to %lld iterations", (long long)p->starts,
@@ -250,19 +275,18 @@ static dal_status check(const dal_kmeans_problem *p, dal_error *err)
 /* 0 without memory. */
 static int take_state(kmeans *s)
 {
-    const int64_t room = bound_tiles(s->all, BOUND_STRIP) * BOUND_STRIP;
     int64_t cells;
-    if (!dal_size_mul(room, s->d, &cells))
+    if (!dal_size_mul(s->all, s->d, &cells))
         return 0;
     s->norms = dal_array(s->host, s->n > s->all ? s->n : s->all, sizeof *s->norms);
     s->sums = dal_array(s->host, bound_tiles(s->n, KMEANS_BLOCK), sizeof *s->sums);
     s->centres = dal_array(s->host, cells, sizeof *s->centres);
-    s->offsets = dal_array(s->host, room, sizeof *s->offsets);
+    s->shifts = dal_array(s->host, s->all, sizeof *s->shifts);
     s->assignment = dal_array(s->host, s->n, sizeof *s->assignment);
     s->distance = dal_array(s->host, s->n, sizeof *s->distance);
-    if (!s->norms || !s->sums || !s->centres || !s->offsets || !s->assignment || !s->distance)
+    if (!s->norms || !s->sums || !s->centres || !s->shifts || !s->assignment || !s->distance ||
+        !kmeans_take_groups(s))
         return 0;
-    memset(s->centres, 0, (size_t)cells * sizeof *s->centres);
     for (int64_t f = 0; f < s->all - s->k; f++)
         memcpy(s->centres + (s->k + f) * s->d, s->p->fixed.data + f * s->p->fixed.stride,
                (size_t)s->d * sizeof *s->centres);
@@ -274,7 +298,8 @@ static void drop_state(kmeans *s)
     s->host->free(s->host, s->norms);
     s->host->free(s->host, s->sums);
     s->host->free(s->host, s->centres);
-    s->host->free(s->host, s->offsets);
+    s->host->free(s->host, s->shifts);
+    kmeans_drop_groups(s);
     s->host->free(s->host, s->assignment);
     s->host->free(s->host, s->distance);
 }

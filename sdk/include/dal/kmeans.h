@@ -14,7 +14,7 @@
  *
  * The start of the least inertia wins, the first of equals. The result is exactly that of these lines, for any
  * number of threads; matrix products and bounds only tell which distances need not be computed.
- * Memory beside x: 4 (k + n_fixed) d + 40 n bytes and some megabytes; never an n x k matrix.
+ * Memory beside x: 8 (k + n_fixed) d + 32 n bytes, 4 n for each 32 centres (at most 1024 n) and some megabytes.
  */
 #ifndef DAL_KMEANS_H
 #define DAL_KMEANS_H
