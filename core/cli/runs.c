@@ -230,20 +230,28 @@ static int show_round(const cli_args *a, const stored_run *r)
         return cli_bad(a, "run %lld has no round yet", (long long)r->head.id);
     if (!cli_int(a, "round", 0, r->n_rounds - 1, &round))
         return EXIT_BAD_INPUT;
+    if (cli_flag(a, "explain") && !page_has_explanations(&r->rounds[round]))
+        return cli_bad(a, "round %lld of run %lld keeps no explanations; a run with record.explain=true does",
+                       (long long)round, (long long)r->head.id);
     if (cli_flag(a, "json")) {
         json_t *j = round_json(&r->rounds[round]);
         json_write(stdout, j, true);
         json_decref(j);
     } else {
-        page_round(stdout, r, round, picks, terminal_of(stdout));
+        page_round(stdout, r, round, picks, cli_flag(a, "explain"), terminal_of(stdout));
     }
     return EXIT_OK;
 }
 
+static bool about_picks(const cli_args *a)
+{
+    return cli_flag(a, "round") || cli_flag(a, "picks") || cli_flag(a, "explain");
+}
+
 static int compare(const cli_args *a, const runs *r)
 {
-    if (cli_flag(a, "round") || cli_flag(a, "picks"))
-        return cli_bad(a, "--round and --picks explain the picks of one run, %d were named", r->n);
+    if (about_picks(a))
+        return cli_bad(a, "--round, --picks and --explain are about the picks of one run, %d were named", r->n);
     const stored_run *const *list = (const stored_run *const *)r->items;
     const char *baseline = cli_value(a, "baseline");
     bool found = !baseline;
@@ -262,7 +270,7 @@ static int show(const cli_args *a, store *s, const runs *r)
 {
     if (r->n > 1 && !cli_flag(a, "json"))
         return compare(a, r);
-    if (r->n == 1 && (cli_flag(a, "round") || cli_flag(a, "picks")))
+    if (r->n == 1 && about_picks(a))
         return show_round(a, r->items[0]);
     if (cli_flag(a, "json")) {
         json_t *list = json_array();
@@ -295,6 +303,7 @@ static const cli_option show_options[] = {
     {"round", 'r', "K", false, "explain the picks of round K"},
     {"picks", 'n', "N", false,
      "show N of them (default 20; the last round that picked unless --round says another)"},
+    {"explain", 0, NULL, false, "tell what each pick is near to and stands for, when the run kept it (record.explain)"},
     {"baseline", 'b', "STRATEGY", false,
      "compare with this strategy (default: that of the first run named)"},
     {"json", 0, NULL, false, "print JSON: all that is stored, or one round"},
@@ -313,7 +322,9 @@ const cli_command cmd_runs_show = {
         "learning curve, and how "
         "many samples of each class were asked for. --round K tells of each pick its score, the "
         "nearest labelled "
-        "sample and the distance to it, and the answer.\n\n"
+        "sample and the distance to it, and the answer. With --explain, of a run with record.explain=true, also the "
+        "nearest other pick, how many candidates have it as their nearest pick, which is what it stands for, and the "
+        "nearest few of these: distances of the model's features (of the inputs, when it has none).\n\n"
         "Several runs: their learning curves, trials of a strategy as their mean, and a table of final "
         "accuracy and "
         "AUBC (area under the curve), mean and sample standard deviation over trials. efficiency is "
@@ -322,6 +333,7 @@ const cli_command cmd_runs_show = {
     .options = show_options,
     .examples = "  dalhost runs show 1\n"
                 "  dalhost runs show 1 --round 3 --picks 100\n"
+                "  dalhost runs show 1 --round 3 --explain\n"
                 "  dalhost runs show all --baseline random\n",
     .main = show_main,
 };
@@ -431,7 +443,8 @@ const cli_command cmd_runs_export = {
                    "the round before), peak memory of the process, and how many samples were picked. "
                    "With --picks: round, rank "
                    "(from 0), id (pool index), score, nearest labelled sample and distance, answer, "
-                   "class, cost. What is not "
+                   "class, cost, and of explained picks the nearest other pick, the distance to it and how many "
+                   "candidates the pick stands for. What is not "
                    "known is an empty field; numbers read back as the same doubles.\n\n"
                    "The JSON holds all that is stored of a run but the models: head, effective "
                    "manifest, components with all "

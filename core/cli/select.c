@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "manifest/manifest.h"
 #include "pipeline/cost.h"
+#include "pipeline/explain.h"
 #include "pipeline/matrices.h"
 #include "pipeline/pool.h"
 #include "pipeline/view.h"
@@ -36,6 +37,7 @@ static const cli_option options[] = {
     {"candidates", 0, "N", false, "choose among N rows, drawn at random (default: among all)"},
     {"memory", 0, "SIZE", false, "refuse when the strategy would need more memory, as in 512M or 4G"},
     {"over-memory", 0, "WHAT", false, "when it would: refuse, or subsample: choose among as many rows as fit"},
+    {"explain", 0, NULL, false, "tell of each pick what it is near to and what it stands for, by the features"},
     {"json", 0, NULL, false, "print JSON"},
     {0},
 };
@@ -118,10 +120,40 @@ static void csv_field(text *out, const char *s)
     text_add(out, "\"");
 }
 
-static char *picks_csv(const selection *s, const row_names *names)
+/* Where each pick lies; row numbers of the labelled samples begin at 0. */
+typedef struct reasons {
+    int64_t *labelled; /* [n] the nearest, -1: none */
+    double *distance;
+    explanation *why;
+} reasons;
+
+static void csv_row(text *out, int64_t row)
+{
+    text_addf(out, row < 0 ? "," : ",%lld", (long long)row);
+}
+
+static void csv_number(text *out, double x)
+{
+    text_addf(out, isnan(x) ? "," : ",%.9g", x);
+}
+
+static void add_reason(text *out, const reasons *r, int64_t i)
+{
+    const explanation *w = &r->why[i];
+    csv_row(out, r->labelled[i]);
+    csv_number(out, r->distance[i]);
+    csv_row(out, w->other);
+    csv_number(out, w->other_distance);
+    text_addf(out, ",%lld,", (long long)w->stands_for);
+    for (int k = 0; k < STORE_FEW && w->few[k] >= 0; k++)
+        text_addf(out, "%s%lld", k ? " " : "", (long long)w->few[k]);
+}
+
+static char *picks_csv(const selection *s, const row_names *names, const reasons *r)
 {
     text out = {0};
-    text_add(&out, names->n >= 0 ? "rank,id,row,score\n" : "rank,row,score\n");
+    text_add(&out, names->n >= 0 ? "rank,id,row,score" : "rank,row,score");
+    text_add(&out, r ? ",nearest_labelled,distance,nearest_pick,nearest_pick_distance,stands_for,nearest_of_them\n" : "\n");
     for (int64_t i = 0; i < s->n; i++) {
         text_addf(&out, "%lld,", (long long)i);
         if (names->n >= 0) {
@@ -131,28 +163,53 @@ static char *picks_csv(const selection *s, const row_names *names)
         text_addf(&out, "%lld,", (long long)s->ids[i]);
         if (!isnan(s->scores[i]))
             text_addf(&out, "%.17g", s->scores[i]);
+        if (r)
+            add_reason(&out, r, i);
         text_add(&out, "\n");
     }
     return text_take(&out);
 }
 
+static json_t *row_json(int64_t row)
+{
+    return row < 0 ? json_null() : json_integer((json_int_t)row);
+}
+
+static json_t *real_json(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *reason_json(const reasons *r, int64_t i)
+{
+    const explanation *w = &r->why[i];
+    json_t *few = json_array();
+    for (int k = 0; k < STORE_FEW && w->few[k] >= 0; k++)
+        json_array_append_new(few, json_pack("{s:o, s:o}", "row", row_json(w->few[k]), "distance",
+                                             real_json(w->few_distance[k])));
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o}", "nearest_labelled", row_json(r->labelled[i]), "distance",
+                     real_json(r->distance[i]), "nearest_pick", row_json(w->other), "nearest_pick_distance",
+                     real_json(w->other_distance), "stands_for", (json_int_t)w->stands_for, "nearest_of_them", few);
+}
+
 static json_t *cost_json(const strategy_cost *c)
 {
     return c->told ? json_pack("{s:s, s:o, s:o}", "formula", c->formula, "bytes",
-                               isfinite(c->bytes) ? json_real(c->bytes) : json_null(), "flops",
-                               isfinite(c->flops) ? json_real(c->flops) : json_null())
+                               real_json(c->bytes), "flops", real_json(c->flops))
                    : json_null();
 }
 
 static void print_json(const selection *s, const row_names *names, const char *strategy, int64_t n,
-                       const strategy_cost *cost)
+                       const strategy_cost *cost, const reasons *r)
 {
     json_t *picks = json_array();
     for (int64_t i = 0; i < s->n; i++) {
         json_t *p = json_pack("{s:I}", "row", (json_int_t)s->ids[i]);
         if (names->n >= 0)
             json_object_set_new(p, "id", json_string(names->lines[s->ids[i]]));
-        json_object_set_new(p, "score", isfinite(s->scores[i]) ? json_real(s->scores[i]) : json_null());
+        json_object_set_new(p, "score", real_json(s->scores[i]));
+        if (r)
+            json_object_set_new(p, "explanation", reason_json(r, i));
         json_array_append_new(picks, p);
     }
     json_t *all = json_pack("{s:s, s:I, s:o, s:o, s:s}", "strategy", strategy, "candidates", (json_int_t)n, "cost",
@@ -163,12 +220,18 @@ static void print_json(const selection *s, const row_names *names, const char *s
     json_decref(all);
 }
 
-static dal_status write_output(const char *path, const selection *s, const row_names *names, dal_error *err)
+static bool is_npy(const char *path)
 {
-    const size_t n = strlen(path);
-    if (n > 4 && strcmp(path + n - 4, ".npy") == 0)
+    const size_t n = path ? strlen(path) : 0;
+    return n > 4 && strcmp(path + n - 4, ".npy") == 0;
+}
+
+static dal_status write_output(const char *path, const selection *s, const row_names *names, const reasons *r,
+                               dal_error *err)
+{
+    if (is_npy(path))
         return dal_npy_write(path, DAL_NPY_I64, 1, &s->n, s->ids, err);
-    char *csv = picks_csv(s, names);
+    char *csv = picks_csv(s, names, r);
     const dal_status st = file_write(path, csv, strlen(csv), err);
     free(csv);
     return st;
@@ -222,22 +285,41 @@ static row_sets sets_of(const job *j, int64_t *ids, int64_t *drawn)
     };
 }
 
-static int tell_picks(const cli_args *a, const job *j, const selection *s)
+static int tell_picks(const cli_args *a, const job *j, const selection *s, const reasons *r)
 {
     dal_error err = DAL_ERROR_INIT;
     const char *output = cli_value(a, "output");
-    if (output && write_output(output, s, &j->names, &err) != DAL_OK)
+    if (output && write_output(output, s, &j->names, r, &err) != DAL_OK)
         return cli_error(a, EXIT_FAILED, &err);
     if (output)
         return EXIT_OK;
     if (cli_flag(a, "json")) {
-        print_json(s, &j->names, j->strategy->component->id, j->candidates, &j->cost);
+        print_json(s, &j->names, j->strategy->component->id, j->candidates, &j->cost, r);
     } else {
-        char *csv = picks_csv(s, &j->names);
+        char *csv = picks_csv(s, &j->names, r);
         fputs(csv, stdout);
         free(csv);
     }
     return EXIT_OK;
+}
+
+static dal_status explain(const job *j, const row_sets *sets, const round_view *v, const selection *s, reasons *r,
+                          dal_error *err)
+{
+    const space by = space_of(&j->m.base, NULL);
+    dal_matrix features;
+    const bool ready = view_has_features(v, DAL_ROWS_CANDIDATES, &features);
+    r->labelled = xcalloc((size_t)s->n, sizeof *r->labelled);
+    r->distance = xcalloc((size_t)s->n, sizeof *r->distance);
+    r->why = xcalloc((size_t)s->n, sizeof *r->why);
+    dal_status st = explain_nearest(&by, s->ids, s->n, sets->ids[DAL_ROWS_LABELLED],
+                                    j->m.labelled.data ? sets->n[DAL_ROWS_LABELLED] : 0, r->labelled, r->distance, err);
+    for (int64_t i = 0; i < s->n; i++)
+        r->labelled[i] = r->labelled[i] < 0 ? -1 : r->labelled[i] - j->m.n;
+    if (st == DAL_OK)
+        st = explain_picks(&by, s->ids, s->n, sets->ids[DAL_ROWS_CANDIDATES], sets->n[DAL_ROWS_CANDIDATES],
+                           ready ? &features : NULL, r->why, err);
+    return st;
 }
 
 /* Everything after the inputs are known to fit. */
@@ -250,13 +332,20 @@ static int select_from(const cli_args *a, const job *j)
     round_view *v = view_new(&m->base, j->strategy->component, &sets, j->round, NULL);
     selection s = {0};
     dal_error err = DAL_ERROR_INIT;
-    const dal_status st = view_select(v, j->strategy, j->query, &s, &err);
+    reasons r = {0};
+    const bool explained = cli_flag(a, "explain");
+    dal_status st = view_select(v, j->strategy, j->query, &s, &err);
+    if (st == DAL_OK && explained)
+        st = explain(j, &sets, v, &s, &r, &err);
     events_clear();
-    const int code = st == DAL_OK ? tell_picks(a, j, &s)
+    const int code = st == DAL_OK ? tell_picks(a, j, &s, explained ? &r : NULL)
                                   : cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
     if (st == DAL_OK && *s.reason)
         fprintf(stderr, "dalhost select: %lld of %lld picked: %s\n", (long long)s.n, (long long)j->query, s.reason);
     selection_free(&s);
+    free(r.labelled);
+    free(r.distance);
+    free(r.why);
     view_free(v);
     free(ids);
     free(drawn);
@@ -282,6 +371,10 @@ static bool read_arguments(const cli_args *a, job *j)
     if (over && strcmp(over, "refuse") != 0 && strcmp(over, "subsample") != 0)
         return cli_bad(a, "--over-memory %s: expected refuse or subsample", over) == 0;
     j->memory.subsample = over && strcmp(over, "subsample") == 0;
+    if (cli_flag(a, "explain") && !cli_value(a, "features"))
+        return cli_bad(a, "--explain compares features: give --features F.npy, [n, d]") == 0;
+    if (cli_flag(a, "explain") && is_npy(cli_value(a, "output")))
+        return cli_bad(a, "--explain is told in CSV or JSON: name an --output that does not end in .npy") == 0;
     return cli_int(a, "candidates", 1, INT64_MAX, &j->candidates) && cli_int(a, "query", 1, INT64_MAX, &j->query) && cli_int(a, "seed", 0, INT64_MAX, &j->seed) &&
            cli_int(a, "round", 0, INT64_MAX, &j->round) && cli_int(a, "threads", 1, 1024, &j->threads) &&
            j->memory.limit >= 0 && read_names(a, &j->names);
@@ -377,9 +470,12 @@ const cli_command cmd_select = {
         "component inspect ID). Files are mapped, not read: float16, float32 and float64, C and Fortran order.\n\n"
         "What the strategy says it takes for these sizes is told on standard error, and with --json: its bound on the "
         "memory beside the matrices, and the order of its arithmetic. --memory refuses one that takes more before it "
-        "begins; with --over-memory subsample it is given as many rows, drawn at random, as stay within the limit.",
+        "begins; with --over-memory subsample it is given as many rows, drawn at random, as stay within the limit.\n\n"
+        "--explain adds to each pick, by distances of features: the nearest labelled sample and the nearest other pick, "
+        "how many candidates have it as their nearest pick, which is what it stands for, and the nearest few of these.",
     .options = options,
     .examples = "  dalhost select --strategy margin --query 100 --logits Z.npy\n"
-                "  dalhost select --strategy coreset --query 100 --features F.npy --labelled-features L.npy -o picks.npy\n",
+                "  dalhost select --strategy coreset --query 100 --features F.npy --labelled-features L.npy -o picks.npy\n"
+                "  dalhost select --strategy margin --query 100 --logits Z.npy --features F.npy --explain\n",
     .main = select_main,
 };

@@ -221,6 +221,7 @@ static void fill_manifest(manifest *m, arena *mem, const manifest_values *v)
     m->warm_start = v->sections[SECTION_TRAIN][TRAIN_WARM_START].boolean;
     m->keep = (keep_models)record[RECORD_MODELS].choice;
     m->record_nearest = record[RECORD_NEAREST].boolean;
+    m->record_explain = record[RECORD_EXPLAIN].boolean;
     m->at_initial = v->section_at[SECTION_INITIAL];
     m->at_query = v->section_at[SECTION_QUERY];
     m->at_stop = v->section_at[SECTION_STOP];

@@ -13,7 +13,7 @@
  *     query: {size: 100, rounds: 10, candidates: 0, over_memory: refuse}     # or subsample
  *     stop: {accuracy: 0.95, labels: 0, cost: 0}   # 0: no such rule
  *     train: {warm_start: false}
- *     record: {models: last, nearest: true}        # models: none|last|all
+ *     record: {models: last, nearest: true, explain: false}    # models: none|last|all
  *     memory: 0                       # bytes a strategy may take (suffixes K M G); 0: no bound
  *
  * The values above are the defaults, but those of name, dataset, model, strategy and stop (no rule).
@@ -81,7 +81,7 @@ typedef struct manifest {
     int64_t stop_labels;
     bool warm_start;
     keep_models keep;
-    bool record_nearest;
+    bool record_nearest, record_explain;
     int64_t memory;
     place at_initial, at_query, at_stop, at_train, at_record; /* of the values, for later complaints */
     place at_initial_size, at_query_size, at_rounds;

@@ -61,6 +61,8 @@ static const param_desc record_params[RECORD_N] = {
                        "which rounds' models to keep"},
     [RECORD_NEAREST] = {"nearest", DAL_PARAM_BOOL, "true", "", "",
                         "note the nearest labelled sample of each pick"},
+    [RECORD_EXPLAIN] = {"explain", DAL_PARAM_BOOL, "false", "", "",
+                        "note the nearest other pick of each, and how many candidates it stands for"},
 };
 
 const section manifest_root = {"", "", root_params, ROOT_N};

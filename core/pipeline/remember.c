@@ -1,9 +1,7 @@
-/* What a run keeps: models and strategy states, the record of a round, the neighbours of its picks. */
-#include <math.h>
+/* What a run keeps: models and strategy states, the record of a round, where its picks lie. */
 #include <stdlib.h>
 
-#include <dal/linalg.h>
-
+#include "pipeline/explain.h"
 #include "pipeline/run_private.h"
 #include "pipeline/view_private.h"
 #include "util/text.h"
@@ -117,88 +115,56 @@ dal_status commit_round(run *r, dal_error *err)
     return st;
 }
 
-/* ---- neighbours ---- */
+/* ---- where picks lie ---- */
 
-/* Rows of a space in which samples are compared: features, or the inputs as they are. */
-typedef struct space {
-    run *r;
-    int64_t d;
-    float *picks, *labelled; /* [n_picks, d], [n_l, d] */
-    const int64_t *labelled_ids;
-    int64_t n_labelled;
-} space;
-
-static void inputs_as_floats(const dal_batch *x, int64_t d, float *out)
+static space space_of_run(const run *r)
 {
-    if (x->spec->dtype == DAL_F32)
-        memcpy(out, x->data, (size_t)(x->n * d) * sizeof(float));
-    else
-        for (int64_t i = 0; i < x->n * d; i++)
-            out[i] = (float)((const uint8_t *)x->data)[i];
+    return space_of(&r->provider.base, &r->t->source->info.spec);
 }
 
-static dal_status fill_space(const run *r, const int64_t *ids, int64_t n, int64_t d, float *out, dal_error *err)
+static int64_t *ids_of_picks(const run *r)
 {
-    const provider *p = &r->provider.base;
-    scratch *s = xcalloc(1, sizeof *s);
-    dal_status st = DAL_OK;
-    for (int64_t first = 0; st == DAL_OK && first < n; first += VIEW_BLOCK) {
-        const int64_t m = n - first < VIEW_BLOCK ? n - first : VIEW_BLOCK;
-        if (p->features) {
-            dal_matrix x;
-            st = p->features(p, s, ids + first, m, &x, NULL, err);
-            for (int64_t i = 0; st == DAL_OK && i < m; i++)
-                memcpy(out + (first + i) * d, x.data + i * x.stride, (size_t)d * sizeof(float));
-        } else {
-            dal_batch x;
-            st = p->inputs(p, s, ids + first, m, &x, err);
-            if (st == DAL_OK)
-                inputs_as_floats(&x, d, out + first * d);
-        }
-    }
-    scratch_free(s);
-    return st;
-}
-
-static dal_status nearest_of_pick(void *ctx, int64_t i)
-{
-    const space *s = ctx;
-    pick *p = &s->r->picks[i];
-    float best = INFINITY;
-    for (int64_t l = 0; l < s->n_labelled; l++) {
-        const float distance = dal_squared_distance(s->picks + i * s->d, s->labelled + l * s->d, s->d);
-        if (distance < best) {
-            best = distance;
-            p->nearest = s->labelled_ids[l];
-        }
-    }
-    p->distance = sqrt((double)best);
-    return DAL_OK;
+    int64_t *ids = xcalloc((size_t)r->record.n_picks, sizeof *ids);
+    for (int64_t i = 0; i < r->record.n_picks; i++)
+        ids[i] = r->picks[i].id;
+    return ids;
 }
 
 dal_status note_nearest(run *r, dal_error *err)
 {
-    const dal_sample_spec *spec = &r->t->source->info.spec;
-    const int64_t n = r->record.n_picks, n_labelled = r->pool.count[SAMPLE_LABELLED];
-    const bool dense = spec->modality == DAL_VECTOR || spec->modality == DAL_IMAGE;
-    const int64_t d = r->provider.base.features ? r->provider.base.d : dense ? dal_sample_values(spec) : 0;
-    int64_t total;
-    if (!r->m->record_nearest || n == 0 || n_labelled == 0 || d == 0 || !dal_size_mul(n_labelled, d, &total))
+    const space s = space_of_run(r);
+    const int64_t n = r->record.n_picks;
+    if (!r->m->record_nearest)
         return DAL_OK;
-    space s = {.r = r, .d = d, .labelled_ids = r->pool.labelled, .n_labelled = n_labelled};
-    int64_t *ids = xcalloc((size_t)n, sizeof *ids);
-    for (int64_t i = 0; i < n; i++)
-        ids[i] = r->picks[i].id;
-    s.picks = xcalloc((size_t)(n * d), sizeof(float));
-    s.labelled = xcalloc((size_t)total, sizeof(float));
-    dal_status st = fill_space(r, ids, n, d, s.picks, err);
-    if (st == DAL_OK)
-        st = fill_space(r, s.labelled_ids, n_labelled, d, s.labelled, err);
-    const dal_host *h = r->provider.base.host;
-    if (st == DAL_OK)
-        st = h->parallel_for(h, n, nearest_of_pick, &s);
+    int64_t *ids = ids_of_picks(r), *nearest = xcalloc((size_t)n, sizeof *nearest);
+    double *distance = xcalloc((size_t)n, sizeof *distance);
+    const dal_status st =
+        explain_nearest(&s, ids, n, r->pool.labelled, r->pool.count[SAMPLE_LABELLED], nearest, distance, err);
+    for (int64_t i = 0; st == DAL_OK && i < n; i++) {
+        r->picks[i].nearest = nearest[i];
+        r->picks[i].distance = distance[i];
+    }
     free(ids);
-    free(s.picks);
-    free(s.labelled);
+    free(nearest);
+    free(distance);
+    return st;
+}
+
+dal_status note_why(run *r, dal_error *err)
+{
+    const space s = space_of_run(r);
+    const int64_t n = r->record.n_picks;
+    if (!r->m->record_explain || n == 0 || s.width == 0)
+        return DAL_OK;
+    const row_sets sets = pool_sets(&r->pool);
+    dal_matrix features;
+    const bool ready = view_has_features(r->view, DAL_ROWS_CANDIDATES, &features);
+    int64_t *ids = ids_of_picks(r);
+    r->why = xcalloc((size_t)n, sizeof *r->why);
+    const dal_status st = explain_picks(&s, ids, n, sets.ids[DAL_ROWS_CANDIDATES], sets.n[DAL_ROWS_CANDIDATES],
+                                        ready ? &features : NULL, r->why, err);
+    for (int64_t i = 0; st == DAL_OK && i < n; i++)
+        r->picks[i].why = &r->why[i];
+    free(ids);
     return st;
 }

@@ -78,6 +78,8 @@ void drop_round(run *r)
     r->view = NULL;
     free(r->picks);
     r->picks = NULL;
+    free(r->why);
+    r->why = NULL;
     free(r->pseudo.ids);
     free(r->pseudo.classes);
     free(r->pseudo.weights);
@@ -350,7 +352,8 @@ dal_status run_rounds(run *r, dal_error *err)
             tell_phase(r, "select");
             if (blind)
                 select_blind(r);
-            else if ((st = select_picks(r, err)) != DAL_OK || (st = note_nearest(r, err)) != DAL_OK)
+            else if ((st = select_picks(r, err)) != DAL_OK || (st = note_nearest(r, err)) != DAL_OK ||
+                     (st = note_why(r, err)) != DAL_OK)
                 return st;
             tell_phase(r, "label");
         }

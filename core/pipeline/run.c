@@ -131,6 +131,8 @@ static dal_status reopen_round(run *r, const round_record *old, dal_error *err)
     r->record.metrics.recall = NULL;
     r->picks = xcalloc((size_t)old->n_picks, sizeof *r->picks);
     memcpy(r->picks, old->picks, (size_t)old->n_picks * sizeof *r->picks);
+    for (int64_t i = 0; i < old->n_picks; i++)
+        r->picks[i].why = NULL; /* in the store, and soon gone from here */
     r->record.picks = r->picks;
     r->record.reason = "";
     r->committed = true;

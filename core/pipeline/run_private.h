@@ -34,6 +34,7 @@ typedef struct run {
     round_record record;
     double *recall;
     pick *picks;
+    explanation *why; /* of the picks, or NULL */
     pseudo_labels pseudo, next_pseudo; /* for this fit; for the next */
     round_view *view;
     bool committed, owned; /* the round is in the store; the run is ours to write */
@@ -61,6 +62,8 @@ bool keeps_model(const run *r);
 dal_status commit_round(run *r, dal_error *err);
 /* Nearest labelled sample of each pick, in feature space (or of the inputs when the model has no features). */
 dal_status note_nearest(run *r, dal_error *err);
+/* What each pick stands for, where the manifest asks for it. */
+dal_status note_why(run *r, dal_error *err);
 
 /* ---- ask.c ---- */
 /* Ask the oracle about the picks still pending; commits the round, or what was answered. *pending: how many

@@ -576,6 +576,12 @@ const dal_view *view_api(const round_view *v)
     return &v->api;
 }
 
+bool view_has_features(const round_view *v, uint32_t set, dal_matrix *out)
+{
+    *out = (dal_matrix){v->features[set].data, v->sets.n[set], v->p->d, v->p->d};
+    return v->filled[set] & FILL_FEATURES;
+}
+
 double view_infer_seconds(const round_view *v)
 {
     return (double)v->infer_ns * 1e-9;

@@ -29,6 +29,8 @@ round_view *view_new(const provider *p, const dal_component *who, const row_sets
                      pseudo_labels *pseudo);
 void view_free(round_view *v); /* accepts NULL */
 const dal_view *view_api(const round_view *v);
+/* The features of a row set [n, d], when a strategy has read them all; false when they would have to be computed. */
+bool view_has_features(const round_view *v, uint32_t set, dal_matrix *out);
 /* Wall seconds spent computing what was shown (to be told apart from selection). */
 double view_infer_seconds(const round_view *v);
 

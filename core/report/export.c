@@ -253,7 +253,7 @@ void rounds_csv(FILE *out, const stored_run *r)
 void picks_csv_head(FILE *out)
 {
     fputs("run,name,strategy,trial,seed,round,rank,id,score,nearest_id,distance,answer,class,class_"
-          "name,cost\n",
+          "name,cost,nearest_pick_id,nearest_pick_distance,stands_for\n",
           out);
 }
 
@@ -274,7 +274,13 @@ static void pick_csv(FILE *out, const pick *p, char **classes)
         fputc(',', out);
     }
     csv_real(out, p->cost);
-    fputc('\n', out);
+    if (!p->why) {
+        fputs(",,,\n", out);
+        return;
+    }
+    fprintf(out, p->why->other < 0 ? "," : ",%lld", (long long)p->why->other);
+    csv_real(out, p->why->other_distance);
+    fprintf(out, ",%lld\n", (long long)p->why->stands_for);
 }
 
 void picks_csv(FILE *out, const stored_run *r)

@@ -402,6 +402,24 @@ void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
     print_queries(out, r, to);
 }
 
+/* ---- picks of a round ---- */
+
+static void distance_cell(grid *g, double x)
+{
+    if (isnan(x))
+        grid_cell(g, "-");
+    else
+        grid_cell(g, "%.4g", x);
+}
+
+static void sample_cell(grid *g, int64_t id)
+{
+    if (id < 0)
+        grid_cell(g, "-");
+    else
+        grid_cell(g, "%lld", (long long)id);
+}
+
 static void add_pick(grid *g, const pick *p, char **classes)
 {
     grid_cell(g, "%lld", (long long)p->rank);
@@ -410,19 +428,97 @@ static void add_pick(grid *g, const pick *p, char **classes)
         grid_cell(g, "-");
     else
         grid_cell(g, "%.6g", p->score);
-    if (p->nearest < 0)
-        grid_cell(g, "-");
-    else
-        grid_cell(g, "%lld", (long long)p->nearest);
-    if (isnan(p->distance))
-        grid_cell(g, "-");
-    else
-        grid_cell(g, "%.4g", p->distance);
+    sample_cell(g, p->nearest);
+    distance_cell(g, p->distance);
     grid_cell(g, "%s", p->answer == DAL_ANSWER_CLASS ? classes[p->cls] : answer_name(p->answer));
     grid_real(g, p->cost, 2);
 }
 
-void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, terminal to)
+static void print_picks(FILE *out, const round_record *k, int64_t n, char **classes, terminal to)
+{
+    static const char *const titles[] = {"rank", "sample", "score", "nearest", "distance", "answer", "cost"};
+    grid *g = grid_new();
+    for (int i = 0; i < 7; i++)
+        grid_column(g, titles[i], i == 5 ? GRID_LEFT : GRID_RIGHT);
+    for (int64_t i = 0; i < n; i++)
+        add_pick(g, &k->picks[i], classes);
+    print_title(out, "Picks, in the order picked; nearest: the nearest sample that had a label then");
+    grid_print(g, out, to);
+    grid_free(g);
+}
+
+bool page_has_explanations(const round_record *k)
+{
+    for (int64_t i = 0; i < k->n_picks; i++)
+        if (k->picks[i].why)
+            return true;
+    return false;
+}
+
+/* What was known of every pool sample before round k: its class, DAL_LABEL_NONE, DAL_LABEL_OOD. Caller frees. */
+static int32_t *labels_before(const stored_run *r, int64_t round)
+{
+    int32_t *labels = xcalloc((size_t)r->head.n_pool, sizeof *labels);
+    for (int64_t i = 0; i < r->head.n_pool; i++)
+        labels[i] = DAL_LABEL_NONE;
+    for (int64_t i = 0; i < r->n_initial; i++)
+        labels[r->initial[i]] = r->initial_classes[i];
+    for (int64_t k = 0; k < round; k++)
+        for (int64_t i = 0; i < r->rounds[k].n_picks; i++)
+            labels[r->rounds[k].picks[i].id] = r->rounds[k].picks[i].cls;
+    return labels;
+}
+
+static void add_explanation(grid *g, const pick *p, char **classes, const int32_t *labels, bool wide)
+{
+    const explanation *w = p->why;
+    grid_cell(g, "%lld", (long long)p->rank);
+    grid_cell(g, "%lld", (long long)p->id);
+    if (isnan(p->score))
+        grid_cell(g, "-");
+    else
+        grid_cell(g, "%.3g", p->score);
+    if (wide)
+        grid_cell(g, "%s", p->answer == DAL_ANSWER_CLASS ? classes[p->cls] : answer_name(p->answer));
+    if (p->nearest >= 0 && labels[p->nearest] >= 0)
+        grid_cell(g, "%lld (%s)", (long long)p->nearest, classes[labels[p->nearest]]);
+    else
+        sample_cell(g, p->nearest);
+    distance_cell(g, p->distance);
+    sample_cell(g, w ? w->other : -1);
+    distance_cell(g, w ? w->other_distance : (double)NAN);
+    sample_cell(g, w ? w->stands_for : -1);
+    text few = {0};
+    for (int i = 0; w && i < STORE_FEW && w->few[i] >= 0; i++)
+        text_addf(&few, "%s%lld", few.n ? " " : "", (long long)w->few[i]);
+    if (wide)
+        grid_cell(g, "%s", few.n ? few.s : "-");
+    text_free(&few);
+}
+
+static void print_explanations(FILE *out, const stored_run *r, int64_t round, int64_t n, char **classes, terminal to)
+{
+    static const char *const titles[] = {"rank",     "sample", "score",    "answer",     "label",
+                                         "distance", "pick",   "distance", "stands for", "such as"};
+    const bool wide = to.columns == 0 || to.columns >= 98; /* 80 columns have no room for answer and such as */
+    int32_t *labels = labels_before(r, round);
+    grid *g = grid_new();
+    for (int i = 0; i < 10; i++)
+        if (wide || (i != 3 && i != 9))
+            grid_column(g, titles[i], i == 3 || i == 4 || i == 9 ? GRID_LEFT : GRID_RIGHT);
+    for (int64_t i = 0; i < n; i++)
+        add_explanation(g, &r->rounds[round].picks[i], classes, labels, wide);
+    print_title(out, "Picks, in the order picked, and where they lie");
+    fprintf(out, "  label       the nearest sample that had a label then, and its class\n"
+                 "  pick        the nearest other pick of the round\n"
+                 "  stands for  so many candidates have it as their nearest pick%s\n\n",
+            wide ? ", such as these nearest ones" : "");
+    grid_print(g, out, to);
+    grid_free(g);
+    free(labels);
+}
+
+void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, bool explain, terminal to)
 {
     const round_record *k = &r->rounds[round];
     const int64_t n = k->n_picks < n_picks ? k->n_picks : n_picks;
@@ -440,7 +536,7 @@ void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, 
         fprintf(out, ", %lld out of class", (long long)k->n_ood);
     fputs("\n  ", out);
     if (!isnan(k->metrics.accuracy))
-        fprintf(out, "accuracy %.4f, balanced %.4f, macro-F1 %.4f, log loss %.4f, ",
+        fprintf(out, "accuracy %.4f, balanced %.4f, macro-F1 %.4f, log loss %.4f\n  ",
                 k->metrics.accuracy, k->metrics.balanced_accuracy, k->metrics.macro_f1,
                 k->metrics.log_loss);
     fprintf(out, "peak memory %s\n", human_bytes((double)k->times.peak_rss, rss));
@@ -455,18 +551,12 @@ void page_round(FILE *out, const stored_run *r, int64_t round, int64_t n_picks, 
         fputs("\nNothing was picked in this round.\n", out);
         return;
     }
-    print_title(out, "Picks, in the order picked; nearest: the nearest sample that had a label then");
-    static const char *const titles[] = {"rank",     "sample", "score", "nearest",
-                                         "distance", "answer", "cost"};
-    grid *g = grid_new();
-    for (int i = 0; i < 7; i++)
-        grid_column(g, titles[i], i == 5 ? GRID_LEFT : GRID_RIGHT);
     char **classes = class_names_of(&r->head);
-    for (int64_t i = 0; i < n; i++)
-        add_pick(g, &k->picks[i], classes);
+    if (explain)
+        print_explanations(out, r, round, n, classes, to);
+    else
+        print_picks(out, k, n, classes, to);
     class_names_free(classes, r->head.n_classes);
-    grid_print(g, out, to);
-    grid_free(g);
     if (n < k->n_picks)
         fprintf(out, "... and %lld more (--picks %lld shows all)\n", (long long)(k->n_picks - n),
                 (long long)k->n_picks);

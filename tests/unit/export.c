@@ -100,13 +100,13 @@ Test(csv, quotes_text_and_leaves_unknown_fields_empty)
     cr_assert_str_eq(
         got,
         "run,name,strategy,trial,seed,round,rank,id,score,nearest_id,distance,answer,class,class_name,"
-        "cost\n"
+        "cost,nearest_pick_id,nearest_pick_distance,stands_for\n"
         "3,\"a \"\"b\"\", "
         "c\x1b[2J\",margin,1,18446744073709551615,0,0,17,0.1,4,0.3333333333333333,class,"
-        "1,1,2.5\n"
-        "3,\"a \"\"b\"\", c\x1b[2J\",margin,1,18446744073709551615,0,1,3,,,,pending,,,\n"
+        "1,1,2.5,,,\n"
+        "3,\"a \"\"b\"\", c\x1b[2J\",margin,1,18446744073709551615,0,1,3,,,,pending,,,,,,\n"
         "3,\"a \"\"b\"\", "
-        "c\x1b[2J\",margin,1,18446744073709551615,0,2,9,-1e-300,4,0,out-of-class,,,1\n");
+        "c\x1b[2J\",margin,1,18446744073709551615,0,2,9,-1e-300,4,0,out-of-class,,,1,,,\n");
     free(got);
 }
 
@@ -197,7 +197,7 @@ Test(page, explains_each_pick)
     round_record rounds[2];
     const stored_run r = make_run(rounds);
     char *got;
-    printed(got, page_round(f, &r, 0, 2, (terminal){0, false}));
+    printed(got, page_round(f, &r, 0, 2, false, (terminal){0, false}));
     cr_assert_not_null(strstr(got, "   0      17    0.1        4    0.3333  1        2.50\n"), "%s",
                        got);
     cr_assert_not_null(strstr(got, "   1       3      -        -         -  pending     -\n"), "%s",
@@ -205,8 +205,27 @@ Test(page, explains_each_pick)
     cr_assert_not_null(strstr(got, "... and 1 more (--picks 3 shows all)\n"));
     cr_assert_not_null(strstr(got, "1 pseudo labels"));
     free(got);
-    printed(got, page_round(f, &r, 1, 2, (terminal){0, false}));
+    printed(got, page_round(f, &r, 1, 2, false, (terminal){0, false}));
     cr_assert_not_null(strstr(got, "Nothing was picked in this round.\n"));
+    free(got);
+}
+
+Test(page, tells_what_picks_stand_for)
+{
+    round_record rounds[2];
+    const stored_run r = make_run(rounds);
+    cr_assert_not(page_has_explanations(&rounds[0]));
+    const explanation why = {3, 0.25, 40, {12, 13, -1}, {0.5, 1, NAN}};
+    pick two[2] = {rounds[0].picks[0], rounds[0].picks[1]};
+    two[0].why = &why;
+    rounds[0].picks = two;
+    rounds[0].n_picks = 2;
+    cr_assert(page_has_explanations(&rounds[0]));
+    char *got;
+    printed(got, page_round(f, &r, 0, 2, true, (terminal){0, false}));
+    cr_assert_not_null(strstr(got, "such as these nearest ones"));
+    cr_assert_not_null(strstr(got, "     3      0.25          40  12 13\n"), "%s", got);
+    cr_assert_not_null(strstr(got, "pending  -                      -     -         -           -  -\n"), "%s", got);
     free(got);
 }
 
@@ -221,7 +240,7 @@ Test(page, shows_runs_with_odd_heads)
         r.head.started = i % 2 ? (double)NAN : 1e300;
         char *got;
         printed(got, page_run(f, &r, -1, (terminal){20, true});
-                page_round(f, &r, 0, 9, (terminal){20, true}));
+                page_round(f, &r, 0, 9, i % 2, (terminal){20, true}));
         cr_assert_not_null(strstr(got, "Run 3"));
         free(got);
         json_decref(run_json(&r));

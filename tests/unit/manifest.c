@@ -500,7 +500,7 @@ Test(manifest, says_the_effective_manifest_in_one_canonical_way)
         "\"model\":{\"betas\":[0.9,0.999],\"cache\":1048576,\"early_stop\":false,\"from\":\"fake\",\"hidden\":[50],"
         "\"rate\":0.001,\"solver\":\"sgd\",\"tags\":[\"a\",\"7\"],\"use\":\"mlp\"},"
         "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},\"query\":{\"candidates\":0,\"over_memory\":\"refuse\",\"rounds\":10,\"size\":100},"
-        "\"record\":{\"models\":\"last\",\"nearest\":true},\"seed\":1,\"stop\":{\"accuracy\":0.1,\"cost\":0.0,\"labels\":0},"
+        "\"record\":{\"explain\":false,\"models\":\"last\",\"nearest\":true},\"seed\":1,\"stop\":{\"accuracy\":0.1,\"cost\":0.0,\"labels\":0},"
         "\"train\":{\"warm_start\":false},\"transforms\":[]}";
     manifest *m = read_good("dalhost: 1\nname: a\ndataset: drawn\n"
                             "model: {use: mlp, hidden: [50], solver: sgd, tags: [a, 7]}\n"

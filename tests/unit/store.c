@@ -50,9 +50,15 @@ Test(store, gives_back_rounds_with_nan_infinity_and_everything)
     const int64_t pseudo_ids[] = {500, 400};
     const int32_t pseudo_classes[] = {1, 0};
     const float pseudo_weights[] = {1, 0.1f};
+    const explanation why[] = {{-1, NAN, 0, {-1, -1, -1}, {NAN, NAN, NAN}}, {18, 0.5, 3, {700, 9, 701}, {0, 0.25, 1e30}}};
     for (int k = 0; k < 2; k++) {
         fill_picks(p[k], k, N, k == 0);
+        if (k == 1) {
+            p[k][0].why = &why[0];
+            p[k][N - 1].why = &why[1];
+        }
         round_record r = some_round(k, p[k], N);
+        r.n_candidates = 900 + k;
         if (k == 1) {
             r.metrics.recall = recall;
             r.metrics.n_classes = 3;
@@ -74,6 +80,7 @@ Test(store, gives_back_rounds_with_nan_infinity_and_everything)
         cr_assert_eq(got->n_labelled, want.n_labelled);
         cr_assert_eq(got->n_unlabelled, want.n_unlabelled);
         cr_assert_eq(got->n_picks, N);
+        cr_assert_eq(got->n_candidates, 900 + k);
         check_picks(got->picks, p[k], N);
         same(got->metrics.accuracy, want.metrics.accuracy);
         same(got->metrics.balanced_accuracy, NAN);
@@ -91,6 +98,19 @@ Test(store, gives_back_rounds_with_nan_infinity_and_everything)
         cr_assert_eq(t.peak_rss, 1 << 30);
     }
     const round_record *last = &r->rounds[1];
+    for (int i = 0; i < N; i++)
+        cr_assert_null(r->rounds[0].picks[i].why);
+    cr_assert_null(last->picks[1].why);
+    for (int i = 0; i < 2; i++) {
+        const explanation *got = last->picks[i ? N - 1 : 0].why;
+        cr_assert_not_null(got);
+        cr_assert(got->other == why[i].other && got->stands_for == why[i].stands_for);
+        same(got->other_distance, why[i].other_distance);
+        for (int f = 0; f < STORE_FEW; f++) {
+            cr_assert_eq(got->few[f], why[i].few[f]);
+            same(got->few_distance[f], why[i].few_distance[f]);
+        }
+    }
     cr_assert_null(r->rounds[0].metrics.recall);
     cr_assert_eq(last->metrics.n_classes, 3);
     same(last->metrics.recall[1], NAN);

@@ -141,6 +141,16 @@ Test(store_file, trusts_no_number_it_reads)
         "UPDATE pseudo_label SET class = -1",
         "UPDATE pseudo_label SET weight = -1",
         "DELETE FROM pseudo_label",
+        "UPDATE round SET n_candidates = -2 WHERE round = 1",
+        "UPDATE explanation SET rank = 5 WHERE rank = 1",
+        "UPDATE explanation SET rank = -1 WHERE rank = 1",
+        "UPDATE explanation SET round = 7 WHERE round = 1",
+        "UPDATE explanation SET other_id = 1000000",
+        "UPDATE explanation SET stands_for = -1",
+        "DELETE FROM explanation WHERE rank = 1",
+        "UPDATE stands_for SET id = -1 WHERE position = 0",
+        "UPDATE stands_for SET position = 3 WHERE position = 1",
+        "DELETE FROM stands_for WHERE position = 0",
     };
     enum { N = 5 };
     store *s = open_store();
@@ -149,6 +159,8 @@ Test(store_file, trusts_no_number_it_reads)
     const double recall[] = {1, 1, 1};
     for (int k = 0; k < 2; k++) {
         fill_picks(p, k, N, true);
+        const explanation why = {17, 1, 8, {20, 21, -1}, {1, 2, (double)NAN}};
+        p[1].why = &why;
         round_record r = some_round(k, p, N);
         r.metrics.recall = recall;
         r.metrics.n_classes = 3;
