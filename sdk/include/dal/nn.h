@@ -1,0 +1,199 @@
+/* dal/nn.h: (libdal) neural networks: layers, forward and backward passes, training steps.
+ *
+ * A network is declared once, layer by layer, and is constant from dal_nn_finish on: any number of threads and of
+ * passes may use it. It owns no numbers: its weights are one flat array [n_weights], what batch-norm remembers is
+ * another, the state [n_state]; both the caller's. So copying, saving, perturbing and averaging networks are
+ * operations on arrays. (Small fully connected networks are faster with dal/dense.h.)
+ *
+ *     dal_nn_value x = dal_nn_input(nn, 1, 28, 28);
+ *     x = dal_nn_conv(nn, x, "conv1", &(dal_nn_conv_shape){.out = 32, .kernel = 5, .flags = DAL_NN_BIAS | DAL_NN_RELU});
+ *     x = dal_nn_max_pool(nn, x, 2, 2, 0);
+ *     dal_nn_features(nn, x);
+ *     dal_nn_output(nn, dal_nn_linear(nn, x, "output", 10, DAL_NN_BIAS));
+ *     status = dal_nn_finish(nn, err);
+ *
+ * Values. A layer call returns the number of the value it makes: for each sample a map [channels, height, width],
+ * planar, or a vector [width, 1, 1]. A call that cannot be met (shapes that do not fit, a number that is none) is kept
+ * and told by dal_nn_finish, so that a network reads as a list of layers. At most DAL_NN_MAX_VALUES.
+ *
+ * Two ways through a network:
+ *   passes    dal_nn_pass: up to DAL_NN_TILE samples on the calling thread, batch-norm with its running statistics. What a
+ *             sample gives depends on that sample alone, not on its place or its neighbours.
+ *   training  dal_nn_trainer: a step over a mini-batch on all threads. The batch is cut into shards of fixed size
+ *             whatever the number of threads; batch-norm statistics and gradients are summed over shards in their order:
+ *             1 or N threads, same bits.
+ */
+#ifndef DAL_NN_H
+#define DAL_NN_H
+
+#include <dal/host.h>
+#include <dal/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DAL_NN_MAX_VALUES 1024
+#define DAL_NN_TILE 16
+#define DAL_NN_SHARDS 8 /* of a batch, at most */
+
+typedef struct dal_nn dal_nn;
+typedef int32_t dal_nn_value;
+
+/* ---- declaring a network [main] ---------------------------------------------------------------- */
+
+/* NULL without memory. */
+DAL_PUBLIC dal_nn *dal_nn_new(const dal_host *host);
+DAL_PUBLIC void dal_nn_free(dal_nn *nn); /* accepts NULL */
+
+#define DAL_NN_BIAS 1u /* a bias per output (conv, linear) */
+#define DAL_NN_RELU 2u /* ReLU at the end of the layer (conv, linear, batch-norm, add) */
+
+/* The samples; the first call of all. */
+DAL_PUBLIC dal_nn_value dal_nn_input(dal_nn *nn, int64_t channels, int64_t height, int64_t width);
+
+typedef struct dal_nn_conv_shape {
+    uint32_t struct_size; /* 0: this version */
+    uint32_t flags;
+    int64_t out, kernel;
+    int64_t stride; /* 0: 1 */
+    int64_t pad;    /* zeros at each side */
+    int64_t groups; /* 0: 1; channels in and out divide by it */
+} dal_nn_conv_shape;
+/* Weights [out, in / groups, kernel, kernel], bias [out]. */
+DAL_PUBLIC dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_conv_shape *shape);
+/* x flattened, times weights [out, in], plus bias [out]. */
+DAL_PUBLIC dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, uint32_t flags);
+/* Ioffe & Szegedy 2015: gain and bias [channels]; state: running mean and variance [channels], momentum 0.1, eps 1e-5;
+ * the running variance is the unbiased one, a batch is normalised with the biased one. */
+DAL_PUBLIC dal_nn_value dal_nn_batch_norm(dal_nn *nn, dal_nn_value x, const char *name, uint32_t flags);
+DAL_PUBLIC dal_nn_value dal_nn_relu(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_add(dal_nn *nn, dal_nn_value a, dal_nn_value b, uint32_t flags);
+/* Windows may hang over the edge by pad: those places count as nothing. Average: over kernel^2 places. */
+DAL_PUBLIC dal_nn_value dal_nn_max_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad);
+DAL_PUBLIC dal_nn_value dal_nn_avg_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad);
+DAL_PUBLIC dal_nn_value dal_nn_global_pool(dal_nn *nn, dal_nn_value x); /* mean over height and width */
+/* Inverted dropout of single values while training, nothing in passes (but see dal_nn_run). */
+DAL_PUBLIC dal_nn_value dal_nn_dropout(dal_nn *nn, dal_nn_value x, double rate);
+
+/* What the model shows: stages in the order called, the features (input of the last layer), the logits. */
+DAL_PUBLIC void dal_nn_stage(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC void dal_nn_features(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC void dal_nn_output(dal_nn *nn, dal_nn_value x);
+/* The first fault of all calls, with the layer's name; DAL_OK: the network is ready. */
+DAL_PUBLIC dal_status dal_nn_finish(dal_nn *nn, dal_error *err);
+
+/* ---- what it is [any] -------------------------------------------------------------------------- */
+
+typedef struct dal_nn_info {
+    uint32_t struct_size;
+    uint32_t n_stages;
+    int64_t n_weights, n_state, n_parameters;
+    int64_t n_inputs, n_features, n_outputs; /* values a sample */
+    dal_nn_value input, features, output;
+    int64_t multiply_adds; /* of a forward pass, a sample */
+    int32_t n_values, n_dropouts;
+} dal_nn_info;
+DAL_PUBLIC void dal_nn_describe(const dal_nn *nn, dal_nn_info *out);
+DAL_PUBLIC dal_nn_value dal_nn_stage_value(const dal_nn *nn, int64_t stage);
+/* [channels, height, width] of a value. */
+DAL_PUBLIC void dal_nn_shape(const dal_nn *nn, dal_nn_value v, int64_t shape[3]);
+/* Slices of the weights, in order, without gaps: "conv1.weight", ... Borrowed from nn. */
+DAL_PUBLIC const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i);
+
+/* Fresh weights and state. Parameter i reads dal_rng_at(stream, i).
+ * UNIFORM: weights and biases uniform in +-1 / sqrt(fan in), PyTorch's default. KAIMING: conv weights normal with
+ * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. Gains 1, batch-norm's biases 0. */
+#define DAL_NN_UNIFORM 0u
+#define DAL_NN_KAIMING 1u
+DAL_PUBLIC void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *weights, float *state);
+
+/* ---- passes ------------------------------------------------------------------------------------ */
+
+/* The numbers of one pass. value[v] [DAL_NN_TILE, size of v] for each value; d alike, NULL without gradients. */
+typedef struct dal_nn_pass {
+    uint32_t struct_size;
+    uint32_t reserved;
+    float **value, **d;
+    void *impl;
+} dal_nn_pass;
+
+/* [any] NULL with err filled when there is no memory. */
+DAL_PUBLIC dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradients, dal_error *err);
+DAL_PUBLIC void dal_nn_pass_free(dal_nn_pass *p); /* [any] accepts NULL */
+/* [any] Forward over the n <= DAL_NN_TILE samples in value[input]: the values from..to, both counted. Dropout value k of
+ * those in order (from 0, over the whole network) multiplies by masks[k] [size] if that is given and not NULL: the
+ * same mask for every sample. */
+DAL_PUBLIC dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+                                 dal_nn_value from, dal_nn_value to, const float *const *masks);
+/* [any] The number of the k-th dropout value, or -1. */
+DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
+/* [any] Backward from d[output] (set by the caller) after a whole forward pass without masks: d[input], and
+ * gradient [n_weights] += (NULL: none). Batch-norm's statistics count as constants. */
+DAL_PUBLIC dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p,
+                                      int64_t n, float *gradient);
+
+/* ---- training ---------------------------------------------------------------------------------- */
+
+#define DAL_NN_SGD 0u  /* momentum, Nesterov or not, as PyTorch: v = mu v + g + wd w; w -= lr (g + wd w + mu v) or lr v */
+#define DAL_NN_ADAM 1u /* Kingma & Ba 2015 */
+
+typedef struct dal_nn_rule {
+    uint32_t struct_size;
+    uint32_t optimizer;
+    double learning_rate, momentum, beta1, beta2, epsilon;
+    double weight_decay; /* added to the gradient: weight_decay * w, of all parameters */
+    uint32_t nesterov;
+    uint32_t decoupled; /* Adam: weights lose learning_rate * weight_decay of themselves instead (AdamW) */
+} dal_nn_rule;
+
+/* The batch between its forward and its backward pass. Rows of a value lie one after the other: value v of row i
+ * is value[v] + i * size. d of stages, features and output are there, zeroed but for the loss's own: add. */
+typedef struct dal_nn_step_view {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t n, n_labelled;
+    float *const *value, *const *d;
+    const float *losses; /* [n_labelled] */
+} dal_nn_step_view;
+
+typedef struct dal_nn_batch {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t n, n_labelled;  /* rows n_labelled..n-1 have no class: only `between` gives them a gradient */
+    const int32_t *classes; /* [n_labelled] */
+    const float *weights;   /* [n_labelled] factor of each loss; NULL: 1 */
+    /* [any] Rows first..first+count-1 into x [count, inputs]. */
+    dal_status (*fill)(void *ctx, int64_t first, int64_t count, float *x);
+    /* [main] Optional. */
+    dal_status (*between)(void *ctx, const dal_nn_step_view *view);
+    void *ctx;
+    dal_rng dropout; /* stream of this step's masks */
+} dal_nn_batch;
+
+typedef struct dal_nn_result {
+    uint32_t struct_size;
+    uint32_t reserved;
+    double loss;  /* sum over the labelled rows of weight * cross-entropy */
+    int64_t hits; /* labelled rows whose largest logit, lowest first, is their class */
+} dal_nn_result;
+
+typedef struct dal_nn_trainer dal_nn_trainer;
+
+/* [main] For batches of at most max_batch rows; moves weights and state, which are borrowed. */
+DAL_PUBLIC dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float *weights, float *state,
+                                              int64_t max_batch, dal_error *err);
+DAL_PUBLIC void dal_nn_trainer_free(dal_nn_trainer *t); /* [main] accepts NULL */
+/* [main] One step of the mean loss (1 / n_labelled) sum weight * cross-entropy. A loss that is not finite leaves the
+ * weights unfit for use. rule NULL: the gradient is computed, nothing moves but the state. */
+DAL_PUBLIC dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn_batch *batch,
+                                   dal_nn_result *result, dal_error *err);
+/* [main] Of the last step, [n_weights], until the next. */
+DAL_PUBLIC const float *dal_nn_gradient(const dal_nn_trainer *t);
+/* [main] Bytes the trainer holds. */
+DAL_PUBLIC int64_t dal_nn_trainer_bytes(const dal_nn_trainer *t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,401 @@
+/* Declaring a network: every call adds a node, finds its shape and its place in the weights. */
+#include "nn_private.h"
+
+#include <math.h>
+
+dal_nn *dal_nn_new(const dal_host *host)
+{
+    dal_nn *nn = host->alloc(host, sizeof *nn, 0);
+    if (!nn)
+        return NULL;
+    memset(nn, 0, sizeof *nn);
+    nn->host = host;
+    nn->features = nn->output = -1;
+    nn->fault = (dal_error)DAL_ERROR_INIT;
+    nn->node = dal_array(host, DAL_NN_MAX_VALUES, sizeof *nn->node);
+    nn->parameter = dal_array(host, 2 * DAL_NN_MAX_VALUES, sizeof *nn->parameter);
+    nn->names = dal_array(host, 2 * DAL_NN_MAX_VALUES, sizeof *nn->names);
+    if (!nn->node || !nn->parameter || !nn->names) {
+        dal_nn_free(nn);
+        return NULL;
+    }
+    return nn;
+}
+
+void dal_nn_free(dal_nn *nn)
+{
+    if (!nn)
+        return;
+    const dal_host *host = nn->host;
+    host->free(host, nn->names);
+    host->free(host, nn->parameter);
+    host->free(host, nn->node);
+    host->free(host, nn);
+}
+
+/* ---- adding nodes ------------------------------------------------------------------------------ */
+
+DAL_PRINTF(3, 4)
+static dal_nn_value fault(dal_nn *nn, const char *name, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    if (nn->fault.status != DAL_OK)
+        return -1;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    dal_fail(&nn->fault, DAL_E_INVALID, "", "layer '%s': %s", name, text);
+    return -1;
+}
+
+static int known(dal_nn *nn, dal_nn_value x, const char *name)
+{
+    if (nn->fault.status != DAL_OK)
+        return 0;
+    if (nn->finished)
+        fault(nn, name, "the network is finished");
+    else if (x < 0 || x >= nn->n)
+        fault(nn, name, "its input is no value of this network (%d of %d)", (int)x, (int)nn->n);
+    return nn->fault.status == DAL_OK;
+}
+
+/* A node of c x h x w like nothing else yet, or NULL. */
+static nn_node *add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c,
+                         int64_t h, int64_t w)
+{
+    int64_t size;
+    if (nn->n == DAL_NN_MAX_VALUES) {
+        fault(nn, name, "more than %d layers", DAL_NN_MAX_VALUES);
+        return NULL;
+    }
+    if (c < 1 || h < 1 || w < 1 || !dal_size_mul(c, h, &size) || !dal_size_mul(size, w, &size) || size > INT32_MAX) {
+        fault(nn, name, "its output would be %lld x %lld x %lld", (long long)c, (long long)h, (long long)w);
+        return NULL;
+    }
+    nn_node *k = &nn->node[nn->n];
+    *k = (nn_node){.op = op, .in = {a, b}, .c = c, .h = h, .w = w, .size = size, .weight = -1, .bias = -1, .state = -1,
+                   .groups = 1, .stride = 1, .dropout = -1};
+    snprintf(k->name, sizeof k->name, "%.*s", NN_NAME - 1, name);
+    return k;
+}
+
+static int64_t take_weights(dal_nn *nn, const nn_node *k, const char *what, uint32_t role, int64_t count)
+{
+    const int64_t at = nn->n_weights, i = nn->n_parameters++;
+    snprintf(nn->names[i], sizeof nn->names[i], "%s.%s", k->name, what);
+    nn->parameter[i] = (dal_parameter){sizeof(dal_parameter), role, nn->names[i], at, count};
+    if (count > INT32_MAX || at > INT32_MAX)
+        fault(nn, k->name, "%lld weights are too many", (long long)count);
+    nn->n_weights += count;
+    return at;
+}
+
+static dal_nn_value done(dal_nn *nn, const nn_node *k, int64_t multiply_adds)
+{
+    nn->multiply_adds += multiply_adds;
+    nn->scratch = k->scratch > nn->scratch ? k->scratch : nn->scratch;
+    return nn->fault.status == DAL_OK ? nn->n++ : -1;
+}
+
+dal_nn_value dal_nn_input(dal_nn *nn, int64_t channels, int64_t height, int64_t width)
+{
+    if (nn->n != 0)
+        return fault(nn, "input", "a second input");
+    nn_node *k = add_node(nn, NULL, "input", -1, -1, channels, height, width);
+    return k ? done(nn, k, 0) : -1;
+}
+
+/* Windows of `kernel` over n places; 0 where none fits. */
+static int64_t places(int64_t n, int64_t kernel, int64_t stride, int64_t pad)
+{
+    return kernel < 1 || stride < 1 || pad < 0 || pad >= kernel || n + 2 * pad < kernel
+               ? 0
+               : (n + 2 * pad - kernel) / stride + 1;
+}
+
+dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_conv_shape *shape)
+{
+    if (!known(nn, x, name))
+        return -1;
+    const nn_node *a = &nn->node[x];
+    const int64_t stride = shape->stride ? shape->stride : 1, groups = shape->groups ? shape->groups : 1;
+    const int64_t h = places(a->h, shape->kernel, stride, shape->pad), w = places(a->w, shape->kernel, stride, shape->pad);
+    if (h < 1 || w < 1)
+        return fault(nn, name, "a kernel of %lld with stride %lld and pad %lld does not fit %lld x %lld places",
+                     (long long)shape->kernel, (long long)stride, (long long)shape->pad, (long long)a->h, (long long)a->w);
+    if (groups < 1 || a->c % groups || shape->out % groups)
+        return fault(nn, name, "%lld groups do not divide %lld channels in and %lld out", (long long)groups,
+                     (long long)a->c, (long long)shape->out);
+    nn_node *k = add_node(nn, &nn_conv_op, name, x, -1, shape->out, h, w);
+    if (!k)
+        return -1;
+    const int64_t patch = a->c / groups * shape->kernel * shape->kernel;
+    k->kernel = shape->kernel;
+    k->stride = stride;
+    k->pad = shape->pad;
+    k->groups = groups;
+    k->flags = shape->flags;
+    k->scratch = 2 * patch * h * w;
+    k->weight = take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, shape->out * patch);
+    if (shape->flags & DAL_NN_BIAS)
+        k->bias = take_weights(nn, k, "bias", DAL_ROLE_BIAS, shape->out);
+    return done(nn, k, shape->out * patch * h * w);
+}
+
+dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, uint32_t flags)
+{
+    if (!known(nn, x, name))
+        return -1;
+    const int64_t in = nn->node[x].size;
+    nn_node *k = add_node(nn, &nn_linear_op, name, x, -1, out, 1, 1);
+    if (!k)
+        return -1;
+    k->flags = flags;
+    k->scratch = DAL_NN_TILE * (in + out);
+    k->weight = take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, in * out);
+    if (flags & DAL_NN_BIAS)
+        k->bias = take_weights(nn, k, "bias", DAL_ROLE_BIAS, out);
+    return done(nn, k, in * out);
+}
+
+dal_nn_value dal_nn_batch_norm(dal_nn *nn, dal_nn_value x, const char *name, uint32_t flags)
+{
+    if (!known(nn, x, name))
+        return -1;
+    const nn_node *a = &nn->node[x];
+    nn_node *k = add_node(nn, &nn_norm_op, name, x, -1, a->c, a->h, a->w);
+    if (!k)
+        return -1;
+    k->flags = flags;
+    k->weight = take_weights(nn, k, "weight", DAL_ROLE_SCALE, a->c);
+    k->bias = take_weights(nn, k, "bias", DAL_ROLE_BIAS, a->c);
+    k->state = nn->n_state;
+    nn->n_state += 2 * a->c;
+    return done(nn, k, a->size);
+}
+
+dal_nn_value dal_nn_relu(dal_nn *nn, dal_nn_value x)
+{
+    if (!known(nn, x, "relu"))
+        return -1;
+    const nn_node *a = &nn->node[x];
+    nn_node *k = add_node(nn, &nn_relu_op, "relu", x, -1, a->c, a->h, a->w);
+    return k ? done(nn, k, 0) : -1;
+}
+
+dal_nn_value dal_nn_add(dal_nn *nn, dal_nn_value a, dal_nn_value b, uint32_t flags)
+{
+    if (!known(nn, a, "add") || !known(nn, b, "add"))
+        return -1;
+    const nn_node *x = &nn->node[a], *y = &nn->node[b];
+    if (x->c != y->c || x->h != y->h || x->w != y->w)
+        return fault(nn, "add", "%lld x %lld x %lld and %lld x %lld x %lld", (long long)x->c, (long long)x->h,
+                     (long long)x->w, (long long)y->c, (long long)y->h, (long long)y->w);
+    nn_node *k = add_node(nn, &nn_add_op, "add", a, b, x->c, x->h, x->w);
+    if (!k)
+        return -1;
+    k->flags = flags;
+    return done(nn, k, 0);
+}
+
+static dal_nn_value pool(dal_nn *nn, const nn_op *op, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad)
+{
+    if (!known(nn, x, op->name))
+        return -1;
+    const nn_node *a = &nn->node[x];
+    const int64_t h = places(a->h, kernel, stride, pad), w = places(a->w, kernel, stride, pad);
+    if (h < 1 || w < 1)
+        return fault(nn, op->name, "a window of %lld with stride %lld and pad %lld does not fit %lld x %lld places",
+                     (long long)kernel, (long long)stride, (long long)pad, (long long)a->h, (long long)a->w);
+    nn_node *k = add_node(nn, op, op->name, x, -1, a->c, h, w);
+    if (!k)
+        return -1;
+    k->kernel = kernel;
+    k->stride = stride;
+    k->pad = pad;
+    k->aux = op == &nn_max_pool_op ? k->size * (int64_t)sizeof(int32_t) : 0;
+    return done(nn, k, 0);
+}
+
+dal_nn_value dal_nn_max_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad)
+{
+    return pool(nn, &nn_max_pool_op, x, kernel, stride, pad);
+}
+
+dal_nn_value dal_nn_avg_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad)
+{
+    return pool(nn, &nn_avg_pool_op, x, kernel, stride, pad);
+}
+
+dal_nn_value dal_nn_global_pool(dal_nn *nn, dal_nn_value x)
+{
+    if (!known(nn, x, "global_pool"))
+        return -1;
+    const nn_node *a = &nn->node[x];
+    nn_node *k = add_node(nn, &nn_avg_pool_op, "global_pool", x, -1, a->c, 1, 1);
+    return k ? done(nn, k, 0) : -1; /* kernel 0: the whole map */
+}
+
+dal_nn_value dal_nn_dropout(dal_nn *nn, dal_nn_value x, double rate)
+{
+    if (!known(nn, x, "dropout"))
+        return -1;
+    if (!(rate >= 0 && rate < 1))
+        return fault(nn, "dropout", "its rate is %g; expected [0..1)", rate);
+    const nn_node *a = &nn->node[x];
+    nn_node *k = add_node(nn, &nn_dropout_op, "dropout", x, -1, a->c, a->h, a->w);
+    if (!k)
+        return -1;
+    k->rate = rate;
+    k->aux = k->size;
+    k->dropout = nn->n_dropouts++;
+    return done(nn, k, 0);
+}
+
+/* ---- what it shows ----------------------------------------------------------------------------- */
+
+void dal_nn_stage(dal_nn *nn, dal_nn_value x)
+{
+    if (!known(nn, x, "stage"))
+        return;
+    nn->node[x].shown = 1;
+    nn->stage[nn->n_stages++] = x;
+    if (nn->n_stages == DAL_NN_MAX_VALUES)
+        fault(nn, "stage", "more than %d stages", DAL_NN_MAX_VALUES - 1);
+}
+
+void dal_nn_features(dal_nn *nn, dal_nn_value x)
+{
+    if (!known(nn, x, "features"))
+        return;
+    nn->node[x].shown = 1;
+    nn->features = x;
+}
+
+void dal_nn_output(dal_nn *nn, dal_nn_value x)
+{
+    if (!known(nn, x, "output"))
+        return;
+    nn->node[x].shown = 1;
+    nn->output = x;
+}
+
+/* On the way back the last reader of a value is the first to write its d, unless what a companion or the loss put
+ * there is to be added to. */
+static void find_first_writers(dal_nn *nn)
+{
+    for (int32_t k = nn->n - 1; k > 0; k--)
+        for (int i = 0; i < 2; i++) {
+            const dal_nn_value x = nn->node[k].in[i];
+            if (x < 0)
+                continue;
+            int first = !nn->node[x].shown && !(i == 1 && nn->node[k].in[0] == x);
+            for (int32_t later = k + 1; first && later < nn->n; later++)
+                first = nn->node[later].in[0] != x && nn->node[later].in[1] != x;
+            nn->node[k].first_writer[i] = first;
+        }
+}
+
+static void find_unread(dal_nn *nn)
+{
+    for (int32_t v = 0; v < nn->n; v++) {
+        int read = nn->node[v].shown;
+        for (int32_t k = v + 1; k < nn->n; k++)
+            read |= nn->node[k].in[0] == v || nn->node[k].in[1] == v;
+        if (!read)
+            fault(nn, nn->node[v].name, "no other layer reads its value");
+    }
+}
+
+dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
+{
+    if (nn->fault.status == DAL_OK && nn->output < 0)
+        fault(nn, "output", "the network has no output");
+    if (nn->fault.status == DAL_OK && (nn->output != nn->n - 1 || nn->node[nn->output].op != &nn_linear_op))
+        fault(nn, "output", "the output has to be the last layer, a linear one");
+    if (nn->fault.status == DAL_OK && nn->features < 0)
+        dal_nn_features(nn, nn->node[nn->output].in[0]);
+    find_unread(nn);
+    if (nn->fault.status != DAL_OK) {
+        if (err)
+            *err = nn->fault;
+        return nn->fault.status;
+    }
+    find_first_writers(nn);
+    nn->finished = 1;
+    return DAL_OK;
+}
+
+/* ---- what it is -------------------------------------------------------------------------------- */
+
+void dal_nn_describe(const dal_nn *nn, dal_nn_info *out)
+{
+    *out = (dal_nn_info){.struct_size = sizeof *out, .n_stages = (uint32_t)nn->n_stages, .n_weights = nn->n_weights,
+                         .n_state = nn->n_state, .n_parameters = nn->n_parameters, .n_inputs = nn->node[0].size,
+                         .n_features = nn->node[nn->features].size, .n_outputs = nn->node[nn->output].size, .input = 0,
+                         .features = nn->features, .output = nn->output, .multiply_adds = nn->multiply_adds,
+                         .n_values = nn->n, .n_dropouts = nn->n_dropouts};
+}
+
+dal_nn_value dal_nn_stage_value(const dal_nn *nn, int64_t stage)
+{
+    return stage >= 0 && stage < nn->n_stages ? nn->stage[stage] : -1;
+}
+
+dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k)
+{
+    for (int32_t v = 0; v < nn->n; v++)
+        if (nn->node[v].dropout == k && k >= 0)
+            return v;
+    return -1;
+}
+
+void dal_nn_shape(const dal_nn *nn, dal_nn_value v, int64_t shape[3])
+{
+    shape[0] = nn->node[v].c;
+    shape[1] = nn->node[v].h;
+    shape[2] = nn->node[v].w;
+}
+
+const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i)
+{
+    return i >= 0 && i < nn->n_parameters ? &nn->parameter[i] : NULL;
+}
+
+/* ---- fresh weights ----------------------------------------------------------------------------- */
+
+static void draw_node(const dal_nn *nn, const nn_node *k, uint32_t how, dal_rng *weight, dal_rng *bias, float *weights)
+{
+    const nn_node *in = &nn->node[k->in[0]];
+    const int conv = k->op == &nn_conv_op;
+    const int64_t fan_in = conv ? in->c / k->groups * k->kernel * k->kernel : in->size;
+    const double bound = 1 / sqrt((double)fan_in);
+    for (int64_t i = 0; i < k->c * fan_in; i++)
+        weights[k->weight + i] =
+            (float)(conv && how == DAL_NN_KAIMING
+                        ? dal_rng_normal(weight) * sqrt(2 / (double)(k->kernel * k->kernel * k->c))
+                        : bound * (2 * dal_rng_uniform(weight) - 1));
+    for (int64_t i = 0; k->bias >= 0 && i < k->c; i++)
+        weights[k->bias + i] = (float)(bound * (2 * dal_rng_uniform(bias) - 1));
+}
+
+void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *weights, float *state)
+{
+    uint64_t parameter = 0;
+    for (int32_t v = 0; v < nn->n; v++) {
+        const nn_node *k = &nn->node[v];
+        if (k->weight < 0)
+            continue;
+        dal_rng weight = dal_rng_at(stream, parameter), bias = dal_rng_at(stream, parameter + 1);
+        parameter += k->bias < 0 ? 1 : 2;
+        if (k->op != &nn_norm_op)
+            draw_node(nn, k, how, &weight, &bias, weights);
+        for (int64_t i = 0; k->op == &nn_norm_op && i < k->c; i++) {
+            weights[k->weight + i] = 1;
+            weights[k->bias + i] = 0;
+            state[k->state + i] = 0;
+            state[k->state + k->c + i] = 1;
+        }
+    }
+}

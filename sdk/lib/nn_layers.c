@@ -1,0 +1,316 @@
+/* Linear layers, ReLU, sums, pooling, dropout. */
+#include "nn_private.h"
+
+#include <dal/linalg.h>
+#include <math.h>
+
+#include "clones.h"
+
+DAL_CLONES void nn_relu(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = x[i] > 0 ? x[i] : 0;
+}
+
+DAL_CLONES void nn_relu_back(const float *y, float *d, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        d[i] = y[i] > 0 ? d[i] : 0;
+}
+
+DAL_CLONES void nn_move(const float *from, float *to, int64_t n, int add)
+{
+    if (!add) {
+        memcpy(to, from, (size_t)n * sizeof *to);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+static const nn_node *node_of(const nn_job *j, int32_t v)
+{
+    return &j->nn->node[v];
+}
+
+/* ---- linear ------------------------------------------------------------------------------------ */
+
+static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t c = 0; c < cols; c++)
+            to[c * rows + i] = from[i * cols + c];
+}
+
+/* Samples as the columns of a product of fixed width: a sample gives the same bits in every column. */
+static dal_status tile_forward(const nn_job *j, const nn_node *k, const float *x, float *y)
+{
+    const int64_t in = node_of(j, k->in[0])->size, out = k->size;
+    float *columns = j->scratch, *sums = columns + DAL_NN_TILE * in;
+    transpose(x, DAL_NN_TILE, in, columns);
+    const dal_status st = dal_gemm_nn(out, DAL_NN_TILE, in, 1, j->weights + k->weight, in, columns, DAL_NN_TILE, 0, sums,
+                                      DAL_NN_TILE);
+    transpose(sums, out, DAL_NN_TILE, y);
+    return st;
+}
+
+static dal_status linear_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    const float *x = nn_row(j->value, in, k->in[0], j->first);
+    float *y = nn_row(j->value, k, v, j->first);
+    const dal_status st = j->tile ? tile_forward(j, k, x, y)
+                                  : dal_gemm_nt(j->n, k->size, in->size, 1, x, in->size, j->weights + k->weight, in->size, 0,
+                                                y, k->size);
+    for (int64_t i = 0; k->bias >= 0 && i < j->n; i++)
+        nn_move(j->weights + k->bias, y + i * k->size, k->size, 1);
+    if (k->flags & DAL_NN_RELU)
+        nn_relu(y, j->n * k->size);
+    return st;
+}
+
+static dal_status tile_backward(const nn_job *j, const nn_node *k, const float *dy, float *dx, int add)
+{
+    const int64_t in = node_of(j, k->in[0])->size, out = k->size;
+    float *columns = j->scratch, *sums = columns + DAL_NN_TILE * out;
+    transpose(dy, DAL_NN_TILE, out, columns);
+    const dal_status st = dal_gemm_tn(in, DAL_NN_TILE, out, 1, j->weights + k->weight, in, columns, DAL_NN_TILE, 0, sums,
+                                      DAL_NN_TILE);
+    for (int64_t i = 0; i < j->n; i++)
+        for (int64_t c = 0; c < in; c++)
+            dx[i * in + c] = sums[c * DAL_NN_TILE + i] + (add ? dx[i * in + c] : 0);
+    return st;
+}
+
+static dal_status linear_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    const float *x = nn_row(j->value, in, k->in[0], j->first);
+    float *dy = nn_row(j->d, k, v, j->first);
+    dal_status st = DAL_OK;
+    if (k->flags & DAL_NN_RELU)
+        nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
+    if (j->gradient)
+        st = dal_gemm_tn(k->size, in->size, j->n, 1, dy, k->size, x, in->size, 1, j->gradient + k->weight, in->size);
+    for (int64_t i = 0; j->gradient && k->bias >= 0 && i < j->n; i++)
+        nn_move(dy + i * k->size, j->gradient + k->bias, k->size, 1);
+    if (st != DAL_OK || !j->d[k->in[0]])
+        return st;
+    float *dx = nn_row(j->d, in, k->in[0], j->first);
+    return j->tile ? tile_backward(j, k, dy, dx, !k->first_writer[0])
+                   : dal_gemm_nn(j->n, in->size, k->size, 1, dy, k->size, j->weights + k->weight, in->size,
+                                 k->first_writer[0] ? 0 : 1, dx, in->size);
+}
+
+const nn_op nn_linear_op = {"linear", linear_forward, linear_backward};
+
+/* ---- ReLU and sums ------------------------------------------------------------------------------ */
+
+static dal_status relu_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v);
+    float *y = nn_row(j->value, k, v, j->first);
+    nn_move(nn_row(j->value, k, k->in[0], j->first), y, j->n * k->size, 0);
+    nn_relu(y, j->n * k->size);
+    return DAL_OK;
+}
+
+static dal_status relu_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v);
+    float *dy = nn_row(j->d, k, v, j->first);
+    nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
+    if (j->d[k->in[0]])
+        nn_move(dy, nn_row(j->d, k, k->in[0], j->first), j->n * k->size, !k->first_writer[0]);
+    return DAL_OK;
+}
+
+const nn_op nn_relu_op = {"relu", relu_forward, relu_backward};
+
+static dal_status add_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v);
+    float *y = nn_row(j->value, k, v, j->first);
+    nn_move(nn_row(j->value, k, k->in[0], j->first), y, j->n * k->size, 0);
+    nn_move(nn_row(j->value, k, k->in[1], j->first), y, j->n * k->size, 1);
+    if (k->flags & DAL_NN_RELU)
+        nn_relu(y, j->n * k->size);
+    return DAL_OK;
+}
+
+static dal_status add_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v);
+    float *dy = nn_row(j->d, k, v, j->first);
+    if (k->flags & DAL_NN_RELU)
+        nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
+    for (int i = 0; i < 2; i++)
+        if (j->d[k->in[i]])
+            nn_move(dy, nn_row(j->d, k, k->in[i], j->first), j->n * k->size, !k->first_writer[i]);
+    return DAL_OK;
+}
+
+const nn_op nn_add_op = {"add", add_forward, add_backward};
+
+/* ---- pooling ------------------------------------------------------------------------------------ */
+
+/* The window of output place (oy, ox) inside the map. */
+typedef struct window {
+    int64_t y0, y1, x0, x1;
+} window;
+
+static window window_at(const nn_node *k, const nn_node *in, int64_t oy, int64_t ox)
+{
+    if (k->kernel == 0)
+        return (window){0, in->h, 0, in->w};
+    const int64_t y = oy * k->stride - k->pad, x = ox * k->stride - k->pad;
+    return (window){y > 0 ? y : 0, y + k->kernel < in->h ? y + k->kernel : in->h, x > 0 ? x : 0,
+                    x + k->kernel < in->w ? x + k->kernel : in->w};
+}
+
+static void max_map(const nn_node *k, const nn_node *in, const float *x, float *y, int32_t *from)
+{
+    for (int64_t oy = 0; oy < k->h; oy++)
+        for (int64_t ox = 0; ox < k->w; ox++, y++, from++) {
+            const window s = window_at(k, in, oy, ox);
+            int64_t best = s.y0 * in->w + s.x0;
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++)
+                    best = x[iy * in->w + ix] > x[best] ? iy * in->w + ix : best; /* ties: the first */
+            *y = x[best];
+            *from = (int32_t)best;
+        }
+}
+
+static dal_status max_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t c = 0; c < k->c; c++)
+            max_map(k, in, nn_row(j->value, in, k->in[0], i) + c * in->h * in->w,
+                    nn_row(j->value, k, v, i) + c * k->h * k->w, (int32_t *)j->aux[v] + i * k->size + c * k->h * k->w);
+    return DAL_OK;
+}
+
+static dal_status max_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    if (!j->d[k->in[0]])
+        return DAL_OK;
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        float *dx = nn_row(j->d, in, k->in[0], i);
+        const float *dy = nn_row(j->d, k, v, i);
+        const int32_t *from = (const int32_t *)j->aux[v] + i * k->size;
+        if (k->first_writer[0])
+            memset(dx, 0, (size_t)in->size * sizeof *dx);
+        for (int64_t c = 0; c < k->c; c++)
+            for (int64_t p = 0; p < k->h * k->w; p++)
+                dx[c * in->h * in->w + from[c * k->h * k->w + p]] += dy[c * k->h * k->w + p];
+    }
+    return DAL_OK;
+}
+
+const nn_op nn_max_pool_op = {"max_pool", max_forward, max_backward};
+
+static double places_of(const nn_node *k, const nn_node *in)
+{
+    return k->kernel ? (double)(k->kernel * k->kernel) : (double)(in->h * in->w);
+}
+
+static dal_status avg_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    const float share = (float)(1 / places_of(k, in));
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t at = 0; at < k->size; at++) {
+            const int64_t c = at / (k->h * k->w), place = at % (k->h * k->w);
+            const float *x = nn_row(j->value, in, k->in[0], i) + c * in->h * in->w;
+            const window s = window_at(k, in, place / k->w, place % k->w);
+            float sum = 0;
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++)
+                    sum += x[iy * in->w + ix];
+            nn_row(j->value, k, v, i)[at] = share * sum;
+        }
+    return DAL_OK;
+}
+
+static dal_status avg_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    const float share = (float)(1 / places_of(k, in));
+    if (!j->d[k->in[0]])
+        return DAL_OK;
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        float *dx = nn_row(j->d, in, k->in[0], i);
+        const float *dy = nn_row(j->d, k, v, i);
+        if (k->first_writer[0])
+            memset(dx, 0, (size_t)in->size * sizeof *dx);
+        for (int64_t at = 0; at < k->size; at++) {
+            const int64_t c = at / (k->h * k->w), place = at % (k->h * k->w);
+            const window s = window_at(k, in, place / k->w, place % k->w);
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++)
+                    dx[c * in->h * in->w + iy * in->w + ix] += share * dy[at];
+        }
+    }
+    return DAL_OK;
+}
+
+const nn_op nn_avg_pool_op = {"avg_pool", avg_forward, avg_backward};
+
+/* ---- dropout ------------------------------------------------------------------------------------ */
+
+/* Sample i of the batch draws from its own stream, so that shards do not matter; 16 random bits a value. */
+static void draw_mask(const nn_job *j, const nn_node *k, int64_t i, unsigned char *keep)
+{
+    const dal_rng layer = dal_rng_at(j->dropout, (uint64_t)k->dropout);
+    dal_rng r = dal_rng_at(&layer, (uint64_t)i);
+    const uint32_t limit = (uint32_t)(k->rate * 65536);
+    for (int64_t at = 0; at < k->size; at += 2) {
+        const uint32_t bits = dal_rng_u32(&r);
+        keep[at] = (bits & 0xffffu) >= limit;
+        if (at + 1 < k->size)
+            keep[at + 1] = bits >> 16 >= limit;
+    }
+}
+
+static dal_status dropout_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v);
+    const float *mask = j->masks ? j->masks[k->dropout] : NULL;
+    const float scale = (float)(1 / (1 - (double)(uint32_t)(k->rate * 65536) / 65536));
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        const float *x = nn_row(j->value, k, k->in[0], i);
+        float *y = nn_row(j->value, k, v, i);
+        unsigned char *keep = j->training ? (unsigned char *)j->aux[v] + i * k->size : NULL;
+        if (keep) {
+            draw_mask(j, k, i, keep);
+            for (int64_t at = 0; at < k->size; at++)
+                y[at] = keep[at] ? scale * x[at] : 0;
+        } else if (mask) {
+            for (int64_t at = 0; at < k->size; at++)
+                y[at] = mask[at] * x[at];
+        } else {
+            nn_move(x, y, k->size, 0);
+        }
+    }
+    return DAL_OK;
+}
+
+static dal_status dropout_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = node_of(j, v);
+    const float scale = (float)(1 / (1 - (double)(uint32_t)(k->rate * 65536) / 65536));
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        float *dy = nn_row(j->d, k, v, i);
+        const unsigned char *keep = j->training ? (const unsigned char *)j->aux[v] + i * k->size : NULL;
+        for (int64_t at = 0; keep && at < k->size; at++)
+            dy[at] = keep[at] ? scale * dy[at] : 0;
+        if (j->d[k->in[0]])
+            nn_move(dy, nn_row(j->d, k, k->in[0], i), k->size, !k->first_writer[0]);
+    }
+    return DAL_OK;
+}
+
+const nn_op nn_dropout_op = {"dropout", dropout_forward, dropout_backward};

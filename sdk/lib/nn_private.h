@@ -1,0 +1,91 @@
+/* nn_private.h: how a network lies in memory, and the table of its operations. */
+#ifndef DAL_NN_PRIVATE_H
+#define DAL_NN_PRIVATE_H
+
+#include <dal/nn.h>
+
+#define NN_NAME 64
+
+struct nn_op;
+
+/* A value and the layer that makes it. */
+typedef struct nn_node {
+    const struct nn_op *op; /* NULL: the input */
+    dal_nn_value in[2];     /* -1: none */
+    int64_t c, h, w, size;  /* of the value */
+    int64_t kernel, stride, pad, groups;
+    uint32_t flags;
+    double rate;
+    int64_t weight, bias; /* offsets into the weights; -1: none */
+    int64_t state;        /* offset into the state: mean [c], variance [c]; -1: none */
+    int64_t aux;          /* bytes a sample that the layer keeps from forward to backward */
+    int64_t scratch;      /* floats a shard needs while it runs */
+    int32_t dropout;      /* number among the dropouts; -1: none */
+    int shown;            /* a stage, the features, the output */
+    /* is this layer the first to write d of its inputs on the way back? the others add */
+    int first_writer[2];
+    char name[NN_NAME];
+} nn_node;
+
+struct dal_nn {
+    const dal_host *host;
+    nn_node *node; /* [n], room for DAL_NN_MAX_VALUES */
+    int32_t n, n_dropouts, n_stages;
+    dal_nn_value stage[DAL_NN_MAX_VALUES];
+    dal_nn_value features, output;
+    int64_t n_weights, n_state, n_parameters, scratch, multiply_adds;
+    dal_parameter *parameter; /* [n_parameters], room for 2 a value */
+    char (*names)[NN_NAME + 8];
+    dal_error fault;
+    int finished;
+};
+
+/* What a layer works on: samples first..first+n-1 of a batch, on the calling thread. */
+typedef struct nn_job {
+    const dal_nn *nn;
+    const float *weights, *state;
+    float *const *value, *const *d; /* of the whole batch */
+    void *const *aux;
+    float *scratch;
+    float *gradient;  /* [n_weights] of this shard, += ; NULL: not wanted */
+    int64_t first, n;
+    int training;     /* batch-norm has its own statistics, dropout draws */
+    int tile;         /* rows must not depend on their place: fixed tiles of DAL_NN_TILE, buffers have that many rows */
+    const dal_rng *dropout;
+    const float *const *masks; /* of passes; may be NULL */
+    float *const *norm; /* training: of each batch-norm, see below */
+} nn_job;
+
+/* forward fills value[k]; backward reads d[k] and writes or adds d of the inputs (d may be NULL there: not wanted). */
+typedef struct nn_op {
+    const char *name;
+    dal_status (*forward)(const nn_job *j, int32_t k);
+    dal_status (*backward)(const nn_job *j, int32_t k);
+} nn_op;
+
+extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
+    nn_dropout_op;
+
+static inline float *nn_row(float *const *rows, const nn_node *node, int32_t k, int64_t i)
+{
+    return rows[k] + i * node->size;
+}
+
+/* x [n] = max(x, 0); d [n] = 0 where y is not positive. */
+void nn_relu(float *x, int64_t n);
+void nn_relu_back(const float *y, float *d, int64_t n);
+/* to [n] = or += from. */
+void nn_move(const float *from, float *to, int64_t n, int add);
+
+/* Batch-norm knows its batch only when all shards have been seen. Per channel, of a shard, [2 c] doubles: forward the
+ * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */
+void nn_norm_sums(const nn_job *j, int32_t k, double *sums);
+void nn_norm_back_sums(const nn_job *j, int32_t k, double *sums);
+/* What the next shards need, [6 c] floats: y = scale x + shift; mean, 1 / deviation; and for the way back the means of dy
+ * and dy xhat. From the sums of n samples; moves the running statistics. */
+#define NN_NORM_ROWS 6
+void nn_norm_statistics(const nn_node *k, const float *weights, float *state, const double *sums, int64_t n, float *norm);
+/* The gradient of gain and bias too. */
+void nn_norm_back_statistics(const nn_node *k, const double *sums, int64_t n, float *norm, float *gradient);
+
+#endif

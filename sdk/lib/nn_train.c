@@ -1,0 +1,363 @@
+/* A training step. The batch is cut into shards; a shard runs layer after layer on one thread, on samples, memory and a
+ * gradient of its own. Only batch-norm looks at all shards: there the layers are cut into segments, and between two
+ * segments the shards' sums are added in their order. So nothing depends on how many threads there are. */
+#include "nn_private.h"
+
+#include <math.h>
+
+#include "nn_step.h"
+
+#define MANY_BYTES ((int64_t)256 << 20) /* of gradients: above it, half as many shards */
+#define STEP_BLOCK 8192
+
+struct dal_nn_trainer {
+    const dal_nn *nn;
+    const dal_host *host;
+    float *weights, *state;
+    int64_t capacity, shards, bytes, steps;
+    float **value, **d, **norm; /* [n values] */
+    void **aux;
+    float *values, *gradients_of_values, *norms, *scratch;
+    char *aux_block;
+    float *shard_gradients; /* [shards, n_weights]; the first becomes the sum */
+    float *first_moment, *second_moment;
+    double *sums; /* [shards, 2 c] */
+    float *losses;
+    int32_t *hits;
+
+    /* the step */
+    const dal_nn_batch *batch;
+    const dal_nn_rule *rule;
+    int32_t from, to, norm_node; /* of the segment, both counted; the batch-norm that waits behind it, or -1 */
+    int backward;
+};
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+static void *take(dal_nn_trainer *t, int64_t n, size_t size)
+{
+    void *p = dal_array(t->host, n, size);
+    if (p)
+        t->bytes += n * (int64_t)size;
+    return p;
+}
+
+/* A hole in the arena of d. */
+typedef struct hole {
+    int64_t at, size;
+} hole;
+typedef struct arena {
+    hole *free;
+    int64_t n_free, top;
+} arena;
+
+static int64_t arena_take(arena *a, int64_t size)
+{
+    int64_t best = -1;
+    for (int64_t i = 0; i < a->n_free; i++)
+        if (a->free[i].size >= size && (best < 0 || a->free[i].size < a->free[best].size))
+            best = i;
+    if (best < 0) {
+        a->top += size;
+        return a->top - size;
+    }
+    const int64_t at = a->free[best].at;
+    a->free[best].at += size;
+    a->free[best].size -= size;
+    return at;
+}
+
+/* Where d of each value lies: as late as it is written and as long as it is read, by whole segments, since shards of
+ * one segment are not at the same layer at the same time. offset [n]: -1: not wanted. */
+static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, hole *holes, int32_t *over)
+{
+    const dal_nn *nn = t->nn;
+    arena a = {holes, 0, 0};
+    int32_t n_over = 0;
+    for (int32_t v = 0; v < nn->n; v++)
+        offset[v] = nn->node[v].shown ? arena_take(&a, t->capacity * nn->node[v].size) : -1;
+    for (int32_t k = nn->n - 1; k > 0; k--) {
+        if (nn->node[k].op == &nn_norm_op) { /* a new segment: what the old ones have read is free */
+            for (int32_t i = 0; i < n_over; i++)
+                a.free[a.n_free++] = (hole){offset[over[i]], t->capacity * nn->node[over[i]].size};
+            n_over = 0;
+        }
+        for (int i = 0; i < 2; i++) {
+            const dal_nn_value x = nn->node[k].in[i];
+            if (x > 0 && offset[x] < 0)
+                offset[x] = arena_take(&a, t->capacity * nn->node[x].size);
+        }
+        if (!nn->node[k].shown)
+            over[n_over++] = k;
+    }
+    return a.top;
+}
+
+static dal_status take_gradients(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    int64_t *offset = dal_array(t->host, nn->n, sizeof *offset);
+    hole *holes = dal_array(t->host, nn->n, sizeof *holes);
+    int32_t *over = dal_array(t->host, nn->n, sizeof *over);
+    if (offset && holes && over) {
+        t->gradients_of_values = take(t, plan_gradients(t, offset, holes, over), sizeof(float));
+        for (int32_t v = 0; v < nn->n && t->gradients_of_values; v++)
+            t->d[v] = offset[v] < 0 ? NULL : t->gradients_of_values + offset[v];
+    }
+    t->host->free(t->host, over);
+    t->host->free(t->host, holes);
+    t->host->free(t->host, offset);
+    return t->gradients_of_values ? DAL_OK : DAL_E_NOMEM;
+}
+
+static dal_status take_values(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    int64_t floats = 0, bytes = 0, norms = 0, widest = 0, at = 0, aux = 0, norm = 0;
+    for (int32_t v = 0; v < nn->n; v++) {
+        const nn_node *k = &nn->node[v];
+        const int is_norm = k->op == &nn_norm_op;
+        floats += t->capacity * k->size;
+        bytes += t->capacity * k->aux;
+        norms += is_norm ? NN_NORM_ROWS * k->c : 0;
+        widest = is_norm && k->c > widest ? k->c : widest;
+    }
+    t->values = take(t, floats, sizeof(float));
+    t->aux_block = take(t, bytes, 1);
+    t->norms = take(t, norms, sizeof(float));
+    t->sums = take(t, t->shards * 2 * widest, sizeof(double));
+    if (!t->values || !t->aux_block || !t->norms || !t->sums)
+        return DAL_E_NOMEM;
+    for (int32_t v = 0; v < nn->n; v++) {
+        const nn_node *k = &nn->node[v];
+        t->value[v] = t->values + at;
+        t->aux[v] = t->aux_block + aux;
+        t->norm[v] = t->norms + norm;
+        at += t->capacity * k->size;
+        aux += t->capacity * k->aux;
+        norm += k->op == &nn_norm_op ? NN_NORM_ROWS * k->c : 0;
+    }
+    return DAL_OK;
+}
+
+static dal_status take_memory(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    t->value = take(t, nn->n, sizeof *t->value);
+    t->d = take(t, nn->n, sizeof *t->d);
+    t->norm = take(t, nn->n, sizeof *t->norm);
+    t->aux = take(t, nn->n, sizeof *t->aux);
+    t->scratch = take(t, t->shards * nn->scratch, sizeof(float));
+    t->shard_gradients = take(t, t->shards * nn->n_weights, sizeof(float));
+    t->first_moment = take(t, nn->n_weights, sizeof(float));
+    t->second_moment = take(t, nn->n_weights, sizeof(float));
+    t->losses = take(t, t->capacity, sizeof *t->losses);
+    t->hits = take(t, t->capacity, sizeof *t->hits);
+    if (!t->value || !t->d || !t->norm || !t->aux || !t->scratch || !t->shard_gradients || !t->first_moment ||
+        !t->second_moment || !t->losses || !t->hits)
+        return DAL_E_NOMEM;
+    memset(t->first_moment, 0, (size_t)nn->n_weights * sizeof(float));
+    memset(t->second_moment, 0, (size_t)nn->n_weights * sizeof(float));
+    const dal_status st = take_values(t);
+    return st == DAL_OK ? take_gradients(t) : st;
+}
+
+dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float *weights, float *state,
+                                   int64_t max_batch, dal_error *err)
+{
+    dal_nn_trainer *t = host->alloc(host, sizeof *t, 0);
+    if (t) {
+        *t = (dal_nn_trainer){.nn = nn, .host = host, .weights = weights, .state = state, .capacity = max_batch};
+        t->shards = nn->n_weights * (int64_t)sizeof(float) <= MANY_BYTES / DAL_NN_SHARDS ? DAL_NN_SHARDS : DAL_NN_SHARDS / 2;
+        if (take_memory(t) == DAL_OK)
+            return t;
+    }
+    dal_fail(err, DAL_E_NOMEM, "batch_size", "no memory to train %lld weights with %lld samples a step: try fewer",
+             (long long)nn->n_weights, (long long)max_batch);
+    dal_nn_trainer_free(t);
+    return NULL;
+}
+
+void dal_nn_trainer_free(dal_nn_trainer *t)
+{
+    if (!t)
+        return;
+    const dal_host *h = t->host;
+    void *all[] = {t->hits, t->losses, t->sums, t->second_moment, t->first_moment, t->shard_gradients, t->aux_block,
+                   t->scratch, t->norms, t->gradients_of_values, t->values, t->aux, t->norm, t->d, t->value};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        h->free(h, all[i]);
+    h->free(h, t);
+}
+
+int64_t dal_nn_trainer_bytes(const dal_nn_trainer *t)
+{
+    return t->bytes;
+}
+
+const float *dal_nn_gradient(const dal_nn_trainer *t)
+{
+    return t->shard_gradients;
+}
+
+/* ---- loss -------------------------------------------------------------------------------------- */
+
+/* Softmax cross-entropy of one row of logits; d = share (softmax - e_class). Values below 1e-30 become 0. */
+static float row_loss(const float *z, int64_t c, int32_t cls, double share, float *d, int32_t *hit)
+{
+    int64_t top = 0;
+    double sum = 0;
+    for (int64_t k = 1; k < c; k++)
+        top = z[k] > z[top] ? k : top;
+    for (int64_t k = 0; k < c; k++)
+        sum += exp((double)z[k] - (double)z[top]);
+    for (int64_t k = 0; k < c; k++) {
+        const double p = exp((double)z[k] - (double)z[top]) / sum, g = share * (p - (k == cls ? 1 : 0));
+        d[k] = fabs(g) < 1e-30 ? 0 : (float)g;
+    }
+    *hit = top == cls;
+    return (float)(log(sum) - ((double)z[cls] - (double)z[top]));
+}
+
+static void shard_loss(dal_nn_trainer *t, int64_t first, int64_t n)
+{
+    const nn_node *out = &t->nn->node[t->nn->output];
+    for (int32_t v = 0; v < t->nn->n; v++)
+        if (t->nn->node[v].shown && t->d[v])
+            memset(t->d[v] + first * t->nn->node[v].size, 0, (size_t)(n * t->nn->node[v].size) * sizeof(float));
+    for (int64_t i = first; i < first + n && i < t->batch->n_labelled; i++) {
+        const double weight = t->batch->weights ? (double)t->batch->weights[i] : 1;
+        t->losses[i] = row_loss(nn_row(t->value, out, t->nn->output, i), out->c, t->batch->classes[i],
+                                weight / (double)t->batch->n_labelled, nn_row(t->d, out, t->nn->output, i), &t->hits[i]);
+    }
+}
+
+/* ---- segments ---------------------------------------------------------------------------------- */
+
+static dal_status run_shard(void *ctx, int64_t shard)
+{
+    dal_nn_trainer *t = ctx;
+    const dal_nn *nn = t->nn;
+    const int64_t n = t->batch->n, first = n * shard / t->shards;
+    nn_job j = {.nn = nn, .weights = t->weights, .state = t->state, .value = t->value, .d = t->d, .aux = t->aux,
+                .scratch = t->scratch + shard * nn->scratch, .gradient = t->shard_gradients + shard * nn->n_weights,
+                .first = first, .n = n * (shard + 1) / t->shards - first, .training = 1, .dropout = &t->batch->dropout,
+                .norm = t->norm};
+    double *sums = t->sums + (t->norm_node < 0 ? 0 : shard * 2 * nn->node[t->norm_node].c);
+    dal_status st = DAL_OK;
+    if (!t->backward && t->from == 0) {
+        memset(j.gradient, 0, (size_t)nn->n_weights * sizeof(float));
+        if (j.n > 0)
+            st = t->batch->fill(t->batch->ctx, first, j.n, t->value[0] + first * nn->node[0].size);
+    }
+    for (int32_t v = t->from; !t->backward && v <= t->to && st == DAL_OK && j.n > 0; v++)
+        st = v > 0 ? nn->node[v].op->forward(&j, v) : st;
+    for (int32_t v = t->from; t->backward && v >= t->to && st == DAL_OK && j.n > 0; v--)
+        st = nn->node[v].op->backward(&j, v);
+    if (st == DAL_OK && t->norm_node >= 0)
+        (t->backward ? nn_norm_back_sums : nn_norm_sums)(&j, t->norm_node, sums);
+    if (st == DAL_OK && !t->backward && t->norm_node < 0)
+        shard_loss(t, first, j.n);
+    return st;
+}
+
+static void add_sums(dal_nn_trainer *t, int64_t c)
+{
+    for (int64_t s = 1; s < t->shards; s++)
+        for (int64_t i = 0; i < 2 * c; i++)
+            t->sums[i] += t->sums[s * 2 * c + i];
+}
+
+static dal_status run_forward(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    dal_status st = DAL_OK;
+    t->backward = 0;
+    /* the first segment begins at the input, which has nothing to run */
+    for (t->from = 0; t->from < nn->n && st == DAL_OK; t->from = t->to + 1) {
+        t->norm_node = -1;
+        for (t->to = t->from; t->to + 1 < nn->n && nn->node[t->to + 1].op != &nn_norm_op; t->to++)
+            ;
+        if (t->to + 1 < nn->n)
+            t->norm_node = t->to + 1;
+        st = t->host->parallel_for(t->host, t->shards, run_shard, t);
+        if (st == DAL_OK && t->norm_node >= 0) {
+            const nn_node *k = &nn->node[t->norm_node];
+            add_sums(t, k->c);
+            nn_norm_statistics(k, t->weights, t->state, t->sums, t->batch->n, t->norm[t->norm_node]);
+        }
+    }
+    return st;
+}
+
+static dal_status run_backward(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    dal_status st = DAL_OK;
+    t->backward = 1;
+    for (t->from = nn->n - 1; t->from > 0 && st == DAL_OK; t->from = t->to - 1) {
+        t->norm_node = -1;
+        for (t->to = t->from; t->to - 1 > 0 && nn->node[t->to - 1].op != &nn_norm_op; t->to--)
+            ;
+        if (t->to - 1 > 0)
+            t->norm_node = t->to - 1;
+        st = t->host->parallel_for(t->host, t->shards, run_shard, t);
+        if (st == DAL_OK && t->norm_node >= 0) {
+            const nn_node *k = &nn->node[t->norm_node];
+            add_sums(t, k->c);
+            nn_norm_back_statistics(k, t->sums, t->batch->n, t->norm[t->norm_node], t->shard_gradients);
+        }
+    }
+    return st;
+}
+
+/* ---- the step ---------------------------------------------------------------------------------- */
+
+static dal_status step_block(void *ctx, int64_t i)
+{
+    dal_nn_trainer *t = ctx;
+    const int64_t all = t->nn->n_weights, at = i * STEP_BLOCK, n = all - at < STEP_BLOCK ? all - at : STEP_BLOCK;
+    float *g = t->shard_gradients + at;
+    for (int64_t s = 1; s < t->shards; s++)
+        nn_move(g + s * all, g, n, 1);
+    if (t->rule)
+        nn_step(t->rule, t->steps, n, g, t->weights + at, t->first_moment + at, t->second_moment + at);
+    return DAL_OK;
+}
+
+static void sum_up(const dal_nn_trainer *t, dal_nn_result *result)
+{
+    const dal_nn_batch *b = t->batch;
+    result->loss = 0;
+    result->hits = 0;
+    for (int64_t i = 0; i < b->n_labelled; i++) {
+        result->loss += (b->weights ? (double)b->weights[i] : 1) * (double)t->losses[i];
+        result->hits += t->hits[i];
+    }
+}
+
+dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn_batch *batch, dal_nn_result *result,
+                        dal_error *err)
+{
+    if (batch->n < 1 || batch->n > t->capacity || batch->n_labelled > batch->n)
+        return dal_fail(err, DAL_E_CONTRACT, "", "a batch of %lld rows, %lld of them labelled, for a trainer of %lld",
+                        (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
+    t->batch = batch;
+    t->rule = rule;
+    dal_status st = run_forward(t);
+    if (st == DAL_OK)
+        sum_up(t, result);
+    if (st == DAL_OK && batch->between) {
+        const dal_nn_step_view view = {.struct_size = sizeof view, .n = batch->n, .n_labelled = batch->n_labelled,
+                                       .value = t->value, .d = t->d, .losses = t->losses};
+        st = batch->between(batch->ctx, &view);
+    }
+    if (st == DAL_OK)
+        st = run_backward(t);
+    t->steps += rule != NULL;
+    if (st == DAL_OK)
+        st = t->host->parallel_for(t->host, (t->nn->n_weights + STEP_BLOCK - 1) / STEP_BLOCK, step_block, t);
+    if (st != DAL_OK && err && err->status == DAL_OK)
+        dal_fail(err, st, "", "a training step failed");
+    return st;
+}
