@@ -1,7 +1,6 @@
 /* Features, stages, Monte-Carlo passes, last layer, gradients: all read-only, all tile by tile. */
 #include "dense_model.h"
-
-#include <math.h>
+#include "model_common.h"
 
 #define TILE DAL_DENSE_TILE
 
@@ -198,13 +197,9 @@ static int64_t input_width(void *self)
 static dal_status embed(void *self, const dal_batch *x, float *inputs, dal_error *err)
 {
     const dense_model *m = self;
-    int64_t width;
-    const dal_status st = dal_dense_inputs(x->spec, m->id, &width, err);
+    const dal_status st = model_check_width(m->id, m->net.layer[0].in, x->spec, err);
     if (st != DAL_OK)
         return st;
-    if (width != m->net.layer[0].in)
-        return dal_fail(err, DAL_E_INVALID, "", "%s was made for %lld values a sample; these have %lld",
-                        m->id, (long long)m->net.layer[0].in, (long long)width);
     dal_dense_read(x, 0, x->n, inputs);
     return DAL_OK;
 }
@@ -312,22 +307,6 @@ static const dal_parameter *parameter(void *self, int64_t i)
     return i >= 0 && i < n_parameters(self) ? &m->parameters[i] : NULL;
 }
 
-/* Cross-entropy of one logit row z [c] against probabilities y [c]; d [c, TILE] = share * (softmax - y). */
-static double soft_loss(const float *z, const float *y, int64_t c, double share, float *d)
-{
-    double max = (double)z[0], sum = 0, mass = 0, match = 0;
-    for (int64_t k = 1; k < c; k++)
-        max = (double)z[k * TILE] > max ? (double)z[k * TILE] : max;
-    for (int64_t k = 0; k < c; k++) {
-        sum += exp((double)z[k * TILE] - max);
-        mass += (double)y[k];
-        match += (double)y[k] * ((double)z[k * TILE] - max);
-    }
-    for (int64_t k = 0; k < c; k++)
-        d[k * TILE] = (float)(share * (mass * exp((double)z[k * TILE] - max) / sum - (double)y[k]));
-    return mass * log(sum) - match;
-}
-
 static dal_status loss_gradient(void *self, const dal_batch *x, const float *targets, float *out,
                                 float *losses, dal_error *err)
 {
@@ -345,8 +324,8 @@ static dal_status loss_gradient(void *self, const dal_batch *x, const float *tar
         st = dal_dense_tile_forward(&m->net, m->weights, &t, 0, last + 1);
         memset(t.d[last], 0, (size_t)(c * TILE) * sizeof *t.d[last]);
         for (int64_t i = 0; i < n; i++) {
-            const double loss = soft_loss(t.a[last] + i, targets + (first + i) * c, c, 1 / (double)x->n,
-                                          t.d[last] + i);
+            const double loss = model_soft_loss(t.a[last] + i, TILE, targets + (first + i) * c, c, 1 / (double)x->n,
+                                                t.d[last] + i);
             if (losses)
                 losses[first + i] = (float)loss;
         }

@@ -1,6 +1,8 @@
 /* The object, predict, save and load. */
 #include "dense_model.h"
 
+#include "model_common.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -81,53 +83,16 @@ void dense_model_destroy(void *self)
 
 /* ---- fit's arguments, predict ------------------------------------------------------------------- */
 
-static dal_status check_weights(const dal_samples *s, dal_error *err)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < s->n; i++) {
-        if (!(s->weights[i] >= 0) || !isfinite(s->weights[i]))
-            return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has the weight %g; expected a "
-                            "finite number, 0 or more", (long long)(s->ids ? s->ids[i] : i),
-                            (double)s->weights[i]);
-        sum += (double)s->weights[i];
-    }
-    if (!(sum > 0))
-        return dal_fail(err, DAL_E_INVALID, "", "the weights of all training samples are 0");
-    return DAL_OK;
-}
-
 dal_status dense_model_check_fit(const dense_model *m, const dal_fit *fit, dal_error *err)
 {
-    const dal_samples *s = fit->train;
-    int64_t width;
-    if (!s || s->n < 1 || !s->classes)
-        return dal_fail(err, DAL_E_INVALID, "", "%s was given no labelled samples to train on", m->id);
-    const dal_status st = dal_dense_inputs(&s->spec, m->id, &width, err);
-    if (st != DAL_OK)
-        return st;
-    if (width != m->net.layer[0].in)
-        return dal_fail(err, DAL_E_INVALID, "", "%s was made for %lld values a sample; these have %lld",
-                        m->id, (long long)m->net.layer[0].in, (long long)width);
-    for (int64_t i = 0; i < s->n; i++)
-        if (s->classes[i] < 0 || s->classes[i] >= m->n_classes)
-            return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has class %d; expected 0..%lld",
-                            (long long)(s->ids ? s->ids[i] : i), (int)s->classes[i],
-                            (long long)m->n_classes - 1);
-    return s->weights ? check_weights(s, err) : DAL_OK;
+    return model_check_fit(m->id, m->net.layer[0].in, m->n_classes, fit, err);
 }
 
 dal_status dense_model_ready(const dense_model *m, const dal_batch *x, dal_error *err)
 {
-    int64_t width = m->net.layer[0].in;
     if (!m->fitted)
         return dal_fail(err, DAL_E_CONTRACT, "", "%s has not been trained: fit or load comes first", m->id);
-    if (!x)
-        return DAL_OK;
-    const dal_status st = dal_dense_inputs(x->spec, m->id, &width, err);
-    if (st == DAL_OK && width != m->net.layer[0].in)
-        return dal_fail(err, DAL_E_INVALID, "", "%s was made for %lld values a sample; these have %lld",
-                        m->id, (long long)m->net.layer[0].in, (long long)width);
-    return st;
+    return x ? model_check_width(m->id, m->net.layer[0].in, x->spec, err) : DAL_OK;
 }
 
 int64_t dense_model_fill(const dense_model *m, const dal_batch *x, int64_t first, dal_dense_tile *t)
@@ -199,26 +164,11 @@ dal_status dense_model_save(void *self, const dal_writer *w, dal_error *err)
     return st;
 }
 
-static dal_status read_all(const dal_reader *r, void *data, size_t n, const char *what, dal_error *err)
-{
-    char *p = data;
-    for (size_t done = 0, got; done < n; done += got) {
-        got = 0;
-        const dal_status st = r->read(r, p + done, n - done, &got, err);
-        if (st != DAL_OK)
-            return st;
-        if (got == 0 || got > n - done)
-            return dal_fail(err, DAL_E_FORMAT, "", "a saved model ends in its %s: %zu bytes of %zu", what,
-                            done, n);
-    }
-    return DAL_OK;
-}
-
 static dal_status read_header(const dense_model *m, const dal_reader *r, file_header *h, uint64_t *widths,
                               dal_error *err)
 {
     uint64_t own[DAL_DENSE_MAX_LAYERS + 1];
-    dal_status st = read_all(r, h, sizeof *h, "header", err);
+    dal_status st = model_read(r, h, sizeof *h, "header", err);
     if (st != DAL_OK)
         return st;
     if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
@@ -231,7 +181,7 @@ static dal_status read_header(const dense_model *m, const dal_reader *r, file_he
         return dal_fail(err, DAL_E_FORMAT, "hidden", "a saved model of %u layers; this one has %d",
                         (unsigned)h->n_layers, (int)m->net.n_layers);
     file_widths(m, own);
-    st = read_all(r, widths, (size_t)(h->n_layers + 1) * sizeof *widths, "widths", err);
+    st = model_read(r, widths, (size_t)(h->n_layers + 1) * sizeof *widths, "widths", err);
     for (uint32_t l = 0; l <= h->n_layers && st == DAL_OK; l++)
         if (widths[l] != own[l])
             st = dal_fail(err, DAL_E_FORMAT, "hidden",
@@ -251,7 +201,7 @@ dal_status dense_model_load(void *self, const dal_reader *r, dal_error *err)
     float *weights = dal_array(m->host, m->net.n_weights, sizeof *weights);
     if (!weights)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->net.n_weights);
-    st = read_all(r, weights, (size_t)m->net.n_weights * sizeof *weights, "weights", err);
+    st = model_read(r, weights, (size_t)m->net.n_weights * sizeof *weights, "weights", err);
     if (st == DAL_OK && file_checksum(m, widths, weights) != h.checksum)
         st = dal_fail(err, DAL_E_FORMAT, "", "a saved model is damaged: its checksum does not fit");
     for (int64_t i = 0; i < m->net.n_weights && st == DAL_OK; i++)

@@ -23,6 +23,7 @@
 #include "companions.h"
 #include "dense_model.h"
 #include "dense_rows.h"
+#include "model_common.h"
 
 typedef struct options {
     dal_i64_list hidden;
@@ -139,14 +140,6 @@ static dal_dense_rule rule_of(const options *o)
                             .dropout = o->dropout};
 }
 
-static double mean_weight(const dal_samples *s)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < s->n; i++)
-        sum += s->weights ? (double)s->weights[i] : 1;
-    return sum / (double)s->n;
-}
-
 static dal_status begin(training *t)
 {
     const options *o = &t->mlp->options;
@@ -155,7 +148,7 @@ static dal_status begin(training *t)
     const int64_t n = t->fit->train->n;
     t->batch = o->batch_size > 0 ? o->batch_size : 200;
     t->batch = t->batch < n ? t->batch : n;
-    t->weight_scale = 1 / mean_weight(t->fit->train);
+    t->weight_scale = 1 / model_mean_weight(t->fit->train);
     dal_status st = dense_rows_init(&t->labelled, h, t->fit->train, m->net.layer[0].in, t->err);
     if (st == DAL_OK)
         st = companions_begin(&t->companions, m, t->fit, o->epochs, 2 * t->batch, t->err);
@@ -205,11 +198,6 @@ static void shuffle(const dal_host *h, const char *stream, const training *t, in
     dal_rng_shuffle(&rng, order, n, k);
 }
 
-static int64_t pool_index(const dal_samples *s, int64_t row)
-{
-    return s->ids ? s->ids[row] : row;
-}
-
 /* Rows first.. of the epoch's order, then as many unlabelled ones, into the arrays of the step. */
 static int64_t choose_rows(training *t, int64_t first)
 {
@@ -218,7 +206,7 @@ static int64_t choose_rows(training *t, int64_t first)
     for (int64_t i = 0; i < n; i++) {
         const int64_t row = t->order[first + i];
         t->rows[i] = row;
-        t->ids[i] = pool_index(s, row);
+        t->ids[i] = model_id(s, row);
         t->classes[i] = s->classes[row];
         t->weights[i] = s->weights ? (float)((double)s->weights[row] * t->weight_scale) : 1;
     }
@@ -227,7 +215,7 @@ static int64_t choose_rows(training *t, int64_t first)
         return n;
     for (int64_t i = 0; i < n; i++) {
         t->rows[n + i] = t->more_order[(first + i) % t->n_more];
-        t->ids[n + i] = pool_index(t->fit->unlabelled, t->rows[n + i]);
+        t->ids[n + i] = model_id(t->fit->unlabelled, t->rows[n + i]);
     }
     return 2 * n;
 }

@@ -1,0 +1,286 @@
+/* Training: epochs of shuffled mini-batches, the rate over the epochs, augmentation, companions.
+ *
+ * The order of an epoch, the masks of a step and the shifts and mirrorings of an image are drawn from streams keyed by
+ * (seed, round, epoch) and by the image's pool index, so that neither threads nor batches matter. A fit starts from fresh
+ * weights; a warm one from the last weights if there are any, with the optimiser's moments at zero.
+ */
+#include "nn_model.h"
+
+#include <math.h>
+
+#include "dense_rows.h"
+#include "model_common.h"
+#include "nn_companions.h"
+
+typedef struct training {
+    nn_model *m;
+    const dal_fit *fit;
+    dal_error *err;
+    dense_rows labelled, unlabelled;
+    nn_companions companions;
+    dal_nn_trainer *trainer;
+    int64_t batch, n_more; /* labelled rows of a step at most; samples of the unlabelled list, 0: unused */
+    double weight_scale;   /* 1 / mean weight */
+    int64_t *order, *more_order, *rows, *ids;
+    int32_t *classes;
+    float *weights;
+    dal_rng augment; /* of the epoch */
+    int64_t n_labelled, epoch, step, steps, hits;
+    double loss;
+} training;
+
+/* ---- augmentation ------------------------------------------------------------------------------- */
+
+/* The image moved by (dy, dx), mirrored or not, zeros where nothing was. `from` and `to` are apart. */
+static void move_image(const int64_t shape[3], const float *from, int64_t dy, int64_t dx, int mirror, float *to)
+{
+    const int64_t h = shape[1], w = shape[2];
+    for (int64_t c = 0; c < shape[0]; c++)
+        for (int64_t y = 0; y < h; y++)
+            for (int64_t x = 0; x < w; x++) {
+                const int64_t sy = y + dy, sx = (mirror ? w - 1 - x : x) + dx;
+                to[(c * h + y) * w + x] = sy < 0 || sy >= h || sx < 0 || sx >= w ? 0 : from[(c * h + sy) * w + sx];
+            }
+}
+
+static dal_status augment(const training *t, int64_t first, int64_t n, float *x)
+{
+    const nn_model *m = t->m;
+    const int64_t crop = m->options.crop, size = m->info.n_inputs;
+    if (crop == 0 && !m->options.flip)
+        return DAL_OK;
+    float *copy = dal_array(m->host, size, sizeof *copy);
+    if (!copy)
+        return DAL_E_NOMEM;
+    for (int64_t i = 0; i < n; i++) {
+        dal_rng r = dal_rng_at(&t->augment, (uint64_t)t->ids[first + i]);
+        const int64_t dy = dal_rng_below(&r, 2 * crop + 1) - crop, dx = dal_rng_below(&r, 2 * crop + 1) - crop;
+        const int mirror = m->options.flip && dal_rng_below(&r, 2);
+        memcpy(copy, x + i * size, (size_t)size * sizeof *copy);
+        move_image(m->image, copy, dy, dx, mirror, x + i * size);
+    }
+    m->host->free(m->host, copy);
+    return DAL_OK;
+}
+
+static dal_status fill(void *ctx, int64_t first, int64_t count, float *x)
+{
+    training *t = ctx;
+    const int64_t here = t->n_labelled - first < count ? t->n_labelled - first : count, n = here > 0 ? here : 0;
+    dal_status st = DAL_OK;
+    if (n > 0)
+        st = dense_rows_gather(&t->labelled, t->rows + first, n, x);
+    if (n < count && st == DAL_OK)
+        st = dense_rows_gather(&t->unlabelled, t->rows + first + n, count - n, x + n * t->labelled.width);
+    return st == DAL_OK ? augment(t, first, count, x) : st;
+}
+
+static dal_status between(void *ctx, const dal_nn_step_view *view)
+{
+    training *t = ctx;
+    return nn_companions_run(&t->companions, t->epoch, t->step, t->ids, t->classes, view, t->err);
+}
+
+/* ---- the rate ----------------------------------------------------------------------------------- */
+
+/* Of a step `done` (0..1) of the way through all epochs, `epochs` of them begun. */
+static double rate_at(const nn_options *o, double done, double epochs)
+{
+    double rate = o->learning_rate;
+    if (o->schedule == NN_COSINE)
+        rate *= 0.5 * (1 + cos(3.14159265358979323846 * done));
+    if (o->schedule == NN_STEPS)
+        rate *= done >= 0.75 ? 0.01 : done >= 0.5 ? 0.1 : 1;
+    return o->warmup > 0 && epochs < (double)o->warmup ? rate * epochs / (double)o->warmup : rate;
+}
+
+static dal_nn_rule rule_of(const training *t)
+{
+    const nn_options *o = &t->m->options;
+    const double per_epoch = ceil((double)t->fit->train->n / (double)t->batch);
+    const double begun = (double)t->epoch + ((double)t->step + 1) / per_epoch;
+    return (dal_nn_rule){.struct_size = sizeof(dal_nn_rule),
+                         .optimizer = o->optimizer == NN_SGD ? DAL_NN_SGD : DAL_NN_ADAM,
+                         .learning_rate = rate_at(o, ((double)t->epoch + (double)t->step / per_epoch) / (double)o->epochs, begun),
+                         .momentum = o->momentum,
+                         .nesterov = (uint32_t)o->nesterov,
+                         .beta1 = 0.9,
+                         .beta2 = 0.999,
+                         .epsilon = 1e-8,
+                         .weight_decay = o->weight_decay,
+                         .decoupled = o->optimizer == NN_ADAMW};
+}
+
+/* ---- one fit ------------------------------------------------------------------------------------ */
+
+static dal_status begin(training *t)
+{
+    const nn_model *m = t->m;
+    const dal_host *h = m->host;
+    const int64_t n = t->fit->train->n;
+    t->batch = m->options.batch_size < n ? m->options.batch_size : n;
+    t->weight_scale = 1 / model_mean_weight(t->fit->train);
+    dal_status st = dense_rows_init(&t->labelled, h, t->fit->train, m->info.n_inputs, t->err);
+    if (st == DAL_OK)
+        st = nn_companions_begin(&t->companions, m, t->fit, m->options.epochs, 2 * t->batch, t->err);
+    if (st == DAL_OK && (t->companions.wants & DAL_WANT_UNLABELLED) && t->fit->unlabelled) {
+        t->n_more = t->fit->unlabelled->n;
+        st = dense_rows_init(&t->unlabelled, h, t->fit->unlabelled, m->info.n_inputs, t->err);
+    }
+    if (st != DAL_OK)
+        return st;
+    t->order = dal_array(h, n, sizeof *t->order);
+    t->more_order = dal_array(h, t->n_more, sizeof *t->more_order);
+    t->rows = dal_array(h, 2 * t->batch, sizeof *t->rows);
+    t->ids = dal_array(h, 2 * t->batch, sizeof *t->ids);
+    t->classes = dal_array(h, t->batch, sizeof *t->classes);
+    t->weights = dal_array(h, t->batch, sizeof *t->weights);
+    if (!t->order || !t->more_order || !t->rows || !t->ids || !t->classes || !t->weights)
+        return dal_fail(t->err, DAL_E_NOMEM, "", "no memory to train on %lld samples", (long long)n);
+    t->trainer = dal_nn_trainer_new(m->nn, h, m->weights, m->state, t->n_more > 0 ? 2 * t->batch : t->batch, t->err);
+    return t->trainer ? DAL_OK : DAL_E_NOMEM;
+}
+
+static void end(training *t)
+{
+    const dal_host *h = t->m->host;
+    dal_nn_trainer_free(t->trainer);
+    h->free(h, t->weights);
+    h->free(h, t->classes);
+    h->free(h, t->ids);
+    h->free(h, t->rows);
+    h->free(h, t->more_order);
+    h->free(h, t->order);
+    dense_rows_fini(&t->unlabelled);
+    nn_companions_fini(&t->companions);
+    dense_rows_fini(&t->labelled);
+}
+
+static dal_rng epoch_stream(const training *t, const char *purpose)
+{
+    const dal_rng base = t->m->host->rng(t->m->host, purpose, t->fit->round);
+    return dal_rng_at(&base, (uint64_t)t->epoch);
+}
+
+static void shuffle(const training *t, const char *purpose, int64_t *order, int64_t n)
+{
+    dal_rng r = epoch_stream(t, purpose);
+    for (int64_t i = 0; i < n; i++)
+        order[i] = i;
+    dal_rng_shuffle(&r, order, n, n);
+}
+
+/* Rows first.. of the epoch's order, then as many unlabelled ones; returns how many. */
+static int64_t choose_rows(training *t, int64_t first)
+{
+    const dal_samples *s = t->fit->train;
+    const int64_t rest = s->n - first, n = rest < t->batch ? rest : t->batch;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t row = t->order[first + i];
+        t->rows[i] = row;
+        t->ids[i] = model_id(s, row);
+        t->classes[i] = s->classes[row];
+        t->weights[i] = s->weights ? (float)((double)s->weights[row] * t->weight_scale) : 1;
+    }
+    t->n_labelled = n;
+    for (int64_t i = 0; t->n_more > 0 && i < n; i++) {
+        t->rows[n + i] = t->more_order[(first + i) % t->n_more];
+        t->ids[n + i] = model_id(t->fit->unlabelled, t->rows[n + i]);
+    }
+    return t->n_more > 0 ? 2 * n : n;
+}
+
+static dal_status diverged(const training *t, double rate)
+{
+    const char *what = isnan(t->loss) ? "not a number" : "infinite";
+    return dal_fail(t->err, DAL_E_DIVERGED, "learning_rate",
+                    "the training loss became %s in epoch %lld with a rate of %g: try a smaller learning_rate, or scale the "
+                    "inputs (transforms: scale, standardize)", what, (long long)t->epoch + 1, rate);
+}
+
+static dal_status run_step(training *t, int64_t first)
+{
+    const dal_rng epoch = epoch_stream(t, "dropout");
+    const dal_nn_rule rule = rule_of(t);
+    dal_nn_result result = {.struct_size = sizeof result};
+    const dal_nn_batch batch = {.struct_size = sizeof batch,
+                                .n = choose_rows(t, first),
+                                .n_labelled = t->n_labelled,
+                                .classes = t->classes,
+                                .weights = t->fit->train->weights ? t->weights : NULL,
+                                .fill = fill,
+                                .between = t->fit->n_companions > 0 ? between : NULL,
+                                .ctx = t,
+                                .dropout = dal_rng_at(&epoch, (uint64_t)t->step)};
+    const dal_status st = dal_nn_train(t->trainer, &rule, &batch, &result, t->err);
+    if (st != DAL_OK) { /* reading failed in some thread: the list keeps the story */
+        const dense_rows *bad = t->labelled.error.status != DAL_OK     ? &t->labelled
+                                : t->unlabelled.error.status != DAL_OK ? &t->unlabelled
+                                                                       : NULL;
+        if (bad && t->err)
+            *t->err = bad->error;
+        return st;
+    }
+    t->loss += result.loss;
+    t->hits += result.hits;
+    t->steps++;
+    return isfinite(t->loss) ? DAL_OK : diverged(t, rule.learning_rate);
+}
+
+static dal_status run_epoch(training *t)
+{
+    const dal_host *h = t->m->host;
+    const int64_t n = t->fit->train->n;
+    dal_status st = DAL_OK;
+    t->loss = 0;
+    t->hits = 0;
+    t->augment = epoch_stream(t, "augment");
+    shuffle(t, "shuffle", t->order, n);
+    shuffle(t, "unlabelled", t->more_order, t->n_more);
+    for (int64_t first = 0; first < n && st == DAL_OK; first += t->batch) {
+        if (h->cancelled(h))
+            return dal_fail(t->err, DAL_E_CANCELLED, "", "stopped in epoch %lld", (long long)t->epoch + 1);
+        t->step = first / t->batch;
+        st = run_step(t, first);
+        h->progress(h, t->epoch * n + first, t->m->options.epochs * n, "training samples");
+    }
+    t->loss /= (double)n;
+    return st == DAL_OK ? nn_companions_epoch_end(&t->companions, t->epoch, t->err) : st;
+}
+
+static dal_status run_epochs(training *t, dal_fit_report *report)
+{
+    const nn_options *o = &t->m->options;
+    for (t->epoch = 0; t->epoch < o->epochs && !report->converged; t->epoch++) {
+        const dal_status st = run_epoch(t);
+        if (st != DAL_OK)
+            return st;
+        report->epochs = t->epoch + 1;
+        report->loss = t->loss;
+        report->train_accuracy = (double)t->hits / (double)t->fit->train->n;
+        report->converged = o->stop_accuracy > 0 && report->train_accuracy >= o->stop_accuracy;
+    }
+    report->steps = t->steps;
+    return DAL_OK;
+}
+
+dal_status nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)
+{
+    nn_model *m = self;
+    training t = {.m = m, .fit = f, .err = err};
+    const int warm = f->warm && m->fitted;
+    dal_status st = model_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
+    if (st != DAL_OK)
+        return st;
+    m->fitted = 0; /* until the end: a broken fit leaves nothing to predict with */
+    if (!warm) {
+        const dal_rng stream = m->host->rng(m->host, "weights", f->round);
+        dal_nn_draw(m->nn, m->init, &stream, m->weights, m->state);
+    }
+    st = begin(&t);
+    if (st == DAL_OK)
+        st = run_epochs(&t, report);
+    end(&t);
+    m->fitted = st == DAL_OK;
+    return st;
+}

@@ -1,0 +1,270 @@
+/* The object, predict, save and load. */
+#include "nn_model.h"
+
+#include <dal/dense.h>
+#include <math.h>
+
+#include "model_common.h"
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static dal_status image_of(const dal_sample_spec *spec, const char *id, int64_t image[3], dal_error *err)
+{
+    int64_t width;
+    const dal_status st = dal_dense_inputs(spec, id, &width, err);
+    if (st != DAL_OK)
+        return st;
+    if (spec->modality != DAL_IMAGE || spec->ndim != 3)
+        return dal_fail(err, DAL_E_INVALID, "", "%s takes images [channels, height, width]; these samples are %s of %lld "
+                        "values: try model mlp", id, spec->modality == DAL_VECTOR ? "vectors" : "no images",
+                        (long long)width);
+    memcpy(image, spec->shape, 3 * sizeof *image);
+    if (spec->n_classes < 2)
+        return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", id,
+                        (long long)spec->n_classes);
+    return DAL_OK;
+}
+
+static dal_status declare(nn_model *m, nn_layers *layers, const void *options, dal_error *err)
+{
+    m->nn = dal_nn_new(m->host);
+    m->users = m->host->alloc(m->host, sizeof *m->users, 0);
+    if (m->users)
+        *m->users = 1;
+    if (!m->nn || !m->users)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
+    layers(m->nn, dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]), m->n_classes, options);
+    dal_error e = DAL_ERROR_INIT;
+    const dal_status st = dal_nn_finish(m->nn, &e);
+    if (st != DAL_OK)
+        return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->image[0],
+                        (long long)m->image[1], (long long)m->image[2], e.text);
+    dal_nn_describe(m->nn, &m->info);
+    return DAL_OK;
+}
+
+static dal_status take_weights(nn_model *m, dal_error *err)
+{
+    m->weights = dal_array(m->host, m->info.n_weights, sizeof *m->weights);
+    m->state = dal_array(m->host, m->info.n_state, sizeof *m->state);
+    if (!m->weights || !m->state)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
+    return DAL_OK;
+}
+
+dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
+                        uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err)
+{
+    int64_t image[3];
+    dal_status st = image_of(spec, id, image, err);
+    if (st != DAL_OK)
+        return st;
+    nn_model *m = host->alloc(host, sizeof *m, 0);
+    if (!m)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
+    *m = (nn_model){.host = host, .id = id, .options = *training, .init = init, .n_classes = spec->n_classes,
+                    .image = {image[0], image[1], image[2]}};
+    st = declare(m, layers, options, err);
+    if (st == DAL_OK)
+        st = take_weights(m, err);
+    if (st == DAL_OK)
+        *self = m;
+    else
+        nn_model_destroy(m);
+    return st;
+}
+
+void nn_model_destroy(void *self)
+{
+    nn_model *m = self;
+    if (!m)
+        return;
+    const dal_host *h = m->host;
+    if (!m->users || --*m->users == 0) {
+        dal_nn_free(m->nn);
+        h->free(h, m->users);
+    }
+    h->free(h, m->state);
+    h->free(h, m->weights);
+    h->free(h, m);
+}
+
+/* ---- reading a fitted network ------------------------------------------------------------------- */
+
+dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err)
+{
+    if (!m->fitted)
+        return dal_fail(err, DAL_E_CONTRACT, "", "%s has not been trained: fit or load comes first", m->id);
+    return x ? model_check_width(m->id, m->info.n_inputs, x->spec, err) : DAL_OK;
+}
+
+dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int gradients,
+                          dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
+                          dal_error *err)
+{
+    dal_status st = nn_model_ready(m, x, err);
+    if (st != DAL_OK)
+        return st;
+    dal_nn_pass *p = dal_nn_pass_new(m->nn, m->host, gradients, err);
+    if (!p)
+        return DAL_E_NOMEM;
+    for (int64_t first = 0; first < x->n && st == DAL_OK; first += DAL_NN_TILE) {
+        const int64_t n = x->n - first < DAL_NN_TILE ? x->n - first : DAL_NN_TILE;
+        dal_dense_read(x, first, n, p->value[m->info.input]);
+        st = dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
+        if (st == DAL_OK)
+            st = done(ctx, p, first, n);
+    }
+    dal_nn_pass_free(p);
+    return st;
+}
+
+typedef struct copy_job {
+    dal_nn_value value;
+    int64_t size;
+    float *out;
+} copy_job;
+
+static dal_status copy_rows(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
+{
+    const copy_job *j = ctx;
+    memcpy(j->out + first * j->size, p->value[j->value], (size_t)(n * j->size) * sizeof *j->out);
+    return DAL_OK;
+}
+
+dal_status nn_model_predict(void *self, const dal_batch *x, float *out, dal_error *err)
+{
+    const nn_model *m = self;
+    copy_job j = {m->info.output, m->n_classes, out};
+    return nn_model_tiles(m, x, m->info.output, 0, copy_rows, &j, err);
+}
+
+/* ---- save and load ------------------------------------------------------------------------------ */
+
+/* The file: this header, weights [n_weights], state [n_state] as f32, in the byte order of the machine (another order
+ * shows as an unknown version). */
+#define MAGIC "DALLAYER"
+#define FORMAT_VERSION 1u
+typedef struct file_header {
+    char magic[8];
+    uint32_t version, n_parameters;
+    uint64_t n_weights, n_state;
+    uint64_t layers;   /* dal_hash64 of names and sizes of all parameters */
+    uint64_t checksum; /* of weights, then of state */
+} file_header;
+
+static uint64_t layers_hash(const nn_model *m)
+{
+    uint64_t h = 0;
+    for (int64_t i = 0; i < m->info.n_parameters; i++) {
+        const dal_parameter *p = dal_nn_parameter(m->nn, i);
+        h = dal_hash64(h, p->name, strlen(p->name) + 1);
+        h = dal_hash64(h, &p->count, sizeof p->count);
+    }
+    return h;
+}
+
+static uint64_t checksum(const nn_model *m, const float *weights, const float *state)
+{
+    const uint64_t h = dal_hash64(0, weights, (size_t)m->info.n_weights * sizeof *weights);
+    return dal_hash64(h, state, (size_t)m->info.n_state * sizeof *state);
+}
+
+dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err)
+{
+    const nn_model *m = self;
+    dal_status st = nn_model_ready(m, NULL, err);
+    if (st != DAL_OK)
+        return st;
+    const file_header h = {MAGIC, FORMAT_VERSION, (uint32_t)m->info.n_parameters, (uint64_t)m->info.n_weights,
+                           (uint64_t)m->info.n_state, layers_hash(m), checksum(m, m->weights, m->state)};
+    st = w->write(w, &h, sizeof h, err);
+    if (st == DAL_OK)
+        st = w->write(w, m->weights, (size_t)m->info.n_weights * sizeof *m->weights, err);
+    if (st == DAL_OK)
+        st = w->write(w, m->state, (size_t)m->info.n_state * sizeof *m->state, err);
+    return st;
+}
+
+static dal_status read_header(const nn_model *m, const dal_reader *r, file_header *h, dal_error *err)
+{
+    const dal_status st = model_read(r, h, sizeof *h, "header", err);
+    if (st != DAL_OK)
+        return st;
+    if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
+        return dal_fail(err, DAL_E_FORMAT, "", "these bytes are no saved %s: they do not begin with %s", m->id, MAGIC);
+    if (h->version != FORMAT_VERSION)
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved model of format version %u; expected %u", (unsigned)h->version,
+                        FORMAT_VERSION);
+    if (h->n_weights != (uint64_t)m->info.n_weights || h->n_state != (uint64_t)m->info.n_state || h->layers != layers_hash(m))
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved model of other layers (%llu weights); %s has %lld here",
+                        (unsigned long long)h->n_weights, m->id, (long long)m->info.n_weights);
+    return DAL_OK;
+}
+
+static dal_status check_finite(const float *x, int64_t n, const char *what, dal_error *err)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return dal_fail(err, DAL_E_FORMAT, "", "a saved model's %s %lld is %g", what, (long long)i, (double)x[i]);
+    return DAL_OK;
+}
+
+dal_status nn_model_load(void *self, const dal_reader *r, dal_error *err)
+{
+    nn_model *m = self;
+    const dal_host *h = m->host;
+    file_header head;
+    dal_status st = read_header(m, r, &head, err);
+    if (st != DAL_OK)
+        return st;
+    float *weights = dal_array(h, m->info.n_weights, sizeof *weights);
+    float *state = dal_array(h, m->info.n_state, sizeof *state);
+    if (!weights || !state)
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
+    if (st == DAL_OK)
+        st = model_read(r, weights, (size_t)m->info.n_weights * sizeof *weights, "weights", err);
+    if (st == DAL_OK)
+        st = model_read(r, state, (size_t)m->info.n_state * sizeof *state, "state", err);
+    if (st == DAL_OK && checksum(m, weights, state) != head.checksum)
+        st = dal_fail(err, DAL_E_FORMAT, "", "a saved model is damaged: its checksum does not fit");
+    if (st == DAL_OK)
+        st = check_finite(weights, m->info.n_weights, "weight", err);
+    if (st == DAL_OK)
+        st = check_finite(state, m->info.n_state, "state", err);
+    if (st == DAL_OK) {
+        memcpy(m->weights, weights, (size_t)m->info.n_weights * sizeof *weights);
+        memcpy(m->state, state, (size_t)m->info.n_state * sizeof *state);
+        m->fitted = 1;
+    }
+    h->free(h, state);
+    h->free(h, weights);
+    return st;
+}
+
+/* ---- extensions --------------------------------------------------------------------------------- */
+
+const void *nn_model_get_extension(void *self, const char *id)
+{
+    static const uint32_t promise[2] = {sizeof promise, 0}; /* capabilities that are a word, not a table */
+    static const struct {
+        const char *id;
+        const void *table;
+    } all[] = {
+        {DAL_CAP_OUTPUTS, promise},
+        {DAL_CAP_CONCURRENT, promise},
+        {DAL_CAP_WARM_START, promise},
+        {DAL_CAP_FEATURES, &nn_model_features},
+        {DAL_CAP_STAGES, &nn_model_stages},
+        {DAL_CAP_MC, &nn_model_mc},
+        {DAL_CAP_LAST_LAYER, &nn_model_last_layer},
+        {DAL_CAP_INPUT_GRADIENT, &nn_model_input_gradient},
+        {DAL_CAP_PERTURB, &nn_model_perturb},
+        {DAL_CAP_COMPANION, &nn_model_companion},
+    };
+    (void)self;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i].id, id) == 0)
+            return all[i].table;
+    return NULL;
+}

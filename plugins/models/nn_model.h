@@ -1,0 +1,109 @@
+/* nn_model.h: what all models made of layers (dal/nn.h) share: everything but the list of layers.
+ *
+ * An architecture is a function that declares its layers, a table of default parameters, and a component: see lenet.c.
+ * Images come as [channels, height, width]; u8 pixels become v / 255.
+ */
+#ifndef NN_MODEL_H
+#define NN_MODEL_H
+
+#include <dal/model.h>
+#include <dal/nn.h>
+
+/* How it is trained; the same for all architectures but for the defaults. */
+typedef struct nn_options {
+    int64_t epochs, batch_size;
+    uint32_t optimizer;
+    double learning_rate, momentum;
+    int32_t nesterov;
+    double weight_decay;
+    uint32_t schedule;
+    int64_t warmup;
+    int64_t crop;
+    int32_t flip;
+    double stop_accuracy, dropout, mc_dropout;
+} nn_options;
+
+#define NN_SGD 0u
+#define NN_ADAM 1u
+#define NN_ADAMW 2u
+#define NN_CONSTANT 0u
+#define NN_COSINE 1u
+#define NN_STEPS 2u
+
+/* Of an options struct that begins with `nn_options nn`: its members, with these defaults. */
+#define NN_PARAMS(P, T, EPOCHS, BATCH, OPTIMIZER, RATE, DECAY, SCHEDULE, CROP, FLIP, DROPOUT)                          \
+    P(T, epochs, I64, EPOCHS, "1..1000000", "epochs", "passes over the training set, at most")                        \
+    P(T, batch_size, I64, BATCH, "1..65536", "samples", "samples a step")                                             \
+    P(T, optimizer, CHOICE, OPTIMIZER, "sgd|adam|adamw", "", "how weights are moved")                                 \
+    P(T, learning_rate, F64, RATE, "(0..", "", "size of a step")                                                      \
+    P(T, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                               \
+    P(T, nesterov, BOOL, "false", "", "", "sgd: look ahead (Nesterov)")                                               \
+    P(T, weight_decay, F64, DECAY, "0..", "", "decay * weight is added to the gradient (adamw: decoupled)")           \
+    P(T, schedule, CHOICE, SCHEDULE, "constant|cosine|steps", "",                                                     \
+      "learning rate over the epochs; steps: a tenth from half, a hundredth from three quarters on")                  \
+    P(T, warmup, I64, "0", "0..1000000", "epochs", "epochs over which the rate grows from 0")                         \
+    P(T, crop, I64, CROP, "0..64", "pixels", "training: shift each image by up to so much, zeros around it")          \
+    P(T, flip, BOOL, FLIP, "", "", "training: mirror half of the images")                                             \
+    P(T, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")             \
+    P(T, dropout, F64, DROPOUT, "[0..1)", "", "rate of dropout before the last layer; 0: none")                       \
+    P(T, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, where dropout is 0")
+
+#define NN_PROVIDES                                                                                      \
+    DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " "               \
+    DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "                  \
+    DAL_CAP_PERTURB " " DAL_CAP_COMPANION
+
+typedef struct nn_model {
+    const dal_host *host;
+    const char *id;
+    dal_nn *nn;
+    int64_t *users; /* of nn: the model and its copies */
+    dal_nn_info info;
+    nn_options options;
+    uint32_t init; /* DAL_NN_UNIFORM or _KAIMING */
+    int64_t n_classes, image[3];
+    float *weights, *state;
+    int fitted;
+} nn_model;
+
+/* Declares the layers from x on and the output of c classes. */
+typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
+
+/* The create of an architecture; takes images (and vectors as one channel of one row when `vectors`). */
+dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
+                        uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err);
+
+/* Slots. */
+void nn_model_destroy(void *self);
+dal_status nn_model_fit(void *self, const dal_fit *fit, dal_fit_report *report, dal_error *err);
+dal_status nn_model_predict(void *self, const dal_batch *x, float *out, dal_error *err);
+dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err);
+dal_status nn_model_load(void *self, const dal_reader *r, dal_error *err);
+const void *nn_model_get_extension(void *self, const char *id);
+
+/* The table of an architecture, its create given. */
+#define NN_MODEL_IMPL(create_)                                                                                       \
+    {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS, .create = create_, .destroy = nn_model_destroy,    \
+     .fit = nn_model_fit, .predict = nn_model_predict, .save = nn_model_save, .load = nn_model_load,                 \
+     .get_extension = nn_model_get_extension}
+
+/* ---- for the other files of this family --------------------------------------------------------- */
+
+extern const dal_model_features nn_model_features;
+extern const dal_model_stages nn_model_stages;
+extern const dal_model_mc nn_model_mc;
+extern const dal_model_last_layer nn_model_last_layer;
+extern const dal_model_input_gradient nn_model_input_gradient;
+extern const dal_model_perturb nn_model_perturb;
+extern const dal_model_companion nn_model_companion;
+
+/* Fitted, and x a batch of samples like those of create? */
+dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err);
+/* Each tile of x, forward to value `to`, then done(ctx, pass, first, n). */
+dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int gradients,
+                          dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
+                          dal_error *err);
+/* The mean over the map of value v of row i, [channels]. */
+void nn_model_pool(const nn_model *m, dal_nn_value v, const float *row, float *out);
+
+#endif

@@ -1,0 +1,142 @@
+/* Residual networks.
+ *
+ *   resnet18          He et al., "Deep residual learning", CVPR 2016, table 1: four stages of two basic blocks, 64 to 512
+ *                     wide; d = 512. stem: cifar: conv 3x3/1 (32 x 32 and smaller); imagenet: conv 7x7/2 and max-pool 3x3/2
+ *   deepal-mnist-net  DeepAL+'s net for MNIST: conv 1x1 to 3 channels with bias, then resnet18 with the imagenet stem
+ *   deepal-cifar-net  DeepAL+'s net for CIFAR: conv 3x3/1, but the max-pool kept
+ *   wide-resnet-16-2  Zagoruyko & Komodakis, BMVC 2016: pre-activation blocks, three stages of two, 32 to 128 wide; d = 128
+ *
+ * Basic block: conv 3x3/s, norm, ReLU, conv 3x3, norm, plus the input (through conv 1x1/s and norm where the shape
+ * changes), ReLU. Convolutions have no bias. Stages are the ends of the groups of blocks.
+ */
+#include "nn_model.h"
+
+#define STEM_CIFAR 0u
+#define STEM_IMAGENET 1u
+
+typedef struct options {
+    nn_options nn;
+    uint32_t stem;
+} options;
+
+static dal_nn_value conv(dal_nn *nn, dal_nn_value x, const char *block, const char *name, int64_t out, int64_t kernel,
+                         int64_t stride)
+{
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", block, name);
+    return dal_nn_conv(nn, x, full, &(dal_nn_conv_shape){.out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2});
+}
+
+static dal_nn_value norm(dal_nn *nn, dal_nn_value x, const char *block, const char *name, uint32_t flags)
+{
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", block, name);
+    return dal_nn_batch_norm(nn, x, full, flags);
+}
+
+static dal_nn_value basic_block(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t stride, int changes)
+{
+    dal_nn_value y = norm(nn, conv(nn, x, name, "conv1", out, 3, stride), name, "norm1", DAL_NN_RELU);
+    y = norm(nn, conv(nn, y, name, "conv2", out, 3, 1), name, "norm2", 0);
+    if (changes)
+        x = norm(nn, conv(nn, x, name, "shortcut", out, 1, stride), name, "shortcut_norm", 0);
+    return dal_nn_add(nn, y, x, DAL_NN_RELU);
+}
+
+/* Dropout if any, the features, the last layer. */
+static void head(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
+{
+    x = dal_nn_global_pool(nn, x);
+    if (o->nn.dropout > 0)
+        x = dal_nn_dropout(nn, x, o->nn.dropout);
+    dal_nn_features(nn, x);
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
+}
+
+/* The four stages of resnet18, after its stem. */
+static void trunk(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
+{
+    static const int64_t widths[4] = {64, 128, 256, 512};
+    for (int s = 0; s < 4; s++) {
+        for (int i = 0; i < 2; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "stage%d.block%d.", s + 1, i + 1);
+            x = basic_block(nn, x, name, widths[s], s > 0 && i == 0 ? 2 : 1, s > 0 && i == 0);
+        }
+        dal_nn_stage(nn, x);
+    }
+    head(nn, x, c, o);
+}
+
+static dal_nn_value stem(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int pool)
+{
+    x = norm(nn, conv(nn, x, "", "stem", 64, kernel, stride), "", "stem_norm", DAL_NN_RELU);
+    return pool ? dal_nn_max_pool(nn, x, 3, 2, 1) : x;
+}
+
+static void resnet18(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
+{
+    const options *o = options_;
+    trunk(nn, o->stem == STEM_CIFAR ? stem(nn, x, 3, 1, 0) : stem(nn, x, 7, 2, 1), c, o);
+}
+
+static void deepal_mnist_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
+{
+    x = dal_nn_conv(nn, x, "colour", &(dal_nn_conv_shape){.out = 3, .kernel = 1, .flags = DAL_NN_BIAS});
+    trunk(nn, stem(nn, x, 7, 2, 1), c, o);
+}
+
+static void deepal_cifar_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
+{
+    trunk(nn, stem(nn, x, 3, 1, 1), c, o);
+}
+
+/* Norm and ReLU come first; where the shape changes the shortcut starts behind them. */
+static dal_nn_value wide_block(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t stride, int changes)
+{
+    const dal_nn_value a = norm(nn, x, name, "norm1", DAL_NN_RELU);
+    dal_nn_value y = norm(nn, conv(nn, a, name, "conv1", out, 3, stride), name, "norm2", DAL_NN_RELU);
+    y = conv(nn, y, name, "conv2", out, 3, 1);
+    return dal_nn_add(nn, y, changes ? conv(nn, a, name, "shortcut", out, 1, stride) : x, 0);
+}
+
+static void wide_resnet(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
+{
+    x = conv(nn, x, "", "stem", 16, 3, 1);
+    for (int s = 0; s < 3; s++) {
+        for (int i = 0; i < 2; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "stage%d.block%d.", s + 1, i + 1);
+            x = wide_block(nn, x, name, (int64_t)32 << s, s > 0 && i == 0 ? 2 : 1, i == 0);
+        }
+        dal_nn_stage(nn, x);
+    }
+    head(nn, norm(nn, x, "", "last_norm", DAL_NN_RELU), c, o);
+}
+
+#define CREATE(layers, name, id)                                                                                     \
+    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self,   \
+                                    dal_error *err)                                                                  \
+    {                                                                                                                \
+        return nn_model_new(host, id, spec, &((const options *)o)->nn, DAL_NN_KAIMING, layers, o, self, err);        \
+    }                                                                                                                \
+    static const dal_model_impl name##_impl = NN_MODEL_IMPL(create_##name);
+CREATE(resnet18, resnet18, "resnet18")
+CREATE(deepal_mnist_net, deepal_mnist_net, "deepal-mnist-net")
+CREATE(deepal_cifar_net, deepal_cifar_net, "deepal-cifar-net")
+CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
+
+#define PARAMS(P, T) NN_PARAMS(P, nn_options, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
+#define STEM_PARAMS(P, T) \
+    PARAMS(P, T)          \
+    P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
+#define COMPONENTS(C)                                                                                                 \
+    C(MODEL, "resnet18", resnet18_impl, "residual network of 18 layers, 11 million weights", "He et al., CVPR 2016", "", \
+      NN_PROVIDES, options, STEM_PARAMS)                                                                               \
+    C(MODEL, "deepal-mnist-net", deepal_mnist_net_impl, "resnet18 as DeepAL+ uses it for MNIST", "He et al., CVPR 2016", \
+      "", NN_PROVIDES, options, PARAMS)                                                                                \
+    C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR", "He et al., CVPR 2016", \
+      "", NN_PROVIDES, options, PARAMS)                                                                                \
+    C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",        \
+      "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES, options, PARAMS)
+DAL_MODULE(resnet, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
