@@ -514,15 +514,42 @@ static dal_status list_read(const dal_samples *s, const int64_t *rows, int64_t n
     return DAL_OK;
 }
 
+static dal_samples *new_list(const fx_round *r, const int64_t *ids, const int32_t *classes, const float *weights,
+                             int64_t n)
+{
+    list *l = calloc(1, sizeof *l);
+    *l = (list){.r = r, .api = {.struct_size = sizeof(dal_samples), .impl = l, .spec = sample_spec(r), .n = n,
+                                .ids = ids, .classes = classes, .weights = weights, .read = list_read}};
+    return &l->api;
+}
+
 static dal_status view_samples(const dal_view *v, const int64_t *ids, const int32_t *classes, const float *weights,
                                int64_t n, dal_samples **out, dal_error *err)
 {
-    list *l = calloc(1, sizeof *l);
     (void)err;
-    *l = (list){.r = of(v), .api = {.struct_size = sizeof(dal_samples), .impl = l, .spec = sample_spec(of(v)), .n = n,
-                                    .ids = ids, .classes = classes, .weights = weights, .read = list_read}};
-    *out = &l->api;
+    *out = new_list(of(v), ids, classes, weights, n);
     return DAL_OK;
+}
+
+void *fx_model_train(const fx_round *r, const int64_t *ids, const int32_t *classes, int64_t n)
+{
+    void *m = fx_model_new(r->c, r->d, NULL, NULL, fx_model_is_curved(r->model.self));
+    dal_samples *train = new_list(r, ids, classes, NULL, n);
+    const dal_fit fit = {.struct_size = sizeof fit, .train = train};
+    dal_fit_report report = {.struct_size = sizeof report};
+    cr_assert_eq(fx_model_impl.fit(m, &fit, &report, NULL), DAL_OK);
+    free(train->impl);
+    return m;
+}
+
+void fx_model_probs(const fx_round *r, void *m, int64_t id, double *out)
+{
+    float z[1024], x[1024];
+    const dal_sample_spec spec = sample_spec(r);
+    memcpy(x, sample_of(r, id), (size_t)r->d * sizeof *x);
+    const dal_batch batch = {.struct_size = sizeof batch, .spec = &spec, .n = 1, .data = x};
+    fx_model_impl.predict(m, &batch, z, NULL);
+    row_probs(z, r->c, DAL_LOGITS, out);
 }
 
 static dal_status no_samples(const dal_view *v, const int64_t *ids, const int32_t *classes, const float *weights,

@@ -128,6 +128,9 @@ extern int fx_models_open;
 int fx_model_is_curved(const void *self);
 /* A model of these weights [c, d] and bias [c] (copied; NULL: zero). Ends with fx_model_impl.destroy. */
 void *fx_model_new(int64_t c, int64_t d, const float *weights, const float *bias, int curved);
+/* One like the round's, trained on these samples of it; and what it says of a sample, in double, [c]. */
+void *fx_model_train(const fx_round *r, const int64_t *ids, const int32_t *classes, int64_t n);
+void fx_model_probs(const fx_round *r, void *m, int64_t id, double *out);
 
 /* Probabilities of a row of a set, whatever kind the outputs are, in double, [c]. */
 void fx_probs(const fx_round *r, uint32_t set, int64_t row, double *out);
