@@ -232,22 +232,22 @@ static int take_state(greedy *g, int64_t want)
     return 1;
 }
 
-/* The state before any pick: m from the given centres. *any: were there any? */
-static dal_status measure_centres(greedy *g, const dal_kcenter_problem *p, int *any, dal_error *err)
+dal_status dal_nearest_distances(const dal_host *host, const dal_matrix *x, const dal_matrix *centres,
+                                 int64_t n_centres, float *m, dal_error *err)
 {
-    const dal_host *host = g->host;
-    float *norms = dal_array(host, g->x.rows, sizeof *norms), *theirs = NULL;
-    dal_status st = norms ? nearest_norms(host, &g->x, "candidate", norms, err)
-                          : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)g->x.rows);
-    for (int64_t i = 0; st == DAL_OK && i < p->n_centres; i++) {
-        const dal_matrix *y = &p->centres[i];
+    float *norms = dal_array(host, x->rows, sizeof *norms), *theirs = NULL;
+    dal_status st = norms ? nearest_norms(host, x, "candidate", norms, err)
+                          : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)x->rows);
+    for (int64_t i = 0; i < x->rows; i++)
+        m[i] = INFINITY;
+    for (int64_t i = 0; st == DAL_OK && i < n_centres; i++) {
+        const dal_matrix *y = &centres[i];
         theirs = dal_array(host, y->rows, sizeof *theirs);
         st = theirs ? nearest_norms(host, y, "labelled", theirs, err)
                     : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld centres", (long long)y->rows);
         host->free(host, theirs);
         if (st == DAL_OK)
-            st = nearest_update(host, &g->x, norms, y, g->m, err);
-        *any |= y->rows > 0;
+            st = nearest_update(host, x, norms, y, m, err);
     }
     host->free(host, norms);
     return st;
@@ -269,7 +269,9 @@ dal_status dal_kcenter(const dal_host *host, const dal_kcenter_problem *problem,
         st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)rows);
         goto out;
     }
-    st = measure_centres(&g, problem, &any, err);
+    for (int64_t i = 0; i < problem->n_centres; i++)
+        any |= problem->centres[i].rows > 0;
+    st = dal_nearest_distances(host, &g.x, problem->centres, problem->n_centres, g.m, err);
     if (st != DAL_OK)
         goto out;
     if (!any) { /* everything is infinitely far */

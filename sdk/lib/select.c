@@ -27,3 +27,16 @@ void dal_pick_rows(const dal_view *view, const int64_t *rows, const double *scor
     }
     picks->n = n;
 }
+
+void dal_class_need(const dal_view *view, int64_t c, int64_t b, double *out)
+{
+    const int64_t n = view->count(view, DAL_ROWS_LABELLED);
+    const int32_t *classes = view->classes(view, DAL_ROWS_LABELLED);
+    for (int64_t k = 0; k < c; k++)
+        out[k] = (double)((n + b) / c);
+    for (int64_t i = 0; i < n; i++)
+        if (classes[i] >= 0 && classes[i] < c)
+            out[classes[i]]--;
+    for (int64_t k = 0; k < c; k++)
+        out[k] = out[k] > 0 ? out[k] : 0;
+}

@@ -32,6 +32,11 @@ typedef struct dal_kcenter_problem {
 DAL_PUBLIC dal_status dal_kcenter(const dal_host *host, const dal_kcenter_problem *problem, int64_t *picks,
                                   float *distance, int64_t *n, dal_error *err);
 
+/* [main] m[i] = min over all rows y of the centres of ||x_i - y||^2 (infinite when there are none), every one by
+ * dal_squared_distance: [n]. Centres are matrices of x->cols columns. Errors as above. */
+DAL_PUBLIC dal_status dal_nearest_distances(const dal_host *host, const dal_matrix *x, const dal_matrix *centres,
+                                            int64_t n_centres, float *m, dal_error *err);
+
 #ifdef __cplusplus
 }
 #endif

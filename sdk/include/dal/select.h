@@ -27,6 +27,10 @@ static inline const void *dal_stateless_options(const void *self, const void *op
 DAL_PUBLIC void dal_pick_rows(const dal_view *view, const int64_t *rows, const double *scores, int64_t n,
                               dal_picks *picks);
 
+/* [main] How many of the next b labels each class lacks to an even share of all:
+ * out[k] = max(0, floor((n_l + b) / c) - n_k), [c]; n_k of the n_l labelled samples bear class k. */
+DAL_PUBLIC void dal_class_need(const dal_view *view, int64_t c, int64_t b, double *out);
+
 #ifdef __cplusplus
 }
 #endif
