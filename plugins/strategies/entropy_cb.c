@@ -310,8 +310,7 @@ static dal_status entropy_cb_select(void *p, const dal_view *view, dal_picks *pi
 static void entropy_cb_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
     const double n = (double)problem->n, c = (double)problem->c, b = (double)problem->n_query;
-    const options *opt = options_;
-    (void)self;
+    const options *opt = self ? ((const dal_stateless *)self)->options : options_;
     out->bytes = n * (4 * c + 16) + 24 * (b + OTHERS) + 32 * c;
     out->flops = 2 * (double)opt->iterations * n * c + 20 * b * OTHERS * c;
     snprintf(out->formula, sizeof out->formula, "O(iterations n c) time and swaps of O(1000 b c) a round, O(n c) memory");

@@ -165,6 +165,55 @@ Test(gradient, names_the_sample_that_is_not_a_number)
     dal_runtime_free(rt);
 }
 
+/* ---- sums ------------------------------------------------------------------------------------- */
+
+Test(gradient, sums_and_products_with_them_are_those_of_the_matrices)
+{
+    enum { N = 700, C = 5, D = 9 };
+    dal_runtime *rt = fx_runtime(2, 1);
+    const dal_host *host = dal_runtime_host(rt, "test");
+    int32_t labels[N];
+    for (int64_t i = 0; i < N; i++)
+        labels[i] = (int32_t)(i % C);
+    for (int32_t bias = 0; bias < 2; bias++)
+        for (int given = 0; given < 2; given++) {
+            pool p = make(N, C, D, given ? LOGITS : PROBS, NORMAL, bias, 4);
+            double sum[C * (D + 1)], want[C * (D + 1)] = {0}, out[N], a[C], h[D + 1];
+            float m[C * (D + 1)], factor[C];
+            dal_error err = DAL_ERROR_INIT;
+            cr_assert_eq(dal_gradient_sum(host, &p.g, given ? labels : NULL, sum, &err), DAL_OK, "%s", err.text);
+            for (int64_t i = 0; i < N; i++) {
+                int64_t y = 0;
+                factors(&p, i, a, h);
+                for (int64_t k = 1; k < C; k++)
+                    y = p.z[i * C + k] > p.z[i * C + y] ? k : y;
+                a[y] += given;
+                a[labels[i]] -= given;
+                for (int64_t k = 0; k < C; k++)
+                    for (int64_t l = 0; l < D + bias; l++)
+                        want[k * (D + bias) + l] += a[k] * h[l];
+            }
+            for (int64_t k = 0; k < C * (D + bias); k++) {
+                cr_assert_float_eq(sum[k], want[k], 1e-4 * N / 100);
+                m[k] = (float)sum[k];
+            }
+            cr_assert_eq(dal_gradient_project(host, &p.g, m, out, &err), DAL_OK);
+            for (int64_t i = 0; i < N; i += 13) {
+                double exact = 0;
+                factors(&p, i, a, h);
+                for (int64_t k = 0; k < C; k++)
+                    for (int64_t l = 0; l < D + bias; l++)
+                        exact += a[k] * h[l] * (double)m[k * (D + bias) + l];
+                cr_assert_float_eq(out[i], exact, 1e-5 * (1 + fabs(exact)));
+                dal_gradient_factor(&p.g, i, 1, factor, NULL);
+                cr_assert_float_eq(dal_gradient_against(&p.g, factor, p.h + i * D, m), exact, 1e-5 * (1 + fabs(exact)));
+            }
+            drop(&p);
+        }
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
 /* ---- seeding ---------------------------------------------------------------------------------- */
 
 /* The factored formula for squared distances, from double factors. */

@@ -55,6 +55,20 @@ DAL_PUBLIC dal_status dal_gradient_products(const dal_host *host, const dal_grad
 DAL_PUBLIC double dal_gradient_product(const dal_gradients *g, const float *ai, const float *hi, const float *aj,
                                        const float *hj);
 
+/* ---- sums ------------------------------------------------------------------------------------- */
+
+/* A sum of gradients is a full matrix [c, d + bias], packed: the bias's column is the last.
+ *
+ * [main] The sum over all rows into out. classes [n]: labels to take instead of the predicted ones (outside 0..c-1:
+ * that one). Tiles in float, added in double in a fixed order. */
+DAL_PUBLIC dal_status dal_gradient_sum(const dal_host *host, const dal_gradients *g, const int32_t *classes, double *out,
+                                       dal_error *err);
+/* [any] <g, m> of one row given by its factors with a matrix m [c, d + bias], in double and in a fixed order. */
+DAL_PUBLIC double dal_gradient_against(const dal_gradients *g, const float *a, const float *h, const float *m);
+/* [main] The same for all rows into out [n], by a matrix product in float: near, and of equal rows not always equal. */
+DAL_PUBLIC dal_status dal_gradient_project(const dal_host *host, const dal_gradients *g, const float *m, double *out,
+                                           dal_error *err);
+
 /* ---- seeding ---------------------------------------------------------------------------------- */
 
 /* D_i = min over the picks of ||g_i - g_j||^2; the next pick is
