@@ -14,7 +14,8 @@
  * Both take the steps of dal/kmeans.h: k-means++, Lloyd to the end (a shift below `tolerance`), the best of
  * `starts`; Zhdanov and scikit-learn's users often take mini-batches instead. A centre no sample belongs to (only
  * when there are fewer distinct samples than b) gives the nearest sample that is left. Picks come in the order of
- * the centres' seeds; b >= n takes all in the order of the pool. The score says how many samples a pick stands for.
+ * the centres' seeds; b >= n takes all in the order of the pool. The score says how many samples a pick stands
+ * for.
  *
  * Need features (weighted-kmeans: and outputs). O(iterations n b d) at most, bounds leave a part of it. A NaN
  * output counts as least informative; features must be finite.
@@ -143,7 +144,8 @@ static dal_status shortlist_take(const dal_host *host, const dal_outputs *o, con
                (size_t)x->cols * sizeof *list->features);
     }
     host->free(host, margin);
-    return have ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for the %lld most uncertain", (long long)room);
+    return have ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for the %lld most uncertain",
+                                    (long long)room);
 }
 
 static void shortlist_drop(const dal_host *host, shortlist *list)
@@ -254,17 +256,17 @@ static const dal_strategy_impl weighted_kmeans_impl = {
     .cost = weighted_cost,
 };
 
-#define COMMON(P, T)                                                                                              \
-    P(T, starts, I64, "0", "0..1000", "", "independent starts, of which the best counts; 0: 10, from 1000 picks on 1") \
-    P(T, iterations, I64, "300", "1..100000", "", "Lloyd's iterations at most")                                   \
+#define COMMON(P, T)                                                                                            \
+    P(T, starts, I64, "0", "0..1000", "", "starts, of which the best counts; 0: 10, from 1000 picks on 1")      \
+    P(T, iterations, I64, "300", "1..100000", "", "Lloyd's iterations at most")                                 \
     P(T, tolerance, F64, "1e-4", "0..", "", "a shift of all centres below this ends a start")
-#define WEIGHTED(P, T)                                                                                            \
-    COMMON(P, T)                                                                                                  \
-    P(T, beta, F64, "10", "1..", "picks", "cluster the beta b most uncertain samples")                            \
+#define WEIGHTED(P, T)                                                                                          \
+    COMMON(P, T)                                                                                                \
+    P(T, beta, F64, "10", "1..", "picks", "cluster the beta b most uncertain samples")                          \
     P(T, incremental, BOOL, "false", "", "", "labelled samples are centres that do not move")
-#define COMPONENTS(C)                                                                                             \
-    C(STRATEGY, "kmeans", kmeans_impl, "the sample nearest each of b k-means centres", "Lloyd 1982",              \
-      DAL_CAP_FEATURES, "", options, COMMON)                                                                      \
-    C(STRATEGY, "weighted-kmeans", weighted_kmeans_impl, "k-means of the most uncertain, weighted by margin",     \
+#define COMPONENTS(C)                                                                                           \
+    C(STRATEGY, "kmeans", kmeans_impl, "the sample nearest each of b k-means centres", "Lloyd 1982",            \
+      DAL_CAP_FEATURES, "", options, COMMON)                                                                    \
+    C(STRATEGY, "weighted-kmeans", weighted_kmeans_impl, "k-means of the most uncertain, weighted by margin",   \
       "Zhdanov 2019, arXiv 1901.05954", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, WEIGHTED)
 DAL_MODULE(kmeans, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -262,13 +262,15 @@ static dal_status check(const dal_kmeans_problem *p, dal_error *err)
         return dal_fail(err, DAL_E_INVALID, "", "samples are %lld wide and fixed centres %lld", (long long)x->cols,
                         (long long)p->fixed.cols);
     if (p->k < 1 || p->k > x->rows || p->fixed.rows > INT32_MAX / 2 - p->k)
-        return dal_fail(err, DAL_E_INVALID, "", "%lld clusters of %lld samples", (long long)p->k, (long long)x->rows);
+        return dal_fail(err, DAL_E_INVALID, "", "%lld clusters of %lld samples", (long long)p->k,
+                        (long long)x->rows);
     if (p->starts < 1 || p->max_iterations < 0)
         return dal_fail(err, DAL_E_INVALID, "", "%lld starts of up to %lld iterations", (long long)p->starts,
                         (long long)p->max_iterations);
     for (int64_t i = 0; p->weights && i < x->rows; i++)
         if (!(p->weights[i] >= 0) || isinf(p->weights[i]))
-            return dal_fail(err, DAL_E_INVALID, "", "the weight of sample %lld is %g", (long long)i, p->weights[i]);
+            return dal_fail(err, DAL_E_INVALID, "", "the weight of sample %lld is %g", (long long)i,
+                            p->weights[i]);
     return DAL_OK;
 }
 

@@ -47,8 +47,8 @@ dal_status kmeans_potential(kmeans *s, int plain, double *total);
 /* Seeds into the first k centres; m becomes the squared distance to the nearest centre. */
 dal_status kmeans_seed(kmeans *s, dal_rng *r, dal_error *err);
 
-/* Room for groups of the state's centres. 0 without memory. kmeans_group puts centres into them, kmeans_pack brings
- * positions and drifts (of shifts) up to date. */
+/* Room for groups of the state's centres. 0 without memory. kmeans_group puts centres into them, kmeans_pack
+ * brings positions and drifts (of shifts) up to date. */
 int kmeans_take_groups(kmeans *s);
 void kmeans_drop_groups(kmeans *s);
 dal_status kmeans_group(kmeans *s);

@@ -5,8 +5,8 @@
  * than that; while the bound less delta exceeds the distance to the own centre, nobody of the group can take the
  * sample over. Centres of a group are sorted by how far they moved, so those that have to be looked at are its
  * first few; they are looked at in products of many samples (bound.h), which give fresh bounds, too, and only what
- * is then left is measured. Bounds are rounded down and radii up, so that no comparison comes out otherwise than by
- * the distances themselves. */
+ * is then left is measured. Bounds are rounded down and radii up, so that no comparison comes out otherwise than
+ * by the distances themselves. */
 #include "kmeans.h"
 
 #include "bound.h"
@@ -165,7 +165,7 @@ static int32_t count_near(const kmeans_groups *g, int64_t group, float gap)
     return n;
 }
 
-/* Distances to centres that moved are computed anew. Returns how many centres would have to be looked at in all. */
+/* Distances to centres that moved are computed anew. Returns how many centres have to be looked at in all. */
 static int64_t begin(tile *t)
 {
     const kmeans *s = t->j->s;
@@ -236,8 +236,8 @@ static dal_status look_at_some(tile *t)
         const int64_t most = choose(t, g, &n);
         for (int64_t i = 0; i < n; i++)
             memcpy(t->gathered + i * s->d, kmeans_row(s, t->row + t->list[i]), (size_t)s->d * sizeof *t->gathered);
-        st = dal_gemm_nt(n, most, s->d, -2, t->gathered, s->d, s->groups.packed + g * s->groups.width * s->d, s->d, 0,
-                         t->products, s->groups.width);
+        st = dal_gemm_nt(n, most, s->d, -2, t->gathered, s->d, s->groups.packed + g * s->groups.width * s->d, s->d,
+                         0, t->products, s->groups.width);
         for (int64_t i = 0; st == DAL_OK && i < n; i++)
             look(t, t->list[i], g, t->products + i * s->groups.width, most);
     }

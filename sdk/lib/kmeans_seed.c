@@ -96,7 +96,8 @@ static dal_status turn_task(void *ctx, int64_t i)
     turn_job *j = ctx;
     (void)i;
     for (int64_t c = j->first; c < j->end; c++) {
-        const float distance = dal_squared_distance(kmeans_row(j->s, j->row), j->s->centres + c * j->s->d, j->s->d);
+        const float distance = dal_squared_distance(kmeans_row(j->s, j->row), j->s->centres + c * j->s->d,
+                                                    j->s->d);
         j->m = distance < j->m ? distance : j->m;
     }
     return DAL_OK;

@@ -152,7 +152,8 @@ static dal_status manhattan_tile(const job *j, int64_t row, int64_t rows)
             for (int64_t c = first; c < end; c++)
                 if (counts(p, i, c))
                     offer(j->distance + i * p->k, j->index + i * p->k, p->k,
-                          (float)manhattan(p->x.data + i * p->x.stride, p->y.data + c * p->y.stride, p->x.cols), c);
+                          (float)manhattan(p->x.data + i * p->x.stride, p->y.data + c * p->y.stride,
+                                           p->x.cols), c);
     }
     return DAL_OK;
 }

@@ -87,7 +87,8 @@ static dal_status check(const job *j, int64_t k, dal_error *err)
         for (int64_t i = 0; i < x->rows; i++)
             for (int64_t c = 0; c < j->d; c++)
                 if (!isfinite(x->data[i * x->stride + c]))
-                    return dal_fail(err, DAL_E_INVALID, "", "features: row %lld, column %lld is %g, expected finite "
+                    return dal_fail(err, DAL_E_INVALID, "",
+                                    "features: row %lld, column %lld is %g, expected finite "
                                     "numbers; did the model diverge?", (long long)i, (long long)c,
                                     (double)x->data[i * x->stride + c]);
     }

@@ -127,7 +127,8 @@ static void bench_kmeans(const dal_host *host, int clustered, int64_t n, int64_t
     const double s = bench_now() - start, cpu_s = cpu_now() - cpu, product_s = product(host, x, y, &product_cpu);
     printf("kmeans data=%s n=%lld d=%lld k=%lld starts=1 iterations=%lld s=%.3f cpu_s=%.3f product_s=%.3f "
            "product_cpu_s=%.3f cpu_gf_s=%.1f products=%.2f of_plain=%.2f extra_kib=%ld target_s=10 inertia=%.6g\n",
-           clustered ? "clustered" : "uniform", (long long)n, (long long)d, (long long)k, (long long)out.iterations, s,
+           clustered ? "clustered" : "uniform", (long long)n, (long long)d, (long long)k,
+           (long long)out.iterations, s,
            cpu_s, product_s, product_cpu, 2e-9 * (double)(n * k * d) / product_cpu, cpu_s / product_cpu,
            cpu_s / product_cpu / (double)(2 + out.iterations), peak_kib() - before, out.inertia);
     free(out.nearest);

@@ -66,7 +66,8 @@ static void agrees_with_twin(const dal_kmeans_problem *p, uint64_t seed, const c
         cr_assert_arr_eq(got.r.assignment, want.r.assignment, p->x.rows * sizeof(int32_t), "%s: assignment", what);
         cr_assert_arr_eq(got.r.distance, want.r.distance, p->x.rows * sizeof(float), "%s: distances", what);
         cr_assert_arr_eq(got.r.nearest, want.r.nearest, p->k * sizeof(int64_t), "%s: nearest", what);
-        cr_assert(memcmp(&got.r.inertia, &want.r.inertia, sizeof(double)) == 0, "%s: inertia %.17g, not %.17g", what,
+        cr_assert(memcmp(&got.r.inertia, &want.r.inertia, sizeof(double)) == 0, "%s: inertia %.17g, not %.17g",
+                  what,
                   got.r.inertia, want.r.inertia);
         names_are_distinct(&got, what);
         cr_assert_eq(dal_runtime_allocated(rt), 0);
@@ -139,7 +140,8 @@ Test(kmeans, does_what_its_definition_says)
             dal_matrix y = drawn(kind, &r, shapes[s].n_fixed, d, d);
             double *w = drawn_weights(how, &r, shapes[s].n);
             char what[100];
-            const dal_kmeans_problem p = {.struct_size = sizeof p, .x = x, .weights = w, .fixed = y, .k = shapes[s].k,
+            const dal_kmeans_problem p = {.struct_size = sizeof p, .x = x, .weights = w, .fixed = y,
+                                          .k = shapes[s].k,
                                           .starts = shapes[s].starts, .max_iterations = shapes[s].iterations,
                                           .tolerance = 1e-4};
             snprintf(what, sizeof what, "%s, shape %zu, weights %d", kind_names[kind], s, how);

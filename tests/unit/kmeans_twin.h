@@ -136,7 +136,8 @@ static void kt_fill(kmeans_twin *t)
             continue;
         for (int64_t i = 0; i < t->n; i++) {
             const double cost = kt_weight(t, i) * (double)t->m[i];
-            if (cost > 0 && (best < 0 || cost > kt_weight(t, best) * (double)t->m[best]) && kt_many(t, t->a[i]) > 1)
+            if (cost > 0 && (best < 0 || cost > kt_weight(t, best) * (double)t->m[best]) && kt_many(t,
+                                                                                                    t->a[i]) > 1)
                 best = i;
         }
         if (best >= 0) {
@@ -177,7 +178,8 @@ static void kt_nearest(const kmeans_twin *t, int64_t *nearest)
                 int named = 0;
                 for (int64_t o = 0; stray && o < t->k; o++)
                     named |= nearest[o] == i;
-                if ((stray ? !named : t->a[i] == c) && (best < 0 || kt_distance(t, i, c) < kt_distance(t, best, c)))
+                if ((stray ? !named : t->a[i] == c) && (best < 0 || kt_distance(t, i, c) < kt_distance(t, best,
+                                                                                                       c)))
                     best = i;
             }
             nearest[c] = stray && nearest[c] >= 0 ? nearest[c] : best;

@@ -6,7 +6,8 @@
 #include <math.h>
 
 enum { NORMAL, CLUSTERED, DUPLICATES, GRID, ZERO, FAR_FROM_ORIGIN, TINY_VALUES, KINDS };
-static const char *const kind_names[] = {"normal", "clustered", "duplicates", "grid", "zero", "far from the origin",
+static const char *const kind_names[] = {"normal", "clustered", "duplicates", "grid", "zero",
+                                         "far from the origin",
                                          "tiny"};
 
 static float feature(int kind, dal_rng *r, int64_t source, int64_t cluster, int64_t k)

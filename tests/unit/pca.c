@@ -44,8 +44,8 @@ Test(pca, finds_the_directions_of_largest_variance)
         const int64_t n = shapes[s].n, m = shapes[s].m, d = shapes[s].d, k = shapes[s].k;
         float *x = malloc(n * d * sizeof *x), *y = malloc((m * d + 1) * sizeof *y), *v[2];
         float *out = malloc(n * k * sizeof *out);
-        double *mean = malloc(d * sizeof *mean), *a = malloc(d * d * sizeof *a), *values = malloc(d * sizeof *values);
-        double *mine = malloc(d * sizeof *mine), variances[12];
+        double *mean = malloc(d * sizeof *mean), *a = malloc(d * d * sizeof *a), variances[12];
+        double *mine = malloc(d * sizeof *mine), *values = malloc(d * sizeof *values);
         fill(&r, x, n, d);
         fill(&r, y, m, d);
         const dal_matrix sets[2] = {{x, n, d, d}, {y, m, d, d}};
@@ -63,7 +63,8 @@ Test(pca, finds_the_directions_of_largest_variance)
         for (int64_t c = 0; c < k; c++) {
             cr_assert_float_eq(variances[c], values[d - 1 - c], 1e-4 * values[d - 1]);
             for (int64_t i = 0; i < d; i++)
-                cr_assert_float_eq((double)v[0][c * d + i], a[(d - 1 - c) * d + i], 1e-3, "shape %zu, component %d",
+                cr_assert_float_eq((double)v[0][c * d + i], a[(d - 1 - c) * d + i], 1e-3,
+                                   "shape %zu, component %d",
                                    s, (int)c);
             double sum = 0;
             for (int64_t i = 0; i < d; i++)

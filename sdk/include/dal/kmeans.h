@@ -8,8 +8,8 @@
  *               that is no seed yet.
  *   assign      every sample to its nearest centre by dal_squared_distance; ties: the lowest centre.
  *   fill        a free cluster without weight takes the sample of the largest w_i m_i > 0 from a cluster that has
- *               more samples (of positive weight) than that one; the lowest empty cluster first, ties: the lowest row.
- *   move        a centre to the weighted mean of its samples (sums in double, in row order); without weight it stays.
+ *               more samples (of positive weight) than that one; the lowest empty cluster first, ties: lowest row.
+ *   move        a centre to the weighted mean of its samples (sums in double, in row order); if there is weight.
  *   stop        after max_iterations, or when the root of the sum of squares of all moves is below tolerance.
  *
  * The start of the least inertia wins, the first of equals. The result is exactly that of these lines, for any
@@ -44,8 +44,8 @@ typedef struct dal_kmeans_result {
     float *centres;      /* [k, d] */
     int32_t *assignment; /* [n] 0..k-1, or k + j for fixed centre j */
     float *distance;     /* [n] squared, to that centre */
-    int64_t *nearest;    /* [k] for each centre the sample of its cluster that is nearest to it, ties: the lowest row;
-                            then, for centres without samples in their order, the nearest sample not named before */
+    int64_t *nearest;    /* [k] of each cluster the sample nearest its centre, ties: the lowest row; then, for
+                            clusters without samples, in their order, the nearest sample not named before */
     double inertia;      /* sum of w_i m_i */
     int64_t iterations;  /* moves made in the start that won */
 } dal_kmeans_result;

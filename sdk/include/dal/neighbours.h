@@ -35,8 +35,8 @@ typedef struct dal_neighbours_problem {
 DAL_PUBLIC dal_status dal_neighbours(const dal_host *host, const dal_neighbours_problem *problem, int64_t *index,
                                      float *distance, dal_error *err);
 
-/* [main] ||x||^2 of each row into norms [rows]. DAL_E_INVALID naming `what` and the row when a value is not finite,
- * or so large that a squared distance could overflow. */
+/* [main] ||x||^2 of each row into norms [rows]. DAL_E_INVALID naming `what` and the row when a value is not
+ * finite, or so large that a squared distance could overflow. */
 DAL_PUBLIC dal_status dal_row_norms(const dal_host *host, const dal_matrix *x, const char *what, float *norms,
                                     dal_error *err);
 
@@ -46,7 +46,8 @@ DAL_PUBLIC dal_status dal_count_within(const dal_host *host, const dal_matrix *x
                                        const dal_matrix *y, const float *y_norms, float radius, int64_t *counts,
                                        dal_error *err);
 
-/* [main] Rows of x at unit length into out [n, d]; rows of zeros stay so. Equal rows give equal rows. */
+/* [main] Rows of x at unit length into out [n, d], which may be where they are (if their stride is d); rows of
+ * zeros stay so. Equal rows give equal rows. */
 DAL_PUBLIC dal_status dal_unit_rows(const dal_host *host, const dal_matrix *x, float *out, dal_error *err);
 
 #ifdef __cplusplus

@@ -16,8 +16,8 @@ extern "C" {
 /* [main] sets [n_sets] matrices [any, d] with at least one row in all; 1 <= k <= d. mean [d]; components [k, d] of
  * unit length, largest variance first; variances [k] (divided by the number of rows) or NULL. DAL_E_INVALID for
  * features that are not finite. */
-DAL_PUBLIC dal_status dal_pca(const dal_host *host, const dal_matrix *sets, int64_t n_sets, int64_t k, double *mean,
-                              float *components, double *variances, dal_error *err);
+DAL_PUBLIC dal_status dal_pca(const dal_host *host, const dal_matrix *sets, int64_t n_sets, int64_t k,
+                              double *mean, float *components, double *variances, dal_error *err);
 
 /* [main] out [n, k] = (x - mean) components'. Equal rows give equal rows. */
 DAL_PUBLIC dal_status dal_pca_project(const dal_host *host, const dal_matrix *x, int64_t k, const double *mean,

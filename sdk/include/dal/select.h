@@ -23,6 +23,11 @@ static inline const void *dal_stateless_options(const void *self, const void *op
     return self ? ((const dal_stateless *)self)->options : options;
 }
 
+/* [main] The features of some row sets one below the other, as a matrix of the caller's own: *data (to be given
+ * back to host->free; NULL on failure and where there are no rows), *out all of it. */
+DAL_PUBLIC dal_status dal_stack_features(const dal_host *host, const dal_view *view, const uint32_t *sets,
+                                         int64_t n_sets, float **data, dal_matrix *out, dal_error *err);
+
 /* [any] Candidate rows [n] in the order picked, with scores [n] (NULL: none), as picks; n <= picks->want. */
 DAL_PUBLIC void dal_pick_rows(const dal_view *view, const int64_t *rows, const double *scores, int64_t n,
                               dal_picks *picks);

@@ -93,7 +93,8 @@ Test(kmeans, picks_what_its_slow_twin_picks)
 
 Test(weighted_kmeans, picks_what_its_slow_twin_picks)
 {
-    static const fx_spec spoilt[] = {{21, 60, 10, 0, 3, 4, 2, FX_NAN_ROWS}, {22, 50, 0, 0, 4, 4, 2, FX_NAN_ROWS | FX_LOGITS}};
+    static const fx_spec spoilt[] = {{21, 60, 10, 0, 3, 4, 2, FX_NAN_ROWS}, {22, 50, 0, 0, 4, 4, 2,
+                                                                             FX_NAN_ROWS | FX_LOGITS}};
     const options *all[] = {&plain, &narrow, &incremental};
     for (int i = 0; i < 3; i++) {
         fx_twin_agrees(&weighted_kmeans_impl, all[i], weighted_twin, fx_shapes, fx_n_shapes, 20);
