@@ -97,8 +97,8 @@ typedef struct tile_job {
     const dal_matrix *x;
     const float *norms;
     float *packed;  /* [TILE_Y, d] the rows of y of this turn */
-    float *offsets; /* [TILE_Y] (1 - kappa) |y|^2, rounded down */
-    int64_t n_y;    /* multiple of BOUND_STRIP: the last is repeated */
+    float *offsets; /* [TILE_Y] (1 - kappa) |y|^2, rounded down; infinite behind the last */
+    int64_t n_y;
     double shrink;  /* 1 - kappa */
     float *m;
 } tile_job;
@@ -107,7 +107,7 @@ static float improve(const tile_job *j, const float *x, float norm, const float 
 {
     const int64_t d = j->x->cols;
     float limit = bound_limit((double)m, (double)norm, d, j->shrink);
-    for (int64_t s = 0; s < j->n_y && m > 0; s += BOUND_STRIP) {
+    for (int64_t s = 0; s < j->n_y && m > 0; s += BOUND_STRIP) { /* the last strip is filled up */
         if (!bound_any_below(products + s, j->offsets + s, limit))
             continue;
         for (int64_t k = s; k < s + BOUND_STRIP; k++) {
@@ -135,6 +135,10 @@ static dal_status tile_task(void *ctx, int64_t t)
     if (!products)
         return DAL_E_NOMEM;
     const dal_status st = dal_gemm_nt(n, j->n_y, d, -2, x, j->x->stride, j->packed, d, 0, products, TILE_Y);
+    const int64_t strips = bound_tiles(j->n_y, BOUND_STRIP) * BOUND_STRIP;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = j->n_y; k < strips; k++)
+            products[i * TILE_Y + k] = 0;
     for (int64_t i = 0; st == DAL_OK && i < n; i++)
         j->m[first + i] = improve(j, x + i * j->x->stride, j->norms[first + i], products + i * TILE_Y,
                                   j->m[first + i]);
@@ -142,16 +146,17 @@ static dal_status tile_task(void *ctx, int64_t t)
     return st;
 }
 
-/* Pack n rows of y, the last one repeated up to a whole strip. */
 static void pack(tile_job *j, const dal_matrix *y, const hashed_row *rows, int64_t n)
 {
     const int64_t d = y->cols;
-    j->n_y = bound_tiles(n, BOUND_STRIP) * BOUND_STRIP;
-    for (int64_t k = 0; k < j->n_y; k++) {
-        const float *from = y->data + rows[k < n ? k : n - 1].row * y->stride;
+    j->n_y = n;
+    for (int64_t k = 0; k < n; k++) {
+        const float *from = y->data + rows[k].row * y->stride;
         memcpy(j->packed + k * d, from, (size_t)d * sizeof *from);
         j->offsets[k] = bound_offset(from, d, j->shrink);
     }
+    for (int64_t k = n; k < TILE_Y; k++)
+        j->offsets[k] = INFINITY;
 }
 
 static dal_status run_tiles(tile_job *j, const dal_matrix *y, const hashed_row *rows, int64_t n)
@@ -159,7 +164,7 @@ static dal_status run_tiles(tile_job *j, const dal_matrix *y, const hashed_row *
     dal_status st = DAL_OK;
     for (int64_t first = 0; st == DAL_OK && first < n; first += TILE_Y) {
         pack(j, y, rows + first, n - first < TILE_Y ? n - first : TILE_Y);
-        j->host->progress(j->host, first, n, "distances to what is labelled");
+        j->host->progress(j->host, first, n, "distances to centres");
         st = j->host->parallel_for(j->host, bound_tiles(j->x->rows, TILE_X), tile_task, j);
     }
     return st;
