@@ -1,4 +1,4 @@
-/* dalhost component list|inspect: what the installed modules offer, read from their notes. */
+/* dalhost component list|names: what the installed modules offer, read from their notes, and under which names. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -8,8 +8,7 @@
 #include "util/table.h"
 #include "util/text.h"
 
-/* --kind as a number; 0: not given. False after a complaint. */
-static bool kind_option(const cli_args *a, uint32_t *kind)
+bool kind_option(const cli_args *a, uint32_t *kind)
 {
     static const char *const names[] = {"dataset", "transform", "model", "strategy", "oracle"};
     const char *s = cli_value(a, "kind");
@@ -80,97 +79,6 @@ const cli_command cmd_component_list = {
     .options = list_options,
     .examples = "dalhost component list --kind strategy\n",
     .main = list_main,
-};
-
-/* ---- component inspect ---- */
-
-static const component_desc *find_any_kind(const cli_args *a, const registry *r, uint32_t kind)
-{
-    const char *id = cli_operand(a, 0), *from = cli_value(a, "from");
-    const component_desc *found = NULL;
-    text kinds = {0};
-    for (uint32_t k = DAL_KIND_DATASET; k <= DAL_KIND_ORACLE; k++) {
-        const component_desc *c = (!kind || k == kind) ? registry_find(r, k, id, from, NULL) : NULL;
-        if (c) {
-            text_addf(&kinds, "%s%s", found ? ", " : "", kind_name(k));
-            found = found ? found : c;
-        }
-    }
-    const bool several = found && strchr(kinds.s, ',');
-    if (several)
-        cli_bad(a, "there are components '%s' of several kinds: %s; say which with --kind", id, kinds.s);
-    text_free(&kinds);
-    return several ? NULL : found;
-}
-
-/* Nothing of the name: say what registry_find says of the kind it is nearest to. */
-static void complain(const cli_args *a, const registry *r, uint32_t kind)
-{
-    const char *id = cli_operand(a, 0);
-    const char **names = xcalloc((size_t)registry_n_components(r), sizeof *names);
-    const int n = registry_n_components(r);
-    for (int i = 0; i < n; i++)
-        names[i] = registry_component(r, i)->id;
-    const char *near = nearest(id, names, n);
-    for (int i = 0; !kind && near && i < n; i++)
-        if (names[i] == near || strcmp(names[i], id) == 0)
-            kind = registry_component(r, i)->kind;
-    free((void *)(uintptr_t)names);
-    for (uint32_t k = DAL_KIND_DATASET; !kind && k <= DAL_KIND_ORACLE; k++) {
-        other_names others = names_read(k);
-        kind = names_find(&others, id) ? k : 0;
-        names_free(&others);
-    }
-    if (!kind) {
-        cli_bad(a, "unknown component '%s'; dalhost component list tells what there is", id);
-        return;
-    }
-    char *why = NULL;
-    if (!registry_find(r, kind, id, cli_value(a, "from"), &why))
-        cli_bad(a, "%s", why);
-    free(why);
-}
-
-static int inspect_main(const cli_args *a)
-{
-    uint32_t kind;
-    if (!kind_option(a, &kind))
-        return EXIT_BAD_INPUT;
-    registry *r = cli_registry(a);
-    if (!r)
-        return EXIT_BAD_INPUT;
-    int code = EXIT_OK;
-    const component_desc *c = find_any_kind(a, r, kind);
-    if (c && cli_flag(a, "json")) {
-        describe_print(describe_component(c));
-    } else if (c) {
-        print_component(c, true, stdout);
-        print_example(c, stdout);
-    } else {
-        complain(a, r, kind);
-        code = EXIT_BAD_INPUT;
-    }
-    registry_free(r);
-    return code;
-}
-
-static const cli_option inspect_options[] = {
-    {"kind", 'k', "KIND", false, "dataset, transform, model, strategy or oracle, where an id is of several kinds"},
-    {"from", 0, "MODULE", false, "the module, where several offer the id"},
-    {"json", 0, NULL, false, "print JSON"},
-    {0},
-};
-
-const cli_command cmd_component_inspect = {
-    .name = "component inspect",
-    .operands = "ID",
-    .min_operands = 1,
-    .max_operands = 1,
-    .summary = "tell all about one component: paper, needs, parameters, an example",
-    .description = "Reads the note of its module; runs nothing of it.",
-    .options = inspect_options,
-    .examples = "dalhost component inspect margin\ndalhost component inspect csv --kind dataset\n",
-    .main = inspect_main,
 };
 
 /* ---- component names ---- */

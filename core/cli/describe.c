@@ -2,11 +2,14 @@
 
 #include <stdlib.h>
 
+#include "pipeline/matrices.h"
+#include "registry/names.h"
 #include "util/table.h"
 #include "util/text.h"
 
 #define WIDTH 100
 #define LABEL 12 /* columns of the labels */
+#define LONG_DOMAIN 24
 
 /* ---- JSON ---- */
 
@@ -76,7 +79,108 @@ void print_field(const char *label, const char *value, FILE *out)
     fold_text(out, value, 2 + LABEL, 2 + LABEL, WIDTH);
 }
 
-static void print_params(const component_desc *c, FILE *out)
+/* ---- what it can be combined with ---- */
+
+static const struct {
+    const char *id, *what;
+} capabilities[] = {
+    {DAL_CAP_OUTPUTS, "what the model says of each sample, logits or probabilities"},
+    {DAL_CAP_FEATURES, "penultimate features"},
+    {DAL_CAP_STAGES, "pooled maps of its stages"},
+    {DAL_CAP_MC, "stochastic passes"},
+    {DAL_CAP_LAST_LAYER, "weights and bias of the last layer"},
+    {DAL_CAP_INPUT_GRADIENT, "gradients by the input"},
+    {DAL_CAP_PERTURB, "copies with other weights"},
+    {DAL_CAP_COMPANION, "losses of the strategy's own, trained along"},
+    {DAL_CAP_WARM_START, "training that goes on from the last weights"},
+    {DAL_CAP_TRUTH, "the labels that the dataset came with"},
+    {DAL_CAP_CONCURRENT, "calls from several threads at once"},
+};
+
+static const char *what_is(const char *capability)
+{
+    for (size_t i = 0; i < sizeof capabilities / sizeof *capabilities; i++)
+        if (strcmp(capabilities[i].id, capability) == 0)
+            return capabilities[i].what;
+    return "";
+}
+
+/* One capability a line, in words, with what to give `select` for it. */
+static void print_capabilities(const char *label, const char *list, bool select, FILE *out)
+{
+    char *copy = xstrdup(list), *save = NULL;
+    for (char *id = strtok_r(copy, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
+        const char *what = what_is(id), *advice = select ? matrices_advice(id) : NULL;
+        char *line = xasprintf("%s%s%s%s%s%s", id, *what ? ": " : "", what, advice ? " (select: " : "",
+                               advice ? advice : "", advice ? ")" : "");
+        print_field(label, line, out);
+        free(line);
+        label = "";
+    }
+    free(copy);
+}
+
+/* Of a model, the strategies it can serve; of a strategy, the models that offer what it needs. */
+static void add_partners(const component_desc *c, const registry *r, json_t *list, text *words)
+{
+    for (int i = 0; i < registry_n_components(r); i++) {
+        const component_desc *other = registry_component(r, i);
+        const component_desc *model = c->kind == DAL_KIND_MODEL ? c : other;
+        const component_desc *strategy = c->kind == DAL_KIND_MODEL ? other : c;
+        if (model->kind != DAL_KIND_MODEL || strategy->kind != DAL_KIND_STRATEGY ||
+            !component_offers(model, strategy->needs))
+            continue;
+        text_addf(words, "%s%s", words->n ? ", " : "", other->id);
+        json_array_append_new(list, json_string(other->id));
+    }
+}
+
+static void add_elsewhere(const component_desc *c, json_t *list, text *words)
+{
+    other_names names = names_read(c->kind);
+    for (int i = 0; i < names.n; i++)
+        if (strcmp(names.items[i].id, c->id) == 0) {
+            text_addf(words, "%s%s (%s)", words->n ? ", " : "", names.items[i].name, names.items[i].by);
+            json_array_append_new(list, json_string(names.items[i].name));
+        }
+    names_free(&names);
+}
+
+void describe_relations(const component_desc *c, const registry *r, json_t *j, FILE *out)
+{
+    json_t *partners = json_array(), *elsewhere = json_array();
+    text p = {0}, e = {0};
+    const bool strategy = c->kind == DAL_KIND_STRATEGY, paired = strategy || c->kind == DAL_KIND_MODEL;
+    if (paired)
+        add_partners(c, r, partners, &p);
+    add_elsewhere(c, elsewhere, &e);
+    if (j) {
+        if (paired)
+            json_object_set(j, strategy ? "models" : "strategies", partners);
+        json_object_set(j, "elsewhere", elsewhere);
+    } else {
+        if (paired)
+            print_field(strategy ? "models" : "strategies", p.n ? p.s : "none of those installed", out);
+        print_field("elsewhere", e.n ? e.s : "", out);
+    }
+    json_decref(partners);
+    json_decref(elsewhere);
+    text_free(&p);
+    text_free(&e);
+}
+
+/* ---- parameters ---- */
+
+/* "a|b|c" as "a | b | c", which can be folded. Caller frees. */
+static char *spaced(const char *domain)
+{
+    text t = {0};
+    for (; *domain; domain++)
+        text_addf(&t, *domain == '|' ? " | " : "%c", *domain);
+    return text_take(&t);
+}
+
+void print_params(const component_desc *c, FILE *out)
 {
     static const char *const headings[] = {"PARAMETER", "TYPE", "DEFAULT", "DOMAIN", "UNIT", "MEANING"};
     if (c->n_params == 0) {
@@ -90,28 +194,36 @@ static void print_params(const component_desc *c, FILE *out)
         table_cell(t, p->name);
         table_cell(t, param_type_name(p->type));
         table_cell(t, required ? "(required)" : *p->def ? p->def : "-");
-        table_cell(t, *p->domain ? p->domain : "-");
+        const bool words = strlen(p->domain) > LONG_DOMAIN; /* these would leave no room for the meaning */
+        table_cell(t, words ? "one of *" : *p->domain ? p->domain : "-");
         table_cell(t, *p->unit ? p->unit : "-");
-        table_cell(t, p->summary);
+        char *domain = words ? spaced(p->domain) : NULL;
+        table_cellf(t, words ? "%s; * %s" : "%s", p->summary, domain);
+        free(domain);
     }
     fputc('\n', out);
     table_print(t, out, 2, WIDTH);
     table_free(t);
 }
 
-void print_component(const component_desc *c, bool with_module, FILE *out)
+void print_head(const component_desc *c, bool with_module, FILE *out)
 {
     fprintf(out, "%s %s\n", kind_name(c->kind), c->id);
     print_field("summary", c->summary, out);
     print_field("reference", c->reference, out);
-    print_field("needs", c->needs, out);
-    print_field("provides", c->provides, out);
+    print_capabilities("needs", c->needs, c->kind == DAL_KIND_STRATEGY, out);
+    print_capabilities("provides", c->provides, false, out);
     if (with_module) {
         const module_desc *m = c->module;
         char *line = xasprintf("%s %s (%s), %s", m->name, m->version, m->licence, m->path);
         print_field("module", line, out);
         free(line);
     }
+}
+
+void print_component(const component_desc *c, bool with_module, FILE *out)
+{
+    print_head(c, with_module, out);
     print_params(c, out);
 }
 

@@ -354,6 +354,18 @@ static int select_from(const cli_args *a, const job *j)
 
 /* ---- the command ---- */
 
+/* False after a complaint. */
+static bool over_memory_option(const cli_args *a, bool *fewer_rows)
+{
+    static const char *const words[] = {"refuse", "subsample"};
+    const char *s = cli_value(a, "over-memory");
+    int i = 0;
+    while (s && i < 2 && strcmp(s, words[i]) != 0)
+        i++;
+    *fewer_rows = i == 1;
+    return i < 2 || cli_bad(a, "--over-memory %s: expected refuse or subsample", s) == 0;
+}
+
 static bool read_arguments(const cli_args *a, job *j)
 {
     *j = (job){.seed = 1, .names.n = -1};
@@ -367,10 +379,8 @@ static bool read_arguments(const cli_args *a, job *j)
         .fewer = "give --candidates",
         .instead = "give --over-memory subsample",
     };
-    const char *over = cli_value(a, "over-memory");
-    if (over && strcmp(over, "refuse") != 0 && strcmp(over, "subsample") != 0)
-        return cli_bad(a, "--over-memory %s: expected refuse or subsample", over) == 0;
-    j->memory.subsample = over && strcmp(over, "subsample") == 0;
+    if (!over_memory_option(a, &j->memory.subsample))
+        return false;
     if (cli_flag(a, "explain") && !cli_value(a, "features"))
         return cli_bad(a, "--explain compares features: give --features F.npy, [n, d]") == 0;
     if (cli_flag(a, "explain") && is_npy(cli_value(a, "output")))

@@ -21,13 +21,19 @@ static const struct {
     {DAL_CAP_LAST_LAYER, "give --last-layer W.npy, [c, d], or [c, d+1] with the bias last"},
 };
 
-static const char *lacks(const provider *p, const char *capability)
+const char *matrices_advice(const char *capability)
 {
-    (void)p;
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (strcmp(advices[i].capability, capability) == 0)
             return advices[i].advice;
-    return "select works on matrices alone; use it with dalhost run";
+    return NULL;
+}
+
+static const char *lacks(const provider *p, const char *capability)
+{
+    (void)p;
+    const char *advice = matrices_advice(capability);
+    return advice ? advice : "select works on matrices alone; use it with dalhost run";
 }
 
 const char *matrices_missing(const matrices *m, const char *capability)

@@ -32,4 +32,7 @@ void matrices_close(matrices *m);
  * line. */
 const char *matrices_missing(const matrices *m, const char *capability);
 
+/* What to give `select` for a capability; NULL: it cannot offer it. */
+const char *matrices_advice(const char *capability);
+
 #endif

@@ -94,6 +94,10 @@ const dal_component *registry_load(registry *r, const component_desc *c, const d
 /* The live module that is or would be loaded by registry_load, checked like there, init not run. */
 const dal_plugin *registry_open(registry *r, const module_desc *m, dal_error *err);
 
+/* Does a model's note promise all of a strategy's needs (space-separated)? Every model has outputs, and the host
+ * itself shows the dataset's labels to a strategy that needs them. */
+bool component_offers(const component_desc *model, const char *needs);
+
 const char *kind_name(uint32_t kind);      /* "strategy", ... */
 uint32_t kind_from_name(const char *name); /* 0: none */
 const char *param_type_name(uint32_t type); /* "I64", ... as in notes */
