@@ -50,6 +50,36 @@ static void check_needs(reader *rd, const component_spec *s, const component_des
                 check_needs(rd, s->values[i].component[k], model);
 }
 
+/* Before there is a model only the inputs can be looked at, which stand for features. */
+static void check_initial_needs(reader *rd, const component_spec *s)
+{
+    const component_desc *c = s->desc;
+    for (const char *word = c->needs; *word;) {
+        const size_t n = strcspn(word, " ");
+        const char *capability = arena_strn(rd->mem, word, n);
+        if (n && strcmp(capability, DAL_CAP_FEATURES) != 0 && strcmp(capability, DAL_CAP_TRUTH) != 0)
+            complain(rd, s->at, "strategy '%s' needs %s, and no model is trained yet when the initial set is chosen; "
+                     "expected a strategy that needs features alone, which the inputs then are, or nothing", c->id,
+                     capability);
+        word += n + (word[n] == ' ');
+    }
+    for (int i = 0; i < c->n_params; i++)
+        for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)
+            if (s->values[i].component[k] && s->values[i].component[k]->kind == DAL_KIND_STRATEGY)
+                check_initial_needs(rd, s->values[i].component[k]);
+}
+
+static void check_initial(reader *rd, const manifest_values *v)
+{
+    const param_value *initial = v->sections[SECTION_INITIAL], *strategy = &initial[INITIAL_STRATEGY];
+    if (!strategy->component || strategy->n == 0 || !strategy->component[0])
+        return;
+    check_initial_needs(rd, strategy->component[0]);
+    if (initial[INITIAL_BALANCED].boolean)
+        complain(rd, initial[INITIAL_BALANCED].at, "initial.balanced is about a set drawn at random, and initial.strategy "
+                 "chooses it; expected one of them");
+}
+
 static void check_capabilities(reader *rd, const manifest_values *v)
 {
     const param_value *models = &v->root[ROOT_MODEL], *strategies = &v->root[ROOT_STRATEGY];
@@ -130,5 +160,6 @@ void check_manifest(reader *rd, const manifest_values *v)
     check_root(rd, v);
     check_sizes(rd, v);
     check_capabilities(rd, v);
+    check_initial(rd, v);
     check_twins(rd, v);
 }

@@ -211,6 +211,8 @@ static void fill_manifest(manifest *m, arena *mem, const manifest_values *v)
     m->n_strategies = (int)root[ROOT_STRATEGY].n;
     m->initial_size = initial[INITIAL_SIZE].i64[0];
     m->initial_balanced = initial[INITIAL_BALANCED].boolean;
+    if (initial[INITIAL_STRATEGY].n > 0)
+        m->initial_strategy = initial[INITIAL_STRATEGY].component[0];
     m->query_size = query[QUERY_SIZE].i64[0];
     m->rounds = query[QUERY_ROUNDS].i64[0];
     m->candidates = query[QUERY_CANDIDATES].i64[0];

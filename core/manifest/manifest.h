@@ -9,7 +9,8 @@
  *     model: {use: mlp, hidden: [100]}
  *     strategy: margin                # a component, or a list: one run each, same initial set
  *     oracle: simulated               # default: the one that answers from the dataset's own labels
- *     initial: {size: 100, balanced: false}        # at least 1: nothing is trained on nothing
+ *     initial: {size: 100, balanced: false}        # at least 1: nothing is trained on nothing; or
+ *                                     # {size: 100, strategy: ID}: chosen by the inputs, asked of the oracle
  *     query: {size: 100, rounds: 10, candidates: 0, over_memory: refuse}     # or subsample
  *     stop: {accuracy: 0.95, labels: 0, cost: 0}   # 0: no such rule
  *     train: {warm_start: false}
@@ -75,6 +76,7 @@ typedef struct manifest {
     int n_strategies;
     int64_t initial_size;
     bool initial_balanced;
+    component_spec *initial_strategy; /* NULL: at random */
     int64_t query_size, rounds, candidates; /* candidates 0: the whole pool */
     over_memory over_memory; /* what becomes of a strategy that needs more than `memory` */
     double stop_accuracy, stop_cost;        /* 0: none */

@@ -30,6 +30,9 @@ static const param_desc initial_params[INITIAL_N] = {
                       "labelled before the first round"},
     [INITIAL_BALANCED] = {"balanced", DAL_PARAM_BOOL, "false", "", "",
                           "the same number of every class"},
+    [INITIAL_STRATEGY] = {"strategy", DAL_PARAM_COMPONENT, "", "strategy", "",
+                          "chooses them by the inputs, since there is no model yet; the oracle is asked. Default: at "
+                          "random among those whose class the dataset knows"},
 };
 
 static const param_desc query_params[QUERY_N] = {

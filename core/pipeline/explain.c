@@ -13,17 +13,8 @@
 
 space space_of(const provider *p, const dal_sample_spec *spec)
 {
-    const bool dense = spec && p->inputs && (spec->modality == DAL_VECTOR || spec->modality == DAL_IMAGE);
+    const bool dense = spec && p->inputs && spec_is_dense(spec);
     return (space){p, p->features ? p->d : dense ? dal_sample_values(spec) : 0};
-}
-
-static void inputs_as_floats(const dal_batch *x, int64_t d, float *out)
-{
-    if (x->spec->dtype == DAL_F32)
-        memcpy(out, x->data, (size_t)(x->n * d) * sizeof(float));
-    else
-        for (int64_t i = 0; i < x->n * d; i++)
-            out[i] = (float)((const uint8_t *)x->data)[i];
 }
 
 /* Rows of n <= VIEW_BLOCK samples into out [n, width]. */
@@ -40,7 +31,7 @@ static dal_status fill_block(const space *s, scratch *buffers, const int64_t *id
     dal_batch x;
     const dal_status st = p->inputs(p, buffers, ids, n, &x, err);
     if (st == DAL_OK)
-        inputs_as_floats(&x, s->width, out);
+        batch_as_floats(&x, s->width, out);
     return st;
 }
 

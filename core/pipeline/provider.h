@@ -66,6 +66,13 @@ typedef struct model_provider {
     pthread_mutex_t lock;
 } model_provider;
 
+/* The inputs themselves, as features: vectors or images (space_of tells). For choosing before there is a model. */
+typedef struct input_provider {
+    provider base;
+    source *source;
+} input_provider;
+void input_provider_init(input_provider *p, source *s, const dal_host *host);
+
 void model_provider_init(model_provider *p, source *s, const dal_instance *model, const component_spec *spec,
                          const dal_host *host);
 void model_provider_fini(model_provider *p);

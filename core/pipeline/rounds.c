@@ -211,6 +211,39 @@ static int64_t query_size(const run *r)
     return n;
 }
 
+/* The picks of a finished selection. */
+static void keep_selection(run *r, const selection *s)
+{
+    take_picks(r, s->ids, s->scores, s->n);
+    snprintf(r->message, sizeof r->message, "%s", s->reason);
+    r->record.reason = r->message;
+}
+
+/* By the inputs, with a strategy of its own. */
+static dal_status select_initial(run *r, dal_error *err)
+{
+    const component_spec *spec = r->m->initial_strategy;
+    const stopwatch w = start_watch();
+    const row_sets sets = pool_sets(&r->pool);
+    const dal_instance *strategy = NULL;
+    input_provider p;
+    selection s = {0};
+    dal_status st = composer_open(r->t->composer, spec, NULL, &strategy, err);
+    if (st != DAL_OK)
+        return st;
+    input_provider_init(&p, r->t->source, composer_host(r->t->composer, "initial"));
+    round_view *v = view_new(&p.base, strategy->component, &sets, r->round, NULL);
+    st = view_select(v, strategy, query_size(r), &s, err);
+    if (st == DAL_OK)
+        keep_selection(r, &s);
+    r->record.times.infer = fmin(view_infer_seconds(v), wall_of(w));
+    r->record.times.select = wall_of(w) - r->record.times.infer;
+    view_free(v);
+    selection_free(&s);
+    composer_close(r->t->composer, strategy);
+    return st;
+}
+
 /* Nothing is labelled yet, so there is no model: the first question is asked at random. */
 static void select_blind(run *r)
 {
@@ -238,9 +271,7 @@ static dal_status select_picks(run *r, dal_error *err)
     r->record.times.infer_cpu = wall > 0 ? cpu * infer / wall : 0;
     r->record.times.select_cpu = cpu - r->record.times.infer_cpu;
     if (st == DAL_OK) {
-        take_picks(r, s.ids, s.scores, s.n);
-        snprintf(r->message, sizeof r->message, "%s", s.reason);
-        r->record.reason = r->message;
+        keep_selection(r, &s);
         r->record.pseudo_ids = r->next_pseudo.ids;
         r->record.pseudo_classes = r->next_pseudo.classes;
         r->record.pseudo_weights = r->next_pseudo.weights;
@@ -274,10 +305,11 @@ static dal_status observe(run *r, dal_error *err)
 
 /* ---- the rules that end a run ---- */
 
-/* Without any known class the initial set is a question of its own, before the first query. */
+/* Without any known class, or when a strategy chooses it, the initial set is a question of its own, before the
+ * first query. */
 static bool starts_blind(const run *r)
 {
-    return r->t->known == 0 && r->m->initial_size > 0;
+    return (r->t->known == 0 || r->m->initial_strategy) && r->m->initial_size > 0;
 }
 
 static bool finished(run *r)
@@ -350,7 +382,10 @@ dal_status run_rounds(run *r, dal_error *err)
             r->record.reason = r->message;
         else {
             tell_phase(r, "select");
-            if (blind)
+            if (blind && r->m->initial_strategy) {
+                if ((st = select_initial(r, err)) != DAL_OK)
+                    return st;
+            } else if (blind)
                 select_blind(r);
             else if ((st = select_picks(r, err)) != DAL_OK || (st = note_nearest(r, err)) != DAL_OK ||
                      (st = note_why(r, err)) != DAL_OK)

@@ -17,8 +17,9 @@ static char *components_json(const run *r)
     const manifest *m = r->m;
     json_t *all = json_array();
     const component_spec *specs[] = {m->dataset, m->model, r->spec, m->oracle};
-    for (int i = 0; i < 4 + m->n_transforms; i++) {
-        char *one = spec_json(i < 4 ? specs[i] : m->transforms[i - 4]);
+    const component_spec *initial = m->initial_strategy;
+    for (int i = 0; i < 4 + m->n_transforms + !!initial; i++) {
+        char *one = spec_json(i < 4 ? specs[i] : i < 4 + m->n_transforms ? m->transforms[i - 4] : initial);
         json_array_append_new(all, json_loads(one, 0, NULL));
         free(one);
     }
@@ -80,7 +81,7 @@ static dal_status start_new(run *r, dal_error *err)
     const int32_t *known = r->t->source->classes[DAL_SPLIT_TRAIN];
     int64_t *ids = xcalloc((size_t)r->m->initial_size, sizeof *ids), n = 0;
     int32_t *classes = xcalloc((size_t)r->m->initial_size, sizeof *classes);
-    if (r->t->known > 0)
+    if (r->t->known > 0 && !r->m->initial_strategy)
         n = pool_draw_initial(&r->pool, known, r->m->initial_size, r->m->initial_balanced,
                               composer_host(r->t->composer, "initial"), ids);
     for (int64_t i = 0; i < n; i++) {

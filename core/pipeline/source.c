@@ -383,3 +383,17 @@ dal_status source_fingerprint(source *s, uint64_t out[2], dal_error *err)
     XXH3_freeState(h);
     return st;
 }
+
+bool spec_is_dense(const dal_sample_spec *s)
+{
+    return s->modality == DAL_VECTOR || s->modality == DAL_IMAGE;
+}
+
+void batch_as_floats(const dal_batch *b, int64_t width, float *out)
+{
+    if (b->spec->dtype == DAL_F32)
+        memcpy(out, b->data, (size_t)(b->n * width) * sizeof *out);
+    else
+        for (int64_t i = 0; i < b->n * width; i++)
+            out[i] = (float)((const uint8_t *)b->data)[i];
+}

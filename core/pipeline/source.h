@@ -47,6 +47,9 @@ typedef struct batch_buffer {
 } batch_buffer;
 /* [any] Read n samples of list s into the buffer's batch. */
 dal_status batch_read(batch_buffer *b, const dal_samples *s, const int64_t *rows, int64_t n, dal_error *err);
+/* Vectors or images as rows of `width` numbers, as they are. */
+void batch_as_floats(const dal_batch *b, int64_t width, float *out);
+bool spec_is_dense(const dal_sample_spec *s);
 void batch_free(batch_buffer *b);
 
 #endif

@@ -74,7 +74,7 @@ static void check_sizes(trial *t, diags *d)
     if (m->initial_size > n)
         diags_error(d, m->at_initial_size, "initial.size is %lld, but the pool has %lld samples; expected at most %lld",
                     (long long)m->initial_size, (long long)n, (long long)n);
-    else if (t->known > 0 && m->initial_size > t->known)
+    else if (t->known > 0 && !m->initial_strategy && m->initial_size > t->known)
         diags_error(d, m->at_initial_size,
                     "initial.size is %lld, but only %lld samples of the pool have a known class; expected at most "
                     "that many",
@@ -182,6 +182,30 @@ static void look_at_strategy(trial *t, const component_spec *spec, const dal_ins
     cost_close(tree);
 }
 
+/* The strategy that chooses the initial set: by the inputs, within the same limit. */
+static void look_at_initial(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
+{
+    (void)ctx;
+    const dal_sample_spec *inputs = &t->source->info.spec;
+    const int64_t n = t->source->info.n[DAL_SPLIT_TRAIN];
+    const memory_rule rule = {
+        .limit = (double)t->m->memory,
+        .by = "`memory`",
+        .fewer = "set query.candidates to",
+        .instead = "draw the initial set at random",
+    };
+    if (!spec_is_dense(inputs)) {
+        diags_error(d, spec->at, "initial.strategy compares inputs, and those of this dataset are neither vectors nor "
+                    "images; leave it out for a set drawn at random");
+        return;
+    }
+    const dal_problem p = {sizeof p, 0, t->m->candidates > 0 && t->m->candidates < n ? t->m->candidates : n, 0,
+                           t->m->initial_size, inputs->n_classes, dal_sample_values(inputs)};
+    cost_tree *tree = cost_open(t->composer, spec, i);
+    cost_candidates(tree, &p, &rule, spec->at, d);
+    cost_close(tree);
+}
+
 static void check_components(trial *t, diags *d)
 {
     const manifest *m = t->m;
@@ -192,6 +216,8 @@ static void check_components(trial *t, diags *d)
         plan_job job = {&t->plans[i], facts.d};
         try_open(t, m->strategies[i], NULL, look_at_strategy, &job, d);
     }
+    if (m->initial_strategy)
+        try_open(t, m->initial_strategy, NULL, look_at_initial, NULL, d);
     const dal_oracle_task task = trial_oracle_task(t, "", 0);
     check_truth(t, m->oracle, m->oracle->desc->needs, d);
     try_open(t, m->oracle, &task, NULL, NULL, d);

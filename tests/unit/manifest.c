@@ -496,7 +496,7 @@ Test(manifest, finds_files_beside_it_and_on_the_data_path)
 Test(manifest, says_the_effective_manifest_in_one_canonical_way)
 {
     const char *expected =
-        "{\"dalhost\":1,\"dataset\":{\"from\":\"fake\",\"use\":\"drawn\"},\"initial\":{\"balanced\":false,\"size\":100},"
+        "{\"dalhost\":1,\"dataset\":{\"from\":\"fake\",\"use\":\"drawn\"},\"initial\":{\"balanced\":false,\"size\":100,\"strategy\":null},"
         "\"model\":{\"betas\":[0.9,0.999],\"cache\":1048576,\"early_stop\":false,\"from\":\"fake\",\"hidden\":[50],"
         "\"rate\":0.001,\"solver\":\"sgd\",\"tags\":[\"a\",\"7\"],\"use\":\"mlp\"},"
         "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},\"query\":{\"candidates\":0,\"over_memory\":\"refuse\",\"rounds\":10,\"size\":100},"
