@@ -61,7 +61,8 @@ static dal_status submodular_select(void *p, const dal_view *view, dal_picks *pi
     const dal_host *host = self->host;
     const options *opt = self->options;
     const dal_rng stream = host->rng(host, "stochastic", view->round);
-    const dal_embed_spec all = {.struct_size = sizeof all, .set = DAL_ROWS_CANDIDATES, .embedding = opt->embedding};
+    const dal_embed_spec all = {.struct_size = sizeof all, .set = DAL_ROWS_CANDIDATES, .embedding = opt->embedding,
+                                .directions = opt->similarity == DAL_COSINE};
     const double stops[] = {-(double)INFINITY, -DBL_MIN, 0};
     const dal_greedy_options greedy = {.struct_size = sizeof greedy, .engine = opt->greedy, .n_picks = picks->want,
                                        .epsilon = opt->epsilon, .rng = &stream, .stop = stops[opt->stop]};

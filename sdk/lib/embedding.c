@@ -1,6 +1,7 @@
 #include <dal/embedding.h>
 
 #include <dal/gradient.h>
+#include <math.h>
 
 #define TASK 256
 
@@ -33,6 +34,16 @@ static void relabel(const embed_job *j, int64_t row, float *a, int32_t predicted
     a[y] -= 1;
 }
 
+/* To length 1. Products of floats as small as 1 - p of a certain model would underflow. */
+static void normalise(float *a, int64_t n)
+{
+    double square = 0;
+    for (int64_t k = 0; k < n; k++)
+        square += (double)a[k] * (double)a[k];
+    for (int64_t k = 0; square > 0 && k < n; k++)
+        a[k] = (float)((double)a[k] / sqrt(square));
+}
+
 static dal_status factor_task(void *ctx, int64_t t)
 {
     const embed_job *j = ctx;
@@ -43,6 +54,8 @@ static dal_status factor_task(void *ctx, int64_t t)
         int32_t predicted;
         dal_gradient_factor(&j->from, row, 1, a, &predicted);
         relabel(j, row, a, predicted);
+        if (j->spec->directions)
+            normalise(a, j->width);
     }
     return DAL_OK;
 }

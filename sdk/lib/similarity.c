@@ -182,7 +182,7 @@ double sim_error(const dal_similarity *s, const dal_points *shape, double a2, do
     const double relative = 1.1 * (double)(shape->x.cols + shape->y.cols + 16) * UNIT;
     const double tiny = (double)(shape->x.cols + shape->y.cols) * 0x1p-124;
     if (s->kind == DAL_COSINE)
-        return relative + 1e-6 * UNIT;
+        return fmin(1, relative + tiny / fmax(sqrt(a2 * b2), DBL_MIN));
     const double inner = relative * sqrt(a2 * b2) + tiny;
     if (s->kind == DAL_DOT)
         return inner;

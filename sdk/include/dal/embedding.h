@@ -28,7 +28,7 @@ typedef struct dal_embed_spec {
     int64_t n;
     uint32_t embedding, label;
     int32_t further;     /* gradients: room for the class that is none of the c; all that are compared agree */
-    uint32_t reserved;
+    int32_t directions;  /* gradients: y at length 1, for cosine; a model that is certain has very short ones */
 } dal_embed_spec;
 
 typedef struct dal_embedding {
