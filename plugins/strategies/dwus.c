@@ -1,19 +1,20 @@
 /* dwus: uncertain and in a dense place: a classifier on cluster centres, weighted by the density of the sample.
  *
- * Nguyen & Smeulders, "Active learning using pre-clustering", ICML 2004; Donmez, Carbonell, Bennett, "Dual strategy active
- * learning", ECML 2007. Centres c_k of k-means over labelled samples and candidates, sigma the variance of a cluster:
+ * Nguyen & Smeulders, "Active learning using pre-clustering", ICML 2004; Donmez, Carbonell, Bennett, "Dual
+ * strategy active learning", ECML 2007. Centres c_k of k-means over labelled samples and candidates, sigma the
+ * variance of a cluster:
  *
- *     P(k|x) ~ P(k) exp(-||x - c_k||^2 / (2 sigma))       P(k): mean of P(k|x) over all x, `em_steps` times from 1/K
+ *     P(k|x) ~ P(k) exp(-||x - c_k||^2 / (2 sigma))   P(k): mean of P(k|x) over all x, `em_steps` times from 1/K
  *     p(x)   = sum_k P(k) N(x; c_k, sigma I)
  *     w      = argmax sum_L ln sum_k P(k|x_i) s(y_i (w' c_k + w0)) - C/2 ||w||^2,      s(t) = 1 / (1 + e^-t)
  *     P(y|x) = sum_k P(k|x) s(y (w' c_k + w0))
  *     score  = ln min(P, 1 - P) + ln p(x), largest first
  *
- * Everything in logarithms: densities underflow in more than a few dimensions, where the density alone decides unless
- * sigma is raised with them. w is found by L-BFGS from 0; the sum in the logarithm makes it a local optimum.
- * Classes: one against the rest, P normalised over them, 1 - max_c P_c for min(P, 1 - P), which are the same for two. With
- * one class or none labelled all are as uncertain: the density decides. Ties go to the lowest pool index.
- * libact takes sigma for the variance in P(k|x) but its root in p(x); here it is the variance in both.
+ * Everything in logarithms: densities underflow in more than a few dimensions, where the density alone decides
+ * unless sigma is raised with them. w is found by L-BFGS from 0; the sum in the logarithm makes it a local
+ * optimum. Classes: one against the rest, P normalised over them, 1 - max_c P_c for min(P, 1 - P), which are the
+ * same for two. With one class or none labelled all are as uncertain: the density decides. Ties go to the lowest
+ * pool index. libact takes sigma for the variance in P(k|x) but its root in p(x); here it is the variance in both.
  *
  * Needs features and the labelled samples' classes. O(k n d) time beside k-means, O(n (k + d)) memory.
  */
@@ -160,8 +161,8 @@ static dal_status train(mixture *m, dal_error *err)
 {
     dal_status st = DAL_OK;
     for (m->problem = 0; st == DAL_OK && m->problem < m->t.n_problems; m->problem++) {
-        const dal_lbfgs how = {.struct_size = sizeof how, .max_iterations = 1000, .tolerance = 1e-9, .noise = 1e-15,
-                               .evaluate = evaluate, .ctx = m};
+        const dal_lbfgs how = {.struct_size = sizeof how, .max_iterations = 1000, .tolerance = 1e-9,
+                               .noise = 1e-15, .evaluate = evaluate, .ctx = m};
         dal_lbfgs_result result = {.struct_size = sizeof result};
         memset(m->w, 0, (size_t)(m->d + 1) * sizeof *m->w);
         st = dal_minimise(m->host, &how, m->d + 1, m->w, &result, err);

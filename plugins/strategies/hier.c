@@ -1,7 +1,8 @@
 /* hier: hierarchical sampling, which lets a cluster tree of all samples say where labels are still needed.
  *
- * Dasgupta & Hsu, "Hierarchical sampling for active learning", ICML 2008. The tree is Ward's, over labelled samples and
- * candidates. For node v of w_v leaves, n_v of them labelled, and class l with frequency p among these:
+ * Dasgupta & Hsu, "Hierarchical sampling for active learning", ICML 2008. The tree is Ward's, over labelled
+ * samples and candidates. For node v of w_v leaves, n_v of them labelled, and class l with frequency p among
+ * these:
  *
  *     Delta = 1/n_v + sqrt(p (1 - p) / n_v)         lb, ub = p -+ Delta clipped to [0, 1]; n_v = 0: [0, 1]
  *     (v, l) is admissible      1 - lb_l < beta min_{c != l} (1 - ub_c)              beta = 2: l is twice as good
@@ -9,14 +10,16 @@
  *     score of v, bottom up     the least error of v, or, if less and v has an admissible label, the mean of its
  *                               children's scores weighted by their leaves: then v is split
  *
- * The pruning is where the splits from the root end. Its nodes bear their best admissible label, or their parent's. To
- * query: a node of the pruning with probability ~ w_v (1 - lb of its label) among those that have candidates left, then
- * one of its candidates, all alike. With nothing labelled the pruning is the root: a uniform sample.
+ * The pruning is where the splits from the root end. Its nodes bear their best admissible label, or their
+ * parent's. To query: a node of the pruning with probability ~ w_v (1 - lb of its label) among those that have
+ * candidates left, then one of its candidates, all alike. With nothing labelled the pruning is the root: a uniform
+ * sample.
  *
- * The paper goes on from the last pruning and counts labels from there down; we build everything anew each round from
- * what is labelled then, so that a round is a function of its view (a resumed run gives the same picks), and count
- * the labels wherever they came from. Labels drawn while a node was inside another sample it unevenly, as they do in
- * the paper's ancestors. A batch is drawn from one pruning. libact narrows Delta for finite clusters; we keep the paper's.
+ * The paper goes on from the last pruning and counts labels from there down; we build everything anew each round
+ * from what is labelled then, so that a round is a function of its view (a resumed run gives the same picks), and
+ * count the labels wherever they came from. Labels drawn while a node was inside another sample it unevenly, as
+ * they do in the paper's ancestors. A batch is drawn from one pruning. libact narrows Delta for finite clusters;
+ * we keep the paper's.
  *
  * Needs features and the labelled samples' classes. O(n^2 d) time, O(n d + n c) memory.
  */
@@ -69,8 +72,8 @@ static double seen_in(const tree *t, int64_t v)
     return seen;
 }
 
-/* The best admissible label of v and its error; -1 and 1 when there is none. Only the largest ub of the other classes
- * matters, so the two largest of all are enough. */
+/* The best admissible label of v and its error; -1 and 1 when there is none. Only the largest ub of the other
+ * classes matters, so the two largest of all are enough. */
 static double judge(const tree *t, int64_t v, int32_t *label)
 {
     const double seen = seen_in(t, v);
@@ -126,7 +129,8 @@ static void find_splits(tree *t)
         if (v < t->n || t->best[v] < 0)
             continue;
         const int64_t a = t->left[v - t->n], b = t->right[v - t->n];
-        const double below = ((double)t->size[a] * t->score[a] + (double)t->size[b] * t->score[b]) / (double)t->size[v];
+        const double of_a = (double)t->size[a] / (double)t->size[v], of_b = (double)t->size[b] / (double)t->size[v];
+        const double below = of_a * t->score[a] + of_b * t->score[b];
         if (below < t->score[v]) {
             t->score[v] = below;
             t->split[v] = 1;

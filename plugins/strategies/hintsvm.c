@@ -1,20 +1,20 @@
 /* hintsvm: a support vector machine drawn towards where nobody has looked, asked where it is least sure.
  *
- * Li, Ferng, Lin, "Active learning with hinted support vector machine", ACML 2012. With labelled samples L and a hint pool
- * H, a random part of the candidates, f(x) = w' (x, 1):
+ * Li, Ferng, Lin, "Active learning with hinted support vector machine", ACML 2012. With labelled samples L and a
+ * hint pool H, a random part of the candidates, f(x) = w' (x, 1):
  *
  *     min 1/2 ||w||^2 + C_l sum_L max(0, 1 - y f(x)) + c_h sum_H |f(x)|
  *
- * the hints pull the boundary through the crowd of the unlabelled; queried is the smallest |f|. Its dual has a variable a
- * sample, w = sum_L a_i y_i x_i + sum_H g_j x_j with 0 <= a_i <= C_l and -c_h <= g_j <= c_h, maximising
+ * the hints pull the boundary through the crowd of the unlabelled; queried is the smallest |f|. Its dual has a
+ * variable a sample, w = sum_L a_i y_i x_i + sum_H g_j x_j with 0 <= a_i <= C_l and -c_h <= g_j <= c_h, maximising
  * sum a_i - 1/2 ||w||^2; solved by cyclic coordinate ascent (Hsieh et al., ICML 2008), each step exact, O(d).
  *
- * Differs. `hint_weight: share` (default) divides C_h n_L among the hints, c_h = C_h n_L / |H|; `each` gives every hint
- * C_h as libact does, which pins f to 0 as soon as hints outnumber labels well: then all candidates are alike, a
- * warning says so and the lowest pool indices are picked. The bias is a constant feature and is regularised. libact
- * queries the largest |f| (`rule: largest`) and draws hints with replacement, we draw without. Classes: one against
- * the rest, |f| of the nearest boundary; with nothing labelled: a uniform sample. Ties go to the lowest pool index; up to
- * d + 1 hints lie on the boundary itself (|f| <= 1e-6) and are tied.
+ * Differs. `hint_weight: share` (default) divides C_h n_L among the hints, c_h = C_h n_L / |H|; `each` gives every
+ * hint C_h as libact does, which pins f to 0 as soon as hints outnumber labels well: then all candidates are
+ * alike, a warning says so and the lowest pool indices are picked. The bias is a constant feature and is
+ * regularised. libact queries the largest |f| (`rule: largest`) and draws hints with replacement, we draw without.
+ * Classes: one against the rest, |f| of the nearest boundary; with nothing labelled: a uniform sample. Ties go to
+ * the lowest pool index; up to d + 1 hints lie on the boundary itself (|f| <= 1e-6) and are tied.
  *
  * Needs features and the labelled samples' classes. O(sweeps (n_L + |H|) d) time, O(n d) memory.
  */
@@ -26,7 +26,8 @@
 
 #define SHARE 0u
 #define SMALLEST 0u
-#define ON_BOUNDARY 1e-6 /* the loss of hints has a kink at 0: some lie there but for the tolerance, and are alike */
+/* The loss of hints has a kink at 0: some lie there but for the tolerance, and are alike. */
+#define ON_BOUNDARY 1e-6
 
 typedef struct options {
     double c_labelled, c_hints, hints;
@@ -114,7 +115,8 @@ static dal_status train_task(void *ctx, int64_t problem)
 static dal_status take_arrays(machine *m, dal_error *err)
 {
     int64_t duals, weights;
-    if (!dal_size_mul(m->t.n_problems, m->n_l + m->n_h, &duals) || !dal_size_mul(m->t.n_problems, m->d + 1, &weights))
+    if (!dal_size_mul(m->t.n_problems, m->n_l + m->n_h, &duals) ||
+        !dal_size_mul(m->t.n_problems, m->d + 1, &weights))
         return dal_fail(err, DAL_E_OVERFLOW, "", "too many classes");
     m->order = dal_array(m->host, m->n, sizeof *m->order);
     m->norm = dal_array(m->host, m->n_l + m->n_h, sizeof *m->norm);
@@ -122,7 +124,8 @@ static dal_status take_arrays(machine *m, dal_error *err)
     m->w = dal_array(m->host, weights, sizeof *m->w);
     m->score = dal_array(m->host, m->n, sizeof *m->score);
     if (!m->order || !m->norm || !m->dual || !m->w || !m->score)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a machine of %lld samples", (long long)(m->n_l + m->n_h));
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a machine of %lld samples",
+                        (long long)(m->n_l + m->n_h));
     return DAL_OK;
 }
 
@@ -148,9 +151,10 @@ static void score_all(machine *m)
 {
     double largest = 0;
     for (int64_t i = 0; i < m->n; i++) {
+        const float *x = m->t.candidates.data + i * m->d;
         m->score[i] = (double)INFINITY;
         for (int64_t p = 0; p < m->t.n_problems; p++)
-            m->score[i] = fmin(m->score[i], fabs(output(m, m->w + p * (m->d + 1), m->t.candidates.data + i * m->d)));
+            m->score[i] = fmin(m->score[i], fabs(output(m, m->w + p * (m->d + 1), x)));
         m->score[i] = m->score[i] > ON_BOUNDARY ? m->score[i] : 0;
         largest = fmax(largest, m->score[i]);
     }
@@ -170,9 +174,9 @@ static void draw_uniformly(machine *m, const dal_view *view, dal_picks *picks)
 
 static void pick_best(machine *m, const dal_view *view, dal_picks *picks)
 {
+    const uint32_t order = m->opt->rule == SMALLEST ? DAL_SMALLEST_FIRST : DAL_LARGEST_FIRST;
     dal_topk top;
-    dal_topk_init(&top, picks->want, m->opt->rule == SMALLEST ? DAL_SMALLEST_FIRST : DAL_LARGEST_FIRST, picks->scores,
-                  m->order); /* hints are done with */
+    dal_topk_init(&top, picks->want, order, picks->scores, m->order); /* hints are done with */
     dal_topk_push(&top, m->score, 0, m->n);
     dal_topk_sort(&top);
     dal_pick_rows(view, m->order, NULL, top.n, picks);

@@ -1,11 +1,13 @@
-/* bmdr and spal: a batch that looks like what is not yet covered, of samples whose worst label would cost much little.
+/* bmdr and spal: a batch that looks like what is not yet covered, of samples whose worst label would cost much
+ * little.
  *
- *   bmdr   Wang & Ye, "Querying discriminative and representative samples for batch mode active learning", KDD 2013
+ *   bmdr   Wang & Ye, "Querying discriminative and representative samples for batch mode active learning",
+ *          KDD 2013
  *   spal   Tang & Huang, "Self-paced active learning: query the right thing at the right time", AAAI 2019
  *
- * K: a kernel on labelled samples L and candidates U, n = n_L + n_U; f = sum_j theta_j k(x_j, .) a kernel ridge model. The
- * worst label of sample i costs (|f_i| + 1)^2, a_i = f_i^2 + 2 |f_i| but for a constant. In turn, until the batch repeats
- * or 15 times:
+ * K: a kernel on labelled samples L and candidates U, n = n_L + n_U; f = sum_j theta_j k(x_j, .) a kernel ridge
+ * model. The worst label of sample i costs (|f_i| + 1)^2, a_i = f_i^2 + 2 |f_i| but for a constant. In turn, until
+ * the batch repeats or 15 times:
  *
  *     alpha   min 1/2 alpha' (beta/2 K_UU) alpha + q' alpha    over 0 <= alpha <= 1, sum alpha = b
  *             q = beta ((n_U - b)/n 1' K_LU - (n_L + b)/n 1' K_UU) + a        dal/box_qp.h
@@ -13,16 +15,17 @@
  *     Q       the b largest alpha; ties: the lowest pool index
  *     theta   min sum_L (y - f)^2 + gamma ||f||^2 + sum_Q (f^2 + 2 |f|)            by ADMM, z = f on Q
  *
- * starting from theta = (K_LL + gamma I)^-1 y. spal gives sample i the weight v_i = max(0, 1 - alpha_i a_i / lambda) of
- * self-paced learning (1 at first): v_i a_i stands for a_i, v' alpha = b is the constraint, alpha_i v_i the order, v_i the
- * weight of i in Q; mu (0.1) is its beta; lambda begins at 0.1 and grows by 0.01 a round. Where the weights are so
- * small that v' alpha = b has no solution, lambda is doubled for this round until there is one.
+ * starting from theta = (K_LL + gamma I)^-1 y. spal gives sample i the weight v_i = max(0, 1 - alpha_i a_i /
+ * lambda) of self-paced learning (1 at first): v_i a_i stands for a_i, v' alpha = b is the constraint, alpha_i v_i
+ * the order, v_i the weight of i in Q; mu (0.1) is its beta; lambda begins at 0.1 and grows by 0.01 a round. Where
+ * the weights are so small that v' alpha = b has no solution, lambda is doubled for this round until there is one.
  *
- * Classes: one against the rest, a summed over the problems (dal/tabular.h). With nothing labelled a = 0: the batch
- * represents the pool. Differs: f may use the chosen samples' kernels too, as in the space of functions of the paper;
- * ALiPy keeps to K_L, whose square it has to pseudo-invert. rbf's gamma is 1/d unless given.
+ * Classes: one against the rest, a summed over the problems (dal/tabular.h). With nothing labelled a = 0: the
+ * batch represents the pool. Differs: f may use the chosen samples' kernels too, as in the space of functions of
+ * the paper; ALiPy keeps to K_L, whose square it has to pseudo-invert. rbf's gamma is 1/d unless given.
  *
- * Needs features and the labelled samples' classes. O(iterations n^2) time, O(n^2) memory, refused above max_n rows.
+ * Needs features and the labelled samples' classes. O(iterations n^2) time, O(n^2) memory, refused above max_n
+ * rows.
  */
 #include <dal/box_qp.h>
 #include <dal/kernel.h>
@@ -102,8 +105,8 @@ static dal_status find_alpha(batch *s, dal_error *err)
                                   .tolerance = s->opt->tolerance};
     const dal_status st = dal_box_qp(s->host, &p, s->alpha, &residual, err);
     if (st == DAL_OK && residual > s->opt->tolerance)
-        dal_logf(s->host, DAL_LOG_WARNING, "the program still moves by %.1e after %lld iterations: raise qp_iterations for exact picks",
-                 residual, (long long)s->opt->qp_iterations);
+        dal_logf(s->host, DAL_LOG_WARNING,
+                 "the program still moves by %.1e after %lld iterations: raise qp_iterations for exact picks", residual, (long long)s->opt->qp_iterations);
     return st;
 }
 

@@ -1,30 +1,32 @@
 /* quire: informative and representative at once, by a min-max view of kernel regression.
  *
- * Huang, Jin, Zhou, "Active learning by querying informative and representative examples", NeurIPS 2010 (TPAMI 2014).
- * K is the kernel of labelled and unlabelled samples, M = (K + lambda I)^-1, u what is left when s is taken:
+ * Huang, Jin, Zhou, "Active learning by querying informative and representative examples", NeurIPS 2010 (TPAMI
+ * 2014). K is the kernel of labelled and unlabelled samples, M = (K + lambda I)^-1, u what is left when s is
+ * taken:
  *
  *     s* = argmin_s max_{y_s = +-1} min_{y_u in R} y' M y                                   (exact)
  *
- * The inner minimum is y_o' S y_o with S the Schur complement of M at o = L and s, and the Schur complement of an inverse
- * is the inverse of the block: S = (K_oo + lambda I)^-1. So the unlabelled samples cancel, and with
+ * The inner minimum is y_o' S y_o with S the Schur complement of M at o = L and s, and the Schur complement of an
+ * inverse is the inverse of the block: S = (K_oo + lambda I)^-1. So the unlabelled samples cancel, and with
  *
  *     a_s = k_ss + lambda - k_s' (K_LL + lambda I)^-1 k_s        f_s = k_s' (K_LL + lambda I)^-1 y_L
  *
- * the score is y_L' (K_LL + lambda I)^-1 y_L + (1 + |f_s|)^2 / a_s: no n x n matrix, O(n (n_l d + n_l^2)) time. The same
- * blocks give the formula that the paper ends with and peers implement (`variant: shortcut`),
+ * the score is y_L' (K_LL + lambda I)^-1 y_L + (1 + |f_s|)^2 / a_s: no n x n matrix, O(n (n_l d + n_l^2)) time.
+ * The same blocks give the formula that the paper ends with and peers implement (`variant: shortcut`),
  *
- *     M_ss - det(M_aa) / M_ss + 2 |(M_sl - M_su M_uu^-1 M_ul) y_L|,        a: all unlabelled, last term 2 |f_s| / a_s;
+ *     M_ss - det(M_aa) / M_ss + 2 |(M_sl - M_su M_uu^-1 M_ul) y_L|,    a: all unlabelled; at the end 2 |f_s| / a_s;
  *
  * it needs M_ss, hence all of K: O(n^3) time, O(n^2) memory, refused above max_n rows.
  *
- * Several picks (the paper makes one a round): greedy. A pick joins o with y_s = f_s, the real label that costs least, so
- * f stays for everybody and a shrinks near it; M_ss and det(M_aa) stay the round's. A score can only grow, so stale
- * ones are lower bounds and only the best few are ever brought up to date. Classes: one against the rest, scores summed
- * over the classes seen. With nothing labelled f = 0 and the largest a goes first: samples that are far apart.
- * Ties go to the lowest pool index. The shortcut's M_ss is rounded differently for equal samples: their order is free.
+ * Several picks (the paper makes one a round): greedy. A pick joins o with y_s = f_s, the real label that costs
+ * least, so f stays for everybody and a shrinks near it; M_ss and det(M_aa) stay the round's. A score can only
+ * grow, so stale ones are lower bounds and only the best few are ever brought up to date. Classes: one against the
+ * rest, scores summed over the classes seen. With nothing labelled f = 0 and the largest a goes first: samples
+ * that are far apart. Ties go to the lowest pool index. The shortcut's M_ss is rounded differently for equal
+ * samples: their order is free.
  *
- * Differs: gamma is 1/d unless given (the peers' 1 makes K the unit matrix in more than a few dimensions). libact takes
- * an inner for the outer product when it drops s from M_aa^-1; nothing is dropped here.
+ * Differs: gamma is 1/d unless given (the peers' 1 makes K the unit matrix in more than a few dimensions). libact
+ * takes an inner for the outer product when it drops s from M_aa^-1; nothing is dropped here.
  */
 #include <dal/kernel.h>
 #include <dal/select.h>
@@ -192,8 +194,8 @@ static dal_status base_of_shortcut(quire *q, dal_error *err)
     for (int64_t i = 0; st == DAL_OK && i < n; i++)
         log_det -= 2 * log(k[i * n + i]);
     if (st == DAL_OK && !isfinite(exp(log_det)))
-        st = dal_fail(err, DAL_E_INVALID, "lambda", "det(M_aa) is e^%.0f, beyond any number: raise lambda, or use the "
-                      "exact variant", log_det);
+        st = dal_fail(err, DAL_E_INVALID, "lambda",
+                      "det(M_aa) is e^%.0f, beyond any number: raise lambda, or use the exact variant", log_det);
     if (st == DAL_OK)
         st = dal_lower_inverse(n, k, err);
     for (int64_t s = 0; st == DAL_OK && s < n - n_l; s++) {
@@ -250,8 +252,8 @@ static dal_status pick_all(quire *q, const dal_view *view, dal_picks *picks, dal
 {
     const int64_t *ids = view->ids(view, DAL_ROWS_CANDIDATES), n = q->t.candidates.rows;
     double *v = dal_array(q->host, (q->m + picks->want + 1) * DAL_LANES, sizeof *v);
-    dal_status st = v ? q->host->parallel_for(q->host, (n + TASK * DAL_LANES - 1) / (TASK * DAL_LANES), first_pass_task, q)
-                      : DAL_E_NOMEM;
+    const int64_t tasks = (n + TASK * DAL_LANES - 1) / (TASK * DAL_LANES);
+    dal_status st = v ? q->host->parallel_for(q->host, tasks, first_pass_task, q) : DAL_E_NOMEM;
     for (int64_t k = 0, best; st == DAL_OK && k < picks->want; k++) {
         st = settle(q, &best);
         if (st != DAL_OK)
@@ -288,8 +290,8 @@ static dal_status take_arrays(quire *q, int64_t b, dal_error *err)
     q->seen = dal_array(q->host, n, sizeof *q->seen);
     q->rows = dal_array(q->host, STALE, sizeof *q->rows);
     if (!q->o || !q->l || !q->w || !q->base || !q->weight || !q->a || !q->score || !q->seen || !q->rows)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates and %lld labelled samples", (long long)n,
-                        (long long)n_l);
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates and %lld labelled samples",
+                        (long long)n, (long long)n_l);
     return DAL_OK;
 }
 

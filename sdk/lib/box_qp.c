@@ -211,7 +211,8 @@ static dal_status check(const dal_box_qp_problem *p, dal_error *err)
     for (int64_t i = 0; i < p->n; i++)
         most += weight(p->w, i);
     if (!(p->total >= 0 && p->total <= most * (1 + 1e-12)))
-        return dal_fail(err, DAL_E_INVALID, "", "no point of the box has a total of %g; at most %g", p->total, most);
+        return dal_fail(err, DAL_E_INVALID, "", "no point of the box has a total of %g; at most %g", p->total,
+                        most);
     return DAL_OK;
 }
 

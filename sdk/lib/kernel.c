@@ -44,8 +44,8 @@ dal_status dal_kernel_matrix(const dal_host *host, const dal_kernel *k, const da
 {
     matrix_job j = {host, k, a, b, out, ld};
     if (a->rows > 0 && b->rows > 0 && a->cols != b->cols)
-        return dal_fail(err, DAL_E_INVALID, "", "a kernel between rows of %lld and of %lld features", (long long)a->cols,
-                        (long long)b->cols);
+        return dal_fail(err, DAL_E_INVALID, "", "a kernel between rows of %lld and of %lld features",
+                        (long long)a->cols, (long long)b->cols);
     const dal_status st = host->parallel_for(host, a->rows / TILE + (a->rows % TILE != 0), matrix_task, &j);
     if (st == DAL_E_CANCELLED)
         return dal_fail(err, st, "", "interrupted");

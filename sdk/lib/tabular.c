@@ -23,8 +23,8 @@ static dal_status copy_set(const dal_view *view, uint32_t set, dal_table *t, int
     if (st != DAL_OK)
         return st;
     if (m.cols != t->all.cols)
-        return dal_fail(err, DAL_E_INVALID, "", "features of candidates are %lld wide and those of labelled samples %lld",
-                        (long long)t->all.cols, (long long)m.cols);
+        return dal_fail(err, DAL_E_INVALID, "",
+                        "features of candidates are %lld wide and those of labelled samples %lld", (long long)t->all.cols, (long long)m.cols);
     for (int64_t i = 0; i < n; i++) {
         const float *x = m.data + i * m.stride;
         for (int64_t j = 0; j < m.cols; j++)
@@ -76,8 +76,8 @@ static dal_status find_classes(const dal_view *view, dal_table *t, dal_error *er
     return DAL_OK;
 }
 
-dal_status dal_table_make(const dal_host *host, const dal_view *view, int standardise, int64_t max_rows, dal_table *t,
-                          dal_error *err)
+dal_status dal_table_make(const dal_host *host, const dal_view *view, int standardise, int64_t max_rows,
+                          dal_table *t, dal_error *err)
 {
     const int64_t n_l = view->count(view, DAL_ROWS_LABELLED), n = view->count(view, DAL_ROWS_CANDIDATES);
     dal_matrix first;
@@ -89,7 +89,8 @@ dal_status dal_table_make(const dal_host *host, const dal_view *view, int standa
     if (st != DAL_OK)
         return st;
     if (first.cols < 1)
-        return dal_fail(err, DAL_E_INVALID, "", "features of width %lld, expected at least 1", (long long)first.cols);
+        return dal_fail(err, DAL_E_INVALID, "", "features of width %lld, expected at least 1",
+                        (long long)first.cols);
     if (!dal_size_mul(n_l + n, first.cols, &cells))
         return dal_fail(err, DAL_E_OVERFLOW, "", "too many features");
     t->x = dal_array(host, cells, sizeof *t->x);

@@ -1,7 +1,7 @@
 /* dal/kernel.h: (libdal) positive definite kernels between rows of features.
  *
- * Each value is computed from its two rows alone in a fixed order (dal_squared_distance or dal_dot, then double): equal
- * rows have equal kernels, whatever block they are in, and k(x, y) is k(y, x) to the bit.
+ * Each value is computed from its two rows alone in a fixed order (dal_squared_distance or dal_dot, then double):
+ * equal rows have equal kernels, whatever block they are in, and k(x, y) is k(y, x) to the bit.
  */
 #ifndef DAL_KERNEL_H
 #define DAL_KERNEL_H
