@@ -152,12 +152,13 @@ static inline uint64_t fx_digest(const fx_dataset *d, uint32_t split)
     return h;
 }
 
-/* A dataset in memory for transforms to wrap: set spec, n, data and cls, then hand out .dataset. */
+/* A dataset in memory for transforms to wrap: set spec, n, data, cls and perhaps names, then hand out .dataset. */
 typedef struct fx_toy {
     dal_sample_spec spec;
     int64_t n[DAL_SPLITS];
     const void *data[DAL_SPLITS];
     const int32_t *cls[DAL_SPLITS];
+    const char *const *names;
     dal_dataset dataset;
 } fx_toy;
 
@@ -167,6 +168,7 @@ static inline dal_status fx_toy_info(void *self, dal_dataset_info *info, dal_err
     (void)err;
     info->spec = t->spec;
     memcpy(info->n, t->n, sizeof info->n);
+    info->class_names = t->names;
     return DAL_OK;
 }
 
