@@ -257,6 +257,13 @@ static double imbalance(const tally *t, int64_t n_classes)
     return t->labelled > 0 ? sum : (double)NAN;
 }
 
+/* The share of samples in a class among those that somebody could tell of. */
+static double purity(const tally *t)
+{
+    const int64_t told = t->labelled + t->out_of_class;
+    return told > 0 ? (double)t->labelled / (double)told : (double)NAN;
+}
+
 static void count_cell(grid *g, int64_t n)
 {
     if (n > 0)
@@ -303,6 +310,7 @@ static void add_titles(grid *g, const run_head *h, bool each, bool other, termin
     grid_column(g, "imbalance", GRID_RIGHT);
     if (other) {
         grid_column(g, "out of class", GRID_RIGHT);
+        grid_column(g, "purity", GRID_RIGHT);
         grid_column(g, "abstained", GRID_RIGHT);
         grid_column(g, "pending", GRID_RIGHT);
     }
@@ -312,7 +320,7 @@ static void add_titles(grid *g, const run_head *h, bool each, bool other, termin
 static bool room_for_classes(const run_head *h, bool other, terminal to)
 {
     int64_t width = (int64_t)strlen("round  imbalance") +
-                    (other ? (int64_t)strlen("  out of class  abstained  pending") : 0);
+                    (other ? (int64_t)strlen("  out of class  purity  abstained  pending") : 0);
     const int64_t most = to.columns > 0 ? to.columns : 120;
     char **names = class_names_of(h);
     for (int64_t c = 0; c < h->n_classes && width <= most; c++) {
@@ -343,6 +351,7 @@ static void print_queries(FILE *out, const stored_run *r, terminal to)
         add_tally(g, &t, r->head.n_classes, each);
         if (other) {
             count_cell(g, t.out_of_class);
+            grid_real(g, purity(&t), 2);
             count_cell(g, t.abstain);
             count_cell(g, t.pending);
         }

@@ -143,22 +143,35 @@ static dal_status split_by_size(split *self, const options *o, dal_error *err)
 
 /* ---- by index files --------------------------------------------------------------------------- */
 
-/* Sample `id`, named at `row` (from 1) of a file, goes to split k. */
-static dal_status send(split *self, uint32_t k, int64_t id, const char *path, const char *row_name, int64_t row,
-                       dal_error *err)
+/* An id file and the row in it that is being read. */
+typedef struct id_row {
+    const char *path;
+    int text; /* rows are lines, from 1 */
+    int64_t row;
+} id_row;
+
+static dal_status bad_row(uint32_t k, const id_row *at, dal_status st, const char *what, dal_error *err)
+{
+    return at->text ? dal_fail(err, st, file_keys[k], "%s:%lld: %s", at->path, (long long)at->row, what)
+                    : dal_fail(err, st, file_keys[k], "%s: row %lld: %s", at->path, (long long)at->row, what);
+}
+
+/* Sample `id` goes to split k. */
+static dal_status send(split *self, uint32_t k, int64_t id, const id_row *at, dal_error *err)
 {
     const int64_t n = self->base.below.n[DAL_SPLIT_TRAIN];
+    char what[96];
     if (id < 0 || id >= n)
-        return dal_fail(err, DAL_E_INVALID, file_keys[k], "%s: %s %lld: sample %lld, expected 0..%lld", path,
-                        row_name, (long long)row, (long long)id, (long long)n - 1);
-    if (self->to[id] == k)
-        return dal_fail(err, DAL_E_INVALID, file_keys[k], "%s: %s %lld: sample %lld is there twice", path,
-                        row_name, (long long)row, (long long)id);
-    if (self->to[id] != NOWHERE)
-        return dal_fail(err, DAL_E_INVALID, file_keys[k], "%s: %s %lld: sample %lld is in %s too", path, row_name,
-                        (long long)row, (long long)id, file_keys[self->to[id]]);
-    self->to[id] = (unsigned char)k;
-    return DAL_OK;
+        snprintf(what, sizeof what, "sample %lld, expected 0..%lld", (long long)id, (long long)n - 1);
+    else if (self->to[id] == k)
+        snprintf(what, sizeof what, "sample %lld is there twice", (long long)id);
+    else if (self->to[id] != NOWHERE)
+        snprintf(what, sizeof what, "sample %lld is in %s too", (long long)id, file_keys[self->to[id]]);
+    else {
+        self->to[id] = (unsigned char)k;
+        return DAL_OK;
+    }
+    return bad_row(k, at, DAL_E_INVALID, what, err);
 }
 
 static dal_status read_npy(split *self, uint32_t k, const char *path, dal_error *err)
@@ -171,7 +184,7 @@ static dal_status read_npy(split *self, uint32_t k, const char *path, dal_error 
     for (int64_t i = 0; st == DAL_OK && i < dal_npy_size(x, 0); i++) {
         st = dal_npy_to_i64(x, i, 1, &id, err);
         if (st == DAL_OK)
-            st = send(self, k, id, path, "row", i, err);
+            st = send(self, k, id, &(id_row){path, 0, i}, err);
     }
     dal_npy_close(x);
     if (st != DAL_OK && err)
@@ -180,8 +193,8 @@ static dal_status read_npy(split *self, uint32_t k, const char *path, dal_error 
 }
 
 /* One whole number on the line text[n], or none. */
-static dal_status read_line(split *self, uint32_t k, const char *path, const unsigned char *text, int64_t n,
-                            int64_t line, dal_error *err)
+static dal_status read_line(split *self, uint32_t k, const unsigned char *text, int64_t n, const id_row *at,
+                            dal_error *err)
 {
     int64_t id = 0, digits = 0, i = 0;
     while (i < n && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r'))
@@ -193,9 +206,8 @@ static dal_status read_line(split *self, uint32_t k, const char *path, const uns
     while (digits > 0 && i < n && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r'))
         i++;
     if (i < n)
-        return dal_fail(err, DAL_E_FORMAT, file_keys[k], "%s: line %lld is not one whole number", path,
-                        (long long)line);
-    return send(self, k, id, path, "line", line, err);
+        return bad_row(k, at, DAL_E_FORMAT, "expected one whole number", err);
+    return send(self, k, id, at, err);
 }
 
 static dal_status read_text(split *self, uint32_t k, const char *path, const dal_file *f, dal_error *err)
@@ -206,7 +218,7 @@ static dal_status read_text(split *self, uint32_t k, const char *path, const dal
     for (int64_t at = 0; at < size && st == DAL_OK; line++) {
         const unsigned char *end = memchr(text + at, '\n', (size_t)(size - at));
         const int64_t n = end ? end - (text + at) : size - at;
-        st = read_line(self, k, path, text + at, n, line, err);
+        st = read_line(self, k, text + at, n, &(id_row){path, 1, line}, err);
         at += n + 1;
     }
     return st;

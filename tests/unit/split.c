@@ -162,18 +162,18 @@ Test(split, refuses_index_files_that_are_wrong)
 {
     options o = none;
     o.test_ids = fx_text("a", "1\n2\n12\n");
-    refused(o, DAL_E_INVALID, "test_ids", "line 3: sample 12, expected 0..11");
+    refused(o, DAL_E_INVALID, "test_ids", ":3: sample 12, expected 0..11");
     o.test_ids = fx_text("b", "1\n2\n1\n");
-    refused(o, DAL_E_INVALID, "test_ids", "line 3: sample 1 is there twice");
+    refused(o, DAL_E_INVALID, "test_ids", ":3: sample 1 is there twice");
     o.test_ids = fx_text("c", "1\n2 3\n");
-    refused(o, DAL_E_FORMAT, "test_ids", "line 2 is not one whole number");
+    refused(o, DAL_E_FORMAT, "test_ids", ":2: expected one whole number");
     o.test_ids = fx_text("d", "1\n-2\n");
-    refused(o, DAL_E_FORMAT, "test_ids", "line 2 is not one whole number");
+    refused(o, DAL_E_FORMAT, "test_ids", ":2: expected one whole number");
     o.test_ids = fx_text("e", "99999999999999999999\n");
-    refused(o, DAL_E_FORMAT, "test_ids", "line 1 is not one whole number");
+    refused(o, DAL_E_FORMAT, "test_ids", ":1: expected one whole number");
     o.test_ids = fx_text("f", "1\n2\n");
     o.validation_ids = fx_text("g", "0\n2\n");
-    refused(o, DAL_E_INVALID, "test_ids", "line 2: sample 2 is in validation_ids too");
+    refused(o, DAL_E_INVALID, "test_ids", ":2: sample 2 is in validation_ids too");
     o.validation_ids = "/nowhere/x";
     refused(o, DAL_E_NOT_FOUND, "validation_ids", "/nowhere/x: cannot open");
     o.validation_ids = "";
