@@ -18,8 +18,9 @@
 
 struct dal_npy {
     char *path;
-    unsigned char *map;
-    size_t map_bytes;
+    void *map; /* NULL: the bytes are somebody else's */
+    const unsigned char *bytes;
+    size_t n_bytes;
     const unsigned char *data; /* first element */
     npy_header head;
     int64_t width;
@@ -57,12 +58,12 @@ static dal_status map_file(dal_npy *npy, dal_error *err)
     } else if (info.st_size == 0) {
         st = dal_fail(err, DAL_E_FORMAT, "", "%s: is empty, expected a .npy file", npy->path);
     } else {
-        npy->map_bytes = (size_t)info.st_size;
-        void *map = mmap(NULL, npy->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        npy->n_bytes = (size_t)info.st_size;
+        void *map = mmap(NULL, npy->n_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
             st = dal_fail(err, DAL_E_IO, "", "%s: cannot be mapped (%s)", npy->path, strerror(errno));
         else
-            npy->map = map;
+            npy->bytes = npy->map = map;
     }
     close(fd);
     return st;
@@ -81,28 +82,23 @@ static dal_status check_size(dal_npy *npy, dal_error *err)
             (i > 0 && !dal_size_mul(npy->width, head->shape[i], &npy->width)))
             return dal_fail(err, DAL_E_OVERFLOW, "", "%s: %s is more than memory can address", npy->path,
                             npy->text);
-    const int64_t found = (int64_t)npy->map_bytes - head->data_offset;
+    const int64_t found = (int64_t)npy->n_bytes - head->data_offset;
     if (found != bytes)
         return dal_fail(err, DAL_E_FORMAT, "",
                         "%s: %s after its header of %lld bytes: %lld bytes of data found, %s needs %lld",
                         npy->path, found < bytes ? "cut short" : "goes on too long",
                         (long long)head->data_offset, (long long)found, npy->text, (long long)bytes);
-    npy->data = npy->map + head->data_offset;
+    npy->data = npy->bytes + head->data_offset;
     return DAL_OK;
 }
 
-dal_status dal_npy_open(const char *path, dal_npy **out, dal_error *err)
+/* Read the header of what npy->bytes holds; npy is closed when it is none. */
+static dal_status finish_opening(dal_npy *npy, dal_npy **out, dal_error *err)
 {
-    dal_npy *npy = calloc(1, sizeof *npy);
-    dal_status st = DAL_OK;
     char problem[256];
-    if (!npy || !(npy->path = strdup(path))) {
-        free(npy);
-        return dal_fail(err, DAL_E_NOMEM, "", "%s: no memory to open it", path);
-    }
-    st = map_file(npy, err);
-    if (st == DAL_OK && !npy_parse_header(npy->map, npy->map_bytes, &npy->head, problem, sizeof problem))
-        st = dal_fail(err, DAL_E_FORMAT, "", "%s: %s", path, problem);
+    dal_status st = DAL_OK;
+    if (!npy_parse_header(npy->bytes, npy->n_bytes, &npy->head, problem, sizeof problem))
+        st = dal_fail(err, DAL_E_FORMAT, "", "%s: %s", npy->path, problem);
     if (st == DAL_OK) {
         describe(npy);
         st = check_size(npy, err);
@@ -114,12 +110,44 @@ dal_status dal_npy_open(const char *path, dal_npy **out, dal_error *err)
     return st;
 }
 
+static dal_npy *new_npy(const char *path, dal_error *err)
+{
+    dal_npy *npy = calloc(1, sizeof *npy);
+    if (npy && (npy->path = strdup(path)))
+        return npy;
+    free(npy);
+    dal_fail(err, DAL_E_NOMEM, "", "%s: no memory to open it", path);
+    return NULL;
+}
+
+dal_status dal_npy_open(const char *path, dal_npy **out, dal_error *err)
+{
+    dal_npy *npy = new_npy(path, err);
+    if (!npy)
+        return DAL_E_NOMEM;
+    const dal_status st = map_file(npy, err);
+    if (st == DAL_OK)
+        return finish_opening(npy, out, err);
+    dal_npy_close(npy);
+    return st;
+}
+
+dal_status dal_npy_view(const char *name, const void *bytes, int64_t n, dal_npy **out, dal_error *err)
+{
+    dal_npy *npy = new_npy(name, err);
+    if (!npy)
+        return DAL_E_NOMEM;
+    npy->bytes = bytes;
+    npy->n_bytes = (size_t)n;
+    return finish_opening(npy, out, err);
+}
+
 void dal_npy_close(dal_npy *npy)
 {
     if (!npy)
         return;
     if (npy->map)
-        munmap(npy->map, npy->map_bytes);
+        munmap(npy->map, npy->n_bytes);
     free(npy->path);
     free(npy);
 }

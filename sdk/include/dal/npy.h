@@ -38,6 +38,9 @@ extern "C" {
 typedef struct dal_npy dal_npy;
 
 DAL_PUBLIC dal_status dal_npy_open(const char *path, dal_npy **out, dal_error *err);
+/* The same of a file that is in memory already, bytes[n], which must stay there until close; `name` is what messages
+ * call it. */
+DAL_PUBLIC dal_status dal_npy_view(const char *name, const void *bytes, int64_t n, dal_npy **out, dal_error *err);
 DAL_PUBLIC void dal_npy_close(dal_npy *npy); /* accepts NULL */
 
 DAL_PUBLIC uint32_t dal_npy_type(const dal_npy *npy);                 /* DAL_NPY_* */
