@@ -16,12 +16,20 @@ DEFINE_OP(v_set(float x), _mm256_set1_ps(x))
 DEFINE_OP(v_add(vec a, vec b), _mm256_add_ps(a, b))
 DEFINE_OP(v_sub(vec a, vec b), _mm256_sub_ps(a, b))
 DEFINE_OP(v_mul(vec a, vec b), _mm256_mul_ps(a, b))
+DEFINE_OP(v_div(vec a, vec b), _mm256_div_ps(a, b))
 DEFINE_OP(v_fma(vec a, vec b, vec c), _mm256_fmadd_ps(a, b, c))
 DEFINE_OP(v_max(vec a, vec b), _mm256_max_ps(a, b)) /* b when either is NaN */
 DEFINE_OP(v_min(vec a, vec b), _mm256_min_ps(a, b))
 DEFINE_OP(v_is_zero(vec x), _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_EQ_OQ))
 DEFINE_OP(v_if_zero(vec x, vec a), _mm256_and_ps(v_is_zero(x), a))
 DEFINE_OP(v_unless_zero(vec x, vec a), _mm256_andnot_ps(v_is_zero(x), a))
+DEFINE_OP(v_choose_zero(vec x, vec a, vec b), _mm256_blendv_ps(b, a, v_is_zero(x)))
+
+/* All of it, the rows one after the other. */
+static inline void v_store(float *p, vec a)
+{
+    _mm256_storeu_ps(p, a);
+}
 
 static inline __m256i v_first(int64_t n)
 {

@@ -19,12 +19,20 @@ DEFINE_OP(vec v_rows(float a, float b), v_join(_mm256_set1_ps(a), _mm256_set1_ps
 DEFINE_OP(vec v_add(vec a, vec b), _mm512_add_ps(a, b))
 DEFINE_OP(vec v_sub(vec a, vec b), _mm512_sub_ps(a, b))
 DEFINE_OP(vec v_mul(vec a, vec b), _mm512_mul_ps(a, b))
+DEFINE_OP(vec v_div(vec a, vec b), _mm512_div_ps(a, b))
 DEFINE_OP(vec v_fma(vec a, vec b, vec c), _mm512_fmadd_ps(a, b, c))
 DEFINE_OP(vec v_max(vec a, vec b), _mm512_max_ps(a, b)) /* b when either is NaN */
 DEFINE_OP(vec v_min(vec a, vec b), _mm512_min_ps(a, b))
 DEFINE_OP(__mmask16 v_is_zero(vec x), _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_EQ_OQ))
 DEFINE_OP(vec v_if_zero(vec x, vec a), _mm512_maskz_mov_ps(v_is_zero(x), a))
 DEFINE_OP(vec v_unless_zero(vec x, vec a), _mm512_maskz_mov_ps((__mmask16)~v_is_zero(x), a))
+DEFINE_OP(vec v_choose_zero(vec x, vec a, vec b), _mm512_mask_mov_ps(b, v_is_zero(x), a))
+
+/* All of it, the rows one after the other. */
+static inline void v_store(float *p, vec a)
+{
+    _mm512_storeu_ps(p, a);
+}
 
 /* n columns from k on, then fill; nothing beyond them is read. */
 static inline vec v_load_part(const float *const *p, int64_t k, int64_t n, float fill)

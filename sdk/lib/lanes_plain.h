@@ -24,11 +24,19 @@ DEFINE_OP(v_set(float x), x)
 DEFINE_OP(v_add(vec a, vec b), a.f[l] + b.f[l])
 DEFINE_OP(v_sub(vec a, vec b), a.f[l] - b.f[l])
 DEFINE_OP(v_mul(vec a, vec b), a.f[l] * b.f[l])
+DEFINE_OP(v_div(vec a, vec b), a.f[l] / b.f[l])
 DEFINE_OP(v_fma(vec a, vec b, vec c), fmaf(a.f[l], b.f[l], c.f[l]))
 DEFINE_OP(v_max(vec a, vec b), a.f[l] > b.f[l] ? a.f[l] : b.f[l]) /* b when either is NaN */
 DEFINE_OP(v_min(vec a, vec b), a.f[l] < b.f[l] ? a.f[l] : b.f[l])
 DEFINE_OP(v_if_zero(vec x, vec a), x.f[l] == 0 ? a.f[l] : 0)
 DEFINE_OP(v_unless_zero(vec x, vec a), x.f[l] == 0 ? 0 : a.f[l])
+DEFINE_OP(v_choose_zero(vec x, vec a, vec b), x.f[l] == 0 ? a.f[l] : b.f[l])
+
+/* All of it, the rows one after the other. */
+static inline void v_store(float *p, vec a)
+{
+    memcpy(p, a.f, sizeof a.f);
+}
 
 /* The first n columns of the first row. */
 static inline void v_store_first(float *p, int64_t n, vec a)

@@ -41,6 +41,8 @@ typedef struct softmax_kernels {
     void (*gap)(const tile_top *top, double *out);       /* 1 - e^(second - max) */
     void (*log_sum)(const tile_sums *sums, double *out); /* ln(ties + rest) */
     void (*sum_p_ln_p)(const tile *t, double *out);      /* of probabilities */
+    /* sum of p ln(p/q) - p + q, no term of which is negative; q = 0 only where p is. Relatively exact. */
+    void (*sum_divergence)(const tile *p, const tile *q, double *out);
     void (*softmax)(const tile *t, float *out); /* out: as t, and may be t->z */
 } softmax_kernels;
 

@@ -1,15 +1,11 @@
 /* The loops of softmax.h over whatever `vec` is; included after one of the lanes_*.h. KERNELS names the
  * table to define.
  */
+#include "lanes_log.h"
 #include "softmax.h"
 
 #include <math.h>
 
-#if defined(__SANITIZE_ADDRESS__) /* instrumented, one function of it all takes gcc many minutes */
-#define INLINE static inline
-#else
-#define INLINE static inline __attribute__((always_inline))
-#endif
 #define BLOCK 128 /* columns summed in float, sixteen to a lane, before they are added in double */
 
 /* A vector holds eight columns of WIDE rows: of group g, rows g and (where WIDE is 2) g + GROUPS. */
@@ -260,28 +256,6 @@ static void softmax(const tile *t, float *out)
 
 /* ---- probabilities ---------------------------------------------------------------------------- */
 
-/* ln(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)), to within 1e-7 of it. */
-INLINE vec log_near_1(vec f)
-{
-    static const float c[] = {-7.6345131e-2f, 1.27615809e-1f, -1.31601781e-1f, 1.42017573e-1f,
-                              -1.66233584e-1f, 2.00012267e-1f, -2.50008196e-1f, 3.33333313e-1f};
-    vec p = v_set(c[0]);
-    for (int i = 1; i < 8; i++)
-        p = v_fma(p, f, v_set(c[i]));
-    p = v_mul(v_fma(p, f, v_set(-0.5f)), v_mul(f, f)); /* ln(1 + f) - f */
-    return v_add(f, p);
-}
-
-#define LN2 0.693147181f
-
-/* ln x of an ordinary positive float to within 2e-7 of it; NaN stays NaN. */
-INLINE vec log_of(vec x)
-{
-    vec m, power;
-    const vec e = v_split(x, &m, &power);
-    return v_fma(e, v_set(LN2), log_near_1(v_sub(m, v_set(1))));
-}
-
 /* ln(ties + rest), ties >= 1, as exact in a tiny rest as in a large one. */
 static void log_sum(const tile_sums *sums, double *out)
 {
@@ -321,6 +295,30 @@ static void sum_p_ln_p(const tile *t, double *out)
     }
 }
 
+static void sum_divergence(const tile *p, const tile *q, double *out)
+{
+    for (int r = 0; r < TILE; r++)
+        out[r] = 0;
+    for (int64_t first = 0; first < p->c; first += BLOCK) {
+        const int64_t end = first + BLOCK < p->c ? first + BLOCK : p->c;
+        vec sum[GROUPS];
+        for (int g = 0; g < GROUPS; g++) {
+            const float *at[WIDE], *theirs[WIDE];
+            vec s = v_set(0);
+            rows_of(p, g, at);
+            rows_of(q, g, theirs);
+            FOR_COLUMNS(at, first, end, p->c, 0, {
+                const vec y = k + 8 <= p->c ? v_load(theirs, k) : v_load_part(theirs, k, p->c - k, 0);
+                const vec f = v_div(v_sub(x, y), v_max(v_set(1.2e-38f), y));
+                s = v_fma(y, divergence_of(f), s);
+            });
+            sum[g] = s;
+        }
+        add_double(out, sum);
+    }
+}
+
 const softmax_kernels KERNELS = {.max = find_max, .top = find_two, .nan = find_nan,
                                  .sum_exp = sum_exp, .sum_rest = sum_rest, .sum_entropy = sum_entropy,
-                                 .gap = find_gap, .log_sum = log_sum, .sum_p_ln_p = sum_p_ln_p, .softmax = softmax};
+                                 .gap = find_gap, .log_sum = log_sum, .sum_p_ln_p = sum_p_ln_p,
+                                 .sum_divergence = sum_divergence, .softmax = softmax};

@@ -235,11 +235,11 @@ Test(uncertainty, does_not_depend_on_a_rows_place_in_the_block)
 typedef struct results {
     tile_top max, top;
     tile_sums exp, rest, entropy;
-    double gap[TILE], log_sum[TILE], p_ln_p[TILE];
+    double gap[TILE], log_sum[TILE], p_ln_p[TILE], divergence[TILE];
     float nan[TILE], softmax[TILE * 300];
 } results;
 
-static void run_kernels(const softmax_kernels *k, const tile *t, results *all)
+static void run_kernels(const softmax_kernels *k, const tile *t, const tile *about, results *all)
 {
     memset(all, 0, sizeof *all);
     k->max(t, &all->max);
@@ -251,6 +251,7 @@ static void run_kernels(const softmax_kernels *k, const tile *t, results *all)
     k->gap(&all->top, all->gap);
     k->log_sum(&all->rest, all->log_sum);
     k->sum_p_ln_p(t, all->p_ln_p);
+    k->sum_divergence(t, about, all->divergence);
     k->softmax(t, all->softmax);
 }
 
@@ -258,7 +259,7 @@ static void same_as_plain(const softmax_kernels *k)
 {
     dal_rng r = dal_rng_from_key(4);
     static results got, want;
-    static float z[TILE * 300];
+    static float z[TILE * 300], q[TILE * 300];
     for (int64_t c = 1; c <= 300; c += c < 20 ? 1 : 37)
         for (int kind = 0; kind < 4; kind++) {
             for (int64_t i = 0; i < TILE * c; i++)
@@ -266,8 +267,11 @@ static void same_as_plain(const softmax_kernels *k)
             if (kind == 3)
                 z[dal_rng_below(&r, c)] = -INFINITY;
             const tile t = {z, 1 + dal_rng_below(&r, TILE), c, c, z};
-            run_kernels(k, &t, &got);
-            run_kernels(&softmax_plain, &t, &want);
+            for (int64_t i = 0; i < TILE * c; i++)
+                q[i] = (float)(dal_rng_uniform(&r) * (i % 5 ? 1 : (double)z[i]));
+            const tile about = {q, t.n, c, c, q};
+            run_kernels(k, &t, &about, &got);
+            run_kernels(&softmax_plain, &t, &about, &want);
             cr_assert_eq(memcmp(&got, &want, sizeof got), 0, "c %lld, kind %d", (long long)c, kind);
         }
 }
