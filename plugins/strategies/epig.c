@@ -78,8 +78,8 @@ static dal_status pack_targets(epig *e, const dal_view *view, const int64_t *ids
     if (st == DAL_OK)
         st = dal_joint_pack(e->host, &t, e->kind, NULL, m, &e->targets, &bad, err);
     if (bad >= 0)
-        st = dal_fail(err, DAL_E_INVALID, "", "target: the passes over sample %lld hold a value that is not a number; "
-                      "did the model diverge?", (long long)ids[bad]);
+        st = dal_fail(err, DAL_E_INVALID, "", "target: the passes over sample %lld hold a value that is not a "
+                      "number; did the model diverge?", (long long)ids[bad]);
     view->close(view, sub);
     return st;
 }

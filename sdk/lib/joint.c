@@ -31,7 +31,8 @@ typedef struct sample {
     double *p; /* [classes] */
 } sample;
 
-static dal_status sample_new(const dal_host *host, const dal_tensor3 *t, uint32_t kind, sample *out, dal_error *err)
+static dal_status sample_new(const dal_host *host, const dal_tensor3 *t, uint32_t kind, sample *out,
+                             dal_error *err)
 {
     *out = (sample){host, t, kind, take(host, t->passes, t->cols, 1, sizeof(float)),
                     take(host, t->cols, 1, 1, sizeof(double))};
@@ -121,14 +122,14 @@ static dal_status find_bad(const dal_joint *j, const int64_t *rows, int64_t *bad
             const int64_t row = rows ? rows[i] : i;
             if (bad)
                 *bad = row;
-            return dal_fail(err, DAL_E_INVALID, "", "the passes hold a value that is not a number in row %lld; did "
-                            "the model diverge?", (long long)row);
+            return dal_fail(err, DAL_E_INVALID, "", "the passes hold a value that is not a number in row %lld; "
+                            "did the model diverge?", (long long)row);
         }
     return DAL_OK;
 }
 
-dal_status dal_joint_pack(const dal_host *host, const dal_tensor3 *t, uint32_t kind, const int64_t *rows, int64_t n,
-                          dal_joint *out, int64_t *bad, dal_error *err)
+dal_status dal_joint_pack(const dal_host *host, const dal_tensor3 *t, uint32_t kind, const int64_t *rows,
+                          int64_t n, dal_joint *out, int64_t *bad, dal_error *err)
 {
     const int64_t blocks = groups(n, ACROSS);
     int64_t per;
@@ -148,7 +149,8 @@ dal_status dal_joint_pack(const dal_host *host, const dal_tensor3 *t, uint32_t k
         st = host->parallel_for(host, blocks, pack_task, &j);
     }
     if (st != DAL_OK)
-        return dal_fail(err, st, "", "no memory for %lld passes of %lld samples", (long long)t->passes, (long long)n);
+        return dal_fail(err, st, "", "no memory for %lld passes of %lld samples", (long long)t->passes,
+                        (long long)n);
     return find_bad(out, rows, bad, err);
 }
 
@@ -163,7 +165,8 @@ void dal_joint_free(dal_joint *j)
 
 /* ---- events ----------------------------------------------------------------------------------- */
 
-dal_status dal_joint_events_new(const dal_host *host, int64_t n, int64_t passes, dal_joint_events *out, dal_error *err)
+dal_status dal_joint_events_new(const dal_host *host, int64_t n, int64_t passes, dal_joint_events *out,
+                                dal_error *err)
 {
     const int64_t of_eight = groups(n, JOINT_DOWN);
     *out = (dal_joint_events){.host = host, .room = of_eight * JOINT_DOWN, .passes = passes};
@@ -320,8 +323,8 @@ static void gram(const double *v, const double *w, int64_t passes, int64_t c, in
             *out++ = (float)(dot(v + k * c, w + l * c, c) * (weighted && l < k ? 2 * one : one));
 }
 
-dal_status dal_joint_grams(const dal_host *host, const dal_tensor3 *t, uint32_t kind, int64_t first, int64_t n,
-                           int weighted, float *out, dal_error *err)
+dal_status dal_joint_grams(const dal_host *host, const dal_tensor3 *t, uint32_t kind, const int64_t *rows,
+                           int64_t first, int64_t n, int weighted, float *out, dal_error *err)
 {
     const int64_t c = t->cols, passes = t->passes, width = passes * (passes + 1) / 2;
     double *v = take(host, passes, c, 1, sizeof *v), *w = take(host, passes, c, 1, sizeof *w);
@@ -330,7 +333,7 @@ dal_status dal_joint_grams(const dal_host *host, const dal_tensor3 *t, uint32_t 
                            : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld passes of %lld classes",
                                       (long long)passes, (long long)c);
     for (int64_t i = 0; st == DAL_OK && i < n; i++) {
-        if (sample_load(&s, first + i)) {
+        if (sample_load(&s, rows ? rows[i] : first + i)) {
             deviations(&s, weighted, v, w);
             gram(v, w, passes, c, weighted, out + i * width);
         } else {

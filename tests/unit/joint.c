@@ -47,7 +47,8 @@ static void definitions(const dal_tensor3 *t, int64_t a, int64_t b, double *info
     free(P);
 }
 
-static void holds_on(dal_runtime *rt, dal_rng *r, int64_t passes, int64_t n, int64_t c, double sharp, double spread)
+static void holds_on(dal_runtime *rt, dal_rng *r, int64_t passes, int64_t n, int64_t c, double sharp,
+                     double spread)
 {
     const dal_host *host = dal_runtime_host(rt, "test");
     const int64_t width = passes * (passes + 1) / 2;
@@ -59,8 +60,8 @@ static void holds_on(dal_runtime *rt, dal_rng *r, int64_t passes, int64_t n, int
     dal_error err = DAL_ERROR_INIT;
     cr_assert_eq(dal_joint_pack(host, &t, DAL_LOGITS, NULL, n, &samples, NULL, &err), DAL_OK, "%s", err.text);
     cr_assert_eq(dal_joint_rows(host, &t, DAL_LOGITS, 0, n, &samples, total, each, &err), DAL_OK);
-    cr_assert_eq(dal_joint_grams(host, &t, DAL_LOGITS, 0, n, 1, g, &err), DAL_OK);
-    cr_assert_eq(dal_joint_grams(host, &t, DAL_LOGITS, 0, n, 0, h, &err), DAL_OK);
+    cr_assert_eq(dal_joint_grams(host, &t, DAL_LOGITS, NULL, 0, n, 1, g, &err), DAL_OK);
+    cr_assert_eq(dal_joint_grams(host, &t, DAL_LOGITS, NULL, 0, n, 0, h, &err), DAL_OK);
     for (int64_t a = 0; a < n; a++) {
         double sum = 0;
         for (int64_t b = 0; b < n; b++) {

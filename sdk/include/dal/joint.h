@@ -44,8 +44,8 @@ typedef struct dal_joint {
 
 /* [main] Pack rows[n] of t, in that order (NULL: the first n). 4 n c (K + 1) bytes. *bad (may be NULL): the row
  * that holds NaN (then DAL_E_INVALID), or -1. Give it back with dal_joint_free, which accepts what failed. */
-DAL_PUBLIC dal_status dal_joint_pack(const dal_host *host, const dal_tensor3 *t, uint32_t kind, const int64_t *rows,
-                                     int64_t n, dal_joint *out, int64_t *bad, dal_error *err);
+DAL_PUBLIC dal_status dal_joint_pack(const dal_host *host, const dal_tensor3 *t, uint32_t kind,
+                                     const int64_t *rows, int64_t n, dal_joint *out, int64_t *bad, dal_error *err);
 DAL_PUBLIC void dal_joint_free(dal_joint *j);
 
 /* Events that exclude each other. */
@@ -66,17 +66,21 @@ DAL_PUBLIC void dal_joint_events_clear(dal_joint_events *e);
 DAL_PUBLIC void dal_joint_events_add(dal_joint_events *e, double weight, const double *given);
 
 /* [any] I of the events and each sample of a block: out [16]. O(events K c). */
-DAL_PUBLIC void dal_joint_information(const dal_joint_events *e, const dal_joint *samples, int64_t block, double *out);
+DAL_PUBLIC void dal_joint_information(const dal_joint_events *e, const dal_joint *samples, int64_t block,
+                                      double *out);
 
 /* [any] I(x; x') for rows first..first+n-1 of t and all packed samples: total [n], the sum over the samples, and,
  * if not NULL, each [n, samples->n]. NaN where a row holds NaN. */
 DAL_PUBLIC dal_status dal_joint_rows(const dal_host *host, const dal_tensor3 *t, uint32_t kind, int64_t first,
-                                     int64_t n, const dal_joint *samples, double *total, float *each, dal_error *err);
+                                     int64_t n, const dal_joint *samples, double *total, float *each,
+                                     dal_error *err);
 
-/* [any] G (weighted) or H of the rows first..first+n-1 of t: out [n, K (K + 1) / 2], the lower triangle row by row,
- * 1/K^2 and the factor 2 of the entries that stand for two included in G, so that Q = sum G H. */
-DAL_PUBLIC dal_status dal_joint_grams(const dal_host *host, const dal_tensor3 *t, uint32_t kind, int64_t first,
-                                      int64_t n, int weighted, float *out, dal_error *err);
+/* [any] G (weighted) or H of rows[n] of t (NULL: rows first..first+n-1): out [n, K (K + 1) / 2], the lower
+ * triangle row by row, 1/K^2 and the factor 2 of the entries that stand for two included in G, so that
+ * Q = sum G H. NaN where a row holds NaN. */
+DAL_PUBLIC dal_status dal_joint_grams(const dal_host *host, const dal_tensor3 *t, uint32_t kind,
+                                      const int64_t *rows, int64_t first, int64_t n, int weighted, float *out,
+                                      dal_error *err);
 
 #ifdef __cplusplus
 }
