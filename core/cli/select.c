@@ -268,10 +268,11 @@ typedef struct job {
     const dal_instance *strategy;
     strategy_cost cost;
     char *cost_lines;
+    int32_t *no_classes; /* [n_labelled] in the place of classes that were not given */
 } job;
 
 /* Row sets over ids [n + n_labelled] and, when not all rows are candidates, drawn [candidates]. */
-static row_sets sets_of(const job *j, int64_t *ids, int64_t *drawn)
+static row_sets sets_of(const job *j, int64_t *ids, int64_t *drawn, int64_t *missed)
 {
     const matrices *m = &j->m;
     for (int64_t i = 0; i < m->n + m->n_labelled; i++)
@@ -281,7 +282,8 @@ static row_sets sets_of(const job *j, int64_t *ids, int64_t *drawn)
     return (row_sets){
         .ids = {j->candidates < m->n ? drawn : ids, ids + m->n, ids, ids, ids},
         .n = {j->candidates, m->n_labelled, 0, m->n, 0},
-        .classes = m->classes,
+        .classes = m->classes ? m->classes : j->no_classes,
+        .classes_missed = m->classes ? NULL : missed,
     };
 }
 
@@ -328,7 +330,8 @@ static int select_from(const cli_args *a, const job *j)
     const matrices *m = &j->m;
     int64_t *ids = xcalloc((size_t)(m->n + m->n_labelled), sizeof *ids);
     int64_t *drawn = xcalloc((size_t)j->candidates, sizeof *drawn);
-    const row_sets sets = sets_of(j, ids, drawn);
+    int64_t missed = 0;
+    const row_sets sets = sets_of(j, ids, drawn, &missed);
     round_view *v = view_new(&m->base, j->strategy->component, &sets, j->round, NULL);
     selection s = {0};
     dal_error err = DAL_ERROR_INIT;
@@ -338,9 +341,12 @@ static int select_from(const cli_args *a, const job *j)
     if (st == DAL_OK && explained)
         st = explain(j, &sets, v, &s, &r, &err);
     events_clear();
-    const int code = st == DAL_OK ? tell_picks(a, j, &s, explained ? &r : NULL)
-                                  : cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
-    if (st == DAL_OK && *s.reason)
+    const bool lost = missed > 0 && m->n_labelled > 0 && st != DAL_E_CANCELLED;
+    const int code = lost ? cli_bad(a, "strategy '%s' reads the classes of the labelled samples: give --labelled-classes "
+                                    "C.npy, [n labelled]", j->strategy->component->id)
+                     : st == DAL_OK ? tell_picks(a, j, &s, explained ? &r : NULL)
+                                    : cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
+    if (st == DAL_OK && !lost && *s.reason)
         fprintf(stderr, "dalhost select: %lld of %lld picked: %s\n", (long long)s.n, (long long)j->query, s.reason);
     selection_free(&s);
     free(r.labelled);
@@ -453,10 +459,12 @@ static int select_main(const cli_args *a)
         diags_print(d, stderr);
         if (diags_errors(d) == 0) {
             fputs(j.cost_lines, stderr);
+            j.no_classes = xcalloc((size_t)j.m.n_labelled, sizeof *j.no_classes);
             code = select_from(a, &j);
         }
         diags_free(d);
         free(j.cost_lines);
+        free(j.no_classes);
         if (j.composer) {
             matrices_close(&j.m);
             composer_close(j.composer, j.strategy);

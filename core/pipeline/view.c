@@ -398,6 +398,8 @@ static const int64_t *api_ids(const dal_view *api, uint32_t set)
 static const int32_t *api_classes(const dal_view *api, uint32_t set)
 {
     const row_sets *sets = &self_of(api)->sets;
+    if (set == DAL_ROWS_LABELLED && sets->classes_missed)
+        ++*sets->classes_missed;
     return set == DAL_ROWS_LABELLED     ? sets->classes
            : set == DAL_ROWS_VALIDATION ? sets->validation_classes
                                         : NULL;
@@ -441,6 +443,10 @@ static dal_status api_subview(const dal_view *api, const int64_t *candidates, in
     sets.n[DAL_ROWS_CANDIDATES] = n;
     sets.ids[DAL_ROWS_LABELLED] = labelled;
     sets.n[DAL_ROWS_LABELLED] = n_labelled;
+    if (sets.classes_missed && classes == sets.classes)
+        --*sets.classes_missed; /* handed on */
+    else
+        sets.classes_missed = NULL;
     sets.classes = classes;
     round_view *sub = view_new(v->p, v->who, &sets, v->api.round, v->pseudo);
     sub->parent = v;

@@ -12,6 +12,9 @@ typedef struct row_sets {
     const int64_t *ids[DAL_ROW_SETS];
     int64_t n[DAL_ROW_SETS];
     const int32_t *classes, *validation_classes; /* of DAL_ROWS_LABELLED, DAL_ROWS_VALIDATION */
+    /* Nobody knows the classes of the labelled samples: those above are made up, and how often a strategy has asked
+     * for them, other than to hand them on to a subview, is counted here. NULL: they are known. */
+    int64_t *classes_missed;
 } row_sets;
 
 /* Extra pairs for the next fit. */
