@@ -14,7 +14,7 @@
  * DISTIL leaves out b / N, so that b samples are to match the sum of all. Its weighted mode (orthogonal matching pursuit)
  * is for training on a weighted subset, which this is not.
  *
- * Needs outputs and features. O(n c d + n b (c + d)), 16 n + 12 c d bytes and 64 c d for the sum.
+ * Needs outputs and features. O(n c d + n b (c + d)); 4 n c + 16 n bytes, and 76 c d for the sum.
  */
 #include <dal/gradient.h>
 #include <dal/select.h>
@@ -35,11 +35,16 @@ typedef struct matching {
     const dal_gradients *g;
     const float *target;   /* t [c, d + bias] */
     double *cost;          /* [n] ||g_i||^2 - 2 <g_i, r>; infinite: picked */
-    float *a, *h;          /* [c], [d] factors of the latest pick */
-    int first;             /* nothing is picked yet */
+    float *a;              /* [n, c] factors */
+    int64_t latest;        /* the row picked last; -1: none yet */
 } matching;
 
-/* cost against t, or what the latest pick adds to it. */
+static const float *features_of(const matching *m, int64_t row)
+{
+    return m->g->features.data + row * m->g->features.stride;
+}
+
+/* Factors, and cost against t; then what the latest pick adds to it. */
 static dal_status cost_task(void *ctx, int64_t tile)
 {
     const matching *m = ctx;
@@ -48,16 +53,14 @@ static dal_status cost_task(void *ctx, int64_t tile)
     const int64_t n = g->features.rows - first < TILE ? g->features.rows - first : TILE;
     if (m->host->cancelled(m->host))
         return DAL_E_CANCELLED;
-    float *a = dal_array(m->host, TILE * c, sizeof *a);
-    if (!a)
-        return DAL_E_NOMEM;
-    dal_gradient_factor(g, first, n, a, NULL);
-    for (int64_t i = 0; i < n; i++) {
-        const float *h = g->features.data + (first + i) * g->features.stride;
-        m->cost[first + i] += m->first ? -2 * dal_gradient_against(g, a + i * c, h, m->target)
-                                       : 2 * dal_gradient_product(g, a + i * c, h, m->a, m->h);
+    if (m->latest < 0)
+        dal_gradient_factor(g, first, n, m->a + first * c, NULL);
+    for (int64_t i = first; i < first + n; i++) {
+        const float *a = m->a + i * c, *h = features_of(m, i);
+        m->cost[i] += m->latest < 0 ? -2 * dal_gradient_against(g, a, h, m->target)
+                                    : 2 * dal_gradient_product(g, a, h, m->a + m->latest * c,
+                                                               features_of(m, m->latest));
     }
-    m->host->free(m->host, a);
     return DAL_OK;
 }
 
@@ -73,7 +76,7 @@ static dal_status pick_all(matching *m, int64_t want, double rest, int64_t *rows
 {
     const int64_t n = m->g->features.rows;
     dal_status st = DAL_OK;
-    m->first = 1;
+    m->latest = -1;
     for (int64_t k = 0; st == DAL_OK && k < want; k++) {
         st = m->host->parallel_for(m->host, (n + TILE - 1) / TILE, cost_task, m);
         if (st != DAL_OK)
@@ -82,10 +85,7 @@ static dal_status pick_all(matching *m, int64_t want, double rest, int64_t *rows
         rest += m->cost[rows[k]]; /* ||r - g||^2 */
         scores[k] = sqrt(fmax(0, rest));
         m->cost[rows[k]] = INFINITY;
-        dal_gradient_factor(m->g, rows[k], 1, m->a, NULL);
-        memcpy(m->h, m->g->features.data + rows[k] * m->g->features.stride,
-               (size_t)m->g->features.cols * sizeof *m->h);
-        m->first = 0;
+        m->latest = rows[k];
         m->host->progress(m->host, k + 1, want, "picks");
     }
     return st;
@@ -96,24 +96,22 @@ static dal_status match(const dal_host *host, const dal_gradients *g, const floa
                         double *scores, dal_error *err)
 {
     const int64_t c = dal_gradient_width(g), cells = c * (g->features.cols + g->bias);
+    int64_t factors;
     double rest = 0; /* ||t||^2 */
     matching m = {.host = host, .g = g, .target = target};
     m.cost = dal_array(host, g->features.rows, sizeof *m.cost);
-    m.a = dal_array(host, c, sizeof *m.a);
-    m.h = dal_array(host, g->features.cols, sizeof *m.h);
-    dal_status st = m.cost && m.a && m.h ? dal_gradient_norms(host, g, m.cost, err)
-                                         : dal_fail(err, DAL_E_NOMEM, "", "no memory for the candidates");
+    m.a = dal_size_mul(g->features.rows, c, &factors) ? dal_array(host, factors, sizeof *m.a) : NULL;
+    dal_status st = m.cost && m.a ? dal_gradient_norms(host, g, m.cost, err)
+                                  : dal_fail(err, DAL_E_NOMEM, "", "no memory for the candidates");
     for (int64_t k = 0; k < cells; k++)
         rest += (double)target[k] * (double)target[k];
     if (st == DAL_OK) {
         st = pick_all(&m, want, rest, rows, scores);
         if (st != DAL_OK)
-            dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for %lld gradients",
-                     (long long)g->features.rows);
+            dal_fail(err, st, "", "interrupted");
     }
     host->free(host, m.cost);
     host->free(host, m.a);
-    host->free(host, m.h);
     return st;
 }
 
@@ -192,9 +190,9 @@ static void gradmatch_cost(void *self, const void *options_, const dal_problem *
 {
     const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c, d = (double)problem->d;
     (void)self, (void)options_;
-    out->bytes = 16 * n + 16 * b + 88 * c * (d + 1) + 4096 * c + 1e6;
+    out->bytes = 4 * n * c + 16 * n + 16 * b + 88 * c * (d + 1) + 4096 * c + 1e6;
     out->flops = 4 * n * c * d + 2 * n * b * (c + d);
-    snprintf(out->formula, sizeof out->formula, "O(n c d + n b (c + d)) time, O(n + c d) memory");
+    snprintf(out->formula, sizeof out->formula, "O(n c d + n b (c + d)) time, O(n c + c d) memory");
 }
 
 static const dal_strategy_impl gradmatch_impl = {
