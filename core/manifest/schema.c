@@ -40,6 +40,15 @@ static json_t *string(const char *domain)
     return j;
 }
 
+/* A number is text where text is wanted. */
+static json_t *words(const char *domain)
+{
+    json_t *j = json_must(json_pack("{s:[s, s, s]}", "type", "string", "number", "boolean"));
+    if (strcmp(domain, "nonempty") == 0)
+        json_put(j, "minLength", json_integer(1)); /* of those that are strings */
+    return j;
+}
+
 static json_t *choices(const char *domain)
 {
     json_t *words = json_must(json_array());
@@ -86,12 +95,12 @@ static json_t *type_of(const param_desc *p)
         return list_of(number("integer", p->domain));
     case DAL_PARAM_F64S:
         return list_of(number("number", p->domain));
-    case DAL_PARAM_STR: /* a number is text where text is wanted */
-        return json_must(json_pack("{s:[s, s, s]}", "type", "string", "number", "boolean"));
+    case DAL_PARAM_STR:
+        return words(p->domain);
     case DAL_PARAM_PATH:
         return string("");
     case DAL_PARAM_STRS:
-        return list_of(string(p->domain));
+        return list_of(words(p->domain));
     case DAL_PARAM_COMPONENT:
         return reference(p->domain);
     default:

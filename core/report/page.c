@@ -309,7 +309,7 @@ static void add_titles(grid *g, const run_head *h, bool each, bool other, termin
     }
     grid_column(g, "imbalance", GRID_RIGHT);
     if (other) {
-        grid_column(g, "out of class", GRID_RIGHT);
+        grid_column(g, "OOD", GRID_RIGHT);
         grid_column(g, "purity", GRID_RIGHT);
         grid_column(g, "abstained", GRID_RIGHT);
         grid_column(g, "pending", GRID_RIGHT);
@@ -320,7 +320,7 @@ static void add_titles(grid *g, const run_head *h, bool each, bool other, termin
 static bool room_for_classes(const run_head *h, bool other, terminal to)
 {
     int64_t width = (int64_t)strlen("round  imbalance") +
-                    (other ? (int64_t)strlen("  out of class  purity  abstained  pending") : 0);
+                    (other ? (int64_t)strlen("  OOD  purity  abstained  pending") : 0);
     const int64_t most = to.columns > 0 ? to.columns : 120;
     char **names = class_names_of(h);
     for (int64_t c = 0; c < h->n_classes && width <= most; c++) {
