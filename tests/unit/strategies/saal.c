@@ -78,7 +78,8 @@ static float slow_score(const fx_round *r, const options *opt, int64_t i)
 {
     const float *h = r->set[0].features + i * r->d;
     double *w = malloc((size_t)(r->c * r->d) * sizeof *w), *b = malloc((size_t)r->c * sizeof *b);
-    double *f = malloc((size_t)r->c * sizeof *f), *a = malloc((size_t)r->c * sizeof *a), sum = 0, rest_ = 0, square = 0;
+    double *f = malloc((size_t)r->c * sizeof *f), *a = malloc((size_t)r->c * sizeof *a), sum = 0, rest_ = 0,
+           square = 0;
     for (int64_t k = 0; k < r->c * r->d; k++)
         w[k] = r->weights[k];
     for (int64_t k = 0; k < r->c; k++)
@@ -136,8 +137,12 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     }
     for (int64_t i = 0; i < n; i++)
         s[i] = slow_score(r, opt, subset[i]);
-    const dal_seed_problem line = {sizeof line, DAL_SEED_KMEANSPP, {.struct_size = sizeof line.points, .features = {s, n, 1, 1}},
-                                   DAL_SEED_LARGEST, b, host->rng(host, "draw", r->round)};
+    const dal_seed_problem line = {sizeof line,
+                                   DAL_SEED_KMEANSPP,
+                                   {.struct_size = sizeof line.points, .features = {s, n, 1, 1}},
+                                   DAL_SEED_LARGEST,
+                                   b,
+                                   host->rng(host, "draw", r->round)};
     if (opt->diversity)
         cr_assert_eq(dal_seed(host, &line, rows, distance, &made, NULL), DAL_OK);
     for (int64_t k = 0; k < made; k++)
@@ -193,4 +198,115 @@ Test(saal, says_that_a_model_diverged)
 Test(saal, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&saal_impl, &plain, &fx_shapes[0], 5);
+}
+
+/* ---- all layers: a live model, moved weight by weight --------------------------------------------- */
+
+static float slow_whole_score(const fx_round *r, const options *opt, int64_t row)
+{
+    const dal_model_perturb *t = r->model.impl->get_extension(r->model.self, DAL_CAP_PERTURB);
+    const int64_t n = t->n_weights(r->model.self);
+    const float *w = t->weights(r->model.self);
+    const dal_sample_spec spec = {sizeof spec, DAL_VECTOR, DAL_F32, 1, {r->d}, r->c};
+    const dal_batch x = {.struct_size = sizeof x, .spec = &spec, .n = 1, .data = r->set[0].features + row * r->d};
+    float *g = malloc((size_t)n * sizeof *g), z[64], target[64] = {0};
+    double before[64], after[64], length = 0;
+    void *copy;
+    int64_t y = 0;
+    r->model.impl->predict(r->model.self, &x, z, NULL);
+    for (int64_t k = 0; k < r->c; k++) {
+        y = z[k] > z[y] ? k : y;
+        before[k] = z[k];
+    }
+    target[y] = 1;
+    t->loss_gradient(r->model.self, &x, target, g, NULL, NULL);
+    t->copy(r->model.self, &copy, NULL);
+    for (int64_t v = 0; v < n; v++)
+        length += (double)g[v] * g[v] * (opt->adaptive ? (double)w[v] * w[v] : 1);
+    for (int64_t v = 0; length > 0 && v < n; v++)
+        t->weights(copy)[v] =
+            (float)(w[v] + opt->rho * (opt->adaptive ? (double)w[v] * w[v] : 1) * g[v] / sqrt(length));
+    r->model.impl->predict(copy, &x, z, NULL);
+    for (int64_t k = 0; k < r->c; k++)
+        after[k] = z[k];
+    r->model.impl->destroy(copy);
+    free(g);
+    return (float)(slow_loss(after, r->c, y) - (opt->mode == MODE_MAX ? 0 : slow_loss(before, r->c, y)));
+}
+
+static const fx_spec modelled[] = {
+    {1, 40, 10, 0, 3, 5, 0, FX_LOGITS | FX_MODEL},
+    {2, 300, 5, 0, 10, 16, 0, FX_LOGITS | FX_CURVED},
+    {3, 77, 0, 0, 2, 3, 0, FX_CURVED},
+    {9, 3, 2, 0, 2, 2, 0, FX_MODEL},
+    {10, 1, 1, 0, 3, 4, 0, FX_CURVED},
+};
+
+Test(saal_all, scores_what_its_slow_twin_scores_the_largest_first)
+{
+    static fx_picks p;
+    for (size_t s = 0; s < sizeof modelled / sizeof *modelled; s++)
+        for (int k = 0; k < 3; k++) {
+            const options opt = {.05, k != 1, k == 2, 0, 0};
+            fx_round *r = fx_round_random(&modelled[s]);
+            fx_select(r, &all_impl, &opt, r->set[0].n, 1, &p);
+            for (int64_t i = 0; i < p.n; i++) {
+                const double want = slow_whole_score(r, &opt, p.rows[i]);
+                cr_assert_float_eq(p.scores[i], want, 1e-5 * fabs(want) + 1e-6, "%g, the twin's %g", p.scores[i],
+                                   want);
+                cr_assert(i == 0 || p.scores[i] <= p.scores[i - 1]);
+            }
+            fx_round_free(r);
+        }
+}
+
+/* By weights (1, .5) and a bias of 0, which the adaptive step leaves alone. */
+Test(saal_all, scores_the_worked_example)
+{
+    static fx_picks p;
+    const float x[3] = {.2f, 1, -1};
+    const double want[3] = {.649723, .495551, .495551};
+    fx_round *r = example(3, x);
+    fx_round_model(r, 0);
+    fx_select(r, &all_impl, &top, 3, 1, &p);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(p.rows[i], i);
+        cr_assert_float_eq(p.scores[i], want[i], 1e-6, "%g", p.scores[i]);
+    }
+    fx_round_free(r);
+}
+
+Test(saal_all, of_a_linear_model_is_saal)
+{
+    static fx_picks a, b;
+    for (int k = 0; k < 2; k++) {
+        const options opt = {.05, k == 0, MODE_MAX, 0, 20};
+        fx_round *r = fx_round_random(&modelled[0]);
+        fx_select(r, &saal_impl, &opt, 10, 1, &a);
+        fx_select(r, &all_impl, &opt, 10, 1, &b);
+        for (int i = 0; i < 10; i++) {
+            cr_assert_eq(a.rows[i], b.rows[i]);
+            cr_assert_float_eq(a.scores[i], b.scores[i], 1e-5);
+        }
+        fx_round_free(r);
+    }
+}
+
+Test(saal_all, spreads_its_picks_over_the_scores)
+{
+    static fx_picks p, largest;
+    fx_round *r = fx_round_random(&modelled[1]);
+    fx_select(r, &all_impl, &plain, 60, 1, &p);
+    fx_select(r, &all_impl, &top, 60, 1, &largest);
+    cr_assert_eq(p.rows[0], largest.rows[0]);
+    double low = p.scores[0];
+    for (int i = 0; i < 60; i++)
+        low = fmin(low, p.scores[i]);
+    cr_assert_lt(low, largest.scores[59]);
+    fx_round_free(r);
+}
+
+Test(saal_all, survives_when_there_is_no_memory)
+{
+    fx_survives_no_memory(&all_impl, &plain, &modelled[0], 5);
 }
