@@ -3,21 +3,23 @@
  * Parvaneh, Abbasnejad, Teney, Haffari, van den Hengel, Shi, "Active learning by feature mixing", CVPR 2022. The
  * anchor of class c is the mean feature z*_c of its labelled samples. For a sample z with prediction y the mix is
  *
- *     z~ = alpha z*_c + (1 - alpha) z,   alpha = eps ||z*_c - z|| / ||g|| . g / (z*_c - z),   g = W'(p - e_y)   (eq. 5)
+ *     z~ = alpha z*_c + (1 - alpha) z,   alpha = eps ||z*_c - z|| / ||g|| . g / (z*_c - z),   g = W'(p - e_y)
  *
- * with eps = cap / sqrt(d). The cap grows by `step` from `step` on, until for more than b samples the prediction at
- * the mix with some anchor is not y, or cap is 1. These candidates go through k-means with b clusters, on features of
- * unit length, and the nearest to each centre is asked for; what is missing is drawn from the rest.
+ * (equation 5) with eps = cap / sqrt(d). The cap grows by `step` from `step` on, until for more than b samples the
+ * prediction at the mix with some anchor is not y, or cap is 1. These candidates go through k-means with b
+ * clusters, on features of unit length, and the nearest to each centre is asked for; what is missing is drawn
+ * from the rest.
  *
- * Where we differ. In alpha (z*_c - z) the quotient cancels: z~ = z + eps ||z*_c - z|| g / ||g||, the anchor only sets
- * how far. So a sample has one smallest cap, and the loop is a count: with u = W g / ||g|| and logits f,
+ * Where we differ. In alpha (z*_c - z) the quotient cancels: z~ = z + eps ||z*_c - z|| g / ||g||, the anchor
+ * only sets how far. So a sample has one smallest cap, and the loop is a count: with u = W g / ||g|| and logits
+ * f,
  *
  *     t = min over k with u_k > u_y of (f_y - f_k) / (u_k - u_y),    cap* = t sqrt(d) / max_c ||z*_c - z||.
  *
- * And u = W W' a / ||g||, ||g||^2 = a' W W' a with a = p - e_y, so that no gradient is formed either. A class without
- * labelled samples has the mean of all labelled ones for anchor; with nothing labelled, the mean of the candidates
- * stands for all. The authors' random and learned alpha are left out. In ALScope the candidates are a single batch
- * and all anchors are one.
+ * And u = W W' a / ||g||, ||g||^2 = a' W W' a with a = p - e_y, so that no gradient is formed either. A class
+ * without labelled samples has the mean of all labelled ones for anchor; with nothing labelled, the mean of the
+ * candidates stands for all. The authors' random and learned alpha are left out. In ALScope the candidates are
+ * a single batch and all anchors are one.
  *
  * The score of a pick is its cap* (NaN: drawn from the rest).
  * Needs features and the last layer (f = W z + bias, whatever kind the outputs are). O(n c (d + c)) in matrix
@@ -53,7 +55,7 @@ typedef struct mixing {
 
 /* ---- anchors ---------------------------------------------------------------------------------- */
 
-/* Mean of the rows of class cls (-1: of all) into out [d]; sums [d] is scratch. Returns how many rows there are. */
+/* Mean of the rows of class cls (-1: of all) into out [d]; sums [d] is scratch. Returns how many there are. */
 static int64_t mean_of(const dal_matrix *x, const int32_t *classes, int32_t cls, double *sums, float *out)
 {
     int64_t n = 0;
@@ -114,7 +116,8 @@ static double farthest_anchor(const mixing *m, int64_t row, const float *product
 }
 
 /* The smallest cap that changes the prediction y; f [c] logits, a [c], wg [c] = W g. */
-static double smallest_cap(const mixing *m, const float *f, const float *a, const float *wg, int32_t y, double reach)
+static double smallest_cap(const mixing *m, const float *f, const float *a, const float *wg, int32_t y,
+                           double reach)
 {
     const int64_t c = m->weights.rows;
     double norm = 0, t = INFINITY; /* norm: ||g||^2 */
@@ -126,7 +129,8 @@ static double smallest_cap(const mixing *m, const float *f, const float *a, cons
     return norm > 0 && reach > 0 ? t * sqrt(norm) * sqrt((double)m->x.cols) / reach : (double)INFINITY;
 }
 
-static dal_status cap_tile(const mixing *m, int64_t first, int64_t n, float *f, float *a, float *wg, float *products)
+static dal_status cap_tile(const mixing *m, int64_t first, int64_t n, float *f, float *a, float *wg,
+                           float *products)
 {
     const int64_t c = m->weights.rows, d = m->x.cols;
     const float *z = m->x.data + first * m->x.stride;
@@ -170,8 +174,8 @@ static dal_status find_caps(mixing *m, const dal_view *view, dal_error *err)
     dal_matrix labelled = {0};
     dal_status st = DAL_OK;
     if (m->weights.cols != d)
-        return dal_fail(err, DAL_E_INVALID, "", "features are %lld wide and the last layer takes %lld", (long long)d,
-                        (long long)m->weights.cols);
+        return dal_fail(err, DAL_E_INVALID, "", "features are %lld wide and the last layer takes %lld",
+                        (long long)d, (long long)m->weights.cols);
     if (view->count(view, DAL_ROWS_LABELLED) > 0)
         st = view->features(view, DAL_ROWS_LABELLED, &labelled, err);
     if (st != DAL_OK)
@@ -191,8 +195,9 @@ static dal_status find_caps(mixing *m, const dal_view *view, dal_error *err)
     m->host->free(m->host, m->anchors);
     m->host->free(m->host, m->anchor_norms);
     m->host->free(m->host, m->gram);
-    return st == DAL_OK ? DAL_OK
-                        : dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for anchors and caps");
+    return st == DAL_OK
+               ? DAL_OK
+               : dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for anchors and caps");
 }
 
 /* ---- candidates and picks --------------------------------------------------------------------- */
@@ -214,8 +219,8 @@ static int64_t find_candidates(const mixing *m, double step, int64_t b, int64_t 
 }
 
 /* k-means over the candidates rows[n], n > b; the nearest to each centre into picks [b]. */
-static dal_status cluster(const mixing *m, const options *opt, const dal_rng *stream, const int64_t *rows, int64_t n,
-                          int64_t b, int64_t *picks, dal_error *err)
+static dal_status cluster(const mixing *m, const options *opt, const dal_rng *stream, const int64_t *rows,
+                          int64_t n, int64_t b, int64_t *picks, dal_error *err)
 {
     const int64_t d = m->x.cols;
     int64_t cells;
@@ -254,8 +259,8 @@ static void draw_rest(const mixing *m, dal_rng stream, int64_t n, int64_t b, int
     memcpy(picks + n, rows, (size_t)(b - n) * sizeof *picks);
 }
 
-static dal_status pick(mixing *m, const options *opt, const dal_view *view, int64_t b, int64_t *rows, int64_t *picks,
-                       dal_error *err)
+static dal_status pick(mixing *m, const options *opt, const dal_view *view, int64_t b, int64_t *rows,
+                       int64_t *picks, dal_error *err)
 {
     const dal_host *host = m->host;
     const dal_rng stream = host->rng(host, "k-means", view->round);
@@ -276,8 +281,8 @@ static dal_status check_numbers(const mixing *m, const dal_view *view, dal_error
     for (int64_t i = 0; i < m->x.rows; i++) {
         const float *z = m->x.data + i * m->x.stride;
         if (!isfinite(dal_dot(z, z, m->x.cols)))
-            return dal_fail(err, DAL_E_INVALID, "", "a feature of sample %lld is not finite; did the model diverge?",
-                            (long long)ids[i]);
+            return dal_fail(err, DAL_E_INVALID, "",
+                            "a feature of sample %lld is not finite; did the model diverge?", (long long)ids[i]);
     }
     return DAL_OK;
 }
@@ -317,11 +322,13 @@ static dal_status alfa_mix_select(void *p, const dal_view *view, dal_picks *pick
 
 static void alfa_mix_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const double n = (double)problem->n, c = (double)problem->c, d = (double)problem->d, b = (double)problem->n_query;
+    const double n = (double)problem->n, c = (double)problem->c, d = (double)problem->d,
+                 b = (double)problem->n_query;
     (void)self, (void)options_;
     out->bytes = n * (4 * d + 56) + 4 * c * (2 * d + c) + 4 * b * d + 16 * 256 * c + 4e6;
     out->flops = 2 * n * c * (2 * d + c) + 20 * n * b * d;
-    snprintf(out->formula, sizeof out->formula, "O(n c (d + c)) time and a k-means of O(iterations n b d), O(n d) memory");
+    snprintf(out->formula, sizeof out->formula,
+             "O(n c (d + c)) time and a k-means of O(iterations n b d), O(n d) memory");
 }
 
 static const dal_strategy_impl alfa_mix_impl = {

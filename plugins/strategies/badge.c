@@ -7,15 +7,17 @@
  *     S = { i_1 }                                                      i_1: the largest ||g||, as in their code
  *     repeat:  S = S and { i },  i drawn with probability ~ D_i = min_{j in S} ||g_i - g_j||^2
  *
- * g is never formed: it has rank one, so that distances follow from <a_i, a_j> <h_i, h_j> (dal/gradient.h). When all
+ * g is never formed: it has rank one, so that distances follow from <a_i, a_j> <h_i, h_j> (dal/gradient.h). Draws
+ * are the darts of dal_seed: exactly this distribution, with distances counted in blocks of picks. When all
  * that is left lies on a pick (every D_i is 0: a saturated model, or copies), the highest entropy goes next.
  *
  * first     uniform: textbook k-means++, the first pick drawn like any other before there is a distance
  * bias      the gradient of the bias, too: h becomes (h, 1); the authors leave it out
  * seeding   farthest: argmax D_i instead of a draw, without randomness
  *
- * Needs outputs and features. O(n b (c + d)) in matrix products; 28 n bytes and some megabytes beside the inputs. The
- * authors' code and those derived from it store n c d numbers and pass over all of them once a pick.
+ * Needs outputs and features. O(n b (c + d)) in matrix products; 28 n bytes and some megabytes beside the
+ * inputs. The authors' code and those derived from it store n c d numbers and pass over all of them once a
+ * pick.
  */
 #include <dal/gradient.h>
 #include <dal/select.h>
@@ -92,7 +94,8 @@ static dal_status badge_select(void *p, const dal_view *view, dal_picks *picks, 
 
 static void badge_cost(void *self, const void *opt, const dal_problem *problem, dal_cost *out)
 {
-    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c, d = (double)problem->d;
+    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c,
+                 d = (double)problem->d;
     (void)self, (void)opt;
     out->bytes = 37 * n + 4 * 128 * (c + d) + 1e6 + 2048 * c;
     out->flops = 2 * n * b * (c + d);

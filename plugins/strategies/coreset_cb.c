@@ -1,21 +1,23 @@
 /* coreset-cb: far from everything chosen, and of the classes that are short of labels.
  *
- * Bengar, van de Weijer, Lopez Fuentes, Raducanu, "Class-balanced active learning for image classification", WACV
- * 2022, section 3.3, algorithm 2 (greedy, without their mixed-integer step). Omega_c is how many labels class c lacks
- * to an even share (dal_class_need), m_i the distance of sample i from the nearest labelled or chosen one, P the class
- * probabilities. b times:
+ * Bengar, van de Weijer, Lopez Fuentes, Raducanu, "Class-balanced active learning for image classification",
+ * WACV 2022, section 3.3, algorithm 2 (greedy, without their mixed-integer step). Omega_c is how many labels
+ * class c lacks to an even share (dal_class_need), m_i the distance of sample i from the nearest labelled or
+ * chosen one, P the class probabilities. b times:
  *
  *     i* = argmin_i  -m_i + lambda / C sum_c |Omega_c - A_c - p_ic|        A_c: sum of p_c over the chosen
  *     A = A + p_i*
  *
- * Ties go to the lowest pool index. With nothing labelled the first pick goes by balance alone. m is a distance in
- * feature space, so lambda depends on the scale of the features; `scaled` divides m by its mean before the first pick.
- * The default of lambda is that of ALScope for CIFAR-10, CIFAR-100 and others. ALScope's Omega assumes that 2 b labels
- * were there at first, and breaks when a class has none. The score is the criterion, smaller is better.
+ * Ties go to the lowest pool index. With nothing labelled the first pick goes by balance alone. m is a distance
+ * in feature space, so lambda depends on the scale of the features; `scaled` divides m by its mean before the
+ * first pick. The default of lambda is that of ALScope for CIFAR-10, CIFAR-100 and others. ALScope's Omega
+ * assumes that 2 b labels were there at first, and breaks when a class has none. The score is the criterion,
+ * smaller is better.
  *
- * Neither term is computed anew a pick. |R_c - p| with R = Omega - A is linear in p but for 0 < R_c < 1: the linear
- * classes are summed once, at each pick only those in between are looked at. And m only falls, so that an old m gives a
- * lower bound of the criterion; only samples that come out first are measured against the latest picks.
+ * Neither term is computed anew a pick. |R_c - p| with R = Omega - A is linear in p but for 0 < R_c < 1: the
+ * linear classes are summed once, at each pick only those in between are looked at. And m only falls, so that
+ * an old m gives a lower bound of the criterion; only samples that come out first are measured against the
+ * latest picks.
  *
  * Needs outputs and features. O(n n_l d) in matrix products, then O(n (b + c)) and n b distances of d at most, in
  * practice a few per cent; 4 n c + 36 n bytes.
@@ -299,7 +301,8 @@ static dal_status coreset_cb_select(void *p, const dal_view *view, dal_picks *pi
 
 static void coreset_cb_cost(void *self, const void *opt, const dal_problem *problem, dal_cost *out)
 {
-    const double n = (double)problem->n, c = (double)problem->c, d = (double)problem->d, b = (double)problem->n_query;
+    const double n = (double)problem->n, c = (double)problem->c, d = (double)problem->d,
+                 b = (double)problem->n_query;
     (void)self, (void)opt;
     out->bytes = n * (4 * c + 40) + 4 * 512 * d + 24 * b + 8e6;
     out->flops = 2 * n * (double)problem->n_labelled * d + 3 * n * b * d + 4 * n * (b + c);
@@ -315,7 +318,7 @@ static const dal_strategy_impl coreset_cb_impl = {
 };
 
 #define PARAMS(P, T)                                                                                              \
-    P(T, lambda, F64, "-1", "-1..", "", "weight of the balance of classes; -1: 5 for 10 classes, 50 for 100, else 20") \
+    P(T, lambda, F64, "-1", "-1..", "", "weight of the balance; -1: 5 for 10 classes, 50 for 100, else 20") \
     P(T, scaled, BOOL, "false", "", "", "divide distances by their mean, so that lambda means the same everywhere")
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "coreset-cb", coreset_cb_impl, "k-center greedy that evens out the classes",                      \

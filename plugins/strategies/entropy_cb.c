@@ -1,23 +1,24 @@
 /* entropy-cb: uncertain samples whose predicted classes even out the labelled set.
  *
- * Bengar, van de Weijer, Lopez Fuentes, Raducanu, "Class-balanced active learning for image classification", WACV
- * 2022, equation 4. With P the class probabilities, q_i = sum_c p_ic ln p_ic and Omega_c how many labels class c lacks
- * to an even share (dal_class_need),
+ * Bengar, van de Weijer, Lopez Fuentes, Raducanu, "Class-balanced active learning for image classification",
+ * WACV 2022, equation 4. With P the class probabilities, q_i = sum_c p_ic ln p_ic and Omega_c how many labels
+ * class c lacks to an even share (dal_class_need),
  *
  *     min over z in {0,1}^n, sum z = b of   sum_i z_i q_i + lambda || P'z - Omega ||_1
  *
- * The authors hand this to a commercial solver, ALScope with a limit of 1000 s. Here: the norm is the maximum of
- * u (P'z - Omega) over -lambda <= u <= lambda, so that every u gives a lower bound, reached by the b samples of the
- * smallest q + P u. Subgradient steps
+ * The authors hand this to a commercial solver, ALScope with a limit of 1000 s. Here: the norm is the maximum
+ * of u (P'z - Omega) over -lambda <= u <= lambda, so that every u gives a lower bound, reached by the b samples
+ * of the smallest q + P u. Subgradient steps
  *
  *     u <- clip(u + eta_t (P'z - Omega)),   eta_t = eta / sqrt(t)
  *
- * look for the best bound and keep the best z they meet; swaps of a chosen sample for one of the 1000 best others follow
- * while they help. The objective is logged with how far from the optimum it can be at most. ALScope's Omega assumes that
- * 2 b labels were there at first, and its program has a row too few when a class has none.
+ * look for the best bound and keep the best z they meet; swaps of a chosen sample for one of the 1000 best
+ * others follow while they help. The objective is logged with how far from the optimum it can be at most.
+ * ALScope's Omega assumes that 2 b labels were there at first, and its program has a row too few when a class
+ * has none.
  *
- * lambda = 0 is `entropy`. Its default is that of ALScope for CIFAR-10, CIFAR-100, Tiny-ImageNet and others. Picks come
- * by falling entropy, which is their score; ties go to the lowest pool index.
+ * lambda = 0 is `entropy`. Its default is that of ALScope for CIFAR-10, CIFAR-100, Tiny-ImageNet and others.
+ * Picks come by falling entropy, which is their score; ties go to the lowest pool index.
  *
  * Needs outputs. O(iterations n c + swaps), 4 n c + 24 n bytes.
  */
@@ -163,7 +164,8 @@ static void swap(program *g, int64_t at, int64_t other, double by)
     g->objective += by;
 }
 
-/* For each chosen sample in turn the best of trial[n_others] comes in when that helps. Returns the number of swaps. */
+/* For each chosen sample in turn the best of trial[n_others] comes in when that helps. Returns the number of
+ * swaps. */
 static int64_t swap_round(program *g, int64_t n_others)
 {
     int64_t swaps = 0;
@@ -240,8 +242,8 @@ static dal_status read_outputs(program *g, const dal_outputs *o, const int64_t *
     dal_entropy(o, g->q);
     for (int64_t i = 0; i < g->n; i++) {
         if (!isfinite(g->q[i]))
-            return dal_fail(err, DAL_E_INVALID, "", "outputs of sample %lld are not finite; did the model diverge?",
-                            (long long)ids[i]);
+            return dal_fail(err, DAL_E_INVALID, "",
+                            "outputs of sample %lld are not finite; did the model diverge?", (long long)ids[i]);
         g->q[i] = -g->q[i];
         memcpy(g->p + i * g->c, o->values.data + i * o->values.stride, (size_t)g->c * sizeof *g->p);
     }
@@ -313,7 +315,8 @@ static void entropy_cb_cost(void *self, const void *options_, const dal_problem 
     const options *opt = self ? ((const dal_stateless *)self)->options : options_;
     out->bytes = n * (4 * c + 16) + 24 * (b + OTHERS) + 32 * c;
     out->flops = 2 * (double)opt->iterations * n * c + 20 * b * OTHERS * c;
-    snprintf(out->formula, sizeof out->formula, "O(iterations n c) time and swaps of O(1000 b c) a round, O(n c) memory");
+    snprintf(out->formula, sizeof out->formula,
+             "O(iterations n c) time and swaps of O(1000 b c) a round, O(n c) memory");
 }
 
 static const dal_strategy_impl entropy_cb_impl = {
@@ -325,7 +328,7 @@ static const dal_strategy_impl entropy_cb_impl = {
 };
 
 #define PARAMS(P, T)                                                                                              \
-    P(T, lambda, F64, "-1", "-1..", "", "weight of the balance of classes; -1: 0.6, 2, 3 for 10, 100, 200 classes, else 1") \
+    P(T, lambda, F64, "-1", "-1..", "", "weight of the balance; -1: 0.6, 2, 3 for 10, 100, 200 classes, else 1") \
     P(T, iterations, I64, "200", "1..100000", "", "subgradient steps")
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "entropy-cb", entropy_cb_impl, "largest entropy in a batch that evens out the classes",           \

@@ -1,17 +1,18 @@
 /* glister: samples whose gradient step, one after the other, lowers the loss on other data most.
  *
- * Killamsetty, Sivasubramanian, Ramakrishnan, Iyer, "GLISTER: generalization based data subset selection for efficient
- * and robust learning", AAAI 2021, section 3.4 (GLISTER-ACTIVE). V is the validation data with its labels or, without
- * any, the labelled samples and the candidates with their predicted classes. With g = (p - e_y) (x) (h, 1) the gradient
- * of the last layer and logits Z_V,
+ * Killamsetty, Sivasubramanian, Ramakrishnan, Iyer, "GLISTER: generalization based data subset selection for
+ * efficient and robust learning", AAAI 2021, section 3.4 (GLISTER-ACTIVE). V is the validation data with its
+ * labels or, without any, the labelled samples and the candidates with their predicted classes. With g = (p -
+ * e_y) (x) (h, 1) the gradient of the last layer and logits Z_V,
  *
  *     Z_V  moves along one step of size eta on the labelled samples, theta = theta - eta sum_L g
  *     repeat:  r = mean over V of the gradient at Z_V;   i* = argmax_i <g_i, r>          (first-order gain)
  *              Z_V moves along the step on i*:  z_v = z_v - eta a_i* (<h_i*, h_v> + 1)
  *
  * Gradients are never formed: <g_i, r> is a matrix product of the features with r. r is made anew after every
- * `refresh` picks; those in between are the next best of the same r. Ties go to the lowest pool index; the score is the
- * gain. The regularisers of DISTIL are left out (in its published runs a name in the wrong case switches them off).
+ * `refresh` picks; those in between are the next best of the same r. Ties go to the lowest pool index; the
+ * score is the gain. The regularisers of DISTIL are left out (in its published runs a name in the wrong case
+ * switches them off).
  *
  * Needs outputs and features. O(b / refresh (n + |V|) c d); 4 |V| c + 24 n bytes, and 72 c d.
  */
@@ -113,7 +114,8 @@ static dal_status step_task(void *ctx, int64_t t)
 {
     const step_job *j = ctx;
     const glister *s = j->s;
-    const int64_t first = t * TILE, n = j->p->g.features.rows - first < TILE ? j->p->g.features.rows - first : TILE;
+    const int64_t first = t * TILE,
+                  n = j->p->g.features.rows - first < TILE ? j->p->g.features.rows - first : TILE;
     const float eta = (float)s->eta, *h = j->p->g.features.data + first * j->p->g.features.stride;
     const int64_t ldh = j->p->g.features.stride, c = s->c;
     float *z = j->p->z + first * c;
@@ -123,7 +125,8 @@ static dal_status step_task(void *ctx, int64_t t)
         return dal_gemm_nt(n, c, s->d, -eta, h, ldh, s->r, s->width, 1, z, c);
     }
     float *near = dal_array(s->host, TILE * s->n_latest, sizeof *near); /* <h_i, h_v> + 1 */
-    dal_status st = near ? dal_gemm_nt(n, s->n_latest, s->d, 1, h, ldh, s->h, s->d, 0, near, s->n_latest) : DAL_E_NOMEM;
+    dal_status st =
+        near ? dal_gemm_nt(n, s->n_latest, s->d, 1, h, ldh, s->h, s->d, 0, near, s->n_latest) : DAL_E_NOMEM;
     for (int64_t i = 0; st == DAL_OK && i < n * s->n_latest; i++)
         near[i] += 1;
     if (st == DAL_OK)
@@ -149,7 +152,8 @@ static void round_sum(glister *s, double scale, int add)
         s->r[k] = (float)((add ? (double)s->r[k] : 0) + scale * s->sum[k]);
 }
 
-static dal_status step_on_labelled(glister *s, const dal_gradients *labelled, const int32_t *classes, dal_error *err)
+static dal_status step_on_labelled(glister *s, const dal_gradients *labelled, const int32_t *classes,
+                                   dal_error *err)
 {
     if (labelled->features.rows == 0)
         return DAL_OK;
@@ -173,7 +177,8 @@ static dal_status mean_gradient(glister *s, dal_error *err)
     }
     for (int64_t k = 0; st == DAL_OK && k < s->c * s->width; k++)
         if (!isfinite(s->r[k]))
-            return dal_fail(err, DAL_E_DIVERGED, "eta", "the gradient of the other data is not finite: an output is not, or "
+            return dal_fail(err, DAL_E_DIVERGED, "eta",
+                            "the gradient of the other data is not finite: an output is not, or "
                             "steps of this size diverge");
     return st;
 }
@@ -206,7 +211,8 @@ static dal_status find_gains(glister *s, int64_t k, double *keys, int64_t *rows,
     for (int64_t i = 0; i < n; i++)
         if (s->gains[i] + unit * sqrt(s->norms[i]) >= worst - slack) {
             dal_gradient_factor(&s->pool, i, 1, a, NULL);
-            s->gains[i] = dal_gradient_against(&s->pool, a, s->pool.features.data + i * s->pool.features.stride, s->r);
+            s->gains[i] =
+                dal_gradient_against(&s->pool, a, s->pool.features.data + i * s->pool.features.stride, s->r);
         }
     s->host->free(s->host, a);
     return DAL_OK;
@@ -225,13 +231,15 @@ static dal_status take_best(glister *s, int64_t k, int64_t *rows, double *scores
     for (int64_t i = 0; i < k; i++) {
         s->taken[rows[i]] = 1;
         dal_gradient_factor(&s->pool, rows[i], 1, s->a + i * s->c, NULL);
-        memcpy(s->h + i * s->d, s->pool.features.data + rows[i] * s->pool.features.stride, (size_t)s->d * sizeof *s->h);
+        memcpy(s->h + i * s->d, s->pool.features.data + rows[i] * s->pool.features.stride,
+               (size_t)s->d * sizeof *s->h);
     }
     s->n_latest = k;
     return DAL_OK;
 }
 
-static dal_status pick_all(glister *s, const options *opt, int64_t want, int64_t *rows, double *scores, dal_error *err)
+static dal_status pick_all(glister *s, const options *opt, int64_t want, int64_t *rows, double *scores,
+                           dal_error *err)
 {
     dal_status st = DAL_OK;
     for (int64_t n = 0; st == DAL_OK && n < want;) {
@@ -271,8 +279,8 @@ static dal_status take_memory(glister *s, int64_t latest, dal_error *err)
 
 static void give_memory(glister *s)
 {
-    void *const all[] = {s->sum, s->r, s->norms, s->gains, s->taken, s->a, s->h, s->parts[0].z, s->parts[0].classes,
-                         s->parts[1].z, s->parts[1].classes};
+    void *const all[] = {s->sum, s->r, s->norms, s->gains, s->taken, s->a, s->h,
+                         s->parts[0].z, s->parts[0].classes, s->parts[1].z, s->parts[1].classes};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         s->host->free(s->host, all[i]);
 }
@@ -317,7 +325,8 @@ static dal_status glister_select(void *p, const dal_view *view, dal_picks *picks
 static void glister_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
     const options *opt = self ? ((const dal_stateless *)self)->options : options_;
-    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c, d = (double)problem->d;
+    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c,
+                 d = (double)problem->d;
     const double v = n + (double)problem->n_labelled, k = fmin(b, (double)opt->refresh);
     out->bytes = 17 * n + v * (4 * c + 4) + 88 * c * (d + 1) + 4 * k * (c + d) + 4096 * (c + k) + 1e6;
     out->flops = ceil(b / (double)opt->refresh) * 2 * (n + v) * c * d + 2 * b * v * (c + d);

@@ -1,18 +1,19 @@
 /* gradmatch: samples whose gradients add up to the gradient of everything.
  *
- * Killamsetty, Sivasubramanian, Ramakrishnan, De, Iyer, "GRAD-MATCH: gradient matching based data subset selection for
- * efficient deep model training", ICML 2021, as an active strategy without weights. With the predicted class as label
- * (true labels of validation data), g_i = (p_i - e_y) (x) (h_i, 1) the gradient of the last layer:
+ * Killamsetty, Sivasubramanian, Ramakrishnan, De, Iyer, "GRAD-MATCH: gradient matching based data subset
+ * selection for efficient deep model training", ICML 2021, as an active strategy without weights. With the
+ * predicted class as label (true labels of validation data), g_i = (p_i - e_y) (x) (h_i, 1) the gradient of the
+ * last layer:
  *
  *     t = b / N sum_i g_i                                        over the candidates, or over the validation data
  *     r = t;  b times:  i* = argmin_i ||g_i - r||,  r = r - g_i*
  *
- * ||g_i - r||^2 = ||g_i||^2 - 2 <g_i, r> + ||r||^2, and when j is picked, <g_i, r> falls by <g_i, g_j>: after the
- * products with t a pick takes c + d a sample, of gradients that are never formed (dal/gradient.h). Ties go to the lowest
- * pool index; the score of a pick is what ||r|| is after it.
+ * ||g_i - r||^2 = ||g_i||^2 - 2 <g_i, r> + ||r||^2, and when j is picked, <g_i, r> falls by <g_i, g_j>: after
+ * the products with t a pick takes c + d a sample, of gradients that are never formed (dal/gradient.h). Ties go
+ * to the lowest pool index; the score of a pick is what ||r|| is after it.
  *
- * DISTIL leaves out b / N, so that b samples are to match the sum of all. Its weighted mode (orthogonal matching pursuit)
- * is for training on a weighted subset, which this is not.
+ * DISTIL leaves out b / N, so that b samples are to match the sum of all. Its weighted mode (orthogonal
+ * matching pursuit) is for training on a weighted subset, which this is not.
  *
  * Needs outputs and features. O(n c d + n b (c + d)); 4 n c + 16 n bytes, and 76 c d for the sum.
  */
@@ -92,8 +93,8 @@ static dal_status pick_all(matching *m, int64_t want, double rest, int64_t *rows
 }
 
 /* The greedy loop for t [c, d + bias]. */
-static dal_status match(const dal_host *host, const dal_gradients *g, const float *target, int64_t want, int64_t *rows,
-                        double *scores, dal_error *err)
+static dal_status match(const dal_host *host, const dal_gradients *g, const float *target, int64_t want,
+                        int64_t *rows, double *scores, dal_error *err)
 {
     const int64_t c = dal_gradient_width(g), cells = c * (g->features.cols + g->bias);
     int64_t factors;
@@ -124,8 +125,9 @@ static dal_status make_target(const dal_host *host, const dal_gradients *g, cons
         return dal_fail(err, DAL_E_OVERFLOW, "", "gradients too wide");
     double *sum = dal_array(host, cells, sizeof *sum), *norms = dal_array(host, g->features.rows, sizeof *norms);
     *target = dal_array(host, cells, sizeof **target);
-    dal_status st = sum && norms && *target ? dal_gradient_norms(host, g, norms, err) /* which names what is no number */
-                                            : dal_fail(err, DAL_E_NOMEM, "", "no memory for a gradient");
+    dal_status st = sum && norms && *target
+                        ? dal_gradient_norms(host, g, norms, err) /* which names what is no number */
+                        : dal_fail(err, DAL_E_NOMEM, "", "no memory for a gradient");
     if (st == DAL_OK)
         st = dal_gradient_sum(host, g, classes, sum, err);
     for (int64_t k = 0; st == DAL_OK && k < cells; k++)
@@ -188,7 +190,8 @@ static dal_status gradmatch_select(void *p, const dal_view *view, dal_picks *pic
 
 static void gradmatch_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c, d = (double)problem->d;
+    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c,
+                 d = (double)problem->d;
     (void)self, (void)options_;
     out->bytes = 4 * n * c + 16 * n + 16 * b + 88 * c * (d + 1) + 4096 * c + 1e6;
     out->flops = 4 * n * c * d + 2 * n * b * (c + d);

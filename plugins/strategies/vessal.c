@@ -1,21 +1,23 @@
 /* vessal: one look at each sample of a stream; keep it with a probability that follows the volume it adds.
  *
- * Saran, Yousefi, Krishnamurthy, Langford, Ash, "Streaming active learning with deep neural networks", ICML 2023,
- * algorithm 1. x_t is the gradient of the last layer for the predicted class, g = (p - e_y) (x) h; A = lambda I. In a
- * random order, for t = 1..n with k picks so far:
+ * Saran, Yousefi, Krishnamurthy, Langford, Ash, "Streaming active learning with deep neural networks", ICML
+ * 2023, algorithm 1. x_t is the gradient of the last layer for the predicted class, g = (p - e_y) (x) h; A =
+ * lambda I. In a random order, for t = 1..n with k picks so far:
  *
  *     Sigma = (t - 1) / t Sigma + 1 / t x x'                         of all that was seen
  *     p = min(1, z  x' A^-1 x / tr(Sigma A^-1)),  z = (b - k) / (n - t + 1)
  *     with probability p: take it, A = A + x x'
  *
- * until b are taken; what is missing at the end is drawn from the rest. tr is 0 as long as there is no gradient: then
- * p = z. The inverse is kept as A^-1 = I / lambda - sum_k w_k w_k', w = A^-1 x / sqrt(1 + x' A^-1 x), so that a sample
- * takes a product with each w and no matrix; tr is the mean of x' A^-1 x over what was seen. In directions that are
- * covered already these are differences of large numbers: w is kept to 48 bits, in two floats.
+ * until b are taken; what is missing at the end is drawn from the rest. tr is 0 as long as there is no
+ * gradient: then p = z. The inverse is kept as A^-1 = I / lambda - sum_k w_k w_k', w = A^-1 x / sqrt(1 + x'
+ * A^-1 x), so that a sample takes a product with each w and no matrix; tr is the mean of x' A^-1 x over what
+ * was seen. In directions that are covered already these are differences of large numbers: w is kept to 48
+ * bits, in two floats.
  *
- * width      an embedding longer than this (c d numbers) is replaced by a sketch of this length, the product of random
- *            sign projections of both factors, (R p) (S h) / sqrt(width): its inner products are those of the embeddings
- *            in expectation. The authors take the embedding itself, or for many classes a Gaussian projection.
+ * width      an embedding longer than this (c d numbers) is replaced by a sketch of this length, the product of
+ *            random sign projections of both factors, (R p) (S h) / sqrt(width): its inner products are those
+ *            of the embeddings in expectation. The authors take the embedding itself, or for many classes a
+ *            Gaussian projection.
  * embedding  features: h itself, whatever its length
  *
  * The score of a pick is the p it was taken with; NaN: drawn at the end.
@@ -234,8 +236,8 @@ static int take_memory(volume *s)
     s->v = dal_array(host, s->width, sizeof *s->v);
     s->taken = dal_array(host, s->b, sizeof *s->taken);
     s->chances = dal_array(host, s->b, sizeof *s->chances);
-    if (!s->order || !s->signs_a || !s->signs_h || !s->a || !s->h || !s->x || !s->other || !s->q || !s->w || !s->v ||
-        !s->taken || !s->chances)
+    if (!s->order || !s->signs_a || !s->signs_h || !s->a || !s->h || !s->x || !s->other || !s->q || !s->w ||
+        !s->v || !s->taken || !s->chances)
         return 0;
     for (int64_t i = 0; i < s->n; i++)
         s->order[i] = i;
@@ -258,8 +260,8 @@ static dal_status choose_width(volume *s, const options *opt, dal_error *err)
     s->d = s->g.features.cols;
     s->plain = opt->embedding != EMBED_GRADIENT;
     if (!dal_size_mul(s->c, s->d, &whole) || whole < 1)
-        return dal_fail(err, DAL_E_INVALID, "", "no embedding from %lld classes and %lld features", (long long)s->c,
-                        (long long)s->d);
+        return dal_fail(err, DAL_E_INVALID, "", "no embedding from %lld classes and %lld features",
+                        (long long)s->c, (long long)s->d);
     s->sketched = !s->plain && whole > opt->width;
     s->width = s->plain ? s->d : s->sketched ? opt->width : whole;
     return DAL_OK;
@@ -300,7 +302,8 @@ static dal_status vessal_select(void *p, const dal_view *view, dal_picks *picks,
                                              (long long)s.width);
     if (st == DAL_OK) {
         if (s.sketched) {
-            draw_signs(s.signs_a, s.width * s.c, host->rng(host, "classes", view->round), 1 / sqrt((double)s.width));
+            draw_signs(s.signs_a, s.width * s.c, host->rng(host, "classes", view->round),
+                       1 / sqrt((double)s.width));
             draw_signs(s.signs_h, s.width * s.d, host->rng(host, "features", view->round), 1);
         }
         dal_rng_shuffle(&order, s.order, s.n, s.n);
@@ -317,12 +320,14 @@ static dal_status vessal_select(void *p, const dal_view *view, dal_picks *picks,
 static void vessal_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
     const options *opt = self ? ((const dal_stateless *)self)->options : options_;
-    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c, d = (double)problem->d;
+    const double n = (double)problem->n, b = (double)problem->n_query, c = (double)problem->c,
+                 d = (double)problem->d;
     const double gradient = fmin(c * d, (double)opt->width);
     const double width = opt->embedding == EMBED_GRADIENT ? gradient : d;
     out->bytes = 4 * width * (n + 2 * b + c + d) + 16 * n + 16 * b + 1024 * (c + d + width) + 8 * n + 1e5;
     out->flops = 4 * n * width * b;
-    snprintf(out->formula, sizeof out->formula, "O(n b D) time, O(D (n + b + c + d)) memory, D the embedding's length");
+    snprintf(out->formula, sizeof out->formula,
+             "O(n b D) time, O(D (n + b + c + d)) memory, D the embedding's length");
 }
 
 static const dal_strategy_impl vessal_impl = {

@@ -112,12 +112,16 @@ static dal_status name_culprit(const dal_gradients *g, int64_t i, dal_error *err
     const long long id = (long long)(g->ids ? g->ids[i] : i);
     for (int64_t k = 0; k < g->features.cols; k++)
         if (!isfinite(h[k]))
-            return dal_fail(err, DAL_E_INVALID, "", "feature %lld of sample %lld is %g, expected finite numbers; did "
-                            "the model diverge?", (long long)k, id, (double)h[k]);
+            return dal_fail(err, DAL_E_INVALID, "",
+                            "feature %lld of sample %lld is %g, expected finite numbers; did "
+                            "the model diverge?",
+                            (long long)k, id, (double)h[k]);
     for (int64_t k = 0; v->data && k < v->cols; k++)
         if (!(v->data[i * v->stride + k] < INFINITY))
-            return dal_fail(err, DAL_E_INVALID, "", "output %lld of sample %lld is %g, expected finite numbers; did "
-                            "the model diverge?", (long long)k, id, (double)v->data[i * v->stride + k]);
+            return dal_fail(err, DAL_E_INVALID, "",
+                            "output %lld of sample %lld is %g, expected finite numbers; did "
+                            "the model diverge?",
+                            (long long)k, id, (double)v->data[i * v->stride + k]);
     return dal_fail(err, DAL_E_INVALID, "", "outputs or features of sample %lld are so large that distances "
                     "overflow; scale them", id);
 }

@@ -124,8 +124,8 @@ static dal_status project_task(void *ctx, int64_t t)
     if (!a)
         return DAL_E_NOMEM;
     dal_gradient_factor(g, first, n, a, NULL);
-    const dal_status st = dal_gemm_nt(n, c, d, 1, g->features.data + first * g->features.stride, g->features.stride,
-                                      j->m, width, 0, mh, c);
+    const dal_status st = dal_gemm_nt(n, c, d, 1, g->features.data + first * g->features.stride,
+                                      g->features.stride, j->m, width, 0, mh, c);
     for (int64_t i = 0; st == DAL_OK && i < n; i++) {
         double sum = 0;
         for (int64_t k = 0; k < c; k++)

@@ -1,14 +1,14 @@
 /* k-means++ and farthest-first at the price of a matrix product for each block of picks.
  *
- * A block of picks is swept over all rows at once: two products in float give fl<a,a'> and fl<h,h'>, whose errors are
- * at most (c + 2) u |a||a'| and (d + 2) u |h||h'| whatever order BLAS adds in (Higham, "Accuracy and Stability of
- * Numerical Algorithms", 3.5), u = 2^-24. With 2 |g||g'| <= |g|^2 + |g'|^2 all of it together is at most
- * kappa (|g|^2 + |g'|^2), so
+ * A block of picks is swept over all rows at once: two products in float give fl<a,a'> and fl<h,h'>, whose
+ * errors are at most (c + 2) u |a||a'| and (d + 2) u |h||h'| whatever order BLAS adds in (Higham, "Accuracy and
+ * Stability of Numerical Algorithms", 3.5), u = 2^-24. With 2 |g||g'| <= |g|^2 + |g'|^2 all of it together is
+ * at most kappa (|g|^2 + |g'|^2), so
  *
  *     (1 - kappa) (|g|^2 + |g'|^2) - 2 fl<a,a'> fl<h,h'>  <=  ||g - g'||^2.
  *
- * Only where the left side is below the row's D is the distance computed, in double: some ln(picks) times a row. In
- * float everything is in units of max |a|^2 max |h|^2, so that small models do not underflow.
+ * Only where the left side is below the row's D is the distance computed, in double: some ln(picks) times a
+ * row. In float everything is in units of max |a|^2 max |h|^2, so that small models do not underflow.
  */
 #include <dal/gradient.h>
 
@@ -153,7 +153,8 @@ static dal_status sweep(seeding *s)
     const int64_t last = tiles(n_new(s), STRIP) * STRIP;
     for (int64_t k = 0; k < last; k++) {
         if (k < n_new(s)) {
-            s->offsets[k] = s->alpha < 0 ? nextafterf((float)((1 - s->kappa) * s->new_norms[k] / s->unit), -INFINITY) : 0;
+            s->offsets[k] =
+                s->alpha < 0 ? nextafterf((float)((1 - s->kappa) * s->new_norms[k] / s->unit), -INFINITY) : 0;
             continue;
         }
         s->offsets[k] = INFINITY; /* never below anything */
@@ -185,8 +186,8 @@ static void set_filter(seeding *s)
 
 /* ---- k-means++ -------------------------------------------------------------------------------- */
 
-/* Pieces of lengths x[n] lie one after the other from *start on: which one is at `place`, and where it begins. The last
- * one of any length, should rounding lead beyond the end. */
+/* Pieces of lengths x[n] lie one after the other from *start on: which one is at `place`, and where it begins.
+ * The last one of any length, should rounding lead beyond the end. */
 static int64_t piece_at(const double *x, int64_t n, double place, double *start)
 {
     int64_t hit = 0;
@@ -270,8 +271,8 @@ static void sink(seeding *s, int64_t at)
     s->heap[at] = row;
 }
 
-/* Picks off a heap of upper bounds, of which only those that come to the top are brought up to date; until a block is
- * full or so many bounds were stale that a sweep is cheaper. */
+/* Picks off a heap of upper bounds, of which only those that come to the top are brought up to date; until a
+ * block is full or so many bounds were stale that a sweep is cheaper. */
 static int pick_farthest(seeding *s, int64_t want, double *distance)
 {
     for (int64_t stale = 0; n_new(s) < BLOCK && s->n_picks < want && stale <= s->n / 32;) {
@@ -361,11 +362,13 @@ dal_status dal_seed(const dal_host *host, const dal_seed_problem *problem, int64
     if (want <= 0)
         return DAL_OK;
     if (problem->first < DAL_SEED_DRAWN || problem->first >= rows)
-        return dal_fail(err, DAL_E_INVALID, "", "row %lld is to be picked first of %lld", (long long)problem->first,
-                        (long long)rows);
-    seeding s = {.host = host, .x = *x, .n = rows, .c = dal_gradient_width(x), .d = x->features.cols, .picks = picks};
-    dal_status st = take_memory(&s) ? gradient_measure(host, x, s.norms, &s.rows, err)
-                                    : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld samples", (long long)rows);
+        return dal_fail(err, DAL_E_INVALID, "", "row %lld is to be picked first of %lld",
+                        (long long)problem->first, (long long)rows);
+    seeding s = {
+        .host = host, .x = *x, .n = rows, .c = dal_gradient_width(x), .d = x->features.cols, .picks = picks};
+    dal_status st = take_memory(&s)
+                        ? gradient_measure(host, x, s.norms, &s.rows, err)
+                        : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld samples", (long long)rows);
     if (st == DAL_OK) {
         set_filter(&s);
         for (int64_t i = 0; i < rows; i++)

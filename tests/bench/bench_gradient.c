@@ -1,11 +1,12 @@
 /* What the strategies on last-layer gradients take, beside what a matrix product takes in the same minute.
  *
- * One line a measurement, `what key=value ...`. The strategies run through their tables, with their defaults, on a
- * round made of arrays: ReLU features round class centres in LATENT dimensions, logits of a last layer on them, sharp
- * (a confident model) or not. s is the best of some repetitions, cpu_s the processor time of the best over the number
- * of threads: what it takes where nobody else is at work. `of_sgemm`: the flops of the textbook algorithm over cpu_s,
- * over those of sgemm measured the same way; above 1 work is saved. Targets were set on a machine of 310 GF/s;
- * target_here_s is for this one. Options: the number of threads (default 2), then "quick".
+ * One line a measurement, `what key=value ...`. The strategies run through their tables, with their defaults,
+ * on a round made of arrays: ReLU features round class centres in LATENT dimensions, logits of a last layer on
+ * them, sharp (a confident model) or not. s is the best of some repetitions, cpu_s the processor time of the
+ * best over the number of threads: what it takes where nobody else is at work. `of_sgemm`: the flops of the
+ * textbook algorithm over cpu_s, over those of sgemm measured the same way; above 1 work is saved. Targets were
+ * set on a machine of 310 GF/s; target_here_s is for this one. Options: the number of threads (default 2), then
+ * "quick".
  */
 #include <dal/gradient.h>
 #include <dal/linalg.h>
@@ -84,13 +85,17 @@ static dal_status fill_task(void *ctx, int64_t t)
     dal_gemm_nn(n, r->d, LATENT, 1, latent, LATENT, r->mixing, r->d, 0, x, r->d);
     for (int64_t i = 0; i < n * r->d; i++)
         x[i] = x[i] > 0 ? x[i] : 0;
-    return dal_gemm_nt(n, r->c, r->d, (float)r->sharp, x, r->d, r->weights, r->d, 0, s->logits + first * r->c, r->c);
+    return dal_gemm_nt(n, r->c, r->d, (float)r->sharp, x, r->d, r->weights, r->d, 0, s->logits + first * r->c,
+                       r->c);
 }
 
 static void fill(const dal_host *host, bench_round *r, bench_set *s, int64_t n)
 {
-    *s = (bench_set){.n = n, .ids = malloc((size_t)n * sizeof *s->ids), .classes = malloc((size_t)n * sizeof *s->classes),
-                     .features = floats(n * r->d), .logits = floats(n * r->c)};
+    *s = (bench_set){.n = n,
+                     .ids = malloc((size_t)n * sizeof *s->ids),
+                     .classes = malloc((size_t)n * sizeof *s->classes),
+                     .features = floats(n * r->d),
+                     .logits = floats(n * r->c)};
     if (!s->ids || !s->classes)
         bench_die("no memory");
     for (int64_t i = 0; i < n; i++)
@@ -188,7 +193,8 @@ static dal_status view_last_layer(const dal_view *v, dal_matrix *weights, const 
     return DAL_OK;
 }
 
-/* The defaults of a component's parameters, as a manifest without any would give them; words of a CHOICE: the first. */
+/* The defaults of a component's parameters, as a manifest without any would give them; words of a CHOICE: the
+ * first. */
 static void defaults(const dal_component *c, char *options)
 {
     for (int64_t i = 0; i < c->n_params; i++) {
@@ -309,10 +315,13 @@ static void bench_twin(const dal_host *host, bench_round *r)
     int64_t got[SOME], want[SOME], made;
     double distance[SOME], *norms = malloc((size_t)n * sizeof *norms);
     dal_error err = DAL_ERROR_INIT;
-    dal_seed_problem q = {.struct_size = sizeof q, .rule = DAL_SEED_FARTHEST, .first = DAL_SEED_LARGEST, .n_picks = SOME};
-    q.points = (dal_gradients){.struct_size = sizeof q.points, .outputs = {{r->pool.logits, n, r->c, r->c}, DAL_LOGITS, 0},
+    dal_seed_problem q = {
+        .struct_size = sizeof q, .rule = DAL_SEED_FARTHEST, .first = DAL_SEED_LARGEST, .n_picks = SOME};
+    q.points = (dal_gradients){.struct_size = sizeof q.points,
+                               .outputs = {{r->pool.logits, n, r->c, r->c}, DAL_LOGITS, 0},
                                .features = {r->pool.features, n, r->d, r->d}};
-    slow_badge s = {.g = q.points, .a = floats(n * r->c), .norms = norms, .live = malloc((size_t)n * sizeof(double))};
+    slow_badge s = {
+        .g = q.points, .a = floats(n * r->c), .norms = norms, .live = malloc((size_t)n * sizeof(double))};
     if (!norms || !s.live || dal_gradient_norms(host, &q.points, norms, &err) != DAL_OK)
         bench_die("no norms");
     dal_gradient_factor(&q.points, 0, n, s.a, NULL);
@@ -324,8 +333,8 @@ static void bench_twin(const dal_host *host, bench_round *r)
     const taken end = now(host);
     const int same = made == SOME && memcmp(got, want, sizeof want) == 0;
     printf("farthest_plain n=%lld d=%lld c=%lld b=%d cpu_s=%.3f pass_per_pick_cpu_s=%.3f same_picks=%s\n",
-           (long long)n, (long long)r->d, (long long)r->c, SOME, end.cpu_s - middle.cpu_s, middle.cpu_s - start.cpu_s,
-           same ? "yes" : "no");
+           (long long)n, (long long)r->d, (long long)r->c, SOME, end.cpu_s - middle.cpu_s,
+           middle.cpu_s - start.cpu_s, same ? "yes" : "no");
     if (!same)
         bench_die("dal_seed differs from a pass a pick");
     free(norms);
@@ -343,8 +352,8 @@ static void bench_one(const dal_host *host, bench_round *r, const dal_plugin *pl
     const taken t = select_b(host, r, plugin, b, 3, ids);
     printf("%s n=%lld d=%lld c=%lld b=%lld sharp=%g s=%.3f cpu_s=%.3f of_sgemm=%.2f extra_kib=%ld target_s=%g "
            "target_here_s=%.2f\n",
-           plugin->components[0]->id, (long long)r->pool.n, (long long)r->d, (long long)r->c, (long long)b, r->sharp,
-           t.s, t.cpu_s, flops / t.cpu_s / speed, peak_kib() - before, target, target * 310e9 / speed);
+           plugin->components[0]->id, (long long)r->pool.n, (long long)r->d, (long long)r->c, (long long)b,
+           r->sharp, t.s, t.cpu_s, flops / t.cpu_s / speed, peak_kib() - before, target, target * 310e9 / speed);
     free(ids);
 }
 
@@ -370,8 +379,8 @@ int main(int argc, char **argv)
         drop_round(&r);
     }
     make_round(host, &r, n, 5000 / shrink, d, 10, sharps[0]);
-    bench_one(host, &r, &alfa_mix_LTX_dal_plugin, b, 2.0 * (double)(n * d) * 20 + 2.0 * 20 * (double)(n * b) * (double)d,
-              speed, 2);
+    bench_one(host, &r, &alfa_mix_LTX_dal_plugin, b,
+              2.0 * (double)(n * d) * 20 + 2.0 * 20 * (double)(n * b) * (double)d, speed, 2);
     drop_round(&r);
     dal_runtime_free(rt);
     return 0;

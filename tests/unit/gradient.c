@@ -17,7 +17,8 @@ enum { NORMAL, CONFIDENT, SATURATED, COPIES, ZEROS, TINY_VALUES, HUGE_VALUES, OD
 
 static pool make(int64_t n, int64_t c, int64_t d, int kind, int odd, int32_t bias, uint64_t seed)
 {
-    pool p = {n, c, d, malloc((size_t)(n * c + 1) * sizeof(float)), malloc((size_t)(n * d + 1) * sizeof(float)), {0}, ""};
+    pool p = {n,   c, d, malloc((size_t)(n * c + 1) * sizeof(float)), malloc((size_t)(n * d + 1) * sizeof(float)),
+              {0}, ""};
     dal_rng r = dal_rng_from_key(seed);
     const double sharp = odd == CONFIDENT ? 12 : odd == SATURATED ? 300 : 1;
     const double scale = odd == TINY_VALUES ? 1e-22 : odd == HUGE_VALUES ? 1e16 : 1;
@@ -206,7 +207,8 @@ Test(gradient, sums_and_products_with_them_are_those_of_the_matrices)
                         exact += a[k] * h[l] * (double)m[k * (D + bias) + l];
                 cr_assert_float_eq(out[i], exact, 1e-5 * (1 + fabs(exact)));
                 dal_gradient_factor(&p.g, i, 1, factor, NULL);
-                cr_assert_float_eq(dal_gradient_against(&p.g, factor, p.h + i * D, m), exact, 1e-5 * (1 + fabs(exact)));
+                cr_assert_float_eq(dal_gradient_against(&p.g, factor, p.h + i * D, m), exact,
+                                   1e-5 * (1 + fabs(exact)));
             }
             drop(&p);
         }
@@ -273,7 +275,9 @@ static int64_t twin(const pool *p, const dal_seed_problem *q, int64_t *picks)
     dal_rng stream = q->stream;
     double *live = malloc((size_t)p->n * sizeof *live), *line = malloc((size_t)p->n * sizeof *line), sum = 1;
     int64_t n = 0, since = 0, room = 0, misses = 0;
-    picks[n++] = q->first >= 0 ? q->first : q->first == DAL_SEED_DRAWN ? dal_rng_below(&stream, p->n) : largest(p, NULL);
+    picks[n++] = q->first >= 0                ? q->first
+                 : q->first == DAL_SEED_DRAWN ? dal_rng_below(&stream, p->n)
+                                              : largest(p, NULL);
     for (int64_t i = 0; i < p->n; i++)
         live[i] = INFINITY;
     while (n < q->n_picks && sum > 0) {
@@ -311,10 +315,11 @@ static void agrees_with_twin(const pool *p, uint32_t rule, int64_t first, int64_
         dal_error err = DAL_ERROR_INIT;
         dal_runtime *rt = fx_runtime(threads, 1);
         cr_assert_eq(dal_seed(dal_runtime_host(rt, "test"), &q, got, distance, &n, &err), DAL_OK, "%s", err.text);
-        cr_assert_eq(n, n_want, "n %lld, c %lld, rule %u, %s: %lld picks, expected %lld", (long long)p->n, (long long)p->c, rule, p->what, (long long)n, (long long)n_want);
+        cr_assert_eq(n, n_want, "n %lld, c %lld, rule %u, %s: %lld picks, expected %lld", (long long)p->n,
+                     (long long)p->c, rule, p->what, (long long)n, (long long)n_want);
         for (int64_t k = 0; k < n; k++)
-            cr_assert_eq(got[k], want[k], "rule %u, n %lld, c %lld, d %lld: pick %lld is %lld, expected %lld", rule,
-                         (long long)p->n, (long long)p->c, (long long)p->d, (long long)k, (long long)got[k],
+            cr_assert_eq(got[k], want[k], "rule %u, n %lld, c %lld, d %lld: pick %lld is %lld, expected %lld",
+                         rule, (long long)p->n, (long long)p->c, (long long)p->d, (long long)k, (long long)got[k],
                          (long long)want[k]);
         for (int64_t k = 1; k < n; k++)
             cr_assert_gt(distance[k], 0);

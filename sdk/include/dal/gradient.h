@@ -38,17 +38,19 @@ static inline int64_t dal_gradient_width(const dal_gradients *g)
 }
 
 /* [any] a of the rows first..first+n-1 into out [n, width], and their predicted classes (NULL: not wanted). */
-DAL_PUBLIC void dal_gradient_factor(const dal_gradients *g, int64_t first, int64_t n, float *out, int32_t *classes);
+DAL_PUBLIC void dal_gradient_factor(const dal_gradients *g, int64_t first, int64_t n, float *out,
+                                    int32_t *classes);
 
-/* [main] ||g_i||^2 = ||a_i||^2 (||h_i||^2 + bias) into out [n]. DAL_E_INVALID naming the sample when an output or a
- * feature is not finite, or so large that a product could leave the range of float. */
-DAL_PUBLIC dal_status dal_gradient_norms(const dal_host *host, const dal_gradients *g, double *out, dal_error *err);
+/* [main] ||g_i||^2 = ||a_i||^2 (||h_i||^2 + bias) into out [n]. DAL_E_INVALID naming the sample when an output
+ * or a feature is not finite, or so large that a product could leave the range of float. */
+DAL_PUBLIC dal_status dal_gradient_norms(const dal_host *host, const dal_gradients *g, double *out,
+                                         dal_error *err);
 
 /* [any] <g_i, g_j> for rows i = x_first..+nx-1 of x and j = y_first..+ny-1 of y into out [nx, ny], ldo apart: two
  * matrix products in float on the calling thread. x and y agree in c, d and bias. */
-DAL_PUBLIC dal_status dal_gradient_products(const dal_host *host, const dal_gradients *x, int64_t x_first, int64_t nx,
-                                            const dal_gradients *y, int64_t y_first, int64_t ny, float *out,
-                                            int64_t ldo, dal_error *err);
+DAL_PUBLIC dal_status dal_gradient_products(const dal_host *host, const dal_gradients *x, int64_t x_first,
+                                            int64_t nx, const dal_gradients *y, int64_t y_first, int64_t ny,
+                                            float *out, int64_t ldo, dal_error *err);
 
 /* [any] The same number for one pair of rows given by their factors, in double and in a fixed order: equal pairs
  * give equal bits, and <g, g> is what dal_gradient_norms says. */
@@ -59,15 +61,16 @@ DAL_PUBLIC double dal_gradient_product(const dal_gradients *g, const float *ai, 
 
 /* A sum of gradients is a full matrix [c, d + bias], packed: the bias's column is the last.
  *
- * [main] The sum over all rows into out. classes [n]: labels to take instead of the predicted ones (outside 0..c-1:
- * that one). Tiles in float, added in double in a fixed order. */
-DAL_PUBLIC dal_status dal_gradient_sum(const dal_host *host, const dal_gradients *g, const int32_t *classes, double *out,
-                                       dal_error *err);
+ * [main] The sum over all rows into out. classes [n]: labels to take instead of the predicted ones (outside
+ * 0..c-1: that one). Tiles in float, added in double in a fixed order. */
+DAL_PUBLIC dal_status dal_gradient_sum(const dal_host *host, const dal_gradients *g, const int32_t *classes,
+                                       double *out, dal_error *err);
 /* [any] <g, m> of one row given by its factors with a matrix m [c, d + bias], in double and in a fixed order. */
 DAL_PUBLIC double dal_gradient_against(const dal_gradients *g, const float *a, const float *h, const float *m);
-/* [main] The same for all rows into out [n], by a matrix product in float: near, and of equal rows not always equal. */
-DAL_PUBLIC dal_status dal_gradient_project(const dal_host *host, const dal_gradients *g, const float *m, double *out,
-                                           dal_error *err);
+/* [main] The same for all rows into out [n], by a matrix product in float: near, and of equal rows not always
+ * equal. */
+DAL_PUBLIC dal_status dal_gradient_project(const dal_host *host, const dal_gradients *g, const float *m,
+                                           double *out, dal_error *err);
 
 /* ---- seeding ---------------------------------------------------------------------------------- */
 
@@ -75,12 +78,13 @@ DAL_PUBLIC dal_status dal_gradient_project(const dal_host *host, const dal_gradi
  *   DAL_SEED_KMEANSPP   drawn with probability D_i / sum D (Arthur & Vassilvitskii 2007), or
  *   DAL_SEED_FARTHEST   argmax D, ties to the lowest row.
  *
- * The draw is a dart. Every row owns a piece of the line as long as its D_i was at the last count, in the order of
- * rows; u, uniform, hits the place u * (length of the line); a dart that lands within the first D_i of a piece, as D_i
- * is now, picks its row, and any other is thrown again. That is exactly the distribution above, for any times of
- * counting, and one uniform a pick as long as no dart is lost. D is counted anew once as many picks as there were at
- * the last count, at most DAL_SEED_BLOCK, are made since, or DAL_SEED_MISSES darts are lost. In between, only rows that
- * were hit need their D_i; and a count is a matrix product with all the latest picks. */
+ * The draw is a dart. Every row owns a piece of the line as long as its D_i was at the last count, in the order
+ * of rows; u, uniform, hits the place u * (length of the line); a dart that lands within the first D_i of a
+ * piece, as D_i is now, picks its row, and any other is thrown again. That is exactly the distribution above,
+ * for any times of counting, and one uniform a pick as long as no dart is lost. D is counted anew once as many
+ * picks as there were at the last count, at most DAL_SEED_BLOCK, are made since, or DAL_SEED_MISSES darts are
+ * lost. In between, only rows that were hit need their D_i; and a count is a matrix product with all the latest
+ * picks. */
 #define DAL_SEED_KMEANSPP 0u
 #define DAL_SEED_FARTHEST 1u
 #define DAL_SEED_BLOCK 128
@@ -98,13 +102,13 @@ typedef struct dal_seed_problem {
     dal_rng stream;
 } dal_seed_problem;
 
-/* [main] Rows in the order picked, and the D of each when it was picked (the first: infinite); both arrays have room
- * for n_picks. *n: how many; fewer than asked when everything left lies on a pick (all D are 0). The picks are those of
- * the rules above with all distances computed in double by dal_gradient_product, and few are: products in float with a
- * bound on their error tell which can matter. Time: n n_picks (c + d) in matrix products. Memory beside the inputs:
- * 28 n bytes and some megabytes. */
-DAL_PUBLIC dal_status dal_seed(const dal_host *host, const dal_seed_problem *problem, int64_t *picks, double *distance,
-                               int64_t *n, dal_error *err);
+/* [main] Rows in the order picked, and the D of each when it was picked (the first: infinite); both arrays have
+ * room for n_picks. *n: how many; fewer than asked when everything left lies on a pick (all D are 0). The picks
+ * are those of the rules above with all distances computed in double by dal_gradient_product, and few are:
+ * products in float with a bound on their error tell which can matter. Time: n n_picks (c + d) in matrix
+ * products. Memory beside the inputs: 28 n bytes and some megabytes. */
+DAL_PUBLIC dal_status dal_seed(const dal_host *host, const dal_seed_problem *problem, int64_t *picks,
+                               double *distance, int64_t *n, dal_error *err);
 
 #ifdef __cplusplus
 }

@@ -32,7 +32,8 @@ Test(alfa_mix, finds_the_smallest_cap_of_the_worked_example)
 Test(alfa_mix, takes_those_that_change_first_and_draws_what_is_missing)
 {
     static fx_picks p;
-    const float z[10] = {1, .6f, 5, -3, 1, .9f, 1, .95f, 9, -5}; /* 2 and 3 lie near the boundary, 1 and 4 never change */
+    const float z[10] = {1,   .6f, 5,    -3, 1,
+                         .9f, 1,   .95f, 9,  -5}; /* 2 and 3 lie near the boundary, 1 and 4 never change */
     fx_round *r = example(5, z);
     fx_select(r, &alfa_mix_impl, &plain, 1, 1, &p);
     cr_assert(p.rows[0] == 2 || p.rows[0] == 3);
@@ -119,7 +120,8 @@ static int slow_changes(const slow *s, int64_t i, double cap)
 static int64_t twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
 {
     const options *opt = options_;
-    slow s = {r, r->set[DAL_ROWS_CANDIDATES].n, r->c, r->d, 0, malloc((size_t)((r->c + 1) * r->d) * sizeof(double))};
+    slow s = {
+        r, r->set[DAL_ROWS_CANDIDATES].n, r->c, r->d, 0, malloc((size_t)((r->c + 1) * r->d) * sizeof(double))};
     int64_t *candidates = malloc((size_t)s.n * sizeof *candidates), n = 0;
     slow_anchors(&s);
     for (double cap = opt->step; n <= b; cap += opt->step) {

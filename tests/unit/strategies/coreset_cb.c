@@ -99,7 +99,8 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
         for (int64_t c = 0; c < r->c; c++)
             need[c] -= p[c];
         for (int64_t i = 0; i < x->n; i++)
-            m[i] = fmin(m[i], sqrt(dal_squared_distance(x->features + i * r->d, x->features + rows[k] * r->d, r->d)));
+            m[i] =
+                fmin(m[i], sqrt(dal_squared_distance(x->features + i * r->d, x->features + rows[k] * r->d, r->d)));
         m[rows[k]] = -1;
     }
     free(m);

@@ -124,8 +124,8 @@ Test(entropy_cb, comes_within_the_gap_it_reports_of_the_best_set)
         fx_select(r, &entropy_cb_impl, &opt, 4, 1, &p);
         const double found = objective(&e, p.rows);
         cr_assert_geq(found, least - 1e-6);
-        cr_assert_leq(found, least + gap + 1e-5, "seed %llu: %g, the best is %g, the gap %g", (unsigned long long)seed,
-                      found, least, gap);
+        cr_assert_leq(found, least + gap + 1e-5, "seed %llu: %g, the best is %g, the gap %g",
+                      (unsigned long long)seed, found, least, gap);
         best += found < least + 1e-6;
         exact_free(&e);
         fx_round_free(r);

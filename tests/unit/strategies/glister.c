@@ -208,7 +208,8 @@ Test(glister, gain_is_the_fall_of_the_loss_to_first_order)
         free(v.labels);
     }
     cr_assert_eq(p.rows[0], row);
-    cr_assert_float_eq(p.scores[0], best / (double)eta, 5e-3 * fabs(best / (double)eta), "%g %g", p.scores[0], best / (double)eta);
+    cr_assert_float_eq(p.scores[0], best / (double)eta, 5e-3 * fabs(best / (double)eta), "%g %g", p.scores[0],
+                       best / (double)eta);
     fx_round_free(r);
 }
 

@@ -6,7 +6,8 @@
 
 #include "plugins/strategies/vessal.c"
 
-static const options plain = {.01, EMBED_GRADIENT, 512}, features = {.01, 1, 512}, sketch = {.01, EMBED_GRADIENT, 12};
+static const options plain = {.01, EMBED_GRADIENT, 512}, features = {.01, 1, 512},
+                     sketch = {.01, EMBED_GRADIENT, 12};
 
 Test(vessal, takes_the_worked_example_coin_by_coin)
 {
@@ -33,7 +34,8 @@ Test(vessal, takes_the_worked_example_coin_by_coin)
 
 /* ---- the twin: the matrices of the algorithm, in double ---------------------------------------- */
 
-static void slow_embedding(const fx_round *r, const options *opt, const dal_host *host, int64_t i, int64_t width, double *x)
+static void slow_embedding(const fx_round *r, const options *opt, const dal_host *host, int64_t i, int64_t width,
+                           double *x)
 {
     const fx_rows *pool = &r->set[DAL_ROWS_CANDIDATES];
     double *a = malloc((size_t)r->c * sizeof *a), rest = 0;
