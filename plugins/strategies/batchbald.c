@@ -21,6 +21,9 @@
  * nothing of x. It is never negative, so BALD(x) bounds what x can add: in both modes only samples whose bound
  * reaches the best of those looked at are looked at, and the pick is the one a look at all would give.
  *
+ * K passes can be told apart by ln K nats at most. Once no candidate adds more than a millionth of a nat the batch
+ * tells all there is; the rest of the picks are those of the largest BALD left, and score 0.
+ *
  * O(K M c) a sample looked at, M configurations; 4 n c (K + 1) bytes beside the passes. Ties: the lowest pool
  * index. A candidate with NaN in its passes is an error. The score of a pick is what it added, in nats.
  */
@@ -33,7 +36,8 @@
 #include <stdlib.h>
 
 #define BLOCK DAL_JOINT_ACROSS
-#define AT_ONCE 16 /* blocks looked at between two looks at the best */
+#define AT_ONCE 16     /* blocks looked at between two looks at the best */
+#define NOTHING (1e-6) /* nats: what rounding leaves of nothing */
 
 typedef struct options {
     int64_t passes, configurations, pool_subset;
@@ -285,6 +289,13 @@ static dal_status look(batch *b, block_bound *blocks, int64_t *best)
 
 /* ---- the batch -------------------------------------------------------------------------------- */
 
+static void pick_one(batch *b, int64_t x, double score, double *scores)
+{
+    scores[b->n_picks] = score;
+    b->bound[x] = -1;
+    b->picks[b->n_picks++] = x;
+}
+
 static dal_status pick_batch(batch *b, const dal_view *view, int64_t want, block_bound *blocks, double *given,
                              double *scores)
 {
@@ -293,16 +304,17 @@ static dal_status pick_batch(batch *b, const dal_view *view, int64_t want, block
     b->gain[0] = b->bald[0];
     b->n_configurations = 1;
     memset(b->log_j, 0, (size_t)b->t.passes * sizeof *b->log_j);
-    while (st == DAL_OK) {
-        scores[b->n_picks] = b->gain[x];
-        b->bound[x] = -1;
-        b->picks[b->n_picks++] = x;
-        if (b->n_picks == want)
-            break;
+    while (st == DAL_OK && b->n_picks < want && b->gain[x] > NOTHING) {
+        pick_one(b, x, b->gain[x], scores);
         b->host->progress(b->host, b->n_picks, want, "picks");
-        ask_about(b, view->round, given);
-        st = look(b, blocks, &x);
+        if (b->n_picks < want) {
+            ask_about(b, view->round, given);
+            st = look(b, blocks, &x);
+        }
     }
+    for (int64_t i = 0; st == DAL_OK && b->n_picks < want; i++) /* i: by falling BALD */
+        if (b->bound[i] >= 0)
+            pick_one(b, i, 0, scores);
     return st;
 }
 

@@ -137,11 +137,17 @@ static double divergence(const double *a, const double *b, int64_t c)
     return sum;
 }
 
+static double slow_bald(const slow *s, int64_t i)
+{
+    double bald = 0;
+    for (int64_t k = 0; k < s->passes; k++)
+        bald += divergence(s->P + (i * s->passes + k) * s->c, s->p + i * s->c, s->c) / (double)s->passes;
+    return bald;
+}
+
 static double slow_gain(const slow *s, int64_t i)
 {
-    double gain = 0, *q = malloc((size_t)s->c * sizeof *q);
-    for (int64_t k = 0; k < s->passes; k++)
-        gain += divergence(s->P + (i * s->passes + k) * s->c, s->p + i * s->c, s->c) / (double)s->passes;
+    double gain = slow_bald(s, i), *q = malloc((size_t)s->c * sizeof *q);
     for (int64_t m = 0; m < s->n_conf; m++) {
         double sum = 0;
         for (int64_t y = 0; y < s->c; y++)
@@ -207,7 +213,7 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *opt_, i
     s.weight = malloc((size_t)(opt->configurations + s.passes) * sizeof *s.weight);
     char *out = calloc((size_t)s.n, 1);
     const int64_t subset = opt->pool_subset > b ? opt->pool_subset : b;
-    int64_t all = 1;
+    int64_t all = 1, told = 0;
     slow_load(&s);
     for (int64_t k = 0; opt->pool_subset > 0 && k < s.n - subset; k++) { /* out: the least, of ties the last */
         int64_t least = 0;
@@ -224,13 +230,19 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *opt_, i
         else if (k > 0)
             slow_draws(&s, host, rows, k, opt->configurations);
         double best = -INFINITY;
-        for (int64_t i = 0; i < s.n; i++) {
+        for (int64_t i = 0; i < s.n && !told; i++) {
             const double gain = out[i] ? -INFINITY : slow_gain(&s, i);
             if (gain > best) {
                 best = gain;
                 rows[k] = i;
             }
         }
+        told |= best <= 1e-6;
+        for (int64_t i = 0, first = 1; i < s.n && told; i++)
+            if (!out[i] && (first || slow_bald(&s, i) > slow_bald(&s, rows[k]))) {
+                rows[k] = i;
+                first = 0;
+            }
         out[rows[k]] = 1;
         all = all > opt->configurations ? all : all * s.c;
     }
@@ -281,15 +293,32 @@ Test(batchbald, picks_all_even_of_samples_that_are_certain)
     fx_round_free(r);
 }
 
-Test(batchbald, keeps_its_numbers_over_a_batch_whose_products_underflow)
+/* Passes that hardly differ, so that they are told apart late: after 250 answers, of 30^-250 together. */
+Test(batchbald, goes_on_where_products_underflow_and_by_bald_when_all_is_told)
 {
+    enum { N = 900, C = 30, K = 3, B = 800 };
+    static float z[K * N * C];
     static fx_picks p;
-    const fx_spec many = {31, 400, 5, 0, 10, 6, 4, FX_LOGITS};
-    const options opt = {4, 40, 0};
-    fx_round *r = fx_round_random(&many);
-    fx_select(r, &batchbald_impl, &opt, 400, 1, &p); /* 10^-400 */
-    for (int i = 0; i < 400; i++)
-        cr_assert(isfinite(p.scores[i]), "pick %d adds %g", i, p.scores[i]);
+    static double bald[N];
+    const options opt = {K, 12, 0};
+    int told = 0;
+    dal_runtime *rt = fx_runtime(1, 1);
+    dal_rng rng = dal_rng_from_key(7);
+    for (int i = 0; i < K * N * C; i++)
+        z[i] = (float)(0.2 * dal_rng_normal(&rng));
+    fx_round *r = fx_round_of(N, C, NULL, 0, NULL);
+    fx_round_mc(r, K, z);
+    r->mc_kind = DAL_LOGITS;
+    fx_select(r, &batchbald_impl, &opt, B, 1, &p);
+    const dal_tensor3 t = {z, K, N, C};
+    cr_assert_eq(dal_mc_bald(dal_runtime_host(rt, "test"), &t, DAL_LOGITS, 0, N, bald, NULL), DAL_OK);
+    for (int i = 0; i < B; i++) {
+        cr_assert(told ? p.scores[i] == 0 : isfinite(p.scores[i]), "pick %d adds %g", i, p.scores[i]);
+        cr_assert(told < 2 || bald[p.rows[i]] <= bald[p.rows[i - 1]]);
+        told += p.scores[i] == 0;
+    }
+    cr_assert(told > 0 && told < B - 250, "%d picks are enough", B - told);
+    dal_runtime_free(rt);
     fx_round_free(r);
 }
 
