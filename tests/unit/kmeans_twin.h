@@ -150,22 +150,24 @@ static void kt_fill(kmeans_twin *t)
 static double kt_move(kmeans_twin *t)
 {
     double all = 0;
+    double *sums = calloc(t->k * t->d, sizeof *sums), *weights = calloc(t->k, sizeof *weights);
+    for (int64_t i = 0; i < t->n; i++)
+        for (int64_t f = 0; t->a[i] < t->k && f < t->d; f++) {
+            sums[t->a[i] * t->d + f] += kt_weight(t, i) * (double)t->p->x.data[i * t->p->x.stride + f];
+            weights[t->a[i]] += f == 0 ? kt_weight(t, i) : 0;
+        }
     for (int64_t c = 0; c < t->k; c++) {
         double shift = 0;
         for (int64_t f = 0; f < t->d; f++) {
-            double sum = 0, weight = 0;
-            for (int64_t i = 0; i < t->n; i++)
-                if (t->a[i] == c) {
-                    sum += kt_weight(t, i) * (double)t->p->x.data[i * t->p->x.stride + f];
-                    weight += kt_weight(t, i);
-                }
             float *at = t->centres + c * t->d + f;
-            const float to = weight > 0 ? (float)(sum / weight) : *at;
+            const float to = weights[c] > 0 ? (float)(sums[c * t->d + f] / weights[c]) : *at;
             shift += ((double)to - (double)*at) * ((double)to - (double)*at);
             *at = to;
         }
         all += shift;
     }
+    free(sums);
+    free(weights);
     return sqrt(all);
 }
 
