@@ -29,6 +29,8 @@
 
 #include <math.h>
 
+#define ROUNDING 1e-12 /* equal scores in exact numbers may differ by this */
+
 typedef struct options {
     double beta;
     int32_t standardise;
@@ -131,7 +133,7 @@ static void find_splits(tree *t)
         const int64_t a = t->left[v - t->n], b = t->right[v - t->n];
         const double of_a = (double)t->size[a] / (double)t->size[v], of_b = (double)t->size[b] / (double)t->size[v];
         const double below = of_a * t->score[a] + of_b * t->score[b];
-        if (below < t->score[v]) {
+        if (below < t->score[v] - ROUNDING) {
             t->score[v] = below;
             t->split[v] = 1;
         }

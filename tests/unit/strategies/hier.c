@@ -104,8 +104,8 @@ static void weigh(tw_tree *w, int64_t v)
     if (v >= w->n && w->best[v] >= 0) {
         const int64_t a = w->child[v][0], b = w->child[v][1];
         const double below = (w->size[a] * w->score[a] + w->size[b] * w->score[b]) / w->size[v];
-        w->split[v] = below < error;
-        w->score[v] = fmin(below, error);
+        w->split[v] = below < error - 1e-12;
+        w->score[v] = w->split[v] ? below : error;
     }
 }
 
