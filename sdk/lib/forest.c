@@ -1,0 +1,314 @@
+#include <dal/forest.h>
+
+#include <math.h>
+
+#define LEAF (-1)
+
+typedef struct node {
+    double value;    /* mean of the draws */
+    float threshold; /* x[feature] <= threshold: child, else child + 1 */
+    int32_t feature; /* LEAF */
+    int32_t child;
+    int32_t reserved;
+} node;
+
+typedef struct tree {
+    node *nodes; /* [n_nodes] the root first */
+    int64_t n_nodes, depth;
+    uint8_t *drawn;    /* [n] was the row drawn? */
+    double *importance; /* [d] */
+} tree;
+
+struct dal_forest {
+    const dal_host *host;
+    int64_t n_trees, n, d;
+    tree *trees;
+};
+
+/* ---- growing one tree ------------------------------------------------------------------------- */
+
+typedef struct split {
+    double gain;
+    float threshold;
+    int32_t feature;
+    int64_t n_left;
+} split;
+
+typedef struct grower {
+    const dal_forest_spec *spec;
+    const dal_matrix *x;
+    const double *y;
+    tree *t;
+    int64_t *draws;    /* [n] rows; a node's are consecutive */
+    int64_t *room;     /* [n] */
+    uint64_t *keys;    /* [n] for sorting */
+    int64_t *features; /* [d] */
+    dal_rng rng;
+} grower;
+
+/* A float's bits as an unsigned number in the same order. */
+static uint32_t ordered(float value)
+{
+    uint32_t bits;
+    value += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &value, sizeof bits);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+/* Ascending; all keys differ, so any way of sorting gives the same. */
+static void sort_keys(uint64_t *k, int64_t n)
+{
+    while (n > 16) {
+        const uint64_t a = k[0], b = k[n / 2], c = k[n - 1];
+        const uint64_t pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+        int64_t i = 0, j = n - 1;
+        while (i <= j) {
+            while (k[i] < pivot)
+                i++;
+            while (k[j] > pivot)
+                j--;
+            if (i <= j) {
+                const uint64_t t = k[i];
+                k[i++] = k[j];
+                k[j--] = t;
+            }
+        }
+        if (j + 1 < n - i) { /* the shorter part by a call, the longer one in the loop */
+            sort_keys(k, j + 1);
+            k += i;
+            n -= i;
+        } else {
+            sort_keys(k + i, n - i);
+            n = j + 1;
+        }
+    }
+    for (int64_t i = 1; i < n; i++) {
+        const uint64_t key = k[i];
+        int64_t j = i;
+        for (; j > 0 && k[j - 1] > key; j--)
+            k[j] = k[j - 1];
+        k[j] = key;
+    }
+}
+
+static float value_of(const grower *g, int64_t draw, int64_t feature)
+{
+    return g->x->data[g->draws[draw] * g->x->stride + feature];
+}
+
+/* The best split of draws first..first+n-1 along one feature, if it beats *best. mean: of the node. */
+static void try_feature(const grower *g, int64_t first, int64_t n, int32_t feature, double mean, split *best)
+{
+    double left = 0, total = 0;
+    for (int64_t i = 0; i < n; i++) {
+        g->keys[i] = (uint64_t)ordered(value_of(g, first + i, feature)) << 32 | (uint64_t)i;
+        total += g->y[g->draws[first + i]] - mean;
+    }
+    sort_keys(g->keys, n);
+    for (int64_t i = 0; i + 1 < n; i++) {
+        const int64_t at = (int64_t)(g->keys[i] & 0xffffffffu), next = (int64_t)(g->keys[i + 1] & 0xffffffffu);
+        left += g->y[g->draws[first + at]] - mean;
+        if (g->keys[i] >> 32 == g->keys[i + 1] >> 32 || i + 1 < g->spec->min_leaf || n - i - 1 < g->spec->min_leaf)
+            continue;
+        const double a = (double)(i + 1), b = (double)(n - i - 1), right = total - left;
+        const double gain = left * left / a + right * right / b - total * total / (double)n;
+        if (gain > best->gain) {
+            const float low = value_of(g, first + at, feature), high = value_of(g, first + next, feature);
+            const float middle = low + (high - low) / 2;
+            *best = (split){gain, middle < high ? middle : low, feature, i + 1};
+        }
+    }
+}
+
+/* The draws that go left come first, both parts in their order. */
+static void part(const grower *g, int64_t first, int64_t n, const split *s)
+{
+    int64_t left = 0, right = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t draw = g->draws[first + i];
+        if (value_of(g, first + i, s->feature) <= s->threshold)
+            g->draws[first + left++] = draw;
+        else
+            g->room[right++] = draw;
+    }
+    memcpy(g->draws + first + left, g->room, (size_t)right * sizeof *g->room);
+}
+
+/* Fill node `at` from its draws; splits make its two children. Depth is bounded by max_depth, so recursion is. */
+static void grow_node(grower *g, int64_t at, int64_t first, int64_t n, int64_t depth)
+{
+    double sum = 0, spread = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += g->y[g->draws[first + i]];
+    const double mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        spread += (g->y[g->draws[first + i]] - mean) * (g->y[g->draws[first + i]] - mean);
+    g->t->nodes[at] = (node){mean, 0, LEAF, 0, 0};
+    g->t->depth = depth > g->t->depth ? depth : g->t->depth;
+    if (depth >= g->spec->max_depth || spread <= 1e-12 * (1 + mean * mean) * (double)n)
+        return;
+    split best = {1e-12 * spread, 0, LEAF, 0};
+    dal_rng_shuffle(&g->rng, g->features, g->x->cols, g->spec->features_per_split);
+    for (int64_t k = 0; k < g->spec->features_per_split; k++)
+        try_feature(g, first, n, (int32_t)g->features[k], mean, &best);
+    if (best.feature == LEAF)
+        return;
+    const int64_t child = g->t->n_nodes;
+    g->t->n_nodes += 2;
+    g->t->importance[best.feature] += best.gain;
+    g->t->nodes[at] = (node){mean, best.threshold, best.feature, (int32_t)child, 0};
+    part(g, first, n, &best);
+    grow_node(g, child, first, best.n_left, depth + 1);
+    grow_node(g, child + 1, first + best.n_left, n - best.n_left, depth + 1);
+}
+
+typedef struct forest_job {
+    dal_forest *f;
+    const dal_forest_spec *spec;
+    const dal_matrix *x;
+    const double *y;
+    const dal_rng *stream;
+} forest_job;
+
+static dal_status grow_task(void *ctx, int64_t index)
+{
+    const forest_job *j = ctx;
+    const dal_host *host = j->f->host;
+    const int64_t n = j->f->n, d = j->f->d;
+    tree *t = &j->f->trees[index];
+    grower g = {.spec = j->spec, .x = j->x, .y = j->y, .t = t, .rng = dal_rng_at(j->stream, (uint64_t)index)};
+    dal_status st = host->cancelled(host) ? DAL_E_CANCELLED : DAL_OK;
+    g.draws = dal_array(host, n, sizeof *g.draws);
+    g.room = dal_array(host, n, sizeof *g.room);
+    g.keys = dal_array(host, n, sizeof *g.keys);
+    g.features = dal_array(host, d, sizeof *g.features);
+    t->drawn = dal_array(host, n, sizeof *t->drawn);
+    t->importance = dal_array(host, d, sizeof *t->importance);
+    node *nodes = dal_array(host, 2 * n, sizeof *nodes);
+    t->nodes = nodes;
+    if (st == DAL_OK && (!g.draws || !g.room || !g.keys || !g.features || !t->drawn || !t->importance || !nodes))
+        st = DAL_E_NOMEM;
+    if (st == DAL_OK) {
+        memset(t->drawn, !j->spec->bootstrap, (size_t)n);
+        memset(t->importance, 0, (size_t)d * sizeof *t->importance);
+        for (int64_t i = 0; i < n; i++) {
+            g.draws[i] = j->spec->bootstrap ? dal_rng_below(&g.rng, n) : i;
+            t->drawn[g.draws[i]] = 1;
+        }
+        for (int64_t k = 0; k < d; k++)
+            g.features[k] = k;
+        t->n_nodes = 1;
+        grow_node(&g, 0, 0, n, 0);
+        t->nodes = dal_array(host, t->n_nodes, sizeof *nodes); /* no larger than it is */
+        if (t->nodes)
+            memcpy(t->nodes, nodes, (size_t)t->n_nodes * sizeof *nodes);
+        else
+            st = DAL_E_NOMEM;
+        host->free(host, nodes);
+    }
+    host->free(host, g.draws);
+    host->free(host, g.room);
+    host->free(host, g.keys);
+    host->free(host, g.features);
+    return st;
+}
+
+/* ---- forests ---------------------------------------------------------------------------------- */
+
+void dal_forest_free(dal_forest *f)
+{
+    if (!f)
+        return;
+    for (int64_t t = 0; f->trees && t < f->n_trees; t++) {
+        f->host->free(f->host, f->trees[t].nodes);
+        f->host->free(f->host, f->trees[t].drawn);
+        f->host->free(f->host, f->trees[t].importance);
+    }
+    f->host->free(f->host, f->trees);
+    f->host->free(f->host, f);
+}
+
+dal_status dal_forest_grow(const dal_host *host, const dal_forest_spec *spec, const dal_matrix *x, const double *y,
+                           const dal_rng *stream, dal_forest **out, dal_error *err)
+{
+    if (x->rows < 1 || x->rows > INT32_MAX / 2 || spec->n_trees < 1 || spec->max_depth < 1 || spec->min_leaf < 1 ||
+        spec->features_per_split < 1 || spec->features_per_split > x->cols)
+        return dal_fail(err, DAL_E_INVALID, "",
+                        "no forest of %lld trees on %lld rows with %lld of %lld features a split",
+                        (long long)spec->n_trees, (long long)x->rows, (long long)spec->features_per_split,
+                        (long long)x->cols);
+    dal_forest *f = host->alloc(host, sizeof *f, 0);
+    if (!f)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a forest");
+    *f = (dal_forest){host, spec->n_trees, x->rows, x->cols, dal_array(host, spec->n_trees, sizeof *f->trees)};
+    dal_status st = f->trees ? DAL_OK : DAL_E_NOMEM;
+    if (st == DAL_OK) {
+        forest_job j = {f, spec, x, y, stream};
+        memset(f->trees, 0, (size_t)spec->n_trees * sizeof *f->trees);
+        st = host->parallel_for(host, spec->n_trees, grow_task, &j);
+    }
+    if (st == DAL_OK) {
+        *out = f;
+        return st;
+    }
+    dal_forest_free(f);
+    return dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for %lld trees of %lld rows",
+                    (long long)spec->n_trees, (long long)x->rows);
+}
+
+static double predict_tree(const tree *t, const float *x)
+{
+    const node *n = t->nodes;
+    while (n->feature != LEAF)
+        n = t->nodes + n->child + (x[n->feature] > n->threshold);
+    return n->value;
+}
+
+double dal_forest_predict(const dal_forest *f, const float *x, double *deviation)
+{
+    double sum = 0, squares = 0;
+    for (int64_t t = 0; t < f->n_trees; t++)
+        sum += predict_tree(&f->trees[t], x);
+    const double mean = sum / (double)f->n_trees;
+    for (int64_t t = 0; deviation && t < f->n_trees; t++) {
+        const double u = predict_tree(&f->trees[t], x) - mean;
+        squares += u * u;
+    }
+    if (deviation)
+        *deviation = sqrt(squares / (double)f->n_trees);
+    return mean;
+}
+
+void dal_forest_out_of_bag(const dal_forest *f, const dal_matrix *x, double *out)
+{
+    for (int64_t i = 0; i < f->n; i++) {
+        double sum = 0, trees = 0;
+        for (int64_t t = 0; t < f->n_trees; t++)
+            if (!f->trees[t].drawn[i]) {
+                sum += predict_tree(&f->trees[t], x->data + i * x->stride);
+                trees++;
+            }
+        out[i] = trees > 0 ? sum / trees : (double)NAN;
+    }
+}
+
+void dal_forest_importance(const dal_forest *f, double *out)
+{
+    double all = 0;
+    for (int64_t j = 0; j < f->d; j++) {
+        out[j] = 0;
+        for (int64_t t = 0; t < f->n_trees; t++)
+            out[j] += f->trees[t].importance[j];
+        all += out[j];
+    }
+    for (int64_t j = 0; all > 0 && j < f->d; j++)
+        out[j] /= all;
+}
+
+double dal_forest_depth(const dal_forest *f)
+{
+    double sum = 0;
+    for (int64_t t = 0; t < f->n_trees; t++)
+        sum += (double)f->trees[t].depth;
+    return sum / (double)f->n_trees;
+}
