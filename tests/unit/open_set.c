@@ -12,7 +12,7 @@ static void check_sizes(int64_t n, int c, int64_t k, double ratio, uint32_t form
     fx_toy t = fx_numbers(n, c);
     options o = {.n_classes = k, .ratio = ratio, .formula = formula};
     fx_derived x = fx_derive(&open_set_impl, &o, &t, 1);
-    int64_t got[22], id = 0;
+    int64_t got[202], id = 0;
     fx_count(&x, DAL_SPLIT_TRAIN, got, x.d.info.spec.n_classes);
     for (int64_t i = 0; i < x.d.info.spec.n_classes; i++)
         id += got[i];
