@@ -3,19 +3,22 @@
  * Zhan, Li, Chan, "Multiple-criteria based active learning with fixed-size determinantal point processes", 2021
  * (arXiv 2107.01622): over candidate sets Y of b samples
  *
- *     P(Y) ~ det L_Y,   L_ij = q_i S_ij q_j,   q informativeness, S similarity, candidates that represent the pool.
+ *     P(Y) ~ det L_Y,   L_ij = q_i S_ij q_j,   q informativeness, S similarity, candidates that represent the
+ * pool.
  *
- *   1. candidates: the m = max(10 b, 1000) samples of highest entropy, and m / 2 representatives of the rest, farthest
- *      first from those and from each other (k-center)
+ *   1. candidates: the m = max(10 b, 1000) samples of highest entropy, and m / 2 representatives of the rest,
+ * farthest first from those and from each other (k-center)
  *   2. q_i = exp(gamma s_i / 2), s_i = entropy / ln C, in [0, 1]
- *   3. S_ij = cos(h_i, h_j), or exp(-||h_i - h_j||^2 / (2 width^2)) with the median distance of 1,000 candidates' pairs
- *   4. Y: the greedy approach to the most probable set (map; Chen et al. 2018), or an exact draw (sample; Kulesza &
- *      Taskar 2011). Where the kernel has fewer than b dimensions the rest is filled up by q.
+ *   3. S_ij = cos(h_i, h_j), or exp(-||h_i - h_j||^2 / (2 width^2)) with the median distance of 1,000 candidates'
+ * pairs
+ *   4. Y: the greedy approach to the most probable set (map; Chen et al. 2018), or an exact draw (sample; Kulesza
+ * & Taskar 2011). Where the kernel has fewer than b dimensions the rest is filled up by q.
  *
- * Differs from the paper, whose q is how hard a committee's votes say a sample is (GLAD): a committee is not asked.
+ * Differs from the paper, whose q is how hard a committee's votes say a sample is (GLAD): a committee is not
+ * asked.
  *
- * Needs outputs and features. O(n c) for entropies, n m d for representatives as matrix products; map m b (d + b) at
- * most, sample m d^2 + d^3 + m b^2 for cosine and m^3 for rbf. O(n + m (d + b)) memory.
+ * Needs outputs and features. O(n c) for entropies, n m d for representatives as matrix products; map m b (d + b)
+ * at most, sample m d^2 + d^3 + m b^2 for cosine and m^3 for rbf. O(n + m (d + b)) memory.
  */
 #include <dal/dpp.h>
 #include <dal/embedding.h>
@@ -72,7 +75,8 @@ static dal_status keep_unsure(kept *k, int64_t m, dal_error *err)
 /* Farthest first from what is kept: m / 2 more. */
 static dal_status keep_representatives(kept *k, const dal_view *view, int64_t m, dal_error *err)
 {
-    const dal_embed_spec some = {.struct_size = sizeof some, .set = DAL_ROWS_CANDIDATES, .rows = k->rows, .n = k->n};
+    const dal_embed_spec some = {
+        .struct_size = sizeof some, .set = DAL_ROWS_CANDIDATES, .rows = k->rows, .n = k->n};
     dal_embedding centres;
     dal_kcenter_problem problem = {.struct_size = sizeof problem, .centres = &centres.points.x, .n_centres = 1,
                                    .n_picks = m};
@@ -130,7 +134,8 @@ static int by_size(const void *a, const void *b)
 }
 
 /* The median distance of the pairs of some; 1 where that is 0. */
-static dal_status median_distance(const dal_host *host, const dal_matrix *x, dal_rng rng, double *out, dal_error *err)
+static dal_status median_distance(const dal_host *host, const dal_matrix *x, dal_rng rng, double *out,
+                                  dal_error *err)
 {
     const int64_t some = x->rows < MEDIAN_OF ? x->rows : MEDIAN_OF, pairs = some * (some - 1) / 2;
     int64_t *rows = dal_array(host, x->rows, sizeof *rows), at = 0;
@@ -143,7 +148,8 @@ static dal_status median_distance(const dal_host *host, const dal_matrix *x, dal
         dal_rng_shuffle(&rng, rows, x->rows, some);
     for (int64_t i = 0; st == DAL_OK && i < some; i++)
         for (int64_t j = 0; j < i; j++)
-            squares[at++] = dal_squared_distance(x->data + rows[i] * x->stride, x->data + rows[j] * x->stride, x->cols);
+            squares[at++] =
+                dal_squared_distance(x->data + rows[i] * x->stride, x->data + rows[j] * x->stride, x->cols);
     if (st == DAL_OK)
         qsort(squares, (size_t)pairs, sizeof *squares, by_size);
     *out = st == DAL_OK && pairs > 0 && squares[pairs / 2] > 0 ? sqrt((double)squares[pairs / 2]) : 1;
@@ -165,8 +171,8 @@ static void scale_rows(dal_embedding *e)
     }
 }
 
-static dal_status pick(const dal_stateless *self, const dal_view *view, const kept *k, dal_embedding *e, double *quality,
-                       dal_picks *picks, dal_error *err)
+static dal_status pick(const dal_stateless *self, const dal_view *view, const kept *k, dal_embedding *e,
+                       double *quality, dal_picks *picks, dal_error *err)
 {
     const options *opt = self->options;
     const dal_host *host = self->host;
@@ -180,7 +186,8 @@ static dal_status pick(const dal_stateless *self, const dal_view *view, const ke
     if (st == DAL_OK && opt->kernel == KERNEL_COSINE)
         scale_rows(e);
     else if (st == DAL_OK && !(opt->width > 0))
-        st = median_distance(host, &e->points.x, host->rng(host, "width", view->round), &dpp.similarity.width, err);
+        st =
+            median_distance(host, &e->points.x, host->rng(host, "width", view->round), &dpp.similarity.width, err);
     if (st == DAL_OK)
         st = opt->mode == MODE_MAP ? dal_dpp_map(host, &dpp, picks->want, rows, gain, &n, err)
                                    : dal_dpp_sample(host, &dpp, picks->want, &stream, rows, &n, err);
@@ -203,7 +210,8 @@ static dal_status kdpp_select(void *p, const dal_view *view, dal_picks *picks, d
     double *quality = NULL;
     dal_status st = keep(&k, view, opt, picks->want, err);
     if (st == DAL_OK) {
-        const dal_embed_spec some = {.struct_size = sizeof some, .set = DAL_ROWS_CANDIDATES, .rows = k.rows, .n = k.n};
+        const dal_embed_spec some = {
+            .struct_size = sizeof some, .set = DAL_ROWS_CANDIDATES, .rows = k.rows, .n = k.n};
         st = dal_embed(host, view, &some, &e, err);
     }
     if (st == DAL_OK && !(quality = dal_array(host, k.n, sizeof *quality)))
@@ -235,8 +243,10 @@ static void kdpp_cost(void *self, const void *options_, const dal_problem *probl
     } else {
         out->bytes += 16 * m * b + 8 * m * r + 32 * r * r + 8 * b * r;
         out->flops += m * r * r + 9 * r * r * r + 4 * m * b * b;
-        snprintf(out->formula, sizeof out->formula, "O(n (c + m d) + m r^2 + r^3 + m b^2) time, O(n + m (r + b)) memory, "
-                 "r = %s", opt->kernel == KERNEL_COSINE ? "d" : "m");
+        snprintf(out->formula, sizeof out->formula,
+                 "O(n (c + m d) + m r^2 + r^3 + m b^2) time, O(n + m (r + b)) memory, "
+                 "r = %s",
+                 opt->kernel == KERNEL_COSINE ? "d" : "m");
     }
 }
 

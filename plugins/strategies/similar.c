@@ -7,18 +7,18 @@
  *     scg  f(A | P)      redundancy: P = what is labelled
  *          I_f(A; Q | P) out of distribution: Q = what is labelled, P = queried samples that belong to no class
  *
- * with the functions of dal/submodular.h. `similar` takes the measure that the scenario (mode) asks for, of facility
- * location (flcmi, fl1mi, flcg) or of the log-determinant (logdetcmi, logdetmi, logdetcg). Ties go to the lowest pool
- * index; the score of a pick is its gain.
+ * with the functions of dal/submodular.h. `similar` takes the measure that the scenario (mode) asks for, of
+ * facility location (flcmi, fl1mi, flcg) or of the log-determinant (logdetcmi, logdetmi, logdetcg). Ties go to the
+ * lowest pool index; the score of a pick is its gain.
  *
  * Samples are compared by (1 + cos) / 2 of last-layer gradients (weights and bias), with the predicted class for
- * candidates and the true class for Q and P; the gradients stay factored. A private sample of no class has a further
- * class, C, to which the model is taken to give probability 0. (The paper trains C + 1 outputs; ALScope takes cosines
- * as they are, down to -1, which none of the functions is made for.)
+ * candidates and the true class for Q and P; the gradients stay factored. A private sample of no class has a
+ * further class, C, to which the model is taken to give probability 0. (The paper trains C + 1 outputs; ALScope
+ * takes cosines as they are, down to -1, which none of the functions is made for.)
  *
- * What is not known is left out: without P an information measure is not conditional (smi), without Q a conditional
- * one is a gain (scg), and with neither the plain function is maximised. Determinants have `ridge` on the diagonal of
- * the candidates (the DISTIL code: 1).
+ * What is not known is left out: without P an information measure is not conditional (smi), without Q a
+ * conditional one is a gain (scg), and with neither the plain function is maximised. Determinants have `ridge` on
+ * the diagonal of the candidates (the DISTIL code: 1).
  *
  * Needs outputs and features. With m = |Q| + |P|, w = d + c: n m w for similarities, location a few times n^2 w as
  * matrix products, determinants n m (w + m) and n b (w + m + b) with 8 n (m + b) bytes for each of their factors.
@@ -59,7 +59,7 @@ static int is_target(const dal_i64_list *targets, int32_t cls)
     for (int64_t k = 0; k < targets->n; k++)
         if (targets->items[k] == cls)
             return 1;
-    return targets->n == 0;
+    return 0;
 }
 
 static dal_status check_targets(const question *q, dal_error *err)
@@ -76,13 +76,16 @@ static dal_status check_targets(const question *q, dal_error *err)
 static dal_status find_queries(const question *q, int64_t **rows, int64_t *n, dal_error *err)
 {
     const int64_t n_labelled = q->view->count(q->view, DAL_ROWS_LABELLED);
-    const int32_t *classes = q->view->classes(q->view, DAL_ROWS_LABELLED);
+    const int by_class = q->wants_queries && n_labelled > 0 && q->opt->targets.n > 0;
+    const int32_t *classes = by_class ? q->view->classes(q->view, DAL_ROWS_LABELLED) : NULL;
     *n = 0;
     *rows = dal_array(q->host, n_labelled, sizeof **rows);
     if (!*rows)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld labelled samples", (long long)n_labelled);
+    if (by_class && !classes)
+        return dal_fail(err, DAL_E_INVALID, "targets", "the classes of the labelled samples are not known");
     for (int64_t i = 0; q->wants_queries && i < n_labelled; i++)
-        if (is_target(&q->opt->targets, classes[i]))
+        if (!by_class || is_target(&q->opt->targets, classes[i]))
             (*rows)[(*n)++] = i;
     return DAL_OK;
 }
@@ -99,12 +102,23 @@ static dal_status embed_sets(const question *q, sets *s, dal_error *err)
     dal_status st = find_queries(q, &s->rows, &s->n_queries, err);
     s->n_avoided = q->wants_avoided ? q->view->count(q->view, q->avoid) : 0;
     const int32_t further = s->n_avoided > 0 && q->avoid == DAL_ROWS_OOD;
-    const dal_embed_spec v = {.struct_size = sizeof v, .set = DAL_ROWS_CANDIDATES, .embedding = gradient, .further = further,
+    const dal_embed_spec v = {.struct_size = sizeof v,
+                              .set = DAL_ROWS_CANDIDATES,
+                              .embedding = gradient,
+                              .further = further,
                               .directions = directions};
-    const dal_embed_spec to = {.struct_size = sizeof to, .set = DAL_ROWS_LABELLED, .rows = s->rows, .n = s->n_queries,
-                               .embedding = gradient, .label = DAL_EMBED_CLASS, .further = further,
+    const dal_embed_spec to = {.struct_size = sizeof to,
+                               .set = DAL_ROWS_LABELLED,
+                               .rows = s->rows,
+                               .n = s->n_queries,
+                               .embedding = gradient,
+                               .label = DAL_EMBED_CLASS,
+                               .further = further,
                                .directions = directions};
-    const dal_embed_spec from = {.struct_size = sizeof from, .set = q->avoid, .embedding = gradient, .further = further,
+    const dal_embed_spec from = {.struct_size = sizeof from,
+                                 .set = q->avoid,
+                                 .embedding = gradient,
+                                 .further = further,
                                  .label = q->avoid == DAL_ROWS_OOD ? DAL_EMBED_NONE : DAL_EMBED_CLASS,
                                  .directions = directions};
     if (st == DAL_OK)
@@ -216,7 +230,8 @@ static void smi_cost(void *self, const void *options_, const dal_problem *proble
 {
     const options *opt = self ? ((const dal_stateless *)self)->options : options_;
     const uint32_t f = DAL_FL1MI + opt->function;
-    cost_of(opt, problem, f == DAL_LOGDETMI ? 2 : 0, (double)(f == DAL_FL1MI ? problem->n : problem->n_labelled), out);
+    cost_of(opt, problem, f == DAL_LOGDETMI ? 2 : 0, (double)(f == DAL_FL1MI ? problem->n : problem->n_labelled),
+            out);
 }
 
 static void scg_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
@@ -229,7 +244,8 @@ static void scg_cost(void *self, const void *options_, const dal_problem *proble
 static void similar_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
     const options *opt = self ? ((const dal_stateless *)self)->options : options_;
-    cost_of(opt, problem, opt->function == 0 ? (opt->mode == MODE_REDUNDANCY ? 1 : 2) : 0, (double)problem->n, out);
+    cost_of(opt, problem, opt->function == 0 ? (opt->mode == MODE_REDUNDANCY ? 1 : 2) : 0, (double)problem->n,
+            out);
 }
 
 /* ---- what the module offers ------------------------------------------------------------------- */

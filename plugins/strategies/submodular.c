@@ -2,7 +2,8 @@
  * fass: the same among the samples the model is least sure of.
  *
  * Wei, Iyer, Bilmes, "Submodularity in data subset selection and active learning", ICML 2015 (fass: algorithm 1);
- * Iyer & Bilmes 2013 and the DISTIL toolkit for the functions. With A the picks, V the candidates, s_ij a similarity:
+ * Iyer & Bilmes 2013 and the DISTIL toolkit for the functions. With A the picks, V the candidates, s_ij a
+ * similarity:
  *
  *     fl             sum_{i in V} max_{j in A} s_ij                              facility location
  *     gc             sum_{i in V, j in A} s_ij - lambda sum_{i, j in A} s_ij     graph cut
@@ -13,15 +14,18 @@
  *
  *     A = {};  b times: A = A + argmax_j f(A + j) - f(A)                         b -> picks->want
  *
- * The score of a pick is its gain; ties go to the lowest pool index. What is labelled already plays no part (scg is
- * for that). s is (1 + cos) / 2 of penultimate features h, or of last-layer gradients under the predicted class.
+ * The score of a pick is its gain; ties go to the lowest pool index. What is labelled already plays no part (scg
+ * is for that). s is (1 + cos) / 2 of penultimate features h, or of last-layer gradients under the predicted
+ * class.
  *
- * fass keeps the top_n b samples of highest entropy and maximises facility location over these (V: these alone). With
- * classes: apart it is the paper's f_NN: only samples of one predicted class are alike, and each is represented by
- * picks of its own class; the greedy sequences of the classes, merged by gain, are the greedy sequence of the sum.
+ * fass keeps the top_n b samples of highest entropy and maximises facility location over these (V: these alone).
+ * With classes: apart it is the paper's f_NN: only samples of one predicted class are alike, and each is
+ * represented by picks of its own class; the greedy sequences of the classes, merged by gain, are the greedy
+ * sequence of the sum.
  *
- * Here an n x n kernel is never made (the DISTIL code and its relatives have one). Facility location takes O(n^2 d) at
- * the speed of matrix products for each round of looks at everybody, of which lazy greedy makes few.
+ * Here an n x n kernel is never made (the DISTIL code and its relatives have one). Facility location takes O(n^2
+ * d) at the speed of matrix products for each round of looks at everybody, of which lazy greedy makes few;
+ * `neighbours` keeps the nearest of each sample instead, one round, for pools of 50,000 and more.
  */
 #include <dal/embedding.h>
 #include <dal/select.h>
@@ -40,6 +44,7 @@
 typedef struct options {
     uint32_t function, embedding, similarity, concave, greedy, stop;
     double width, lambda, ridge, epsilon;
+    int64_t neighbours;
 } options;
 
 typedef struct fass_options {
@@ -71,7 +76,8 @@ static dal_status submodular_select(void *p, const dal_view *view, dal_picks *pi
     if (st == DAL_OK) {
         const dal_submodular f = {.struct_size = sizeof f, .function = opt->function, .candidates = &v.points,
                                   .similarity = similarity_of(opt->similarity, opt->width, v.points.x.cols),
-                                  .lambda = opt->lambda, .ridge = opt->ridge, .concave = opt->concave};
+                                  .lambda = opt->lambda, .ridge = opt->ridge, .concave = opt->concave,
+                                  .neighbours = opt->neighbours};
         st = dal_pick_greedily(host, &f, &greedy, view, picks, err);
     }
     dal_embedding_free(host, &v);
@@ -87,9 +93,10 @@ static void submodular_cost(void *self, const void *options_, const dal_problem 
     out->bytes = 80 * n + 4 * n * (width - d) + 16 * n / 256 * 512 + 4e6;
     out->flops = 4 * n * width;
     if (opt->function == DAL_FL) {
-        out->flops = 6 * n * n * width;
-        out->bytes += d <= 1024 ? 40 * d * d : 0;
-        time = "O(n^2 d) lazily";
+        out->flops = (opt->neighbours > 0 ? 2 : 6) * n * n * width;
+        out->bytes += d <= 1024 ? 40 * d * d + 16 * (1024 + d) * d : 0;
+        out->bytes += opt->neighbours > 0 ? n * (4 * d + 24 * fmin(n, (double)opt->neighbours)) : 0;
+        time = opt->neighbours > 0 ? "O(n^2 d)" : "O(n^2 d) lazily";
     } else if (opt->function == DAL_LOGDET) {
         out->flops = 2 * n * b * (width + b / 2);
         out->bytes += 8 * n * b;
@@ -137,7 +144,8 @@ static dal_status keep_unsure(fass *f, const dal_outputs *o, dal_error *err)
                                                              (long long)n);
     if (st == DAL_OK) {
         uncertainty_of(f, o, scores);
-        dal_topk_init(&top, f->n, f->opt->uncertainty == 0 ? DAL_LARGEST_FIRST : DAL_SMALLEST_FIRST, best, f->rows);
+        dal_topk_init(&top, f->n, f->opt->uncertainty == 0 ? DAL_LARGEST_FIRST : DAL_SMALLEST_FIRST, best,
+                      f->rows);
         dal_topk_push(&top, scores, 0, n);
         qsort(f->rows, (size_t)f->n, sizeof *f->rows, ascending);
     }
@@ -158,7 +166,10 @@ static int32_t predicted(const dal_outputs *o, int64_t row)
 /* Facility location over rows first..first+n-1 of what is kept, up to want picks; *made of them. */
 static dal_status locate(const fass *f, int64_t first, int64_t n, int64_t *made, dal_error *err)
 {
-    const dal_embed_spec some = {.struct_size = sizeof some, .set = DAL_ROWS_CANDIDATES, .rows = f->rows + first, .n = n,
+    const dal_embed_spec some = {.struct_size = sizeof some,
+                                 .set = DAL_ROWS_CANDIDATES,
+                                 .rows = f->rows + first,
+                                 .n = n,
                                  .embedding = DAL_EMBED_FEATURES};
     const dal_greedy_options greedy = {.struct_size = sizeof greedy, .engine = DAL_LAZY,
                                        .n_picks = n < f->want ? n : f->want, .stop = -(double)INFINITY};
@@ -178,7 +189,8 @@ static dal_status locate(const fass *f, int64_t first, int64_t n, int64_t *made,
     return st;
 }
 
-/* The largest gain comes next, of whatever class; ties: the lowest row. heads and ends: [groups] of the sequences. */
+/* The largest gain comes next, of whatever class; ties: the lowest row. heads and ends: [groups] of the sequences.
+ */
 static void merge(const fass *f, int64_t *heads, const int64_t *ends, int64_t groups, dal_picks *picks)
 {
     const int64_t *ids = f->view->ids(f->view, DAL_ROWS_CANDIDATES);
@@ -221,9 +233,11 @@ static dal_status group(fass *f, const dal_outputs *o, int64_t groups, int64_t *
 static dal_status fass_pick(fass *f, const dal_outputs *o, dal_picks *picks, dal_error *err)
 {
     const int64_t groups = f->opt->classes ? o->values.cols : 1;
-    int64_t *starts = dal_array(f->host, groups + 1, sizeof *starts), *ends = dal_array(f->host, groups, sizeof *ends);
-    dal_status st = starts && ends ? keep_unsure(f, o, err)
-                                   : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld classes", (long long)groups);
+    int64_t *starts = dal_array(f->host, groups + 1, sizeof *starts),
+            *ends = dal_array(f->host, groups, sizeof *ends);
+    dal_status st = starts && ends
+                        ? keep_unsure(f, o, err)
+                        : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld classes", (long long)groups);
     if (st == DAL_OK)
         st = group(f, o, groups, starts, err);
     for (int64_t g = 0; st == DAL_OK && g < groups; g++) {
@@ -268,7 +282,8 @@ static dal_status fass_select(void *p, const dal_view *view, dal_picks *picks, d
 static void fass_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
     const fass_options *opt = self ? ((const dal_stateless *)self)->options : options_;
-    const double n = (double)problem->n, d = (double)problem->d, m = fmin(n, (double)opt->top_n * (double)problem->n_query);
+    const double n = (double)problem->n, d = (double)problem->d,
+                 m = fmin(n, (double)opt->top_n * (double)problem->n_query);
     out->bytes = 8 * n + m * (4 * d + 150) + 40 * d * d + 4e6;
     out->flops = 20 * n * (double)problem->c + 6 * m * m * d;
     snprintf(out->formula, sizeof out->formula, "O(n c + m^2 d) time, O(n + m d) memory, m = min(n, %lld b)",
@@ -304,13 +319,15 @@ static const dal_strategy_impl fass_impl = {
     P(T, concave, CHOICE, "log", "log|sqrt|ratio", "", "feature-based: psi; ln(1 + x), sqrt x, x / (1 + x)")   \
     P(T, greedy, CHOICE, "lazy", "naive|lazy|stochastic", "", "lazy picks what naive picks; stochastic not")   \
     P(T, epsilon, F64, "0.1", "(0..1)", "", "stochastic: (n / b) ln(1 / epsilon) candidates a pick")           \
+    P(T, neighbours, I64, "0", "0..", "",                                                                      \
+      "fl by cosine or rbf of features: so many are alike to a sample, others not at all (approximate); 0: all") \
     P(T, stop, CHOICE, "never", "never|negative|zero", "", "end before a pick whose gain is so")
 #define FASS_PARAMS(P, T)                                                                                      \
     P(T, top_n, I64, "5", "1..", "", "candidates kept for each pick")                                          \
     P(T, uncertainty, CHOICE, "entropy", "entropy|margin|least-confidence", "", "how they are ranked")         \
     P(T, classes, CHOICE, "together", "together|apart", "", "apart: only one predicted class is alike (paper)")
 #define COMPONENTS(C)                                                                                          \
-    C(STRATEGY, "submodular", submodular_impl, "greedy maximum of a set function: a subset that stands for the pool", \
+    C(STRATEGY, "submodular", submodular_impl, "a subset that stands for the pool: greedy on a set function", \
       "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, PARAMS)               \
     C(STRATEGY, "fass", fass_impl, "facility location among the least sure",                                   \
       "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", fass_options, FASS_PARAMS)

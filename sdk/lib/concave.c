@@ -98,14 +98,16 @@ static dal_status check_features(const dal_points *p, dal_error *err)
     for (int64_t i = 0; i < p->x.rows; i++)
         for (int64_t k = 0; k < p->x.cols; k++)
             if (p->x.data[i * p->x.stride + k] < 0)
-                return dal_fail(err, DAL_E_INVALID, "", "a feature-based function takes features that are not negative; "
-                                "row %lld, column %lld is %g", (long long)i, (long long)k,
-                                (double)p->x.data[i * p->x.stride + k]);
+                return dal_fail(err, DAL_E_INVALID, "",
+                                "a feature-based function takes features that are not negative; "
+                                "row %lld, column %lld is %g",
+                                (long long)i, (long long)k, (double)p->x.data[i * p->x.stride + k]);
     return DAL_OK;
 }
 
 dal_status concave_new(const dal_host *host, const dal_similarity *s, const dal_points *candidates,
-                       const dal_points *targets, uint32_t psi, double *bonus, dal_set_function **out, dal_error *err)
+                       const dal_points *targets, uint32_t psi, double *bonus, dal_set_function **out,
+                       dal_error *err)
 {
     concave *c = NULL;
     dal_status st = targets ? DAL_OK : check_features(candidates, err);

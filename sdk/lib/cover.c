@@ -1,14 +1,15 @@
-/* Facility location and its kin: every target i is covered up to m_i, and j adds sum_i max(0, min(s_ij, cap_i) - m_i).
+/* Facility location and its kin: every target i is covered up to m_i, and j adds
+ * sum_i max(0, min(s_ij, cap_i) - m_i).
  *
- * Similarities come in float tiles from matrix products, a batch of candidates against all targets at a time, with a
- * bound of their error (similarity.h); where a decision needs it a gain is summed again in double over those targets
- * alone that the float values cannot exclude, in a fixed order. Two bounds tell which candidates need not be looked at:
- * gains only fall, and (cover_limit) for x_i = s_ij - m_i
+ * Similarities come in float tiles from matrix products, a batch of candidates against all targets at a time, with
+ * a bound of their error (similarity.h); where a decision needs it a gain is summed again in double over those
+ * targets alone that the float values cannot exclude, in a fixed order. Two bounds tell which candidates need not
+ * be looked at: gains only fall, and (cover_limit) for x_i = s_ij - m_i
  *
  *     sum max(0, x_i) = (sum x_i + sum |x_i|) / 2 <= (sum x_i + sqrt(n sum x_i^2)) / 2,
  *
- * where for cosine and dot both sums follow from sum t_i, sum m_i t_i and G = sum t_i t_i' of the targets' vectors: d^2
- * a candidate once and d each time instead of n d.
+ * where for cosine and dot both sums follow from sum t_i, sum m_i t_i and G = sum t_i t_i' of the targets'
+ * vectors: d^2 a candidate once and d each time instead of n d.
  */
 #include "set_functions.h"
 
@@ -49,9 +50,9 @@ static cover *of(dal_set_function *f)
 
 int same_points(const dal_points *p, int64_t i, int64_t j)
 {
-    return memcmp(p->x.data + i * p->x.stride, p->x.data + j * p->x.stride, (size_t)p->x.cols * sizeof(float)) == 0 &&
-           (!p->y.data || memcmp(p->y.data + i * p->y.stride, p->y.data + j * p->y.stride,
-                                 (size_t)p->y.cols * sizeof(float)) == 0);
+    const size_t x = (size_t)p->x.cols * sizeof(float), y = (size_t)p->y.cols * sizeof(float);
+    return memcmp(p->x.data + i * p->x.stride, p->x.data + j * p->x.stride, x) == 0 &&
+           (!p->y.data || memcmp(p->y.data + i * p->y.stride, p->y.data + j * p->y.stride, y) == 0);
 }
 
 static int64_t tiles(int64_t n, int64_t size)
@@ -202,7 +203,8 @@ static dal_status cover_add(dal_set_function *f, int64_t row, double *gained, da
 static int cover_same(dal_set_function *f, int64_t i, int64_t j)
 {
     const cover *c = of(f);
-    return same_points(c->candidates, i, j) && (!c->bonus || (c->bonus[i] <= c->bonus[j] && c->bonus[j] <= c->bonus[i]));
+    return same_points(c->candidates, i, j) &&
+           (!c->bonus || (c->bonus[i] <= c->bonus[j] && c->bonus[j] <= c->bonus[i]));
 }
 
 /* ---- bounds without looking ------------------------------------------------------------------- */
@@ -276,7 +278,7 @@ static dal_status gram_task(void *ctx, int64_t slice)
     return st;
 }
 
-/* t_j' G t_j for a tile of candidates, rounded up: |t|'|G||t| <= |t_j|^2 sum |t_i|^2 bounds what float can lose. */
+/* t_j' G t_j for a tile of candidates, rounded up: |t|'|G||t| <= |t_j|^2 sum |t_i|^2 bounds what float loses. */
 static dal_status moment_task(void *ctx, int64_t tile)
 {
     const limit_job *j = ctx;
@@ -335,9 +337,11 @@ static dal_status limit_task(void *ctx, int64_t tile)
         const float *x = p->x.data + i * p->x.stride;
         const double scale = j->beta * inverse_length(c, p->squares[i]);
         const double sum = scale * sim_mixed_dot(x, j->sums, d) - mu[0];
-        const double squares = j->beta * j->beta * c->moment[i] - 2 * scale * sim_mixed_dot(x, j->sums + d, d) + mu[1];
+        const double squares =
+            j->beta * j->beta * c->moment[i] - 2 * scale * sim_mixed_dot(x, j->sums + d, d) + mu[1];
         const double bound = 0.5 * (sum + sqrt(n * fmax(0, squares)));
-        j->bound[i] = fmin(j->bound[i], bound + 1e-9 * (n + fabs(sum)) + c->quantum + (c->bonus ? c->bonus[i] : 0));
+        j->bound[i] =
+            fmin(j->bound[i], bound + 1e-9 * (n + fabs(sum)) + c->quantum + (c->bonus ? c->bonus[i] : 0));
     }
     return DAL_OK;
 }
@@ -381,7 +385,8 @@ static dal_status cover_limit(dal_set_function *f, double *bound, dal_error *err
     cover *c = of(f);
     if (c->n_picks == 0 && c->starts_at_zero && c->s.kind == DAL_COSINE)
         return by_sum(c, bound, err);
-    if (c->s.kind == DAL_RBF || c->candidates->y.data || c->candidates->x.cols > WIDEST || c->targets.x.rows < 4 * BATCH)
+    if (c->s.kind == DAL_RBF || c->candidates->y.data || c->candidates->x.cols > WIDEST ||
+        c->targets.x.rows < 4 * BATCH)
         return DAL_OK;
     const dal_status st = by_moments(c, bound);
     return st == DAL_OK ? st : dal_fail(err, st, "", "no memory for bounds of the gains");

@@ -1,5 +1,5 @@
-/* ln det of what is picked, by a Cholesky factor that grows a row a pick (Chen, Zhang, Zhou, NeurIPS 2018): candidate j
- * keeps c_j = L^-1 S_Aj and its conditional variance d_j^2 = S_jj - |c_j|^2; after pick p
+/* ln det of what is picked, by a Cholesky factor that grows a row a pick (Chen, Zhang, Zhou, NeurIPS 2018):
+ * candidate j keeps c_j = L^-1 S_Aj and its conditional variance d_j^2 = S_jj - |c_j|^2; after pick p
  *
  *     e = (S_jp - c_j . c_p) / d_p,   c_j gets e,   d_j^2 -= e^2,   gain of j: ln d_j^2.
  *
@@ -129,8 +129,13 @@ static dal_status factor_init(const dal_host *host, const dal_submodular *spec, 
 {
     const int64_t n = spec->candidates->x.rows;
     int64_t size;
-    *f = (factor){.host = host, .s = spec->similarity, .points = spec->candidates, .ridge = spec->ridge,
-                  .given = *given, .picks = picks, .n_given = rows_of(given->points[0]) + rows_of(given->points[1])};
+    *f = (factor){.host = host,
+                  .s = spec->similarity,
+                  .points = spec->candidates,
+                  .ridge = spec->ridge,
+                  .given = *given,
+                  .picks = picks,
+                  .n_given = rows_of(given->points[0]) + rows_of(given->points[1])};
     f->known = dal_array(host, n, sizeof *f->known);
     for (int64_t i = 0; f->known && i < n; i++)
         f->known[i] = (known){0};
@@ -149,9 +154,10 @@ static dal_status factor_init(const dal_host *host, const dal_submodular *spec, 
     f->given_l = NULL;
     if (st == DAL_OK)
         return DAL_OK;
-    return dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted while %lld candidates were conditioned on %lld samples"
-                                 : st == DAL_E_NOMEM ? "no memory for %lld candidates, each with %lld numbers for what is given"
-                                                     : "%lld candidates could not be conditioned on %lld samples",
+    return dal_fail(err, st, "",
+                    st == DAL_E_CANCELLED ? "interrupted while %lld candidates were conditioned on %lld samples"
+                    : st == DAL_E_NOMEM ? "no memory for %lld candidates, each with %lld numbers for what is given"
+                                        : "%lld candidates could not be conditioned on %lld samples",
                     (long long)n, (long long)f->n_given);
 }
 
@@ -197,7 +203,8 @@ static dal_status step_task(void *ctx, int64_t t)
             const int64_t n = f->n_given + my->seen;
             double e = 0;
             if (p->variance >= NOTHING_NEW)
-                e = (dal_alike(&f->s, f->points, f->rows[i], f->points, f->picks[my->seen]) - dot(my->c, p->c, n)) /
+                e = (dal_alike(&f->s, f->points, f->rows[i], f->points, f->picks[my->seen]) -
+                     dot(my->c, p->c, n)) /
                     sqrt(p->variance);
             my->c[n] = e;
             my->variance -= e * e;
@@ -206,7 +213,8 @@ static dal_status step_task(void *ctx, int64_t t)
     return DAL_OK;
 }
 
-static dal_status determinant_gains(dal_set_function *sf, const int64_t *rows, int64_t m, double *gain, dal_error *err)
+static dal_status determinant_gains(dal_set_function *sf, const int64_t *rows, int64_t m, double *gain,
+                                    dal_error *err)
 {
     determinant *d = sf->impl;
     dal_status st = DAL_OK;
@@ -275,8 +283,14 @@ dal_status determinant_new(const dal_host *host, const dal_submodular *spec, con
     if (!d)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for the set function");
     *d = (determinant){.host = host, .points = spec->candidates, .n_factors = less ? 2 : 1};
-    d->f = (dal_set_function){.struct_size = sizeof d->f, .falls = !less, .n = n, .least = -(double)INFINITY, .impl = d,
-                              .gains = determinant_gains, .add = determinant_add, .destroy = determinant_destroy};
+    d->f = (dal_set_function){.struct_size = sizeof d->f,
+                              .falls = !less,
+                              .n = n,
+                              .least = -(double)INFINITY,
+                              .impl = d,
+                              .gains = determinant_gains,
+                              .add = determinant_add,
+                              .destroy = determinant_destroy};
     d->picks = dal_array(host, n, sizeof *d->picks);
     dal_status st = d->picks ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld picks", (long long)n);
     if (st == DAL_OK)

@@ -48,7 +48,8 @@ dal_status dal_dpp_map(const dal_host *host, const dal_dpp *d, int64_t k, int64_
     const int64_t want = k < d->points->x.rows ? k : d->points->x.rows;
     const dal_submodular spec = {.struct_size = sizeof spec, .function = DAL_LOGDET, .similarity = d->similarity,
                                  .candidates = d->points, .weights = d->quality};
-    const dal_greedy_options opt = {.struct_size = sizeof opt, .engine = DAL_LAZY, .n_picks = want, .stop = -DBL_MAX};
+    const dal_greedy_options opt = {
+        .struct_size = sizeof opt, .engine = DAL_LAZY, .n_picks = want, .stop = -DBL_MAX};
     dal_set_function *f = NULL;
     *n = 0;
     dal_status st = dal_submodular_new(host, &spec, &f, err);
@@ -103,7 +104,8 @@ static void fill_b(draw *w)
     const int cosine = w->d->similarity.kind == DAL_COSINE;
     for (int64_t i = 0; i < w->n; i++) {
         double *row = w->b + i * w->r;
-        const double length = cosine ? sqrt(2 * p->squares[i]) : 1, scale = length > 0 ? quality(w->d, i) / length : 0;
+        const double length = cosine ? sqrt(2 * p->squares[i]) : 1,
+                     scale = length > 0 ? quality(w->d, i) / length : 0;
         for (int64_t k = 0; k < p->x.cols; k++)
             row[k] = scale * (double)p->x.data[i * p->x.stride + k];
         if (cosine)

@@ -60,13 +60,32 @@ static dal_status factor_task(void *ctx, int64_t t)
     return DAL_OK;
 }
 
+/* Whoever brings outputs and classes from files may bring some that do not go together, or no classes. */
+static dal_status check_classes(const embed_job *j, dal_error *err)
+{
+    if (j->spec->label != DAL_EMBED_CLASS || j->n == 0)
+        return DAL_OK;
+    const int32_t *classes = j->view->classes(j->view, j->spec->set);
+    if (!classes)
+        return dal_fail(err, DAL_E_INVALID, "", "the classes of the labelled samples are not known, which their "
+                        "gradients depend on; compare features instead");
+    for (int64_t i = 0; i < j->n; i++)
+        if (classes[row_at(j->spec, i)] < 0 || classes[row_at(j->spec, i)] >= j->c)
+            return dal_fail(err, DAL_E_INVALID, "", "sample %lld has class %d; the model has outputs for %lld",
+                            (long long)j->view->ids(j->view, j->spec->set)[row_at(j->spec, i)],
+                            (int)classes[row_at(j->spec, i)], (long long)j->c);
+    return DAL_OK;
+}
+
 static dal_status take_factors(embed_job *j, dal_embedding *out, dal_error *err)
 {
     int64_t size;
-    const dal_status st = j->view->outputs(j->view, j->spec->set, &j->from.outputs, err);
+    dal_status st = j->view->outputs(j->view, j->spec->set, &j->from.outputs, err);
+    j->c = st == DAL_OK ? j->from.outputs.values.cols : 0;
+    if (st == DAL_OK)
+        st = check_classes(j, err);
     if (st != DAL_OK)
         return st;
-    j->c = j->from.outputs.values.cols;
     j->width = j->c + (j->spec->further ? 1 : 0);
     j->y = dal_size_mul(j->n, j->width, &size) ? dal_array(j->host, size, sizeof *j->y) : NULL;
     out->owned[1] = j->y;

@@ -9,8 +9,8 @@
 #define PROGRESS_EVERY 16
 #define MAX_DISTINCT 64  /* rivals compared with each other */
 
-/* A row's gain lies in [bound - 2 error, bound] in the present state if stamp is the number of picks made, and at most
- * at bound otherwise (where gains fall). */
+/* A row's gain lies in [bound - 2 error, bound] in the present state if stamp is the number of picks made, and at
+ * most at bound otherwise (where gains fall). */
 typedef struct greedy {
     const dal_host *host;
     dal_set_function *f;
@@ -81,7 +81,8 @@ static dal_status look(greedy *g, const int64_t *rows, int64_t m)
     dal_set_function *f = g->f;
     dal_status st = interrupted(g);
     if (st == DAL_OK)
-        st = f->estimate ? f->estimate(f, rows, m, g->gain, g->slack, g->err) : f->gains(f, rows, m, g->gain, g->err);
+        st = f->estimate ? f->estimate(f, rows, m, g->gain, g->slack, g->err)
+                         : f->gains(f, rows, m, g->gain, g->err);
     for (int64_t i = 0; st == DAL_OK && i < m; i++) {
         g->error[rows[i]] = f->estimate ? g->slack[i] : 0;
         g->bound[rows[i]] = g->gain[i] + g->error[rows[i]];
@@ -103,8 +104,8 @@ static double at_least(const greedy *g, int64_t row)
 
 /* ---- the decision ----------------------------------------------------------------------------- */
 
-/* Rows[m] whose gains could not be told apart: of copies of one sample only the lowest row competes. Reorders rows,
- * competitors first; returns how many they are. */
+/* Rows[m] whose gains could not be told apart: of copies of one sample only the lowest row competes. Reorders
+ * rows, competitors first; returns how many they are. */
 static int64_t distinct(const greedy *g, int64_t *rows, int64_t m)
 {
     int64_t kept = 0;
@@ -195,8 +196,8 @@ static dal_status refresh_top(greedy *g, int64_t *want, int64_t *looked, int *li
     return st;
 }
 
-/* All rows that could have the largest gain leave the heap; *m of them. A gain at the top that is exact needs no rival:
- * all others' bounds are below it, or equal and of a higher row. */
+/* All rows that could have the largest gain leave the heap; *m of them. A gain at the top that is exact needs no
+ * rival: all others' bounds are below it, or equal and of a higher row. */
 static dal_status gather_rivals(greedy *g, int64_t *rivals, int64_t *m)
 {
     dal_status st = DAL_OK;
@@ -343,10 +344,12 @@ dal_status dal_greedy(const dal_host *host, dal_set_function *f, const dal_greed
     int64_t *rivals = NULL;
     *n = 0;
     if (opt->engine == DAL_LAZY && !f->falls)
-        return dal_fail(err, DAL_E_INVALID, "engine", "lazy greedy is for functions whose gains never increase, which "
+        return dal_fail(err, DAL_E_INVALID, "engine",
+                        "lazy greedy is for functions whose gains never increase, which "
                         "this is not: use naive");
-    dal_status st = take(&g, &rivals) ? DAL_OK
-                                      : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)f->n);
+    dal_status st = take(&g, &rivals)
+                        ? DAL_OK
+                        : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)f->n);
     if (st == DAL_OK)
         st = pick_all(&g, opt, rivals, picks, gain);
     *n = g.n_picks;

@@ -1,5 +1,5 @@
-/* Functions whose gains are sums (or minima) over pairs with what was picked. A row looks at the picks it has not seen
- * only when it is asked for: lazy greedy asks few. */
+/* Functions whose gains are sums (or minima) over pairs with what was picked. A row looks at the picks it has not
+ * seen only when it is asked for: lazy greedy asks few. */
 #include "set_functions.h"
 
 #include <math.h>
@@ -103,8 +103,14 @@ dal_status pairwise_new(const dal_host *host, const dal_similarity *s, const dal
                     .quantum = quantum_of(largest_alike(s, candidates, candidates) * (double)n)};
     /* a product of vectors may be negative, and then a pick may raise the gains of others */
     const int falls = kind == PAIRWISE_MIN || (kind == PAIRWISE_PENALTY && (s->kind != DAL_DOT || factor <= 0));
-    p->f = (dal_set_function){.struct_size = sizeof p->f, .falls = falls, .n = n, .least = -(double)INFINITY, .impl = p,
-                              .gains = pairwise_gains, .add = pairwise_add, .destroy = pairwise_destroy,
+    p->f = (dal_set_function){.struct_size = sizeof p->f,
+                              .falls = falls,
+                              .n = n,
+                              .least = -(double)INFINITY,
+                              .impl = p,
+                              .gains = pairwise_gains,
+                              .add = pairwise_add,
+                              .destroy = pairwise_destroy,
                               .same = pairwise_same};
     if (!bonus)
         p->value = dal_array(host, n, sizeof *p->value);

@@ -5,14 +5,19 @@
 #include <dal/submodular.h>
 #include <math.h>
 
-/* sum over targets i of max(0, min(max_{j in A} s_ij, cap_i) - floor_i) + sum_{j in A} bonus_j. Arrays are taken over
- * (also when it fails); cap, floor [targets] and bonus [candidates] may be NULL: none. */
+/* sum over targets i of max(0, min(max_{j in A} s_ij, cap_i) - floor_i) + sum_{j in A} bonus_j. Arrays are taken
+ * over (also when it fails); cap, floor [targets] and bonus [candidates] may be NULL: none. */
 dal_status cover_new(const dal_host *host, const dal_similarity *s, const dal_points *candidates,
                      const dal_points *targets, double *floor, double *cap, double *bonus, dal_set_function **out,
                      dal_error *err);
 
-/* sum_{j in A} bonus_j + pair sums: each earlier pick i takes `factor` s_ij from the gain of j (0: they do not matter).
- * For disparities 1 - s_ij is added, or the least of them is the gain. bonus is taken over; NULL: zero. */
+/* sum over all i of max_{j in A} s_ij, s_ij = 0 but for the `neighbours` rows j nearest to i. */
+dal_status sparse_cover_new(const dal_host *host, const dal_similarity *s, const dal_points *p, int64_t neighbours,
+                            dal_set_function **out, dal_error *err);
+
+/* sum_{j in A} bonus_j + pair sums: each earlier pick i takes `factor` s_ij from the gain of j (0: they do not
+ * matter). For disparities 1 - s_ij is added, or the least of them is the gain. bonus is taken over; NULL: zero.
+ */
 #define PAIRWISE_PENALTY 0u
 #define PAIRWISE_SUM 1u
 #define PAIRWISE_MIN 2u
@@ -34,9 +39,9 @@ typedef struct determinant_given {
 dal_status determinant_new(const dal_host *host, const dal_submodular *spec, const determinant_given *given,
                            const determinant_given *less, dal_set_function **out, dal_error *err);
 
-/* Gains that are equal but for the rounding of their sums (those of parallel vectors under a cosine) are to be equal, so
- * that ties go to the lowest row: gains are multiples of a quantum, a power of two about 2^-36 of the largest gain
- * there could be. */
+/* Gains that are equal but for the rounding of their sums (those of parallel vectors under a cosine) are to be
+ * equal, so that ties go to the lowest row: gains are multiples of a quantum, a power of two about 2^-36 of the
+ * largest gain there could be. */
 static inline double quantum_of(double largest)
 {
     return largest > 0 && isfinite(largest) ? ldexp(1, ilogb(largest) - 36) : 0x1p-36;

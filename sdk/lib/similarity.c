@@ -63,8 +63,10 @@ static dal_status bad_row(const dal_points *p, int64_t i, const char *what, cons
                 return dal_fail(err, DAL_E_INVALID, "", "%s: %s %lld, column %lld is %g, expected finite numbers; "
                                 "did the model diverge?", what, name, which, (long long)k,
                                 (double)sides[s]->data[i * sides[s]->stride + k]);
-    return dal_fail(err, DAL_E_INVALID, "", "%s: %s %lld is so large (length %g) that products overflow; scale the "
-                    "features", what, name, which, sqrt(p->squares[i]));
+    return dal_fail(err, DAL_E_INVALID, "",
+                    "%s: %s %lld is so large (length %g) that products overflow; scale the "
+                    "features",
+                    what, name, which, sqrt(p->squares[i]));
 }
 
 dal_status dal_points_measure(const dal_host *host, dal_points *p, const char *what, const int64_t *ids,

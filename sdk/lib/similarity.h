@@ -27,7 +27,8 @@ int sim_pack_take(const dal_host *host, const dal_points *p, int64_t n, sim_pack
 void sim_pack_fill(sim_pack *k, const dal_points *p, const int64_t *rows, int64_t n);
 void sim_pack_free(const dal_host *host, sim_pack *k);
 
-/* out [a.n, b.n], rows `ld` apart; scratch: as large, used where there is a y (else may be NULL). b.n <= SIM_TILE. */
+/* out [a.n, b.n], rows `ld` apart; scratch: as large, used where there is a y (else may be NULL). b.n <= SIM_TILE.
+ */
 dal_status sim_tile(const dal_similarity *s, const dal_points *shape, const sim_rows *a, const sim_rows *b,
                     float *out, int64_t ld, float *scratch);
 /* No entry of a tile with samples whose squares are at most a2 and b2 is farther from dal_alike than this. */

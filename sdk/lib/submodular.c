@@ -21,7 +21,8 @@ static dal_status no_memory(int64_t n, dal_error *err)
     return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld samples", (long long)n);
 }
 
-/* factor * (the largest similarity, or the sum of similarities, of each row of a with b); NULL where b is empty. */
+/* factor * (the largest similarity, or the sum of similarities, of each row of a with b); NULL where b is empty.
+ */
 static dal_status scaled(const dal_host *host, const dal_submodular *s, const dal_points *a, const dal_points *b,
                          dal_status (*measure)(const dal_host *, const dal_similarity *, const dal_points *,
                                                const dal_points *, double *, dal_error *),
@@ -78,7 +79,8 @@ static dal_status new_cut(const dal_host *host, const dal_submodular *s, dal_set
         bonus[j] -= s->lambda * dal_alike(&s->similarity, v, j, v, j) + (less ? less[j] : 0);
     host->free(host, less);
     if (st == DAL_OK)
-        return pairwise_new(host, &s->similarity, v, PAIRWISE_PENALTY, mutual ? 0 : 2 * s->lambda, bonus, out, err);
+        return pairwise_new(host, &s->similarity, v, PAIRWISE_PENALTY, mutual ? 0 : 2 * s->lambda, bonus, out,
+                            err);
     host->free(host, bonus);
     return st;
 }
@@ -96,12 +98,14 @@ static dal_status new_com(const dal_host *host, const dal_submodular *s, dal_set
     return concave_new(host, &s->similarity, s->candidates, s->queries, s->concave, bonus, out, err);
 }
 
-static dal_status new_determinant(const dal_host *host, const dal_submodular *s, dal_set_function **out, dal_error *err)
+static dal_status new_determinant(const dal_host *host, const dal_submodular *s, dal_set_function **out,
+                                  dal_error *err)
 {
     const int private = s->function == DAL_LOGDETCG || s->function == DAL_LOGDETCMI;
     const int queries = s->function == DAL_LOGDETMI || s->function == DAL_LOGDETCMI;
     const dal_points *p = private && any(s->avoided) ? s->avoided : NULL;
-    const determinant_given given = {{NULL, p}, {0, s->nu}}, both = {{queries ? s->queries : NULL, p}, {s->eta, s->nu}};
+    const determinant_given given = {{NULL, p}, {0, s->nu}},
+                            both = {{queries ? s->queries : NULL, p}, {s->eta, s->nu}};
     return determinant_new(host, s, &given, queries ? &both : NULL, out, err);
 }
 
@@ -111,19 +115,28 @@ static dal_status check_spec(const dal_submodular *s, dal_error *err)
     const int of_queries = (s->function >= DAL_FL1MI && s->function <= DAL_LOGDETMI) || s->function >= DAL_FLCMI;
     if (s->function >= DAL_SET_FUNCTIONS)
         return dal_fail(err, DAL_E_INVALID, "function", "there is no set function %u", s->function);
+    if (s->neighbours < 0 || (s->neighbours > 0 && (s->function != DAL_FL || s->similarity.kind == DAL_DOT ||
+                                                    s->candidates->y.data)))
+        return dal_fail(err, DAL_E_INVALID, "neighbours",
+                        "neighbours are for facility location by cosine or rbf of "
+                        "features, and not negative");
     if (of_queries && !any(s->queries))
         return dal_fail(err, DAL_E_INVALID, "", "no samples to be like (queries) are known");
     if (s->similarity.kind == DAL_RBF && !(s->similarity.width > 0))
         return dal_fail(err, DAL_E_INVALID, "", "the width of rbf is %g, expected a positive number",
                         s->similarity.width);
     for (int k = 0; k < 2; k++)
-        if (any(others[k]) && (others[k]->x.cols != s->candidates->x.cols || others[k]->y.cols != s->candidates->y.cols))
-            return dal_fail(err, DAL_E_INVALID, "", "features of candidates are %lld wide and those they are compared "
-                            "with %lld", (long long)s->candidates->x.cols, (long long)others[k]->x.cols);
+        if (any(others[k]) &&
+            (others[k]->x.cols != s->candidates->x.cols || others[k]->y.cols != s->candidates->y.cols))
+            return dal_fail(err, DAL_E_INVALID, "",
+                            "features of candidates are %lld wide and those they are compared "
+                            "with %lld",
+                            (long long)s->candidates->x.cols, (long long)others[k]->x.cols);
     return DAL_OK;
 }
 
-dal_status dal_submodular_new(const dal_host *host, const dal_submodular *s, dal_set_function **out, dal_error *err)
+dal_status dal_submodular_new(const dal_host *host, const dal_submodular *s, dal_set_function **out,
+                              dal_error *err)
 {
     const dal_similarity *alike = &s->similarity;
     const dal_status st = check_spec(s, err);
@@ -132,6 +145,8 @@ dal_status dal_submodular_new(const dal_host *host, const dal_submodular *s, dal
         return st;
     switch (s->function) {
     case DAL_FL:
+        if (s->neighbours > 0)
+            return sparse_cover_new(host, alike, s->candidates, s->neighbours, out, err);
         return new_location(host, s, 0, 0, out, err);
     case DAL_FL1MI:
         return new_location(host, s, 1, 0, out, err);

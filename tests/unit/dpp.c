@@ -94,8 +94,8 @@ static void counts_agree(const dal_host *host, const dal_dpp *d, const double *w
             const double mean = DRAWS * want[i * m + j], off = (double)count[i * m + j] - mean;
             chi += off * off / mean;
         }
-    cr_assert_lt(chi, (double)(cells - 1) + 6 * sqrt(2 * (double)(cells - 1)), "%s: chi-squared %.1f for %lld cells", what,
-                 chi, (long long)cells);
+    cr_assert_lt(chi, (double)(cells - 1) + 6 * sqrt(2 * (double)(cells - 1)),
+                 "%s: chi-squared %.1f for %lld cells", what, chi, (long long)cells);
     free(count);
 }
 
@@ -128,7 +128,8 @@ Test(dpp, draws_pairs_in_proportion_to_their_determinants)
         double want[M * M] = {0}, sum = 0;
         for (int i = 0; i < M; i++)
             for (int j = i + 1; j < M; j++) {
-                const double ii = dal_alike(&d.similarity, &p, i, &p, i), jj = dal_alike(&d.similarity, &p, j, &p, j);
+                const double ii = dal_alike(&d.similarity, &p, i, &p, i),
+                             jj = dal_alike(&d.similarity, &p, j, &p, j);
                 const double ij = dal_alike(&d.similarity, &p, i, &p, j);
                 sum += want[i * M + j] = q[i] * q[i] * q[j] * q[j] * (ii * jj - ij * ij);
             }

@@ -1,7 +1,10 @@
-/* Set functions and greedy against their definitions: every gain from the similarities of all pairs, in double, and
- * every pick from every gain. */
+/* Set functions and greedy against their definitions: every gain from the similarities of all pairs, in double,
+ * and every pick from every gain. */
 #include "tests/unit/fixture.h"
 #include "tests/unit/submodular_twin.h"
+
+#include <dal/linalg.h>
+#include <dal/neighbours.h>
 
 /* ---- points ----------------------------------------------------------------------------------- */
 
@@ -18,7 +21,8 @@ typedef struct cloud {
 
 static cloud make_cloud(uint64_t seed, int64_t n, int64_t d, int64_t c, uint32_t odd)
 {
-    cloud k = {.x = malloc((size_t)(n * d + 1) * sizeof(float)), .y = c ? malloc((size_t)(n * c + 1) * sizeof(float)) : NULL};
+    cloud k = {.x = malloc((size_t)(n * d + 1) * sizeof(float)),
+               .y = c ? malloc((size_t)(n * c + 1) * sizeof(float)) : NULL};
     dal_rng r = dal_rng_from_key(seed);
     for (int64_t i = 0; i < n; i++) {
         const int64_t centre = dal_rng_below(&r, 5);
@@ -37,7 +41,8 @@ static cloud make_cloud(uint64_t seed, int64_t n, int64_t d, int64_t c, uint32_t
                 memcpy(k.y + i * c, k.y + (i - 1) * c, (size_t)c * sizeof(float));
         }
     }
-    k.p = (dal_points){.struct_size = sizeof k.p, .x = {k.x, n, d, d}, .y = {k.y, k.y ? n : 0, c, c}, .extra = c > 0};
+    k.p = (dal_points){
+        .struct_size = sizeof k.p, .x = {k.x, n, d, d}, .y = {k.y, k.y ? n : 0, c, c}, .extra = c > 0};
     return k;
 }
 
@@ -72,18 +77,20 @@ static void greedy_agrees(const dal_submodular *s, const dal_greedy_options *opt
         dal_runtime *rt = fx_runtime(threads, 1);
         const dal_host *host = dal_runtime_host(rt, "test");
         dal_set_function *f;
-        cr_assert_eq(dal_submodular_new(host, s, &f, &err), DAL_OK, "%s, function %u: %s", what, s->function, err.text);
+        cr_assert_eq(dal_submodular_new(host, s, &f, &err), DAL_OK, "%s, function %u: %s", what, s->function,
+                     err.text);
         if (opt->engine == DAL_LAZY && !f->falls) {
             cr_assert_eq(dal_greedy(host, f, opt, got, got_gain, &n, &err), DAL_E_INVALID);
         } else {
             cr_assert_eq(dal_greedy(host, f, opt, got, got_gain, &n, &err), DAL_OK, "%s", err.text);
-            cr_assert_eq(n, n_want, "%s, function %u: %lld picks, the twin makes %lld", what, s->function, (long long)n,
-                         (long long)n_want);
+            cr_assert_eq(n, n_want, "%s, function %u: %lld picks, the twin makes %lld", what, s->function,
+                         (long long)n, (long long)n_want);
             for (int64_t k = 0; k < n; k++)
-                cr_assert(got[k] == want[k] && close_enough(got_gain[k], want_gain[k]),
-                          "%s, function %u, kind %u, engine %u, pick %lld is %lld (%.12g), the twin's %lld (%.12g)", what,
-                          s->function, s->similarity.kind, opt->engine, (long long)k, (long long)got[k], got_gain[k],
-                          (long long)want[k], want_gain[k]);
+                cr_assert(
+                    got[k] == want[k] && close_enough(got_gain[k], want_gain[k]),
+                    "%s, function %u, kind %u, engine %u, pick %lld is %lld (%.12g), the twin's %lld (%.12g)",
+                    what, s->function, s->similarity.kind, opt->engine, (long long)k, (long long)got[k],
+                    got_gain[k], (long long)want[k], want_gain[k]);
         }
         dal_set_function_free(f);
         cr_assert_eq(dal_runtime_allocated(rt), 0);
@@ -118,8 +125,12 @@ static void shape_agrees(const shape *z, uint64_t seed, uint32_t kind, uint32_t 
         const dal_submodular s = {.struct_size = sizeof s, .function = function, .similarity = {kind, 0, 2.5},
                                   .candidates = &v.p, .queries = &q.p, .avoided = &p.p, .lambda = 0.4, .eta = 0.9,
                                   .nu = 0.8, .ridge = 1, .concave = (uint32_t)(seed % 3)};
-        const dal_greedy_options opt = {.struct_size = sizeof opt, .engine = engine, .n_picks = n_picks, .epsilon = 0.1,
-                                        .rng = &rng, .stop = -INF};
+        const dal_greedy_options opt = {.struct_size = sizeof opt,
+                                        .engine = engine,
+                                        .n_picks = n_picks,
+                                        .epsilon = 0.1,
+                                        .rng = &rng,
+                                        .stop = -INF};
         if (function == DAL_FEATURE_BASED && (z->odd & SIGNED))
             continue;
         if (function == DAL_COM && kind == DAL_DOT && ((z->odd & SIGNED) || z->c))
@@ -180,11 +191,13 @@ static const golden known[] = {
     {DAL_FLCG, {2, 0, 3}, {1.5, .9, .4}, 3},
     {DAL_LOGDETCG, {0, 3, 2}, {-.010050, -.047579, -.544398}, 3},
     {DAL_FLCMI, {0, 2, 1}, {1.0, .1, 0}, 3},
-    /* the six are no similarity (0, 1, query and private sample have a negative determinant): further gains mean nothing */
+    /* the six are no similarity (0, 1, query and private sample have a negative determinant): further gains mean
+       nothing */
     {DAL_LOGDETCMI, {0}, {1.833581}, 1},
 };
 
-static const dal_points four = {.struct_size = sizeof four, .x = {NULL, 4, 0, 0}}, one = {.struct_size = sizeof one, .x = {NULL, 1, 0, 0}};
+static const dal_points four = {.struct_size = sizeof four, .x = {NULL, 4, 0, 0}},
+                        one = {.struct_size = sizeof one, .x = {NULL, 1, 0, 0}};
 
 Test(submodular, gains_of_the_worked_example_are_what_the_twin_says)
 {
@@ -194,7 +207,8 @@ Test(submodular, gains_of_the_worked_example_are_what_the_twin_says)
         memcpy(all, fixture, sizeof all);
         const dal_submodular s = {.struct_size = sizeof s, .function = known[k].function, .candidates = &four,
                                   .queries = &one, .avoided = &one, .lambda = .4, .eta = 1, .nu = 1};
-        const dal_greedy_options opt = {.struct_size = sizeof opt, .engine = DAL_NAIVE, .n_picks = 3, .stop = -INF};
+        const dal_greedy_options opt = {
+            .struct_size = sizeof opt, .engine = DAL_NAIVE, .n_picks = 3, .stop = -INF};
         table t = {.s = &s, .n = 4, .q = 1, .p = 1, .all = malloc(sizeof all)};
         memcpy(t.all, all, sizeof all);
         reduce_table(&t);
@@ -246,8 +260,15 @@ Test(submodular, gains_of_the_worked_example_are_right)
         cr_assert(dal_points_measure(host, &v, "v", NULL, &err) == DAL_OK);
         cr_assert(dal_points_measure(host, &q, "q", NULL, &err) == DAL_OK);
         cr_assert(dal_points_measure(host, &p, "p", NULL, &err) == DAL_OK);
-        const dal_submodular s = {.struct_size = sizeof s, .function = known[k].function, .similarity = {DAL_DOT, 0, 0},
-                                  .candidates = &v, .queries = &q, .avoided = &p, .lambda = .4, .eta = 1, .nu = 1};
+        const dal_submodular s = {.struct_size = sizeof s,
+                                  .function = known[k].function,
+                                  .similarity = {DAL_DOT, 0, 0},
+                                  .candidates = &v,
+                                  .queries = &q,
+                                  .avoided = &p,
+                                  .lambda = .4,
+                                  .eta = 1,
+                                  .nu = 1};
         cr_assert_eq(dal_submodular_new(host, &s, &f, &err), DAL_OK, "%s", err.text);
         for (int i = 0; i < 3; i++) {
             int64_t left[4], n = 0;
@@ -278,7 +299,8 @@ Test(similarity, largest_and_sums_are_those_of_all_pairs)
 {
     dal_runtime *rt = fx_runtime(2, 1);
     const dal_host *host = dal_runtime_host(rt, "test");
-    static const shape some[] = {{300, 700, 0, 33, 0, 0}, {70, 300, 0, 9, 4, COPIES | ZEROS}, {65, 1, 0, 3, 0, SIGNED}};
+    static const shape some[] = {
+        {300, 700, 0, 33, 0, 0}, {70, 300, 0, 9, 4, COPIES | ZEROS}, {65, 1, 0, 3, 0, SIGNED}};
     for (int k = 0; k < 3; k++)
         for (uint32_t kind = 0; kind < 3; kind++) {
             const dal_similarity s = {kind, 0, 1.5};
@@ -296,7 +318,8 @@ Test(similarity, largest_and_sums_are_those_of_all_pairs)
                     want = fmax(want, alike(&s, &a.p, i, &b.p, j));
                     want_sum += alike(&s, &a.p, i, &b.p, j);
                 }
-                cr_assert(fabs(top[i] - want) <= 0x1p-23 * want, "row %lld: %.9g, expected %.9g", (long long)i, top[i], want);
+                cr_assert(fabs(top[i] - want) <= 0x1p-23 * want, "row %lld: %.9g, expected %.9g", (long long)i,
+                          top[i], want);
                 cr_assert(fabs(sum[i] - want_sum) <= 1e-6 * (1 + fabs(want_sum)), "row %lld: %.9g, expected %.9g",
                           (long long)i, sum[i], want_sum);
             }
@@ -316,10 +339,179 @@ Test(similarity, names_the_sample_that_is_not_finite)
     const int64_t ids[3] = {7, 8, 9};
     float x[6] = {1, 2, 3, NAN, 5, 6};
     dal_points p = {.struct_size = sizeof p, .x = {x, 3, 2, 2}};
-    fx_expect(&err, dal_points_measure(host, &p, "features", ids, &err), DAL_E_INVALID, "", "sample 8, column 1 is nan");
+    fx_expect(&err, dal_points_measure(host, &p, "features", ids, &err), DAL_E_INVALID, "",
+              "sample 8, column 1 is nan");
     dal_points_free(host, &p);
     x[3] = 1e30f;
-    fx_expect(&err, dal_points_measure(host, &p, "features", ids, &err), DAL_E_INVALID, "", "sample 8 is so large");
+    fx_expect(&err, dal_points_measure(host, &p, "features", ids, &err), DAL_E_INVALID, "",
+              "sample 8 is so large");
     dal_points_free(host, &p);
+    dal_runtime_free(rt);
+}
+
+/* ---- facility location of many, where bounds from moments matter ------------------------------- */
+
+/* The definition with a running cover, [n] rows of similarities computed once. */
+static void plain_location(const dal_similarity *s, const dal_points *p, int64_t b, int64_t *picks)
+{
+    const int64_t n = p->x.rows;
+    double *all = malloc((size_t)(n * n) * sizeof *all), *cover = calloc((size_t)n, sizeof *cover),
+           *gain = malloc((size_t)n * sizeof *gain);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++)
+            all[i * n + j] = all[j * n + i] = alike(s, p, i, p, j);
+    for (int64_t k = 0; k < b; k++) {
+        double top = -1;
+        for (int64_t j = 0; j < n; j++) {
+            gain[j] = 0;
+            for (int64_t i = 0; i < n; i++)
+                gain[j] += fmax(0, all[j * n + i] - cover[i]);
+            top = fmax(top, gain[j]);
+        }
+        for (picks[k] = 0; top - gain[picks[k]] > 1e-11 * (double)n * (1 + top);)
+            picks[k]++;
+        for (int64_t i = 0; i < n; i++)
+            cover[i] = fmax(cover[i], all[picks[k] * n + i]);
+    }
+    free(all);
+    free(cover);
+    free(gain);
+}
+
+Test(submodular, location_of_thousands_picks_what_the_plain_loop_picks)
+{
+    enum { MANY = 2300, B = 12 };
+    static const uint32_t kinds[] = {DAL_COSINE, DAL_DOT};
+    dal_runtime *rt = fx_runtime(2, 1);
+    const dal_host *host = dal_runtime_host(rt, "test");
+    for (int k = 0; k < 2; k++) {
+        int64_t want[B], got[B], n;
+        double gain[B];
+        dal_error err = DAL_ERROR_INIT;
+        dal_set_function *f;
+        cloud v = make_cloud(40 + (uint64_t)k, MANY, 12, 0, k ? 0 : SIGNED);
+        measure(host, &v);
+        const dal_submodular s = {.struct_size = sizeof s, .function = DAL_FL, .similarity = {kinds[k], 0, 0},
+                                  .candidates = &v.p};
+        const dal_greedy_options opt = {.struct_size = sizeof opt, .engine = DAL_LAZY, .n_picks = B, .stop = -INF};
+        plain_location(&s.similarity, &v.p, B, want);
+        cr_assert_eq(dal_submodular_new(host, &s, &f, &err), DAL_OK, "%s", err.text);
+        cr_assert_eq(dal_greedy(host, f, &opt, got, gain, &n, &err), DAL_OK, "%s", err.text);
+        cr_assert_eq(n, B);
+        for (int i = 0; i < B; i++)
+            cr_assert_eq(got[i], want[i], "kind %u, pick %d is %lld, the plain loop's %lld", kinds[k], i,
+                         (long long)got[i], (long long)want[i]);
+        dal_set_function_free(f);
+        drop(host, &v);
+    }
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+/* No bound is below the gain it bounds, in any state. */
+Test(submodular, bounds_of_location_hold)
+{
+    enum { MANY = 2100 };
+    dal_runtime *rt = fx_runtime(2, 1);
+    const dal_host *host = dal_runtime_host(rt, "test");
+    for (uint32_t kind = 0; kind < 3; kind += 2) {
+        dal_error err = DAL_ERROR_INIT;
+        dal_set_function *f;
+        cloud v = make_cloud(50, MANY, 9, 0, ZEROS);
+        double *bound = malloc(MANY * sizeof *bound), *gain = malloc(MANY * sizeof *gain), gained;
+        int64_t *rows = malloc(MANY * sizeof *rows), bounded = 0;
+        measure(host, &v);
+        const dal_submodular s = {.struct_size = sizeof s, .function = DAL_FL, .similarity = {kind, 0, 0},
+                                  .candidates = &v.p};
+        cr_assert_eq(dal_submodular_new(host, &s, &f, &err), DAL_OK, "%s", err.text);
+        for (int64_t k = 0; k < 4; k++) {
+            int64_t m = 0;
+            for (int64_t i = 4; i < MANY; i++)
+                rows[m++] = i;
+            for (int64_t i = 0; i < MANY; i++)
+                bound[i] = INF;
+            cr_assert_eq(f->limit(f, bound, &err), DAL_OK);
+            cr_assert_eq(f->gains(f, rows, m, gain, &err), DAL_OK);
+            for (int64_t i = 0; i < m; i++) {
+                cr_assert_leq(gain[i], bound[rows[i]], "kind %u, %lld picks, row %lld", kind, (long long)k,
+                              (long long)rows[i]);
+                bounded += bound[rows[i]] < 3 * gain[i];
+            }
+            cr_assert_eq(f->add(f, k, &gained, &err), DAL_OK);
+        }
+        cr_assert_gt(bounded, MANY, "the bounds say nothing");
+        dal_set_function_free(f);
+        drop(host, &v);
+        free(bound);
+        free(gain);
+        free(rows);
+    }
+    dal_runtime_free(rt);
+}
+
+/* ---- few neighbours --------------------------------------------------------------------------- */
+
+/* What `neighbours` leaves of a table: of each row the k columns at the least distance (ties: the lower). */
+static void keep_nearest(table *t, const dal_host *host, const dal_similarity *s, int64_t k)
+{
+    const dal_matrix *x = &t->s->candidates->x;
+    dal_error err = DAL_ERROR_INIT;
+    float *unit = malloc((size_t)(x->rows * x->cols) * sizeof *unit);
+    cr_assert_eq(dal_unit_rows(host, x, unit, &err), DAL_OK);
+    for (int64_t i = 0; i < t->n; i++) {
+        char *kept = calloc((size_t)t->n, 1);
+        for (int64_t m = 0; m < k && m < t->n; m++) {
+            int64_t best = -1;
+            float least = 0;
+            for (int64_t j = 0; j < t->n; j++) {
+                const float *a = s->kind == DAL_COSINE ? unit + i * x->cols : x->data + i * x->stride;
+                const float *b = s->kind == DAL_COSINE ? unit + j * x->cols : x->data + j * x->stride;
+                const float far = dal_squared_distance(a, b, x->cols);
+                if (!kept[j] && (best < 0 || far < least)) {
+                    best = j;
+                    least = far;
+                }
+            }
+            kept[best] = 1;
+        }
+        for (int64_t j = 0; j < t->n; j++)
+            t->all[i * t->n + j] = kept[j] ? t->all[i * t->n + j] : 0;
+        free(kept);
+    }
+    free(unit);
+}
+
+Test(submodular, location_by_few_neighbours_picks_what_its_twin_picks)
+{
+    dal_runtime *rt = fx_runtime(2, 1);
+    const dal_host *host = dal_runtime_host(rt, "test");
+    static const int64_t few[] = {1, 4, 200};
+    for (uint32_t kind = 0; kind < 2; kind++)
+        for (int m = 0; m < 3; m++)
+            for (uint32_t engine = DAL_NAIVE; engine <= DAL_LAZY; engine++) {
+                int64_t want[20], got[20], n;
+                double want_gain[20], gain[20];
+                dal_error err = DAL_ERROR_INIT;
+                dal_set_function *f;
+                cloud v = make_cloud(60, 55, 6, 0, COPIES | ZEROS);
+                measure(host, &v);
+                const dal_submodular s = {.struct_size = sizeof s, .function = DAL_FL, .similarity = {kind, 0, 2},
+                                          .candidates = &v.p, .neighbours = few[m]};
+                const dal_greedy_options opt = {
+                    .struct_size = sizeof opt, .engine = engine, .n_picks = 20, .stop = -INF};
+                table t = make_table(&s);
+                keep_nearest(&t, host, &s.similarity, few[m]);
+                cr_assert_eq(twin_greedy(&t, &opt, want, want_gain), 20);
+                cr_assert_eq(dal_submodular_new(host, &s, &f, &err), DAL_OK, "%s", err.text);
+                cr_assert_eq(dal_greedy(host, f, &opt, got, gain, &n, &err), DAL_OK, "%s", err.text);
+                for (int i = 0; i < 20; i++)
+                    cr_assert(got[i] == want[i] && close_enough(gain[i], want_gain[i]),
+                              "kind %u, %lld neighbours, pick %d is %lld (%.9g), the twin's %lld (%.9g)", kind,
+                              (long long)few[m], i, (long long)got[i], gain[i], (long long)want[i], want_gain[i]);
+                dal_set_function_free(f);
+                free_table(&t);
+                drop(host, &v);
+            }
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }

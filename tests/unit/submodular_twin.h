@@ -1,5 +1,5 @@
-/* Slow and obvious twins of set functions and greedy (dal/submodular.h): every gain from a table of the similarities of all
- * pairs, in double, and every pick from every gain. */
+/* Slow and obvious twins of set functions and greedy (dal/submodular.h): every gain from a table of the
+ * similarities of all pairs, in double, and every pick from every gain. */
 #ifndef TESTS_SUBMODULAR_TWIN_H
 #define TESTS_SUBMODULAR_TWIN_H
 
@@ -247,13 +247,15 @@ static int64_t twin_greedy(const table *t, const dal_greedy_options *opt, int64_
         double top = -INF, *all = malloc((size_t)n_left * sizeof *all);
         if (opt->engine == DAL_STOCHASTIC) {
             dal_rng draw = dal_rng_at(opt->rng, (uint64_t)n);
-            m = (int64_t)fmax(1, fmin((double)n_left, ceil((double)t->n / (double)opt->n_picks * log(1 / opt->epsilon))));
+            m = (int64_t)fmax(
+                1, fmin((double)n_left, ceil((double)t->n / (double)opt->n_picks * log(1 / opt->epsilon))));
             dal_rng_shuffle(&draw, left, n_left, m);
         }
         for (int64_t k = 0; k < m; k++)
             top = fmax(top, all[k] = twin_gain(t, left[k], picks, n));
         for (int64_t k = 0; k < m; k++) /* what rounding alone tells apart is equal */
-            if ((all[k] >= top || top - all[k] <= 1e-11 * (1 + fabs(top)) * (double)t->n) && (best < 0 || left[k] < best))
+            if ((all[k] >= top || top - all[k] <= 1e-11 * (1 + fabs(top)) * (double)t->n) &&
+                (best < 0 || left[k] < best))
                 best = left[k];
         free(all);
         if (top <= opt->stop && opt->stop > -INF)

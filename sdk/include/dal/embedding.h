@@ -10,13 +10,13 @@
 extern "C" {
 #endif
 
-/* The penultimate features h, or the gradient of the cross-entropy with respect to weights and bias of the last layer,
- * (p - e_y) (x) [h, 1], in two factors (dal/gradient.h). */
+/* The penultimate features h, or the gradient of the cross-entropy with respect to weights and bias of the last
+ * layer, (p - e_y) (x) [h, 1], in two factors (dal/gradient.h). */
 #define DAL_EMBED_FEATURES 0u
 #define DAL_EMBED_GRADIENT 1u
 
-/* y: what the model predicts; the sample's class (of labelled samples); or none of the c classes: one more, which the
- * model is taken to give probability 0. */
+/* y: what the model predicts; the sample's class (of labelled samples); or none of the c classes: one more, which
+ * the model is taken to give probability 0. */
 #define DAL_EMBED_PREDICTED 0u
 #define DAL_EMBED_CLASS 1u
 #define DAL_EMBED_NONE 2u
@@ -36,9 +36,9 @@ typedef struct dal_embedding {
     void *owned[2];
 } dal_embedding;
 
-/* [main] Needs the features of the set, for gradients the outputs too. Features of a whole set are borrowed from the
- * view; 4 c bytes a sample are taken for gradients, 4 d for some rows of a set. Measured; DAL_E_INVALID names the pool
- * index of a sample that cannot be compared. Call dal_embedding_free in any case. */
+/* [main] Needs the features of the set, for gradients the outputs too. Features of a whole set are borrowed from
+ * the view; 4 c bytes a sample are taken for gradients, 4 d for some rows of a set. Measured; DAL_E_INVALID names
+ * the pool index of a sample that cannot be compared. Call dal_embedding_free in any case. */
 DAL_PUBLIC dal_status dal_embed(const dal_host *host, const dal_view *view, const dal_embed_spec *spec,
                                 dal_embedding *out, dal_error *err);
 DAL_PUBLIC void dal_embedding_free(const dal_host *host, dal_embedding *e);

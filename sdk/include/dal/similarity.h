@@ -50,7 +50,8 @@ DAL_PUBLIC void dal_points_free(const dal_host *host, dal_points *p);
 /* [any] Row i of a and row j of b, both measured, of the same widths: in double and in a fixed order of additions,
  * the same bits wherever it is called. */
 DAL_PUBLIC double dal_inner(const dal_points *a, int64_t i, const dal_points *b, int64_t j);
-DAL_PUBLIC double dal_alike(const dal_similarity *s, const dal_points *a, int64_t i, const dal_points *b, int64_t j);
+DAL_PUBLIC double dal_alike(const dal_similarity *s, const dal_points *a, int64_t i, const dal_points *b,
+                            int64_t j);
 
 /* [main] out [a->rows] = for each row of a its largest similarity with a row of b (0 where b is empty or all are
  * negative), exactly. Matrix products tell which pairs can matter: O(n_a n_b (d + c)) at their speed. */

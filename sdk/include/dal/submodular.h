@@ -25,12 +25,12 @@
  *   FLCMI         sum_{i in V} max(min(max_{j in A} s_ij, eta s_iQ) - nu s_iP, 0)
  *   LOGDETCMI     LOGDETCG - ln det(S_A - C' S_R^-1 C), R = Q and P, C = [eta S_QA; nu S_PA]
  *
- * Kothawade et al., "PRISM", AAAI 2022, table 1 (Iyer, Khargoankar, Bilmes, Asnani, ALT 2021 for the theory). In all
- * determinants S_A has `ridge` on its diagonal, S_Q and S_P 1e-6. A candidate whose conditional variance falls below
- * 1e-10 has nothing new: its gain is -infinity.
+ * Kothawade et al., "PRISM", AAAI 2022, table 1 (Iyer, Khargoankar, Bilmes, Asnani, ALT 2021 for the theory). In
+ * all determinants S_A has `ridge` on its diagonal, S_Q and S_P 1e-6. A candidate whose conditional variance falls
+ * below 1e-10 has nothing new: its gain is -infinity.
  *
- * Memory: O(n) beside the points, and for determinants 8 bytes for each (candidate looked at again, earlier pick) and
- * each (candidate, member of Q or P); never n x n. Functions of Q look at n |Q| similarities.
+ * Memory: O(n) beside the points, and for determinants 8 bytes for each (candidate looked at again, earlier pick)
+ * and each (candidate, member of Q or P); never n x n. Functions of Q look at n |Q| similarities.
  */
 #ifndef DAL_SUBMODULAR_H
 #define DAL_SUBMODULAR_H
@@ -60,7 +60,8 @@ typedef struct dal_set_function {
     /* Optional: the same within error [m], for less. */
     dal_status (*estimate)(struct dal_set_function *f, const int64_t *rows, int64_t m, double *gain, double *error,
                            dal_error *err);
-    /* Optional, where gains fall: lower bound [n] to an upper bound of the gain of each row, where that is cheap. */
+    /* Optional, where gains fall: lower bound [n] to an upper bound of the gain of each row, where that is cheap.
+     */
     dal_status (*limit)(struct dal_set_function *f, double *bound, dal_error *err);
     /* Optional: have rows i and j the same gain whatever the set (as copies of one sample have)? */
     int (*same)(struct dal_set_function *f, int64_t i, int64_t j);
@@ -88,8 +89,8 @@ typedef struct dal_greedy_options {
     double stop;     /* end before a pick whose gain is <= this; -infinity: never */
 } dal_greedy_options;
 
-/* [main] Again and again the row of largest gain, ties: the lowest row, is added to f's set. picks and gain have room
- * for n_picks; *n: how many were made. DAL_E_INVALID for DAL_LAZY where gains do not fall. */
+/* [main] Again and again the row of largest gain, ties: the lowest row, is added to f's set. picks and gain have
+ * room for n_picks; *n: how many were made. DAL_E_INVALID for DAL_LAZY where gains do not fall. */
 DAL_PUBLIC dal_status dal_greedy(const dal_host *host, dal_set_function *f, const dal_greedy_options *options,
                                  int64_t *picks, double *gain, int64_t *n, dal_error *err);
 
@@ -131,15 +132,22 @@ typedef struct dal_submodular {
     const double *weights; /* determinants: [n] > 0 or NULL; S_ij becomes w_i S_ij w_j (a quality, dal/dpp.h) */
     uint32_t concave;
     uint32_t reserved;
+    /* FL by cosine or rbf of plain vectors: only the so many candidates nearest to i have a similarity with it,
+     * others 0 (0: all have). One pass over all pairs and then next to nothing a pick, 20 bytes a neighbour of
+     * each sample; but a pick is no longer seen to stand for samples that are a little alike, so that picks go to
+     * the dense places first. */
+    int64_t neighbours;
 } dal_submodular;
 
-/* [main] The function of an empty set; what it points at must outlive it. A function of Q without queries is an error
- * (DAL_E_INVALID), as a similarity that the function cannot use is; nothing avoided means nothing to avoid. */
+/* [main] The function of an empty set; what it points at must outlive it. A function of Q without queries is an
+ * error (DAL_E_INVALID), as a similarity that the function cannot use is; nothing avoided means nothing to avoid.
+ */
 DAL_PUBLIC dal_status dal_submodular_new(const dal_host *host, const dal_submodular *spec, dal_set_function **out,
                                          dal_error *err);
 
-/* [main] Both together for a strategy: greedy picks of the view's candidates (row i is candidate i) with their gains as
- * scores, NaN where a gain is infinite. DAL_LAZY means naive where gains do not fall. A stop is told as the reason. */
+/* [main] Both together for a strategy: greedy picks of the view's candidates (row i is candidate i) with their
+ * gains as scores, NaN where a gain is infinite. DAL_LAZY means naive where gains do not fall. A stop is told as
+ * the reason. */
 DAL_PUBLIC dal_status dal_pick_greedily(const dal_host *host, const dal_submodular *spec,
                                         const dal_greedy_options *options, const dal_view *view, dal_picks *picks,
                                         dal_error *err);

@@ -112,7 +112,9 @@ static double *kernel(const fx_round *r, const dal_host *host, const options *op
                     s += u[i * r->d + k] * u[j * r->d + k];
             else
                 for (int64_t k = 0; k < r->d; k++)
-                    s += pow((double)r->set[0].features[rows[i] * r->d + k] - r->set[0].features[rows[j] * r->d + k], 2);
+                    s += pow((double)r->set[0].features[rows[i] * r->d + k] -
+                                 r->set[0].features[rows[j] * r->d + k],
+                             2);
             l[i * m + j] = q[i] * q[j] * (opt->kernel == KERNEL_COSINE ? s : exp(-s / (2 * width * width)));
         }
     free(u);

@@ -4,8 +4,13 @@
 
 #include "plugins/strategies/similar.c"
 
-static const options plain = {.embedding = DAL_EMBED_GRADIENT, .greedy = DAL_LAZY, .eta = 1, .nu = 1, .lambda = 0.4,
-                              .ridge = 1, .epsilon = 0.1};
+static const options plain = {.embedding = DAL_EMBED_GRADIENT,
+                              .greedy = DAL_LAZY,
+                              .eta = 1,
+                              .nu = 1,
+                              .lambda = 0.4,
+                              .ridge = 1,
+                              .epsilon = 0.1};
 
 /* ---- twins ------------------------------------------------------------------------------------ */
 
@@ -14,9 +19,10 @@ typedef struct cloud {
     float *x, *y;
 } cloud;
 
-/* Rows of a set whose class is wanted (classes NULL: all), with p - e_y: y as predicted (-1), of the class (0), or the
- * further class C (1). */
-static cloud embed(const fx_round *r, uint32_t set, const dal_i64_list *classes, int label, int further, uint32_t kind)
+/* Rows of a set whose class is wanted (classes NULL: all), with p - e_y: y as predicted (-1), of the class (0), or
+ * the further class C (1). */
+static cloud embed(const fx_round *r, uint32_t set, const dal_i64_list *classes, int label, int further,
+                   uint32_t kind)
 {
     const fx_rows *from = &r->set[set];
     const int64_t width = r->c + further;
@@ -70,14 +76,21 @@ static int64_t solve(const fx_round *r, const dal_host *host, const options *opt
     const dal_rng stream = host->rng(host, "stochastic", r->round);
     cloud v = embed(r, DAL_ROWS_CANDIDATES, NULL, -1, further, opt->embedding),
           q = embed(r, DAL_ROWS_LABELLED, &opt->targets, 0, further, opt->embedding),
-          p = embed(r, n_p ? (uint32_t)avoid : DAL_ROWS_LABELLED, NULL, avoid == DAL_ROWS_OOD, further, opt->embedding);
+          p = embed(r, n_p ? (uint32_t)avoid : DAL_ROWS_LABELLED, NULL, avoid == DAL_ROWS_OOD, further,
+                    opt->embedding);
     const int64_t n_q = with_q ? q.p.x.rows : 0;
     const dal_submodular s = {.struct_size = sizeof s, .function = function[n_q > 0][n_p > 0], .candidates = &v.p,
                               .similarity = {opt->similarity, 0, opt->width > 0 ? opt->width : sqrt(r->d / 2.0)},
                               .queries = n_q ? &q.p : NULL, .avoided = n_p ? &p.p : NULL, .lambda = opt->lambda,
                               .eta = opt->eta, .nu = opt->nu, .ridge = opt->ridge, .concave = opt->concave};
-    const dal_greedy_options g = {.struct_size = sizeof g, .engine = opt->greedy, .n_picks = b, .epsilon = opt->epsilon,
-                                  .rng = &stream, .stop = opt->stop == 2 ? 0 : opt->stop ? -DBL_MIN : -INF};
+    const dal_greedy_options g = {.struct_size = sizeof g,
+                                  .engine = opt->greedy,
+                                  .n_picks = b,
+                                  .epsilon = opt->epsilon,
+                                  .rng = &stream,
+                                  .stop = opt->stop == 2 ? 0
+                                          : opt->stop    ? -DBL_MIN
+                                                         : -INF};
     double *gain = malloc((size_t)b * sizeof *gain);
     table t = make_table(&s);
     const int64_t n = twin_greedy(&t, &g, rows, gain);
@@ -105,20 +118,29 @@ static int64_t scg_twin(const fx_round *r, const dal_host *host, const void *opt
     return solve(r, host, opt, 0, opt->avoid ? DAL_ROWS_OOD : DAL_ROWS_LABELLED, f[opt->function], b, rows);
 }
 
-static int64_t similar_twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
+static int64_t similar_twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b,
+                            int64_t *rows)
 {
     const options *opt = options_;
     static const uint32_t f[2][2][2] = {{{DAL_LOGDET, DAL_LOGDETCG}, {DAL_LOGDETMI, DAL_LOGDETCMI}},
                                         {{DAL_FL, DAL_FLCG}, {DAL_FL1MI, DAL_FLCMI}}};
-    const int avoid = opt->mode == MODE_OOD ? (int)DAL_ROWS_OOD : opt->mode == MODE_RARE ? -1 : (int)DAL_ROWS_LABELLED;
+    const int avoid = opt->mode == MODE_OOD    ? (int)DAL_ROWS_OOD
+                      : opt->mode == MODE_RARE ? -1
+                                               : (int)DAL_ROWS_LABELLED;
     return solve(r, host, opt, opt->mode != MODE_REDUNDANCY, avoid, f[opt->function], b, rows);
 }
 
 /* Shapes with everything the three read; the last two have samples of no class. */
 static const fx_spec some[] = {
-    {1, 40, 10, 0, 3, 5, 0, 0},       {2, 90, 20, 0, 6, 16, 0, FX_LOGITS}, {3, 50, 0, 0, 2, 7, 0, 0},
-    {6, 44, 12, 0, 6, 7, 0, FX_SATURATED}, {5, 50, 9, 0, 5, 6, 0, FX_ZERO_ROWS},   {9, 3, 2, 0, 2, 4, 0, 0},
-    {10, 1, 1, 0, 3, 4, 0, 0},        {4, 60, 20, 5, 4, 8, 0, FX_DUPLICATES}, {11, 70, 13, 7, 7, 33, 0, FX_ONE_CLASS},
+    {1, 40, 10, 0, 3, 5, 0, 0},
+    {2, 90, 20, 0, 6, 16, 0, FX_LOGITS},
+    {3, 50, 0, 0, 2, 7, 0, 0},
+    {6, 44, 12, 0, 6, 7, 0, FX_SATURATED},
+    {5, 50, 9, 0, 5, 6, 0, FX_ZERO_ROWS},
+    {9, 3, 2, 0, 2, 4, 0, 0},
+    {10, 1, 1, 0, 3, 4, 0, 0},
+    {4, 60, 20, 5, 4, 8, 0, FX_DUPLICATES},
+    {11, 70, 13, 7, 7, 33, 0, FX_ONE_CLASS},
 };
 #define N_SOME ((int64_t)(sizeof some / sizeof *some))
 
@@ -172,8 +194,8 @@ Test(similar, on_features_and_otherwise_alike_picks_what_its_slow_twin_picks)
 
 /* ---- golden: F3 of the specification ---------------------------------------------------------- */
 
-/* Rows whose products are the fixture's: four items, then a query and a private sample (whose product with each other is
- * not the fixture's 0.3, which no function but logdetcmi reads). */
+/* Rows whose products are the fixture's: four items, then a query and a private sample (whose product with each
+ * other is not the fixture's 0.3, which no function but logdetcmi reads). */
 static fx_round *fixture(int labelled_is_query)
 {
     static const double k[6][6] = {
@@ -241,7 +263,8 @@ Test(similar, smi_and_scg_pick_the_worked_example)
         for (int i = 0; i < 3; i++) {
             cr_assert(known[k].rows[i] == TIE || p.rows[i] == known[k].rows[i], "case %zu, pick %d is %lld", k, i,
                       (long long)p.rows[i]);
-            cr_assert(isnan(known[k].gain[i]) || fabs(p.scores[i] - known[k].gain[i]) < 1e-5, "case %zu, pick %d gains %.7f", k, i, p.scores[i]);
+            cr_assert(isnan(known[k].gain[i]) || fabs(p.scores[i] - known[k].gain[i]) < 1e-5,
+                      "case %zu, pick %d gains %.7f", k, i, p.scores[i]);
         }
         fx_round_free(r);
     }
@@ -293,6 +316,36 @@ Test(smi, refuses_a_class_there_is_not)
     fx_try(r, &smi_impl, &opt, 3, 1, &p);
     cr_assert_eq(p.status, DAL_E_INVALID);
     cr_assert_str_eq(p.err.key, "targets");
+    fx_round_free(r);
+}
+
+Test(smi, says_that_it_needs_the_classes_where_nobody_knows_them)
+{
+    static fx_picks p;
+    static const int64_t zero = 0;
+    options opt = plain;
+    fx_round *r = fx_round_random(&some[0]);
+    free(r->set[DAL_ROWS_LABELLED].classes);
+    r->set[DAL_ROWS_LABELLED].classes = NULL;
+    fx_try(r, &smi_impl, &opt, 3, 1, &p);
+    cr_assert_eq(p.status, DAL_E_INVALID);
+    cr_assert(strstr(p.err.text, "classes of the labelled samples are not known"), "%s", p.err.text);
+    opt.embedding = DAL_EMBED_FEATURES; /* which have none */
+    fx_select(r, &smi_impl, &opt, 3, 1, &p);
+    opt.targets = (dal_i64_list){&zero, 1};
+    fx_try(r, &smi_impl, &opt, 3, 1, &p);
+    cr_assert(p.status == DAL_E_INVALID && strcmp(p.err.key, "targets") == 0);
+    fx_round_free(r);
+}
+
+Test(smi, refuses_a_labelled_class_that_the_model_has_no_output_for)
+{
+    static fx_picks p;
+    fx_round *r = fx_round_random(&some[0]);
+    r->set[DAL_ROWS_LABELLED].classes[2] = 3;
+    fx_try(r, &smi_impl, &plain, 3, 1, &p);
+    cr_assert_eq(p.status, DAL_E_INVALID);
+    cr_assert(strstr(p.err.text, "has class 3"), "%s", p.err.text);
     fx_round_free(r);
 }
 

@@ -47,7 +47,8 @@ Test(submodular, picks_the_worked_example)
         opt.similarity = DAL_DOT;
         fx_select(r, &submodular_impl, &opt, 3, 1, &p);
         for (int i = 0; i < 3; i++) {
-            cr_assert(known[k].rows[i] == TIE || p.rows[i] == known[k].rows[i], "function %u, pick %d is %lld", opt.function, i, (long long)p.rows[i]);
+            cr_assert(known[k].rows[i] == TIE || p.rows[i] == known[k].rows[i], "function %u, pick %d is %lld",
+                      opt.function, i, (long long)p.rows[i]);
             cr_assert_float_eq(p.scores[i], known[k].gain[i], 1e-5);
         }
     }
@@ -93,8 +94,14 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     const dal_submodular s = {.struct_size = sizeof s, .function = opt->function, .candidates = &v,
                               .similarity = {opt->similarity, 0, opt->width > 0 ? opt->width : sqrt(r->d / 2.0)},
                               .lambda = opt->lambda, .ridge = opt->ridge, .concave = opt->concave};
-    const dal_greedy_options g = {.struct_size = sizeof g, .engine = opt->greedy, .n_picks = b, .epsilon = opt->epsilon,
-                                  .rng = &stream, .stop = opt->stop == STOP_ZERO ? 0 : opt->stop ? -DBL_MIN : -INF};
+    const dal_greedy_options g = {.struct_size = sizeof g,
+                                  .engine = opt->greedy,
+                                  .n_picks = b,
+                                  .epsilon = opt->epsilon,
+                                  .rng = &stream,
+                                  .stop = opt->stop == STOP_ZERO ? 0
+                                          : opt->stop            ? -DBL_MIN
+                                                                 : -INF};
     double *gain = malloc((size_t)b * sizeof *gain);
     table t = make_table(&s);
     const int64_t n = twin_greedy(&t, &g, rows, gain);
@@ -158,7 +165,8 @@ Test(submodular, follows_its_samples_when_the_pool_is_permuted)
     for (uint32_t function = DAL_FL; function <= DAL_FEATURE_BASED; function++) {
         options opt = plain;
         opt.function = function;
-        if (function != DAL_LOGDET && function != DAL_DISPARITY_SUM && function != DAL_DISPARITY_MIN) /* first pick: a tie */
+        if (function != DAL_LOGDET && function != DAL_DISPARITY_SUM &&
+            function != DAL_DISPARITY_MIN) /* first pick: a tie */
             fx_picks_follow_samples(&submodular_impl, &opt, &fx_shapes[1], 20);
     }
 }
@@ -170,7 +178,8 @@ Test(submodular, never_picks_two_that_are_alike)
         opt.function = function;
         opt.ridge = 0; /* which would be noise that a copy does not share */
         if (function != DAL_GC && function != DAL_DISPARITY_SUM) /* where a copy may still be worth its place */
-            fx_duplicates_stay_apart(&submodular_impl, &opt, &fx_shapes[3], function == DAL_LOGDET ? 8 : 20); /* rank 9 */
+            fx_duplicates_stay_apart(&submodular_impl, &opt, &fx_shapes[3],
+                                     function == DAL_LOGDET ? 8 : 20); /* rank 9 */
     }
 }
 
@@ -198,6 +207,24 @@ Test(submodular, ends_when_told_that_nothing_more_is_gained)
     opt.stop = STOP_NEVER;
     fx_select(r, &submodular_impl, &opt, 4, 1, &p);
     cr_assert(p.n == 4 && p.rows[2] == 1 && p.rows[3] == 2 && p.scores[3] == 0);
+    fx_round_free(r);
+}
+
+/* A table where all but the nearest are 0 has fewer similarities, so that far samples are as good as none. */
+Test(submodular, with_few_neighbours_picks_in_dense_places_first)
+{
+    static fx_picks p;
+    const float x[12] = {1, 0, 1, .01f, 1, .02f, 0, 1, .1f, 1, -1, 0};
+    const float probs[12] = {.5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f};
+    options opt = plain;
+    opt.neighbours = 2;
+    fx_round *r = fx_round_of(6, 2, probs, 2, x);
+    fx_select(r, &submodular_impl, &opt, 3, 1, &p);
+    cr_assert(p.rows[0] == 1, "first is %lld", (long long)p.rows[0]); /* nearest of 0 and 2, and its own */
+    opt.similarity = DAL_DOT;
+    fx_try(r, &submodular_impl, &opt, 3, 1, &p);
+    cr_assert_eq(p.status, DAL_E_INVALID);
+    cr_assert_str_eq(p.err.key, "neighbours");
     fx_round_free(r);
 }
 
@@ -233,6 +260,9 @@ Test(submodular, survives_when_there_is_no_memory)
         opt.embedding = function % 2 ? DAL_EMBED_GRADIENT : DAL_EMBED_FEATURES;
         fx_survives_no_memory(&submodular_impl, &opt, &fx_shapes[0], 5);
     }
+    options sparse = plain;
+    sparse.neighbours = 4;
+    fx_survives_no_memory(&submodular_impl, &sparse, &fx_shapes[0], 5);
 }
 
 /* ---- fass ------------------------------------------------------------------------------------- */
@@ -252,7 +282,8 @@ static double unsure(const fx_round *r, int64_t row, uint32_t by)
     return by == 0 ? h : by == 1 ? second - first : -first;
 }
 
-/* Facility location where samples of different predicted classes are not alike at all (apart), over the least sure. */
+/* Facility location where samples of different predicted classes are not alike at all (apart), over the least
+ * sure. */
 static int64_t fass_twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
 {
     const fass_options *opt = options_;
@@ -267,7 +298,8 @@ static int64_t fass_twin(const fx_round *r, const dal_host *host, const void *op
     for (int64_t k = 0; k < m; k++) {
         int64_t best = -1;
         for (int64_t i = 0; i < pool->n; i++)
-            if (!kept[i] && (best < 0 || unsure(r, i, opt->uncertainty) > unsure(r, best, opt->uncertainty) + 1e-13))
+            if (!kept[i] &&
+                (best < 0 || unsure(r, i, opt->uncertainty) > unsure(r, best, opt->uncertainty) + 1e-13))
                 best = i;
         kept[best] = 1;
     }
