@@ -370,6 +370,6 @@ static const dal_strategy_impl spal_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "bmdr", bmdr_impl, "a batch that represents the pool and whose worst labels cost least",    \
       "Wang & Ye, KDD 2013", DAL_CAP_FEATURES, "", options, BMDR_PARAMS)                                    \
-    C(STRATEGY, "spal", spal_impl, "the same with self-paced weights: easy samples first",                  \
+    C(STRATEGY, "spal", spal_impl, "bmdr with self-paced weights: easy samples first",                  \
       "Tang & Huang, AAAI 2019", DAL_CAP_FEATURES, "", options, SPAL_PARAMS)
 DAL_MODULE(matching, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -450,6 +450,6 @@ static const dal_strategy_impl last_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "noise-stability", all_impl, "farthest first on how outputs move when all weights shake",  \
       "Li et al., AAAI 2024", DAL_CAP_OUTPUTS " " DAL_CAP_PERTURB, "", options, PARAMS)                    \
-    C(STRATEGY, "noise-stability-last", last_impl, "the same for the last layer, from matrices", \
+    C(STRATEGY, "noise-stability-last", last_impl, "noise-stability of the last layer alone, from matrices", \
       "Li et al., AAAI 2024", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES " " DAL_CAP_LAST_LAYER, "", options, PARAMS)
 DAL_MODULE(noise_stability, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
