@@ -71,33 +71,39 @@ static dal_status rows_of(const dal_npy *npy, const int64_t *ids, int64_t n, flo
     return dal_npy_take_f32(npy, ids, n, copy, err);
 }
 
-static dal_status not_labelled(const matrices *m, const int64_t *ids, int64_t n, const char *what, dal_error *err)
+/* Of a matrix [n_labelled, any]. Row sets never mix. */
+static dal_status labelled_rows(const matrices *m, const dal_matrix *all, const int64_t *ids, int64_t n, const char *what,
+                                const char *option, dal_matrix *out, dal_error *err)
 {
-    if (n > 0 && ids[n - 1] >= m->n)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "the strategy reads %s of labelled samples, which select is not "
-                        "given; use it with dalhost run", what);
+    const int64_t first = ids[0] - m->n;
+    if (!all->data)
+        return dal_fail(err, DAL_E_UNSUPPORTED, "", "the strategy reads %s of labelled samples: give them%s, or use it with "
+                        "dalhost run", what, option);
+    if (!consecutive(ids, n) || first + n > m->n_labelled)
+        return dal_fail(err, DAL_E_CONTRACT, "", "labelled samples are read in part or out of order");
+    *out = (dal_matrix){all->data + first * all->stride, n, all->cols, all->stride};
     return DAL_OK;
+}
+
+static bool are_labelled(const matrices *m, const int64_t *ids, int64_t n)
+{
+    return n > 0 && ids[0] >= m->n;
 }
 
 static dal_status outputs(const provider *p, scratch *s, const int64_t *ids, int64_t n, dal_matrix *out, dal_error *err)
 {
     const matrices *m = self_of(p);
-    const dal_status st = not_labelled(m, ids, n, "outputs", err);
-    return st == DAL_OK ? rows_of(m->outputs, ids, n, &s->outputs, out, err) : st;
+    return are_labelled(m, ids, n) ? labelled_rows(m, &m->labelled_outputs, ids, n, "outputs", " with --labelled-outputs", out, err)
+                                   : rows_of(m->outputs, ids, n, &s->outputs, out, err);
 }
 
 static dal_status features(const provider *p, scratch *s, const int64_t *ids, int64_t n, dal_matrix *out,
                            dal_matrix *both, dal_error *err)
 {
     const matrices *m = self_of(p);
-    dal_status st = DAL_OK;
-    if (n > 0 && ids[0] >= m->n) { /* labelled ones, by themselves: row sets never mix */
-        const int64_t first = ids[0] - m->n;
-        if (!m->labelled.data || !consecutive(ids, n) || first + n > m->n_labelled)
-            return dal_fail(err, DAL_E_CONTRACT, "", "labelled samples are read in part or out of order");
-        *out = (dal_matrix){m->labelled.data + first * m->labelled.stride, n, m->labelled.cols, m->labelled.stride};
-    } else
-        st = rows_of(m->features, ids, n, &s->features, out, err);
+    dal_status st = are_labelled(m, ids, n)
+                        ? labelled_rows(m, &m->labelled, ids, n, "features", " with --labelled-features", out, err)
+                        : rows_of(m->features, ids, n, &s->features, out, err);
     if (st == DAL_OK && both)
         st = outputs(p, s, ids, n, both, err);
     return st;
@@ -108,7 +114,10 @@ static dal_status mc(const provider *p, scratch *s, const int64_t *ids, int64_t 
 {
     const matrices *m = self_of(p);
     const int64_t c = p->n_classes;
-    const dal_status st = not_labelled(m, ids, n, "Monte-Carlo passes", err);
+    const dal_status st = are_labelled(m, ids, n)
+                              ? dal_fail(err, DAL_E_UNSUPPORTED, "", "the strategy reads Monte-Carlo passes of labelled samples, "
+                                         "which select is not given; use it with dalhost run")
+                              : DAL_OK;
     if (st != DAL_OK)
         return st;
     if (passes > m->passes)
@@ -171,16 +180,16 @@ static void same_size(int64_t a, const char *path_a, const dal_npy *npy_a, int64
                     dal_npy_describe(npy_a), path_b, dal_npy_describe(npy_b), what, (long long)a, (long long)b);
 }
 
-static void check_probabilities(const matrices *m, const char *path, diags *d)
+static void check_probabilities(const dal_npy *npy, const char *path, diags *d)
 {
     enum { ROWS = 4096 };
-    const int64_t c = dal_npy_width(m->outputs), step = m->n > ROWS ? m->n / ROWS : 1;
+    const int64_t n = dal_npy_size(npy, 0), c = dal_npy_width(npy), step = n > ROWS ? n / ROWS : 1;
     float *row = xcalloc((size_t)c, sizeof *row);
     dal_error err = DAL_ERROR_INIT;
-    for (int64_t i = 0; i < m->n; i += step) {
+    for (int64_t i = 0; i < n; i += step) {
         double sum = 0;
         bool negative = false;
-        if (dal_npy_to_f32(m->outputs, i, 1, row, &err) != DAL_OK)
+        if (dal_npy_to_f32(npy, i, 1, row, &err) != DAL_OK)
             break;
         for (int64_t k = 0; k < c; k++) {
             sum += (double)row[k];
@@ -253,6 +262,33 @@ static void check_rows(matrices *m, const matrix_files *f, int64_t n_known, diag
                                    "--features, --mc, --ids");
 }
 
+/* How many there are, by the first file that tells; the others must agree. */
+static void check_labelled(matrices *m, const matrix_files *f, const char *outputs_path, diags *d)
+{
+    const struct {
+        const dal_npy *npy;
+        const char *path;
+    } all[] = {{m->labelled_file, f->labelled_features},
+               {m->classes_file, f->labelled_classes},
+               {m->labelled_outputs_file, f->labelled_outputs}};
+    int first = -1;
+    for (int i = 0; i < 3; i++) {
+        if (all[i].npy && first < 0) {
+            first = i;
+            m->n_labelled = dal_npy_size(all[i].npy, 0);
+        } else if (all[i].npy) {
+            same_size(m->n_labelled, all[first].path, all[first].npy, dal_npy_size(all[i].npy, 0), all[i].path, all[i].npy,
+                      "number of rows", d);
+        }
+    }
+    if (m->labelled_file)
+        same_size(dal_npy_size(m->labelled_file, 1), f->labelled_features, m->labelled_file, m->base.d, f->features,
+                  m->features, "number of features", d);
+    if (m->labelled_outputs_file)
+        same_size(dal_npy_size(m->labelled_outputs_file, 1), f->labelled_outputs, m->labelled_outputs_file,
+                  m->base.n_classes, outputs_path, m->outputs, "number of classes", d);
+}
+
 dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, const dal_host *host, diags *d)
 {
     *m = (matrices){.given = *f};
@@ -265,6 +301,7 @@ dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, co
     m->last_layer_file = open_file(f->last_layer, 2, "[c, d]", d);
     m->labelled_file = open_file(f->labelled_features, 2, "[n labelled, d]", d);
     m->classes_file = open_file(f->labelled_classes, 1, "[n labelled]", d);
+    m->labelled_outputs_file = open_file(f->labelled_outputs, 2, "[n labelled, c]", d);
     check_rows(m, f, n_known, d);
     m->base = (provider){
         .host = host,
@@ -279,38 +316,34 @@ dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, co
         .last_layer = m->last_layer_file ? last_layer : NULL,
         .lacks = lacks,
     };
-    if (m->labelled_file) {
-        m->n_labelled = dal_npy_size(m->labelled_file, 0);
-        same_size(dal_npy_size(m->labelled_file, 1), f->labelled_features, m->labelled_file, m->base.d, f->features,
-                  m->features, "number of features", d);
-    } else if (m->classes_file)
-        m->n_labelled = dal_npy_size(m->classes_file, 0);
-    if (m->labelled_file && m->classes_file)
-        same_size(m->n_labelled, f->labelled_features, m->labelled_file, dal_npy_size(m->classes_file, 0),
-                  f->labelled_classes, m->classes_file, "number of rows", d);
+    check_labelled(m, f, outputs_path, d);
     if (diags_errors(d))
         return DAL_E_INVALID;
     m->passes = m->mc_file ? dal_npy_size(m->mc_file, 0) : 0;
     m->mc = whole(m->mc_file, &m->own_mc, host, d);
     m->labelled = whole(m->labelled_file, &m->own_labelled, host, d);
+    m->labelled_outputs = whole(m->labelled_outputs_file, &m->own_labelled_outputs, host, d);
     if (m->last_layer_file)
         split_bias(m, f->last_layer, f->features, d);
     if (m->classes_file)
         read_classes(m, f->labelled_classes, d);
     if (f->probs)
-        check_probabilities(m, f->probs, d);
+        check_probabilities(m->outputs, f->probs, d);
+    if (f->probs && m->labelled_outputs_file)
+        check_probabilities(m->labelled_outputs_file, f->labelled_outputs, d);
     return diags_errors(d) ? DAL_E_INVALID : DAL_OK;
 }
 
 void matrices_close(matrices *m)
 {
     const dal_host *h = m->base.host;
-    float *owned[] = {m->own_mc, m->own_weights, m->own_labelled};
-    for (int i = 0; i < 3; i++)
+    float *owned[] = {m->own_mc, m->own_weights, m->own_labelled, m->own_labelled_outputs};
+    for (int i = 0; i < 4; i++)
         if (owned[i])
             h->free(h, owned[i]);
-    dal_npy *files[] = {m->outputs, m->features, m->mc_file, m->last_layer_file, m->labelled_file, m->classes_file};
-    for (int i = 0; i < 6; i++)
+    dal_npy *files[] = {m->outputs,       m->features,     m->mc_file,              m->last_layer_file,
+                        m->labelled_file, m->classes_file, m->labelled_outputs_file};
+    for (int i = 0; i < 7; i++)
         dal_npy_close(files[i]);
     free(m->bias);
     free(m->classes);

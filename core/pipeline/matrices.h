@@ -10,15 +10,16 @@
 #include "pipeline/provider.h"
 
 typedef struct matrix_files {
-    const char *probs, *logits, *features, *mc, *last_layer, *labelled_features, *labelled_classes;
+    const char *probs, *logits, *features, *mc, *last_layer, *labelled_features, *labelled_classes,
+        *labelled_outputs; /* of the kind of the candidates */
 } matrix_files;
 
 typedef struct matrices {
     provider base;
-    dal_npy *outputs, *features, *mc_file, *last_layer_file, *labelled_file, *classes_file;
+    dal_npy *outputs, *features, *mc_file, *last_layer_file, *labelled_file, *classes_file, *labelled_outputs_file;
     matrix_files given;
-    dal_matrix mc, weights, labelled;
-    float *own_mc, *own_weights, *own_labelled, *bias;
+    dal_matrix mc, weights, labelled, labelled_outputs;
+    float *own_mc, *own_weights, *own_labelled, *own_labelled_outputs, *bias;
     int64_t n, n_labelled, passes;
     int32_t *classes; /* [n_labelled] or NULL */
 } matrices;

@@ -199,6 +199,11 @@ Test(unit_rows, have_length_one_or_none)
     cr_assert_eq(dal_unit_rows(dal_runtime_host(rt, "test"), &m, out, NULL), DAL_OK);
     const float want[6] = {0.6f, 0.8f, 0, 0, 0, -1};
     cr_assert_arr_eq(out, want, sizeof want);
+    const float bad[6] = {1, 0, NAN, 0, 1, 1};
+    const dal_matrix b = {bad, 3, 2, 2};
+    dal_error err = DAL_ERROR_INIT;
+    fx_expect(&err, dal_unit_rows(dal_runtime_host(rt, "test"), &b, out, &err), DAL_E_INVALID, "", "row 1, column 0 is nan");
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }
 

@@ -47,7 +47,7 @@ DAL_PUBLIC dal_status dal_count_within(const dal_host *host, const dal_matrix *x
                                        dal_error *err);
 
 /* [main] Rows of x at unit length into out [n, d], which may be where they are (if their stride is d); rows of
- * zeros stay so. Equal rows give equal rows. */
+ * zeros stay so. Equal rows give equal rows. DAL_E_INVALID naming a row that is not finite. */
 DAL_PUBLIC dal_status dal_unit_rows(const dal_host *host, const dal_matrix *x, float *out, dal_error *err);
 
 #ifdef __cplusplus
