@@ -124,8 +124,9 @@ dal_status concave_new(const dal_host *host, const dal_similarity *s, const dal_
                               .same = concave_same};
     c->sums = dal_array(host, c->n_columns, sizeof *c->sums);
     if (!c->sums) {
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld sums", (long long)c->n_columns);
         concave_destroy(&c->f);
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld sums", (long long)c->n_columns);
+        return st;
     }
     for (int64_t k = 0; k < c->n_columns; k++)
         c->sums[k] = 0;
