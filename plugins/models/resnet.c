@@ -16,6 +16,7 @@
 
 typedef struct options {
     nn_options nn;
+    int64_t width; /* of the first stage */
     uint32_t stem;
 } options;
 
@@ -56,39 +57,40 @@ static void head(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
 /* The four stages of resnet18, after its stem. */
 static void trunk(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
 {
-    static const int64_t widths[4] = {64, 128, 256, 512};
     for (int s = 0; s < 4; s++) {
         for (int i = 0; i < 2; i++) {
             char name[32];
             snprintf(name, sizeof name, "stage%d.block%d.", s + 1, i + 1);
-            x = basic_block(nn, x, name, widths[s], s > 0 && i == 0 ? 2 : 1, s > 0 && i == 0);
+            x = basic_block(nn, x, name, o->width << s, s > 0 && i == 0 ? 2 : 1, s > 0 && i == 0);
         }
         dal_nn_stage(nn, x);
     }
     head(nn, x, c, o);
 }
 
-static dal_nn_value stem(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int pool)
+static dal_nn_value stem(dal_nn *nn, dal_nn_value x, int64_t width, int64_t kernel, int64_t stride, int pool)
 {
-    x = norm(nn, conv(nn, x, "", "stem", 64, kernel, stride), "", "stem_norm", DAL_NN_RELU);
+    x = norm(nn, conv(nn, x, "", "stem", width, kernel, stride), "", "stem_norm", DAL_NN_RELU);
     return pool ? dal_nn_max_pool(nn, x, 3, 2, 1) : x;
 }
 
 static void resnet18(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
 {
     const options *o = options_;
-    trunk(nn, o->stem == STEM_CIFAR ? stem(nn, x, 3, 1, 0) : stem(nn, x, 7, 2, 1), c, o);
+    trunk(nn, o->stem == STEM_CIFAR ? stem(nn, x, o->width, 3, 1, 0) : stem(nn, x, o->width, 7, 2, 1), c, o);
 }
 
-static void deepal_mnist_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
+static void deepal_mnist_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
 {
+    const options *o = options_;
     x = dal_nn_conv(nn, x, "colour", &(dal_nn_conv_shape){.out = 3, .kernel = 1, .flags = DAL_NN_BIAS});
-    trunk(nn, stem(nn, x, 7, 2, 1), c, o);
+    trunk(nn, stem(nn, x, o->width, 7, 2, 1), c, o);
 }
 
-static void deepal_cifar_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
+static void deepal_cifar_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
 {
-    trunk(nn, stem(nn, x, 3, 1, 1), c, o);
+    const options *o = options_;
+    trunk(nn, stem(nn, x, o->width, 3, 1, 1), c, o);
 }
 
 /* Norm and ReLU come first; where the shape changes the shortcut starts behind them. */
@@ -100,14 +102,15 @@ static dal_nn_value wide_block(dal_nn *nn, dal_nn_value x, const char *name, int
     return dal_nn_add(nn, y, changes ? conv(nn, a, name, "shortcut", out, 1, stride) : x, 0);
 }
 
-static void wide_resnet(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
+static void wide_resnet(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
 {
+    const options *o = options_;
     x = conv(nn, x, "", "stem", 16, 3, 1);
     for (int s = 0; s < 3; s++) {
         for (int i = 0; i < 2; i++) {
             char name[32];
             snprintf(name, sizeof name, "stage%d.block%d.", s + 1, i + 1);
-            x = wide_block(nn, x, name, (int64_t)32 << s, s > 0 && i == 0 ? 2 : 1, i == 0);
+            x = wide_block(nn, x, name, o->width << s, s > 0 && i == 0 ? 2 : 1, i == 0);
         }
         dal_nn_stage(nn, x);
     }
@@ -126,7 +129,11 @@ CREATE(deepal_mnist_net, deepal_mnist_net, "deepal-mnist-net")
 CREATE(deepal_cifar_net, deepal_cifar_net, "deepal-cifar-net")
 CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
 
-#define PARAMS(P, T) NN_PARAMS(P, nn_options, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
+#define TRAINING(P) NN_PARAMS(P, nn_options, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
+#define WIDTH(P, WIDE) \
+    P(options, width, I64, WIDE, "1..256", "channels", "of the first stage; each further one is twice as wide")
+#define PARAMS(P, T) TRAINING(P) WIDTH(P, "64")
+#define WIDE_PARAMS(P, T) TRAINING(P) WIDTH(P, "32")
 #define STEM_PARAMS(P, T) \
     PARAMS(P, T)          \
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
@@ -138,5 +145,5 @@ CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
     C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR", "He et al., CVPR 2016", \
       "", NN_PROVIDES, options, PARAMS)                                                                                \
     C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",        \
-      "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES, options, PARAMS)
+      "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES, options, WIDE_PARAMS)
 DAL_MODULE(resnet, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

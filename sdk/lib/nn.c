@@ -365,37 +365,74 @@ const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i)
 
 /* ---- fresh weights ----------------------------------------------------------------------------- */
 
-static void draw_node(const dal_nn *nn, const nn_node *k, uint32_t how, dal_rng *weight, dal_rng *bias, float *weights)
+#define DRAW_BLOCK 8192 /* numbers that come from one stream */
+
+/* n numbers from a stream of their own: uniform in +-width, or normal with deviation width. */
+static void draw_block(dal_rng r, int normal, double width, int64_t n, float *out)
 {
-    const nn_node *in = &nn->node[k->in[0]];
-    const int conv = k->op == &nn_conv_op;
-    const int64_t fan_in = conv ? in->c / k->groups * k->kernel * k->kernel : in->size;
-    const double bound = 1 / sqrt((double)fan_in);
-    for (int64_t i = 0; i < k->c * fan_in; i++)
-        weights[k->weight + i] =
-            (float)(conv && how == DAL_NN_KAIMING
-                        ? dal_rng_normal(weight) * sqrt(2 / (double)(k->kernel * k->kernel * k->c))
-                        : bound * (2 * dal_rng_uniform(weight) - 1));
-    for (int64_t i = 0; k->bias >= 0 && i < k->c; i++)
-        weights[k->bias + i] = (float)(bound * (2 * dal_rng_uniform(bias) - 1));
+    for (int64_t i = 0; i < n; i += 2) {
+        const double u = dal_rng_uniform(&r), v = dal_rng_uniform(&r);
+        const double length = normal ? width * sqrt(-2 * log(1 - u)) : 0;
+        const double first = normal ? length * cos(6.283185307179586477 * v) : width * (2 * u - 1);
+        out[i] = (float)first;
+        if (i + 1 < n)
+            out[i + 1] = (float)(normal ? length * sin(6.283185307179586477 * v) : width * (2 * v - 1));
+    }
+}
+
+typedef struct draw_job {
+    dal_rng stream; /* of the parameter */
+    int normal;
+    double width;
+    int64_t n;
+    float *out;
+} draw_job;
+
+static dal_status draw_task(void *ctx, int64_t b)
+{
+    const draw_job *j = ctx;
+    const int64_t first = b * DRAW_BLOCK, n = j->n - first < DRAW_BLOCK ? j->n - first : DRAW_BLOCK;
+    draw_block(dal_rng_at(&j->stream, (uint64_t)b), j->normal, j->width, n, j->out + first);
+    return DAL_OK;
+}
+
+static void draw_parameter(const dal_nn *nn, const dal_rng *stream, int64_t parameter, int normal, double width, int64_t n,
+                           float *out)
+{
+    draw_job j = {dal_rng_at(stream, (uint64_t)parameter), normal, width, n, out};
+    nn->host->parallel_for(nn->host, (n + DRAW_BLOCK - 1) / DRAW_BLOCK, draw_task, &j);
+}
+
+static void reset_norm(const nn_node *k, float *weights, float *state)
+{
+    for (int64_t i = 0; i < k->c; i++) {
+        weights[k->weight + i] = 1;
+        weights[k->bias + i] = 0;
+        state[k->state + i] = 0;
+        state[k->state + k->c + i] = 1;
+    }
 }
 
 void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *weights, float *state)
 {
-    uint64_t parameter = 0;
+    int64_t parameter = 0;
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
         if (k->weight < 0)
             continue;
-        dal_rng weight = dal_rng_at(stream, parameter), bias = dal_rng_at(stream, parameter + 1);
-        parameter += k->bias < 0 ? 1 : 2;
-        if (k->op != &nn_norm_op)
-            draw_node(nn, k, how, &weight, &bias, weights);
-        for (int64_t i = 0; k->op == &nn_norm_op && i < k->c; i++) {
-            weights[k->weight + i] = 1;
-            weights[k->bias + i] = 0;
-            state[k->state + i] = 0;
-            state[k->state + k->c + i] = 1;
+        const nn_node *in = &nn->node[k->in[0]];
+        const int conv = k->op == &nn_conv_op, normal = conv && how == DAL_NN_KAIMING;
+        const int64_t fan_in = conv ? in->c / k->groups * k->kernel * k->kernel : in->size;
+        const double bound = 1 / sqrt((double)fan_in);
+        if (k->op == &nn_norm_op) {
+            reset_norm(k, weights, state);
+        } else {
+            draw_parameter(nn, stream, parameter, normal,
+                           normal ? sqrt(2 / (double)(k->kernel * k->kernel * k->c)) : bound, k->c * fan_in,
+                           weights + k->weight);
+            if (k->bias >= 0)
+                draw_parameter(nn, stream, parameter + 1, 0, bound, k->c, weights + k->bias);
         }
+        parameter += k->bias < 0 ? 1 : 2;
     }
 }

@@ -27,7 +27,7 @@ static void expect(const dal_model_impl *impl, const options *o, int64_t channel
 
 Test(resnet, has_the_sizes_of_resnet18)
 {
-    const options cifar = {.stem = STEM_CIFAR}, imagenet = {.stem = STEM_IMAGENET};
+    const options cifar = {.width = 64, .stem = STEM_CIFAR}, imagenet = {.width = 64, .stem = STEM_IMAGENET};
     expect(&resnet18_impl, &cifar, 3, 32, 10, 11173962, (int64_t[]){32, 16, 8, 4}, 512);
     expect(&resnet18_impl, &cifar, 3, 28, 10, 11173962, (int64_t[]){28, 14, 7, 4}, 512);
     /* torchvision's resnet18 has 11,689,512 with 1000 classes */
@@ -36,9 +36,9 @@ Test(resnet, has_the_sizes_of_resnet18)
 
 Test(resnet, has_the_sizes_of_the_peers_nets)
 {
-    const options o = {.stem = STEM_CIFAR};
+    const options o = {.width = 64}, wide = {.width = 32};
     /* the 1x1 convolution to 3 channels, and resnet18 with 10 classes: 6 + 11,181,642 */
     expect(&deepal_mnist_net_impl, &o, 1, 28, 10, 11181648, (int64_t[]){7, 4, 2, 1}, 512);
     expect(&deepal_cifar_net_impl, &o, 3, 32, 10, 11173962, (int64_t[]){16, 8, 4, 2}, 512);
-    expect(&wide_resnet_impl, &o, 3, 32, 10, 691674, (int64_t[]){32, 16, 8}, 128);
+    expect(&wide_resnet_impl, &wide, 3, 32, 10, 691674, (int64_t[]){32, 16, 8}, 128);
 }

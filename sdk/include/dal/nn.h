@@ -101,7 +101,8 @@ DAL_PUBLIC void dal_nn_shape(const dal_nn *nn, dal_nn_value v, int64_t shape[3])
 /* Slices of the weights, in order, without gaps: "conv1.weight", ... Borrowed from nn. */
 DAL_PUBLIC const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i);
 
-/* Fresh weights and state. Parameter i reads dal_rng_at(stream, i).
+/* [main] Fresh weights and state, on all threads of the network's host. Block b of 8192 numbers of parameter i reads
+ * dal_rng_at(dal_rng_at(stream, i), b).
  * UNIFORM: weights and biases uniform in +-1 / sqrt(fan in), PyTorch's default. KAIMING: conv weights normal with
  * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. Gains 1, batch-norm's biases 0. */
 #define DAL_NN_UNIFORM 0u
