@@ -69,7 +69,7 @@ typedef struct nn_model {
 /* Declares the layers from x on and the output of c classes. */
 typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
 
-/* The create of an architecture; takes images (and vectors as one channel of one row when `vectors`). */
+/* The create of an architecture; takes images [channels, height, width] alone. */
 dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
                         uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err);
 
