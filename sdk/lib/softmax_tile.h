@@ -97,8 +97,8 @@ INLINE vec shifted(vec z, vec max)
 }
 
 /* e^x = 2^n 2^f for x <= 0, with |f| <= 1/2. Several vectors step by step together, because one alone is a
- * chain of a dozen operations that each wait for the last. */
-#define TOGETHER 4
+ * chain of a dozen operations that each wait for the last; as many as there are registers for. */
+#define TOGETHER (2 * WIDE)
 #define EACH for (int i = 0; i < TOGETHER; i++)
 
 /* p f = 2^f - 1 to within 1e-7 of it, and t with n in its low bits, for v_scale. */
