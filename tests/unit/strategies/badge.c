@@ -8,9 +8,11 @@
 
 static const float probs[12] = {.7f, .2f, .1f, .34f, .33f, .33f, .5f, .48f, .02f, .9f, .05f, .05f};
 static const float features[8] = {1, 0, 0, 2, 3, 0, 1, 1};
-static const options plain = {FIRST_LARGEST, 0, DAL_SEED_KMEANSPP};
-static const options farthest = {FIRST_LARGEST, 0, SEEDING_FARTHEST};
-static const options textbook = {1, 1, DAL_SEED_KMEANSPP};
+static const options plain = {.seeding = DAL_SEED_KMEANSPP};
+static const options farthest = {.seeding = SEEDING_FARTHEST};
+static const options textbook = {.first = 1, .bias = 1, .seeding = DAL_SEED_KMEANSPP};
+static const options process_of_6 = {.seeding = SEEDING_DPP, .candidates = 6};
+static const options process_of_all = {.bias = 1, .seeding = SEEDING_DPP, .candidates = 1000000};
 
 Test(badge, picks_the_worked_example)
 {
@@ -180,6 +182,64 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     return b;
 }
 
+/* ---- k-DPP: how often each pair of a round is drawn, beside det of the gradients' inner products -- */
+
+static double determinant(const fx_round *r, int64_t i, int64_t j, int32_t bias)
+{
+    double *x = gradient(r, i, bias), *y = gradient(r, j, bias), xx = 0, yy = 0, xy = 0;
+    for (int64_t k = 0; k < r->c * (r->d + 1); k++) {
+        xx += x[k] * x[k];
+        yy += y[k] * y[k];
+        xy += x[k] * y[k];
+    }
+    free(x);
+    free(y);
+    return xx * yy - xy * xy;
+}
+
+Test(badge, draws_pairs_in_proportion_to_their_determinant)
+{
+    enum { TIMES = 3000 };
+    static fx_picks p;
+    double want[4][4] = {{0}}, times[4][4] = {{0}}, sum = 0;
+    fx_round *r = fx_round_of(4, 3, probs, 2, features);
+    for (int64_t i = 0; i < 4; i++)
+        for (int64_t j = 0; j < i; j++)
+            sum += want[i][j] = determinant(r, i, j, 1);
+    for (uint64_t seed = 0; seed < TIMES; seed++) {
+        fx_try(r, &badge_impl, &process_of_all, 2, seed, &p);
+        const int64_t a = p.ids[0] / 10 - 1, b = p.ids[1] / 10 - 1;
+        times[a > b ? a : b][a > b ? b : a]++;
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < i; j++)
+            cr_assert_float_eq(times[i][j] / TIMES, want[i][j] / sum, .035, "rows %d and %d: %g, not %g", i, j,
+                               times[i][j] / TIMES, want[i][j] / sum);
+    fx_round_free(r);
+}
+
+Test(badge, draws_a_process_from_the_largest_gradients_alone)
+{
+    static fx_picks p;
+    fx_round *r = fx_round_random(&fx_shapes[1]);
+    const int64_t n = r->set[DAL_ROWS_CANDIDATES].n;
+    double *norm = malloc((size_t)n * sizeof *norm);
+    for (int64_t i = 0; i < n; i++) {
+        double *g = gradient(r, i, 0);
+        norm[i] = squared_distance(g, NULL, r->c * (r->d + 1));
+        free(g);
+    }
+    fx_select(r, &badge_impl, &process_of_6, 4, 1, &p);
+    for (int i = 0; i < 4; i++) {
+        int64_t larger = 0;
+        for (int64_t j = 0; j < n; j++)
+            larger += norm[j] > norm[p.rows[i]];
+        cr_assert_lt(larger, 6, "pick %d is number %lld by size", i, (long long)larger);
+    }
+    free(norm);
+    fx_round_free(r);
+}
+
 Test(badge, picks_what_its_slow_twin_picks)
 {
     fx_twin_agrees(&badge_impl, &plain, twin, fx_shapes, fx_n_shapes, 100);
@@ -196,6 +256,7 @@ Test(badge, never_picks_two_that_are_alike)
 {
     fx_duplicates_stay_apart(&badge_impl, &plain, &fx_shapes[3], 30);
     fx_duplicates_stay_apart(&badge_impl, &farthest, &fx_shapes[3], 30);
+    fx_duplicates_stay_apart(&badge_impl, &process_of_all, &fx_shapes[3], 10);
 }
 
 Test(badge, does_not_mind_the_scale_of_the_features)
@@ -217,6 +278,8 @@ Test(badge, goes_by_entropy_when_no_gradient_is_left)
     fx_select(r, &badge_impl, &plain, 4, 1, &p);
     cr_assert(p.rows[0] == 0 && p.rows[1] == 1 && p.rows[2] == 2 && p.rows[3] == 3);
     cr_assert(p.scores[1] == 0);
+    fx_select(r, &badge_impl, &process_of_6, 4, 1, &p);
+    cr_assert(p.rows[0] == 1 && p.rows[1] == 0 && p.rows[2] == 2 && p.rows[3] == 3);
     fx_round_free(r);
 }
 
@@ -235,4 +298,5 @@ Test(badge, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&badge_impl, &plain, &fx_shapes[0], 5);
     fx_survives_no_memory(&badge_impl, &farthest, &fx_shapes[5], 64);
+    fx_survives_no_memory(&badge_impl, &process_of_6, &fx_shapes[0], 5);
 }
