@@ -78,25 +78,44 @@ static dal_status fault(const dal_csv *r, const char *what, dal_error *err)
                     (long long)column(r), what);
 }
 
+#define STEP ((int64_t)1 << 14) /* looked through at once, so that the second look finds it in the cache */
+
+/* The next quote, or the end of the data; the lines on the way are counted. */
+static dal_status find_quote(dal_csv *r, dal_error *err)
+{
+    for (;;) {
+        const char *from = r->data + r->at;
+        const int64_t left = r->size - r->at, look = left < STEP ? left : STEP;
+        const char *quote = look > 0 ? memchr(from, '"', (size_t)look) : NULL;
+        const char *end = quote ? quote : from + look;
+        const char *nul = end > from ? memchr(from, '\0', (size_t)(end - from)) : NULL;
+        for (const char *p = from; p < (nul ? nul : end) && (p = memchr(p, '\n', (size_t)((nul ? nul : end) - p))); p++) {
+            r->line++;
+            r->line_start = p + 1 - r->data;
+        }
+        r->at = (nul ? nul : end) - r->data;
+        if (nul)
+            return fault(r, "found a NUL byte, expected text", err);
+        if (quote || look < STEP)
+            return DAL_OK;
+    }
+}
+
 static dal_status quoted_field(dal_csv *r, dal_csv_field *f, dal_error *err)
 {
     const dal_csv start = *r;
     f->quoted = 1;
     f->text = r->data + ++r->at;
     for (;; r->at++) {
+        const dal_status st = find_quote(r, err);
+        if (st != DAL_OK)
+            return st;
         if (r->at >= r->size)
             return fault(&start, "this quote is never closed", err);
-        if (r->data[r->at] == '\n') {
-            r->line++;
-            r->line_start = r->at + 1;
-        } else if (r->data[r->at] == '\0') {
-            return fault(r, "found a NUL byte, expected text", err);
-        } else if (r->data[r->at] == '"') {
-            if (r->at + 1 >= r->size || r->data[r->at + 1] != '"')
-                break;
-            f->escaped = 1;
-            r->at++;
-        }
+        if (r->at + 1 >= r->size || r->data[r->at + 1] != '"')
+            break;
+        f->escaped = 1;
+        r->at++;
     }
     f->size = r->data + r->at - f->text;
     r->at++;
@@ -108,13 +127,16 @@ static dal_status quoted_field(dal_csv *r, dal_csv_field *f, dal_error *err)
 
 static dal_status plain_field(dal_csv *r, dal_csv_field *f, dal_error *err)
 {
-    f->text = r->data + r->at;
-    while (!at_end_of_line(r) && !at_delimiter(r)) {
-        if (r->data[r->at] == '\0')
-            return fault(r, "found a NUL byte, expected text", err);
-        r->at++;
-    }
-    f->size = r->data + r->at - f->text;
+    const char *p = r->data + r->at, *const end = r->data + r->size;
+    const char first = r->delimiter ? r->delimiter : ' ', second = r->delimiter ? r->delimiter : '\t';
+    f->text = p;
+    while (p < end && *p != first && *p != second && *p != '\n' && *p != '\0' &&
+           !(*p == '\r' && (p + 1 == end || p[1] == '\n')))
+        p++;
+    r->at = p - r->data;
+    if (p < end && *p == '\0')
+        return fault(r, "found a NUL byte, expected text", err);
+    f->size = p - f->text;
     while (f->size > 0 && is_blank(f->text[f->size - 1]))
         f->size--;
     return DAL_OK;
