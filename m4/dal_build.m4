@@ -6,6 +6,14 @@ AC_DEFUN([DAL_REQUIRE_PKG], [
     [AC_MSG_ERROR([$2 was not found: install it (Debian: apt-get install $3), then configure again])])
 ])
 
+# DAL_OPTIONAL_PKG(VAR, MODULE): one that only some parts need: have_var is yes or no, HAVE_VAR a condition of Automake,
+# and VAR_CFLAGS says -DDAL_HAVE_VAR=1.
+AC_DEFUN([DAL_OPTIONAL_PKG], [
+  PKG_CHECK_MODULES([$1], [$2], [m4_tolower([have_$1])=yes; $1_CFLAGS="$$1_CFLAGS -DDAL_HAVE_$1=1"],
+    [m4_tolower([have_$1])=no])
+  AM_CONDITIONAL([HAVE_$1], [test "x$m4_tolower([have_$1])" = xyes])
+])
+
 # DAL_REQUIRE_LIB(VAR, LIB, FUNCTION, HEADER, DEBIAN-PACKAGE): the same for a library without pkg-config.
 AC_DEFUN([DAL_REQUIRE_LIB], [
   AC_CHECK_HEADER([$4], [],
