@@ -29,6 +29,8 @@ static void print_plan(const experiment *e, const trial *t)
     printf("  pool       %s samples (%s with a known class), %s to test on, %lld classes\n",
            human_count(info->n[DAL_SPLIT_TRAIN], a), human_count(t->known, b), human_count(info->n[DAL_SPLIT_TEST], c),
            (long long)info->spec.n_classes);
+    if (m->dataset->card)
+        printf("  data       %s (%s)\n", m->dataset->card->title, m->dataset->card->path);
     printf("  labels     %lld to start with%s%s, then %lld rounds of %lld\n", (long long)m->initial_size,
            m->initial_strategy ? ", chosen by " : "", m->initial_strategy ? m->initial_strategy->desc->id : "",
            (long long)m->rounds, (long long)m->query_size);

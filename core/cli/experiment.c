@@ -4,31 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "util/folders.h"
 #include "util/paths.h"
 #include "util/text.h"
-
-/* Where data files are looked for, after the manifest's own folder. NULL-ended; lives until exit. */
-static const char *const *data_path(int *n)
-{
-    static const char *dirs[64];
-    *n = 0;
-    const char *env = getenv("DAL_DATA_PATH");
-    if (env && *env) {
-        char *copy = xstrdup(env), *save = NULL;
-        for (char *p = strtok_r(copy, ":", &save); p && *n < 60; p = strtok_r(NULL, ":", &save))
-            dirs[(*n)++] = p;
-    } else {
-        dirs[(*n)++] = "../shared/data";
-        if (paths_source_tree())
-            dirs[(*n)++] = xasprintf("%s/../shared/data", paths_source_tree());
-    }
-    const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (xdg && *xdg)
-        dirs[(*n)++] = xasprintf("%s/dalhost/data", xdg);
-    else if (home && *home)
-        dirs[(*n)++] = xasprintf("%s/.local/share/dalhost/data", home);
-    return dirs;
-}
 
 /* A word without a slash that is no file here may name a manifest that came with the program. */
 static char *find_manifest(const char *operand)
@@ -92,7 +70,7 @@ int experiment_read(const cli_args *a, experiment *e)
     e->registry = cli_registry(a);
     if (!e->registry)
         return EXIT_BAD_INPUT;
-    int n_sets, n_path;
+    int n_sets, n_path, n_cards;
     const char *const *given = cli_values(a, "set", &n_sets);
     const char **sets = xcalloc((size_t)n_sets + 2, sizeof *sets);
     memcpy(sets, given, (size_t)n_sets * sizeof *sets);
@@ -102,8 +80,9 @@ int experiment_read(const cli_args *a, experiment *e)
     for (int i = 1; i < 3; i++)
         if (e->own[i])
             sets[n_sets++] = e->own[i];
-    const char *const *path = data_path(&n_path);
-    const manifest_options options = {sets, n_sets, path, n_path};
+    const char *const *path = folders_of_data(&n_path), *const *card_path = folders_of_cards(&n_cards);
+    e->cards = cards_new(card_path, n_cards);
+    const manifest_options options = {sets, n_sets, path, n_path, e->cards};
     e->d = diags_new();
     if (!is_unknown_word(e->own[0], e->d))
         e->m = manifest_read(e->own[0], NULL, e->registry, &options, e->d);
@@ -118,6 +97,7 @@ int experiment_read(const cli_args *a, experiment *e)
 void experiment_free(experiment *e)
 {
     manifest_free(e->m);
+    cards_free(e->cards);
     diags_free(e->d);
     registry_free(e->registry);
     for (int i = 0; i < 3; i++)

@@ -8,6 +8,7 @@
 
 typedef struct experiment {
     registry *registry;
+    cards *cards;
     manifest *m;
     int64_t threads;
     diags *d; /* notes of what was read; errors were printed */

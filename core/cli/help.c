@@ -26,6 +26,8 @@ static const struct {
     {"DAL_PLUGIN_PATH", "further plugin directories, colon-separated, searched after --plugins"},
     {"DAL_DATA_PATH", "where data files named in manifests are looked for, colon-separated; "
                       "default ../shared/data, then ~/.local/share/dalhost/data"},
+    {"DAL_CARD_PATH", "where dataset cards are looked for, colon-separated, before ~/.local/share/dalhost/cards and "
+                      "those that came with dalhost"},
     {"DAL_LOG", "how much components may say: warning (default), info or debug"},
     {"TMPDIR", "where bulk data without a name is kept; default /tmp"},
 };

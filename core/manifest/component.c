@@ -29,6 +29,19 @@ static const char *word(reader *rd, const char *label, const node *n, const char
     return NULL;
 }
 
+/* A card that is nearer to what was written than every loader, or NULL. */
+static const char *near_card(const reader *rd, const char *word)
+{
+    const char *near = rd->cards ? cards_near(rd->cards, word) : NULL;
+    const int distance = near ? edit_distance(word, near) : 0;
+    for (int i = 0; near && i < registry_n_components(rd->reg); i++) {
+        const component_desc *c = registry_component(rd->reg, i);
+        if (c->kind == DAL_KIND_DATASET && edit_distance(word, c->id) < distance)
+            return NULL;
+    }
+    return near;
+}
+
 /* from: NULL when the manifest does not say. */
 static const component_desc *find(reader *rd, const char *label, uint32_t kind, const node *use,
                                   const node *from)
@@ -41,18 +54,25 @@ static const component_desc *find(reader *rd, const char *label, uint32_t kind, 
         return NULL;
     char *why = NULL;
     const component_desc *c = registry_find(rd->reg, kind, id, module, &why);
-    if (!c)
-        complain(rd, use->at, "%s", why ? why : "there is no such component");
+    const char *near = !c && !module && kind == DAL_KIND_DATASET ? near_card(rd, use->text) : NULL;
+    if (near)
+        complain(rd, use->at, "there is no dataset '%s'; did you mean '%s'? dalhost dataset list tells those known by "
+                 "name, dalhost component list -k dataset the loaders", id, near);
+    else if (!c)
+        complain(rd, use->at, "%s%s", why ? why : "there is no such component",
+                 kind == DAL_KIND_DATASET && rd->cards && !module ? "; dalhost dataset list tells those known by name" : "");
     free(why);
     return c;
 }
 
-static component_spec *read_spec(reader *rd, const component_desc *c, place at, const node *map)
+/* of: the card that names it, or NULL. */
+static component_spec *read_spec(reader *rd, const component_desc *c, place at, const node *map, const card *of)
 {
     param_value *values = arena_alloc(rd->mem, (size_t)c->n_params + 1, sizeof *values);
     component_spec *spec = arena_alloc(rd->mem, 1, sizeof *spec);
-    *spec = (component_spec){c->kind, c, at, values};
-    const char *what = arena_printf(rd->mem, "%s '%s'", kind_name(c->kind), c->id);
+    *spec = (component_spec){c->kind, c, at, values, of};
+    const char *what = of ? arena_printf(rd->mem, "%s '%s' (%s)", kind_name(c->kind), of->name, c->id)
+                          : arena_printf(rd->mem, "%s '%s'", kind_name(c->kind), c->id);
     const owner o = {
         .prefix = arena_printf(rd->mem, "%s: ", what),
         .of = arena_printf(rd->mem, " of %s", what),
@@ -89,6 +109,73 @@ char *spec_needs(const component_spec *s)
     return text_take(&all);
 }
 
+/* ---- cards ---- */
+
+const card *card_meant(reader *rd, const node *n)
+{
+    if (!rd->cards || n->kind != NODE_SCALAR || node_is_null(n))
+        return NULL;
+    for (int i = 0; i < registry_n_components(rd->reg); i++) {
+        const component_desc *c = registry_component(rd->reg, i);
+        if (c->kind == DAL_KIND_DATASET && strcmp(c->id, n->text) == 0)
+            return NULL;
+    }
+    return cards_find(rd->cards, n->text, rd->d);
+}
+
+/* Of the files that the card itself names to the loader, those that are nowhere: told in one complaint. */
+static bool has_its_files(reader *rd, const card *c, const component_desc *loader, const node *map, place at)
+{
+    const char *list = "";
+    int n = 0;
+    bool fetchable = false;
+    for (int i = 0; i < loader->n_params; i++) {
+        const node_entry *e = node_entry_of(map, loader->params[i].name);
+        if (loader->params[i].type != DAL_PARAM_PATH || !*loader->params[i].domain || !e ||
+            e->value->kind != NODE_SCALAR || e->value->at.file != c->path || !*e->value->text ||
+            !card_file_missing(rd, c, e->value->text))
+            continue;
+        list = arena_printf(rd->mem, "%s%s%s", list, n++ ? ", " : "", shown(rd->mem, e->value->text, 200));
+        for (int k = 0; k < c->n_files; k++)
+            fetchable |= *c->files[k].url && strcmp(c->files[k].path, e->value->text) == 0;
+    }
+    if (n == 0)
+        return true;
+    const char *advice = "put it there, or name its folder in DAL_DATA_PATH";
+    if (fetchable)
+        advice = arena_printf(rd->mem, "get it with: dalhost dataset fetch %s", c->name);
+    else if (*c->home)
+        advice = arena_printf(rd->mem, "no address is known to fetch it from; see %s", shown(rd->mem, c->home, 200));
+    complain(rd, at, "dataset '%s': there is no %s; looked in %s; %s", c->name, list, data_folders_list(rd, c), advice);
+    return false;
+}
+
+/* The loader of a card: its parameters, those beside `use` in n before the card's. */
+static component_spec *read_carded(reader *rd, const char *label, const card *c, const node *n, place at)
+{
+    node *map = node_new(rd->mem, NODE_MAP, at);
+    for (int i = 0; i < c->dataset->n; i++)
+        node_put(rd->mem, map, c->dataset->entries[i].key, c->dataset->entries[i].at, c->dataset->entries[i].value);
+    for (int i = 0; n->kind == NODE_MAP && i < n->n; i++)
+        if (strcmp(n->entries[i].key, "use") != 0)
+            node_put(rd->mem, map, n->entries[i].key, n->entries[i].at, n->entries[i].value);
+    const node_entry *from = node_entry_of(map, "from");
+    if (c->transforms && c->transforms->n > 0 && rd->depth > 1) {
+        complain(rd, at, "%s: the card '%s' has transforms, which only the dataset of a manifest can have; name its "
+                 "loader and the transforms here", label, c->name);
+        return NULL;
+    }
+    const component_desc *loader = find(rd, arena_printf(rd->mem, "'use' of the card '%s'", c->name), DAL_KIND_DATASET,
+                                        node_entry_of(map, "use")->value, from ? from->value : NULL);
+    if (!loader || !has_its_files(rd, c, loader, map, at))
+        return NULL;
+    const card *outer = rd->card;
+    rd->card = c;
+    component_spec *spec = read_spec(rd, loader, at, map, c);
+    rd->card = outer;
+    return spec;
+}
+
 component_spec *read_component(reader *rd, const char *label, const node *n, uint32_t kind)
 {
     const char *a_kind = with_article(rd->mem, kind_name(kind));
@@ -118,8 +205,15 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
     }
     rd->depth++;
     rd->components++;
-    const component_desc *c = find(rd, id_label, kind, use, from);
-    component_spec *spec = c ? read_spec(rd, c, use->at, n->kind == NODE_MAP ? n : NULL) : NULL;
+    const card *of = kind == DAL_KIND_DATASET && !from ? card_meant(rd, use) : NULL;
+    component_spec *spec = NULL;
+    const bool faulty = !of && kind == DAL_KIND_DATASET && !from && rd->cards && use->kind == NODE_SCALAR &&
+                        cards_faulty(rd->cards, use->text); /* that has been told */
+    const component_desc *c = of || faulty ? NULL : find(rd, id_label, kind, use, from);
+    if (of)
+        spec = read_carded(rd, label, of, n, use->at);
+    else if (c)
+        spec = read_spec(rd, c, use->at, n->kind == NODE_MAP ? n : NULL, NULL);
     rd->depth--;
     return spec;
 }

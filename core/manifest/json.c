@@ -68,6 +68,8 @@ json_t *json_of_spec(const component_spec *s, bool version)
         json_put(j, s->desc->params[i].name, json_of_value(&s->values[i]));
     json_put(j, "use", json_string(s->desc->id));
     json_put(j, "from", json_string(s->desc->module->name));
+    if (s->card)
+        json_put(j, "card", json_string(s->card->name));
     if (version)
         json_put(j, "version", json_string(s->desc->module->version));
     return j;

@@ -135,6 +135,28 @@ static void complete_oracle(reader *rd, node *root)
     text_free(&names);
 }
 
+/* ---- what a card brings along ----------------------------------------------------------------- */
+
+/* The transforms of the card that `dataset` names come before the manifest's own. */
+static void add_card_transforms(reader *rd, node *root)
+{
+    const node_entry *e = node_entry_of(root, "dataset"), *own = node_entry_of(root, "transforms");
+    const node_entry *use = e && e->value->kind == NODE_MAP ? node_entry_of(e->value, "use") : NULL;
+    if (!e || (e->value->kind == NODE_MAP && (!use || node_entry_of(e->value, "from"))))
+        return;
+    const card *c = card_meant(rd, use ? use->value : e->value);
+    if (!c || !c->transforms || c->transforms->n == 0 || (own && node_is_null(own->value)))
+        return;
+    node *all = node_new(rd->mem, NODE_LIST, own ? own->value->at : c->transforms->at);
+    for (int i = 0; i < c->transforms->n; i++)
+        node_append(rd->mem, all, c->transforms->items[i]);
+    for (int i = 0; own && own->value->kind == NODE_LIST && i < own->value->n; i++)
+        node_append(rd->mem, all, own->value->items[i]);
+    if (own && own->value->kind != NODE_LIST)
+        node_append(rd->mem, all, own->value);
+    node_put(rd->mem, root, "transforms", all->at, all);
+}
+
 /* ---- the manifest --------------------------------------------------------------------------- */
 
 static void read_section(reader *rd, int k, const node *root, manifest_values *v)
@@ -277,8 +299,10 @@ manifest *manifest_read(const char *path, const char *builtin, const registry *r
             .directory = builtin || standard_input ? "." : directory_of(mem, path),
             .data_path = o->data_path,
             .n_data_path = o->n_data_path,
+            .cards = o->cards,
         };
         complete_oracle(&rd, root);
+        add_card_transforms(&rd, root);
         read_root(&rd, root, v);
         check_manifest(&rd, v);
         if (diags_errors(d) == 0) {
@@ -300,6 +324,36 @@ void manifest_free(manifest *m)
     free(w->effective);
     arena_free(w->mem);
     free(w);
+}
+
+/* ---- a dataset from the command line ---------------------------------------------------------- */
+
+manifest *manifest_of_dataset(const char *id, const registry *r, const manifest_options *o, diags *d)
+{
+    arena *mem = arena_new();
+    whole_manifest *w = xcalloc(1, sizeof *w);
+    const char *name = arena_strn(mem, id, strlen(id));
+    *w = (whole_manifest){.m = {.path = name, .name = name}, .mem = mem};
+    const place at = {"dataset", 0, 0};
+    node *map = node_new(mem, NODE_MAP, at), *root = node_new(mem, NODE_MAP, at);
+    node_put(mem, map, "use", at, scalar(mem, at, name));
+    for (int i = 0; i < o->n_sets; i++)
+        tree_set(mem, map, o->sets[i], d);
+    node_put(mem, root, "dataset", at, map);
+    reader rd = {.mem = mem, .reg = r, .d = d, .data_path = o->data_path, .n_data_path = o->n_data_path,
+                 .cards = o->cards};
+    add_card_transforms(&rd, root);
+    w->m.dataset = read_component(&rd, "dataset", map, DAL_KIND_DATASET);
+    const node_entry *transforms = node_entry_of(root, "transforms");
+    param_value v = {0};
+    if (transforms && read_value(&rd, "transforms", transforms->value, &manifest_root.params[ROOT_TRANSFORMS], &v)) {
+        w->m.transforms = spec_array(mem, &v);
+        w->m.n_transforms = (int)v.n;
+    }
+    if (w->m.dataset && diags_errors(d) == 0)
+        return &w->m;
+    manifest_free(&w->m);
+    return NULL;
 }
 
 /* ---- one component from the command line ------------------------------------------------------ */

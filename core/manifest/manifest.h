@@ -19,13 +19,15 @@
  *
  * The values above are the defaults, but those of name, dataset, model, strategy and stop (no rule).
  * A component is its id, or a mapping with `use`, perhaps `from` (the module), and its parameters;
- * where a list of components is wanted, one alone will do.
+ * where a list of components is wanted, one alone will do. Where a dataset is wanted, the name of a card
+ * (manifest/card.h) stands for the loader and the parameters in it; a component of the same name comes first.
  * Everything is checked against the notes of the installed modules; nothing is loaded. All faults are
  * reported, not only the first.
  */
 #ifndef DALHOST_MANIFEST_MANIFEST_H
 #define DALHOST_MANIFEST_MANIFEST_H
 
+#include "manifest/card.h"
 #include "registry/registry.h"
 #include "util/diag.h"
 
@@ -50,6 +52,7 @@ struct component_spec {
     const component_desc *desc;
     place at;
     const param_value *values; /* one per desc->params, same order, defaults filled in */
+    const card *card;          /* that named it; NULL: none */
 };
 
 /* What host->open is given is a component_spec in disguise. */
@@ -98,6 +101,7 @@ typedef struct manifest_options {
     int n_sets;
     const char *const *data_path; /* where PATH parameters of domain file|directory are searched */
     int n_data_path;
+    cards *cards; /* datasets known by name; NULL: none. Must outlive the manifest */
 } manifest_options;
 
 /* Read a file ("-": standard input), or a text that has no file (builtin, named `path` in messages). NULL
@@ -111,6 +115,10 @@ component_spec *spec_from_sets(uint32_t kind, const char *id, const char *const 
                                const registry *r, diags *d);
 void spec_free(component_spec *s); /* only for spec_from_sets */
 
+/* A dataset with the transforms of its card, as a manifest without anything else (effective is NULL): `id` is a card
+ * or a component, options->sets are parameters. NULL when there is any error in d. */
+manifest *manifest_of_dataset(const char *id, const registry *r, const manifest_options *options, diags *d);
+
 /* Fill an options struct for the live component (live->options_size bytes, zeroed, 16-aligned; caller frees
  * with free). Members point into the spec. Fails when live parameters differ from the note's. */
 dal_status spec_options(const component_spec *s, const dal_component *live, void **options,
@@ -123,8 +131,9 @@ char *spec_needs(const component_spec *s);
 /* {"use":"mlp","from":"mlp","version":"0.1.0","hidden":[100],...} with defaults. Caller frees. */
 char *spec_json(const component_spec *s);
 
-/* JSON Schema (2020-12) of the manifest with the parameters of what is installed. Caller frees. */
-char *manifest_schema(const registry *r);
+/* JSON Schema (2020-12) of the manifest with the parameters of what is installed and the names of cards (NULL: of
+ * none). Caller frees. */
+char *manifest_schema(const registry *r, cards *c);
 
 /* Does x lie in a declared interval? For conformance tests. NULL: yes; else what was expected. */
 const char *domain_check_f64(const char *domain, double x, char out[96]);

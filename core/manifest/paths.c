@@ -37,6 +37,29 @@ static const char *joined(reader *rd, const char *base, const char *path)
     return arena_printf(rd->mem, "%s%s%s", from, from[1] ? "/" : "", path);
 }
 
+static const char *card_folder(reader *rd, const card *c)
+{
+    const char *slash = strrchr(c->path, '/');
+    return slash ? arena_strn(rd->mem, c->path, (size_t)(slash - c->path)) : ".";
+}
+
+bool card_file_missing(reader *rd, const card *c, const char *path)
+{
+    for (int i = 0; *path != '/' && i < rd->n_data_path; i++)
+        if (access(joined(rd, rd->data_path[i], path), F_OK) == 0)
+            return false;
+    return access(joined(rd, card_folder(rd, c), path), F_OK) != 0;
+}
+
+const char *data_folders_list(reader *rd, const card *c)
+{
+    const char *list = "";
+    for (int i = 0; i < rd->n_data_path; i++)
+        list = arena_printf(rd->mem, "%s%s%s", list, i ? ", " : "",
+                            shown(rd->mem, canonical(rd, rd->data_path[i]), 400));
+    return arena_printf(rd->mem, "%s%s%s", list, *list ? ", " : "", shown(rd->mem, card_folder(rd, c), 400));
+}
+
 typedef struct lookup {
     reader *rd;
     const char *path;
@@ -56,13 +79,25 @@ static const char *look_in(lookup *l, const char *base)
     return NULL;
 }
 
+/* Of a card: the folders of data, then the card's own. */
+static const char *search_for_card(lookup *l, const card *c)
+{
+    reader *rd = l->rd;
+    const char *found = NULL;
+    for (int i = 0; i < rd->n_data_path && !found; i++)
+        found = look_in(l, rd->data_path[i]);
+    return found ? found : look_in(l, card_folder(rd, c));
+}
+
 /* A relative path of --set starts, as on any command line, in the working directory. */
-static const char *search(lookup *l, bool command_line)
+static const char *search(lookup *l, bool command_line, const card *c)
 {
     const reader *rd = l->rd;
     const char *found = command_line || *l->path == '/' ? look_in(l, ".") : NULL;
     if (*l->path == '/')
         return found;
+    if (c)
+        return search_for_card(l, c);
     if (!found && rd->directory)
         found = look_in(l, rd->directory);
     for (int i = 0; i < rd->n_data_path && !found; i++)
@@ -84,10 +119,13 @@ const char *resolve_path(reader *rd, const char *label, const node *n, const par
         return NULL;
     }
     const bool command_line = n->at.line == 0;
+    const card *c = rd->card && n->at.file == rd->card->path ? rd->card : NULL;
+    if (!*p->domain && c)
+        return joined(rd, card_folder(rd, c), n->text);
     if (!*p->domain)
         return joined(rd, command_line || !rd->directory ? "." : rd->directory, n->text);
     lookup l = {rd, n->text, strcmp(p->domain, "directory") == 0, {0}};
-    const char *found = search(&l, command_line);
+    const char *found = search(&l, command_line, c);
     if (!found)
         complain(rd, n->at, "%s: no %s '%s'%s%s", label, p->domain, shown(rd->mem, n->text, 200),
                  l.tried.s ? l.tried.s : "",

@@ -2,6 +2,7 @@
 #ifndef DALHOST_MANIFEST_READER_H
 #define DALHOST_MANIFEST_READER_H
 
+#include "manifest/card.h"
 #include "manifest/domain.h"
 #include "manifest/manifest.h"
 #include "manifest/tree.h"
@@ -23,6 +24,8 @@ typedef struct reader {
     const char *directory; /* of the manifest */
     const char *const *data_path;
     int n_data_path;
+    cards *cards;     /* NULL: there are none */
+    const card *card; /* of the component that is being read; NULL: none. Its nodes are those in its file */
     int errors, depth, components;
 } reader;
 
@@ -54,9 +57,15 @@ bool try_default(const registry *reg, arena *mem, const param_desc *p, param_val
 
 /* paths.c: a PATH value as an absolute path, or NULL after a complaint. */
 const char *resolve_path(reader *rd, const char *label, const node *n, const param_desc *p);
+/* Does a file of the card itself exist in none of the folders it may be in? */
+bool card_file_missing(reader *rd, const card *c, const char *path);
+/* "A, B": those folders. */
+const char *data_folders_list(reader *rd, const card *c);
 
 /* component.c: n as a component of a kind; NULL after a complaint. label: "model". */
 component_spec *read_component(reader *rd, const char *label, const node *n, uint32_t kind);
+/* The card that n means by its name; NULL: it means a component, or nothing. A faulty card is complained about. */
+const card *card_meant(reader *rd, const node *n);
 /* "; installed: a, b, c", at most a dozen; "" when there are none. */
 const char *installed_list(const reader *rd, uint32_t kind);
 

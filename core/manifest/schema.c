@@ -178,8 +178,45 @@ static json_t *component_schema(const registry *r, const component_desc *c)
     return j;
 }
 
+static const component_desc *component_of(const registry *r, uint32_t kind, const char *id)
+{
+    for (int i = 0; i < registry_n_components(r); i++)
+        if (registry_component(r, i)->kind == kind && strcmp(registry_component(r, i)->id, id) == 0)
+            return registry_component(r, i);
+    return NULL;
+}
+
+/* A card, where no component has its name: alone, or with some of its loader's parameters. */
+static void add_card(const registry *r, const card *c, json_t *shapes)
+{
+    const node_entry *use = node_entry_of(c->dataset, "use");
+    const component_desc *loader = component_of(r, DAL_KIND_DATASET, use->value->text ? use->value->text : "");
+    if (!loader || component_of(r, DAL_KIND_DATASET, c->name))
+        return;
+    json_t *properties = json_must(json_object()), *none = json_must(json_array());
+    json_put(properties, "use", json_pack("{s:s}", "const", c->name));
+    add_params(r, properties, none, loader->params, loader->n_params);
+    json_decref(none);
+    json_t *j = object_schema(properties, json_must(json_pack("[s]", "use")));
+    json_put(j, "title", json_string(c->name));
+    json_put(j, "description", json_string(c->title));
+    json_append(shapes, json_pack("{s:s, s:s}", "const", c->name, "description", c->title));
+    json_append(shapes, j);
+}
+
+static void add_cards(const registry *r, cards *all, json_t *shapes)
+{
+    diags *d = diags_new(); /* a faulty card is no business of an editor */
+    for (int i = 0; i < cards_count(all); i++) {
+        const card *c = cards_find(all, cards_name(all, i), d);
+        if (c)
+            add_card(r, c, shapes);
+    }
+    diags_free(d);
+}
+
 /* Every component of a kind: as a mapping, and as its id alone where that suffices. */
-static json_t *kind_schema(const registry *r, uint32_t kind)
+static json_t *kind_schema(const registry *r, uint32_t kind, cards *named)
 {
     json_t *shapes = json_must(json_array());
     for (int i = 0; i < registry_n_components(r); i++) {
@@ -190,6 +227,8 @@ static json_t *kind_schema(const registry *r, uint32_t kind)
             json_append(shapes, json_pack("{s:s, s:s}", "const", c->id, "description", c->summary));
         json_append(shapes, component_schema(r, c));
     }
+    if (named && kind == DAL_KIND_DATASET)
+        add_cards(r, named, shapes);
     if (json_array_size(shapes) == 0) { /* nothing installed: nothing is valid */
         json_decref(shapes);
         return json_must(json_pack("{s:{}}", "not"));
@@ -206,7 +245,7 @@ static json_t *section_schema(const registry *r, const section *s)
     return j;
 }
 
-char *manifest_schema(const registry *r)
+char *manifest_schema(const registry *r, cards *c)
 {
     json_t *properties = json_must(json_object()), *required = json_must(json_array()),
            *kinds = json_must(json_object());
@@ -214,7 +253,7 @@ char *manifest_schema(const registry *r)
     for (int k = 0; k < SECTION_N; k++)
         json_put(properties, manifest_sections[k].name, section_schema(r, &manifest_sections[k]));
     for (uint32_t kind = DAL_KIND_DATASET; kind <= DAL_KIND_ORACLE; kind++)
-        json_put(kinds, kind_name(kind), kind_schema(r, kind));
+        json_put(kinds, kind_name(kind), kind_schema(r, kind, c));
     json_t *root = object_schema(properties, required);
     json_put(root, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     json_put(root, "title", json_string("dalhost manifest"));

@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         *p++ = '\0';
         sets[n_sets++] = p;
     }
-    const manifest_options o = {(const char *const *)sets, n_sets, NULL, 0};
+    const manifest_options o = {(const char *const *)sets, n_sets, NULL, 0, NULL};
     diags *d = diags_new();
     manifest *m = manifest_read("fuzz.yaml", all, fake_registry(FAKE_USUAL), &o, d);
     MUST((m != NULL) == (diags_errors(d) == 0));

@@ -49,7 +49,7 @@ TestSuite(manifest, .init = enter, .fini = leave);
 static manifest *read_with(const char *yaml, const char *const *sets, int n, fake_flavour flavour, diags *d)
 {
     static const char *const data_path[] = {"data"};
-    const manifest_options o = {sets, n, data_path, 1};
+    const manifest_options o = {sets, n, data_path, 1, NULL};
     return manifest_read("m.yaml", yaml, fake_registry(flavour), &o, d);
 }
 
@@ -612,7 +612,7 @@ Test(manifest, looks_for_a_file_of_set_in_the_working_directory_first)
     fputs(BASE, f);
     fclose(f);
     const char *const sets[] = {"dataset={use: files, images: here.gz}"};
-    const manifest_options o = {sets, 1, NULL, 0};
+    const manifest_options o = {sets, 1, NULL, 0, NULL};
     diags *d = diags_new();
     manifest *m = manifest_read("data/m.yaml", NULL, fake_registry(FAKE_USUAL), &o, d);
     cr_assert_not_null(m);

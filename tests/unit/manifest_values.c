@@ -180,7 +180,7 @@ Test(value_text, shows_numbers_as_short_as_they_are)
 
 Test(schema, is_json_and_has_every_component_and_parameter)
 {
-    char *s = manifest_schema(fake_registry(FAKE_TWO_TRUTHS));
+    char *s = manifest_schema(fake_registry(FAKE_TWO_TRUTHS), NULL);
     json_error_t why;
     json_t *root = json_loads(s, 0, &why), *shapes, *shape;
     cr_assert_not_null(root, "%s", why.text);
@@ -204,7 +204,7 @@ Test(schema, is_json_and_has_every_component_and_parameter)
     cr_assert(found);
     json_decref(root);
     free(s);
-    s = manifest_schema(fake_registry(FAKE_EMPTY));
+    s = manifest_schema(fake_registry(FAKE_EMPTY), NULL);
     root = json_loads(s, 0, &why);
     cr_assert_not_null(root);
     json_decref(root);
