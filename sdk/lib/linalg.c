@@ -69,6 +69,39 @@ dal_status dal_gemm_tn(int64_t m, int64_t n, int64_t k, float alpha, const float
     return gemm(CblasTrans, CblasNoTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
 }
 
+static dal_status dgemm(enum CBLAS_TRANSPOSE tx, enum CBLAS_TRANSPOSE tw, int64_t m, int64_t n, int64_t k,
+                        double alpha, const double *x, int64_t ldx, const double *w, int64_t ldw, double beta,
+                        double *out, int64_t ldo)
+{
+    if (!fits(m, n, k, ldx, ldw, ldo))
+        return DAL_E_OVERFLOW;
+    if (m == 0 || n == 0)
+        return DAL_OK;
+    const int width = narrow_blas();
+    cblas_dgemm(CblasRowMajor, tx, tw, (int)m, (int)n, (int)k, alpha, x, (int)ldx, w, (int)ldw, beta, out,
+                (int)ldo);
+    widen_blas(width);
+    return DAL_OK;
+}
+
+dal_status dal_dgemm_nt(int64_t m, int64_t n, int64_t k, double alpha, const double *x, int64_t ldx,
+                        const double *w, int64_t ldw, double beta, double *out, int64_t ldo)
+{
+    return dgemm(CblasNoTrans, CblasTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
+}
+
+dal_status dal_dgemm_nn(int64_t m, int64_t n, int64_t k, double alpha, const double *x, int64_t ldx,
+                        const double *w, int64_t ldw, double beta, double *out, int64_t ldo)
+{
+    return dgemm(CblasNoTrans, CblasNoTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
+}
+
+dal_status dal_dgemm_tn(int64_t m, int64_t n, int64_t k, double alpha, const double *x, int64_t ldx,
+                        const double *w, int64_t ldw, double beta, double *out, int64_t ldo)
+{
+    return dgemm(CblasTrans, CblasNoTrans, m, n, k, alpha, x, ldx, w, ldw, beta, out, ldo);
+}
+
 DAL_CLONES double dal_dot(const float *x, const float *y, int64_t n)
 {
     double lane[8] = {0};

@@ -26,6 +26,14 @@ DAL_PUBLIC dal_status dal_gemm_tn(int64_t m, int64_t n, int64_t k, float alpha, 
                                   int64_t ldx, const float *w, int64_t ldw, float beta, float *out,
                                   int64_t ldo);
 
+/* The same in double. */
+DAL_PUBLIC dal_status dal_dgemm_nt(int64_t m, int64_t n, int64_t k, double alpha, const double *x, int64_t ldx,
+                                   const double *w, int64_t ldw, double beta, double *out, int64_t ldo);
+DAL_PUBLIC dal_status dal_dgemm_nn(int64_t m, int64_t n, int64_t k, double alpha, const double *x, int64_t ldx,
+                                   const double *w, int64_t ldw, double beta, double *out, int64_t ldo);
+DAL_PUBLIC dal_status dal_dgemm_tn(int64_t m, int64_t n, int64_t k, double alpha, const double *x, int64_t ldx,
+                                   const double *w, int64_t ldw, double beta, double *out, int64_t ldo);
+
 /* x . y in a fixed order of additions, and in double. */
 DAL_PUBLIC double dal_dot(const float *x, const float *y, int64_t n);
 /* ||x - y||^2 in float lanes, fixed order: the exact same bits for (x, y) wherever it is called. */

@@ -150,7 +150,7 @@ Test(variance_reduction, says_what_it_cannot_work_with)
     fx_try(r, &vr_impl, &tight, 2, 1, &p);
     cr_assert_str_eq(p.err.key, "max_parameters");
     cr_assert_str_eq(p.err.text,
-                     "3 classes x (5 features + 1) are more than max_parameters, 17; raise it, or use a model "
+                     "3 classes x 6 numbers a sample are more than max_parameters, 17; raise it, or use a model "
                      "with fewer features");
     fx_round_free(r);
     r = fx_round_random(&bad);
