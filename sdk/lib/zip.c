@@ -5,6 +5,8 @@
 #include <dal/file.h>
 #include <dal/zip.h>
 
+#include <sys/stat.h>
+
 #define ZLIB_CONST
 #include <zlib.h>
 
@@ -22,7 +24,7 @@
 typedef struct member {
     char *name;
     int64_t packed, size, header; /* bytes in the file, bytes of the content, where its local header is */
-    uint32_t flags, method, crc;
+    uint32_t flags, method, crc, mode; /* mode: of Unix, 0 when it comes from elsewhere */
     unsigned char *inflated; /* temp_map of size bytes, once loaded */
     int checked;
 } member;
@@ -141,7 +143,8 @@ static dal_status read_entry(const dal_zip *z, int64_t *at, member *m, dal_error
                   .header = (int64_t)header,
                   .flags = get16(p + 8),
                   .method = get16(p + 10),
-                  .crc = get32(p + 16)};
+                  .crc = get32(p + 16),
+                  .mode = p[5] == 3 ? get16(p + 40) : 0};
     m->name = dal_array(z->host, name + 1, 1);
     if (!m->name)
         return dal_fail(err, DAL_E_NOMEM, z->key, "%s: no memory to read it", z->path);
@@ -227,6 +230,18 @@ const char *dal_zip_name(const dal_zip *z, int64_t i)
     return z->members[i].name;
 }
 
+int64_t dal_zip_size(const dal_zip *z, int64_t i)
+{
+    return z->members[i].size;
+}
+
+int dal_zip_is_file(const dal_zip *z, int64_t i)
+{
+    const member *m = &z->members[i];
+    const size_t n = strlen(m->name);
+    return (n == 0 || m->name[n - 1] != '/') && (S_ISREG(m->mode) || (m->mode & S_IFMT) == 0);
+}
+
 int64_t dal_zip_find(const dal_zip *z, const char *name)
 {
     for (int64_t i = 0; i < z->n; i++)
@@ -258,8 +273,8 @@ static dal_status find_data(const dal_zip *z, const member *m, int64_t *data, da
     return DAL_OK;
 }
 
-/* All of a member into to[m->size]; what the stream holds must be just that. */
-static dal_status inflate_member(const dal_zip *z, const member *m, int64_t data, unsigned char *to,
+/* The first n bytes of a member into to[n]; when that is all, what the stream holds must be just that. */
+static dal_status inflate_member(const dal_zip *z, const member *m, int64_t data, unsigned char *to, int64_t n,
                                  dal_error *err)
 {
     z_stream s = {0};
@@ -268,8 +283,8 @@ static dal_status inflate_member(const dal_zip *z, const member *m, int64_t data
     unsigned char probe[1]; /* one byte more tells that there is more */
     if (inflateInit2(&s, -15) != Z_OK)
         return dal_fail(err, DAL_E_NOMEM, z->key, "%s: no memory to inflate '%.80s'", z->path, m->name);
-    while (rc == Z_OK && out <= m->size && !z->host->cancelled(z->host)) {
-        const int64_t left_in = m->packed - in, left_out = m->size - out;
+    while (rc == Z_OK && out <= m->size && (out < n || n == m->size) && !z->host->cancelled(z->host)) {
+        const int64_t left_in = m->packed - in, left_out = n - out;
         s.next_in = z->bytes + data + in;
         s.avail_in = (uInt)(left_in < STEP ? left_in : STEP);
         s.next_out = left_out > 0 ? to + out : probe;
@@ -283,6 +298,8 @@ static dal_status inflate_member(const dal_zip *z, const member *m, int64_t data
     dal_status st = DAL_OK;
     if (rc == Z_MEM_ERROR)
         st = dal_fail(err, DAL_E_NOMEM, z->key, "%s: no memory to inflate '%.80s'", z->path, m->name);
+    else if (out == n && n < m->size)
+        st = DAL_OK;
     else if (out > m->size || (rc == Z_STREAM_END && (out != m->size || in != m->packed)))
         st = broken(z, err, data + in, "'%.80s' is not of the %lld bytes that the directory tells, ending",
                     m->name, (long long)m->size);
@@ -311,7 +328,7 @@ static dal_status inflate_once(const dal_zip *z, member *m, int64_t data, dal_er
     dal_status st = m->size > 0 ? z->host->temp_map(z->host, (size_t)m->size, &to, err) : DAL_OK;
     if (st != DAL_OK)
         return st;
-    st = inflate_member(z, m, data, to ? to : none, err);
+    st = inflate_member(z, m, data, to ? to : none, m->size, err);
     if (st == DAL_OK)
         m->inflated = to;
     else if (to)
@@ -338,4 +355,24 @@ dal_status dal_zip_load(dal_zip *z, int64_t i, int64_t limit, const unsigned cha
         return broken(z, err, at, "a wrong checksum of '%.80s', which begins", m->name);
     m->checked = 1;
     return DAL_OK;
+}
+
+dal_status dal_zip_read(const dal_zip *z, int64_t i, void *to, int64_t n, dal_error *err)
+{
+    const member *m = &z->members[i];
+    int64_t at = 0;
+    unsigned char none[1];
+    dal_status st = find_data(z, m, &at, err);
+    if (st != DAL_OK)
+        return st;
+    if (n < 0 || n > m->size)
+        return dal_fail(err, DAL_E_INVALID, z->key, "%s: %lld bytes of '%.80s' were asked for, there are %lld",
+                        z->path, (long long)n, m->name, (long long)m->size);
+    if (m->method == DEFLATED)
+        st = inflate_member(z, m, at, n > 0 ? to : none, n, err);
+    else if (n > 0)
+        memcpy(to, z->bytes + at, (size_t)n);
+    if (st == DAL_OK && n == m->size && checksum(n > 0 ? to : none, n) != m->crc)
+        return broken(z, err, at, "a wrong checksum of '%.80s', which begins", m->name);
+    return st;
 }

@@ -15,7 +15,7 @@
  * folders, links and devices are passed over, and a name that leads elsewhere ("../x", "/x") is but a name. Without
  * libarchive at build time every call that opens is DAL_E_UNSUPPORTED.
  *
- * For members in any order and from several threads there is dal/zip.h for .zip files.
+ * For members in any order and from several threads there is dal/files.h.
  */
 #ifndef DAL_ARCHIVE_H
 #define DAL_ARCHIVE_H

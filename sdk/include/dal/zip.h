@@ -24,6 +24,9 @@ DAL_PUBLIC void dal_zip_close(dal_zip *z); /* accepts NULL */
 /* Members in the order of the directory. Control characters in names read '?'. */
 DAL_PUBLIC int64_t dal_zip_count(const dal_zip *z);
 DAL_PUBLIC const char *dal_zip_name(const dal_zip *z, int64_t i);
+DAL_PUBLIC int64_t dal_zip_size(const dal_zip *z, int64_t i); /* bytes of its content, as the directory tells */
+/* Is it a file, and not a folder or a link? */
+DAL_PUBLIC int dal_zip_is_file(const dal_zip *z, int64_t i);
 /* The first member of this name, or -1. */
 DAL_PUBLIC int64_t dal_zip_find(const dal_zip *z, const char *name);
 
@@ -31,6 +34,9 @@ DAL_PUBLIC int64_t dal_zip_find(const dal_zip *z, const char *name);
  * alignment), else inflated once into temporary space. More than `limit` bytes are DAL_E_OVERFLOW. */
 DAL_PUBLIC dal_status dal_zip_load(dal_zip *z, int64_t i, int64_t limit, const unsigned char **data, int64_t *size,
                                    dal_error *err);
+
+/* [any] The first n bytes of member i into `to`, n at most its size; all of them are checked against its checksum. */
+DAL_PUBLIC dal_status dal_zip_read(const dal_zip *z, int64_t i, void *to, int64_t n, dal_error *err);
 
 #ifdef __cplusplus
 }
