@@ -184,7 +184,8 @@ bool domain_well_formed(const param_desc *p)
         return length > 0 && p->domain[0] != '|' && p->domain[length - 1] != '|' &&
                !strstr(p->domain, "||");
     case DAL_PARAM_PATH:
-        return !*p->domain || strcmp(p->domain, "file") == 0 || strcmp(p->domain, "directory") == 0;
+        return !*p->domain || strcmp(p->domain, "file") == 0 || strcmp(p->domain, "directory") == 0 ||
+               strcmp(p->domain, "file or directory") == 0;
     case DAL_PARAM_STR:
     case DAL_PARAM_STRS:
         return !*p->domain || strcmp(p->domain, "nonempty") == 0;

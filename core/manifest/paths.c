@@ -8,13 +8,16 @@
 #include "util/text.h"
 
 /* NULL: it is what the domain wants; else why not. */
-static const char *what_is_wrong(const char *path, bool directory)
+static const char *what_is_wrong(const char *path, const char *domain)
 {
     struct stat s;
     if (stat(path, &s) != 0)
         return strerror(errno);
-    if (directory != !!S_ISDIR(s.st_mode))
-        return S_ISDIR(s.st_mode) ? "a directory" : "not a directory";
+    const bool directory = S_ISDIR(s.st_mode);
+    if (directory && strcmp(domain, "file") == 0)
+        return "a directory";
+    if (!directory && strcmp(domain, "directory") == 0)
+        return "not a directory";
     if (!directory && !S_ISREG(s.st_mode))
         return "not a plain file";
     return access(path, directory ? R_OK | X_OK : R_OK) == 0 ? NULL : strerror(errno);
@@ -63,14 +66,14 @@ const char *data_folders_list(reader *rd, const card *c)
 typedef struct lookup {
     reader *rd;
     const char *path;
-    bool directory;
+    const char *domain;
     text tried; /* "; looked for A, B (a directory)" */
 } lookup;
 
 static const char *look_in(lookup *l, const char *base)
 {
     const char *full = joined(l->rd, base, l->path);
-    const char *wrong = what_is_wrong(full, l->directory);
+    const char *wrong = what_is_wrong(full, l->domain);
     if (!wrong)
         return canonical(l->rd, full);
     text_addf(&l->tried, "%s%s", l->tried.n ? ", " : "; looked for ", shown(l->rd->mem, full, 400));
@@ -124,7 +127,7 @@ const char *resolve_path(reader *rd, const char *label, const node *n, const par
         return joined(rd, card_folder(rd, c), n->text);
     if (!*p->domain)
         return joined(rd, command_line || !rd->directory ? "." : rd->directory, n->text);
-    lookup l = {rd, n->text, strcmp(p->domain, "directory") == 0, {0}};
+    lookup l = {rd, n->text, p->domain, {0}};
     const char *found = search(&l, command_line, c);
     if (!found)
         complain(rd, n->at, "%s: no %s '%s'%s%s", label, p->domain, shown(rd->mem, n->text, 200),

@@ -33,8 +33,9 @@ extern "C" {
  *   I64, F64    int64_t, double     an interval: "1..1000" "(0..1]" "0.." "..5"; "(" ")" exclude the end
  *               an I64 of unit "bytes" may be given with a suffix K, M or G (powers of 1024)
  *   STR         const char *        "" for anything, "nonempty"
- *   PATH        const char *        "file" | "directory" must exist (searched beside the manifest, then in
- *                                   DAL_DATA_PATH); "" any, taken relative to the manifest; value absolute
+ *   PATH        const char *        "file" | "directory" | "file or directory" must exist (searched beside the
+ *                                   manifest, then in DAL_DATA_PATH); "" any, taken relative to the manifest; value
+ *                                   absolute
  *   CHOICE      uint32_t            "sgd|adam": the member is the number of the word, from 0
  *   I64S, F64S  dal_i64_list, ...   interval each item lies in
  *   STRS        dal_str_list        as STR

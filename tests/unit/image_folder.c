@@ -1,0 +1,260 @@
+#include "tests/unit/tar_make.h"
+#include "tests/unit/zip_make.h"
+
+#include <dal/archive.h>
+
+#include "plugins/datasets/image_folder.c"
+
+/* Sample k of class c is a PPM of one colour, 3 x 2 pixels: (10 c + k, c, 200). */
+static size_t picture(unsigned char *out, int c, int k, int h, int w, int grey)
+{
+    int n = sprintf((char *)out, "P%d\n%d %d\n255\n", grey ? 5 : 6, w, h);
+    for (int i = 0; i < h * w; i++) {
+        out[n++] = (unsigned char)(10 * c + k);
+        if (!grey) {
+            out[n++] = (unsigned char)c;
+            out[n++] = 200;
+        }
+    }
+    return (size_t)n;
+}
+
+static const char *const classes[] = {"ant", "bee", "bee 2"};
+
+typedef void adder(void *to, const char *name, const void *data, size_t n);
+
+static void add_tar(void *to, const char *name, const void *data, size_t n)
+{
+    tm_add(to, name, data, n);
+}
+
+static void add_zip(void *to, const char *name, const void *data, size_t n)
+{
+    zm_add(to, name, data, n, 1);
+}
+
+/* Into the folder whose path is `to`. */
+static void add_file(void *to, const char *name, const void *data, size_t n)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", (char *)to, name);
+    for (char *p = path; (p = strchr(p, '/')); *p++ = '/') {
+        *p = 0;
+        mkdir(fx_path(path), 0700);
+    }
+    fx_write(path, data, n);
+}
+
+/* Class c has c + 1 pictures; there are other files too. */
+static void fill(adder *add, void *to, const char *root, int n_classes)
+{
+    unsigned char data[256];
+    char name[100];
+    for (int c = n_classes - 1; c >= 0; c--)
+        for (int k = 0; k <= c; k++) {
+            snprintf(name, sizeof name, "%s%s/%s%d.ppm", root, classes[c], k == 2 ? "deep/er/" : "", k);
+            add(to, name, data, picture(data, c, k, 2, 3, 0));
+        }
+    snprintf(name, sizeof name, "%sreadme.txt", root);
+    add(to, name, "text", 4);
+}
+
+static options with(const char *train)
+{
+    return (options){.train = train, .validation = "", .test = "", .cache = 1 << 20};
+}
+
+static void check(options o, int threads)
+{
+    dal_runtime *rt = fx_runtime(threads, 0);
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    unsigned char got[4][18];
+    char name[40];
+    cr_assert_arr_eq(d.info.n, ((int64_t[]){6, 0, 6}), sizeof d.info.n);
+    cr_assert_eq(d.info.spec.n_classes, 3);
+    cr_assert_arr_eq(d.info.spec.shape, ((int64_t[]){3, 2, 3}), 3 * sizeof(int64_t));
+    for (int c = 0, i = 0; c < 3; c++)
+        for (int k = 0; k <= c; k++, i++) {
+            cr_assert_str_eq(d.info.class_names[c], classes[c]);
+            cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, i), c);
+        }
+    for (int turn = 0; turn < 2; turn++) { /* decoded, then from the cache */
+        fx_read(&d, DAL_SPLIT_TEST, (const int64_t[]){5, 0, 2, 5}, 4, got);
+        cr_assert(got[0][0] == 22 && got[0][5] == 22 && got[0][6] == 2 && got[0][17] == 200);
+        cr_assert(got[1][0] == 0 && got[2][0] == 11 && memcmp(got[0], got[3], 18) == 0);
+    }
+    d.impl->describe(d.self, DAL_SPLIT_TRAIN, 1, name, sizeof name);
+    cr_assert(strstr(name, "bee/0.ppm"), "%s", name);
+    folder_impl.destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+static void refuse(options o, dal_status want, const char *key, const char *words)
+{
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(2, 0);
+    fx_expect(&err, folder_impl.create(dal_runtime_host(rt, "f"), &o, NULL, &self, &err), want, key, words);
+    cr_assert_null(self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0, "a refused dataset must leave nothing behind");
+    dal_runtime_free(rt);
+}
+
+static const char *folder_of(const char *name, const char *root, int n_classes)
+{
+    static char path[4][160];
+    static int turn;
+    char *out = path[turn++ % 4];
+    mkdir(fx_path(name), 0700);
+    fill(add_file, (void *)(uintptr_t)name, root, n_classes);
+    snprintf(out, sizeof path[0], "%s", fx_path(name));
+    return out;
+}
+
+Test(image_folder, reads_the_same_from_folders_and_archives)
+{
+    static tar_maker tar;
+    static zip_maker zip;
+    const char *const plain = folder_of("plain", "", 3);
+    options o = with(plain);
+    o.test = folder_of("rooted", "some/root/", 3);
+    for (int64_t cache = 0; cache <= 1 << 20; cache += 18 * 2)
+        if (cache < 200 || cache % 997 == 0) {
+            o.cache = cache;
+            check(o, 1 + cache % 3);
+        }
+    zip.n = 0;
+    fill(add_zip, &zip, "train/", 3);
+    o.test = zm_write(&zip, "x.zip", 0, "");
+    check(o, 1);
+#ifdef DAL_HAVE_ARCHIVE
+    fill(add_tar, &tar, "../up/", 3);
+    tm_end(&tar);
+    o.train = fx_gzip("x.tar.gz", tar.data, tar.n);
+    o.test = fx_write("x.tar", tar.data, tar.n);
+    check(o, 2);
+    struct stat s;
+    cr_assert_neq(stat(fx_path("../up"), &s), 0, "nothing is unpacked");
+#endif
+    (void)tar;
+}
+
+Test(image_folder, pictures_in_no_folder_bear_no_label)
+{
+    unsigned char data[256];
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(folder_of("plain", "", 2));
+    fx_write("plain/free.ppm", data, picture(data, 5, 0, 2, 3, 0));
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert_eq(d.info.n[0], 4);
+    cr_assert_eq(d.info.spec.n_classes, 2);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, 3), DAL_LABEL_NONE);
+    cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, 2), 1);
+    folder_impl.destroy(d.self);
+    dal_runtime_free(rt);
+}
+
+Test(image_folder, settles_colours_and_sizes)
+{
+    unsigned char data[256], got[3 * 16];
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(folder_of("mixed", "", 1));
+    const char *grey = fx_path("grey");
+    mkdir(grey, 0700);
+    add_file((void *)(uintptr_t)"grey", "x/1.pgm", data, picture(data, 7, 7, 4, 4, 1));
+    add_file((void *)(uintptr_t)"mixed", "ant/big.pgm", data, picture(data, 7, 7, 4, 4, 1));
+    refuse(o, DAL_E_INVALID, "train", "mixed/ant/big.pgm: 4 x 4 pixels, but /");
+    refuse(o, DAL_E_INVALID, "train", "mixed/ant/0.ppm has 2 x 3; say size: [2, 3] to resize all");
+    const int64_t size[] = {4, 4};
+    o.size = (dal_i64_list){size, 2};
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert_arr_eq(d.info.spec.shape, ((int64_t[]){3, 4, 4}), 3 * sizeof(int64_t));
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){1}, 1, got);
+    cr_assert(got[0] == 77 && got[47] == 77, "grey became colour");
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){0}, 1, got);
+    cr_assert(got[0] == 0 && got[16] == 0 && got[47] == 200, "one colour stays one colour");
+    folder_impl.destroy(d.self);
+    o.channels = CHANNELS_GREY;
+    d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){0}, 1, got);
+    cr_assert(d.info.spec.shape[0] == 1 && got[15] == 23, "0.114 * 200");
+    folder_impl.destroy(d.self);
+    o = with(grey);
+    d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert(d.info.spec.shape[0] == 1 && d.info.spec.n_classes == 1);
+    folder_impl.destroy(d.self);
+    dal_runtime_free(rt);
+}
+
+Test(image_folder, refuses_what_is_no_set_of_pictures)
+{
+    unsigned char data[256];
+    options o = with("/nowhere/x");
+    refuse(o, DAL_E_NOT_FOUND, "train", "/nowhere/x: cannot open");
+    o = with(folder_of("none", "", 0));
+    refuse(o, DAL_E_INVALID, "train", "none: there are no pictures in it");
+    o = with(folder_of("plain", "", 2));
+    o.test = folder_of("more", "", 3);
+    refuse(o, DAL_E_INVALID, "test", "more: it has a folder 'bee 2', which the pool has not");
+    o.test = "";
+    const size_t n = picture(data, 0, 0, 2, 3, 0);
+    fx_write("plain/bee/zero.ppm", data, 0);
+    refuse(o, DAL_E_FORMAT, "train", "plain/bee/zero.ppm: there is nothing in it");
+    fx_write("plain/bee/zero.ppm", "text", 4);
+    refuse(o, DAL_E_FORMAT, "train", "plain/bee/zero.ppm: is no picture of a known format");
+    fx_write("plain/bee/zero.ppm", data, n);
+    fx_write("plain/b\377", data, n);
+    mkdir(fx_path("plain/z\377"), 0700);
+    fx_write("plain/z\377/1.ppm", data, n);
+    refuse(o, DAL_E_FORMAT, "train", "the name of folder 3, a class, is not UTF-8");
+    const int64_t size[] = {4};
+    o = with(folder_of("sized", "", 1));
+    o.size = (dal_i64_list){size, 1};
+    refuse(o, DAL_E_INVALID, "size", "1 numbers; expected [height, width]");
+}
+
+Test(image_folder, tells_the_first_picture_that_cannot_be_read)
+{
+    unsigned char data[256], got[4 * 18];
+    dal_error err = DAL_ERROR_INIT;
+    dal_runtime *rt = fx_runtime(3, 0);
+    options o = with(folder_of("plain", "", 3));
+    fx_write("plain/bee/1.ppm", data, picture(data, 1, 1, 2, 3, 0) - 1);
+    fx_write("plain/bee 2/1.ppm", data, picture(data, 1, 1, 2, 3, 0) - 2);
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    dal_batch b = {sizeof b, 0, &d.info.spec, 4, got, NULL, NULL};
+    fx_expect(&err, d.impl->read(d.self, 0, (const int64_t[]){0, 4, 2, 1}, 4, &b, &err), DAL_E_FORMAT, "train",
+              "plain/bee 2/1.ppm: the picture is cut short, at offset 27 of 27");
+    folder_impl.destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+Test(image_folder, survives_every_failed_allocation)
+{
+    unsigned char got[4 * 48];
+    const int64_t size[] = {4, 4};
+    options o = with(folder_of("plain", "", 3));
+    o.size = (dal_i64_list){size, 2};
+    for (int64_t k = 1;; k++) {
+        dal_error err = DAL_ERROR_INIT;
+        fx_dataset d = {.impl = &folder_impl, .info = {.struct_size = sizeof d.info}};
+        dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = k};
+        dal_runtime *rt = dal_runtime_new(&config, &err);
+        dal_status st = folder_impl.create(dal_runtime_host(rt, "f"), &o, NULL, &d.self, &err);
+        if (st == DAL_OK) {
+            folder_impl.info(d.self, &d.info, &err);
+            dal_batch b = {sizeof b, 0, &d.info.spec, 4, got, NULL, NULL};
+            st = folder_impl.read(d.self, 0, (const int64_t[]){0, 4, 2, 1}, 4, &b, &err);
+            folder_impl.destroy(d.self);
+        }
+        cr_assert_eq(dal_runtime_allocated(rt), 0);
+        dal_runtime_free(rt);
+        if (st == DAL_OK) {
+            cr_assert_gt(k, 20);
+            break;
+        }
+        cr_assert_eq(st, DAL_E_NOMEM, "%s", err.text);
+    }
+}
