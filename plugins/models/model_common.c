@@ -29,12 +29,15 @@ static dal_status check_weights(const dal_samples *s, dal_error *err)
 
 dal_status model_check_fit(const char *id, int64_t width, int64_t n_classes, const dal_fit *fit, dal_error *err)
 {
+    const dal_status st = model_check_labels(id, n_classes, fit, err);
+    return st == DAL_OK ? model_check_width(id, width, &fit->train->spec, err) : st;
+}
+
+dal_status model_check_labels(const char *id, int64_t n_classes, const dal_fit *fit, dal_error *err)
+{
     const dal_samples *s = fit->train;
     if (!s || s->n < 1 || !s->classes)
         return dal_fail(err, DAL_E_INVALID, "", "%s was given no labelled samples to train on", id);
-    const dal_status st = model_check_width(id, width, &s->spec, err);
-    if (st != DAL_OK)
-        return st;
     for (int64_t i = 0; i < s->n; i++)
         if (s->classes[i] < 0 || s->classes[i] >= n_classes)
             return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has class %d; expected 0..%lld",

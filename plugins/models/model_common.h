@@ -7,6 +7,8 @@
 /* What a fit is given, checked: samples of `width` values, classes of all in range, weights finite, not negative, not
  * all 0. `id`: of the component, for messages. */
 dal_status model_check_fit(const char *id, int64_t width, int64_t n_classes, const dal_fit *fit, dal_error *err);
+/* The same of samples of any kind. */
+dal_status model_check_labels(const char *id, int64_t n_classes, const dal_fit *fit, dal_error *err);
 /* x: samples of `width` values? */
 dal_status model_check_width(const char *id, int64_t width, const dal_sample_spec *spec, dal_error *err);
 /* The mean of the samples' weights; 1 without. */

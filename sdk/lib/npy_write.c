@@ -14,11 +14,18 @@ static const char *descr_of(uint32_t type)
 {
     const int little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
     switch (type) {
+    case DAL_NPY_U8: return "|u1";
+    case DAL_NPY_I32: return little ? "<i4" : ">i4";
     case DAL_NPY_F32: return little ? "<f4" : ">f4";
     case DAL_NPY_F64: return little ? "<f8" : ">f8";
     case DAL_NPY_I64: return little ? "<i8" : ">i8";
     default: return NULL;
     }
+}
+
+static int64_t bytes_of(uint32_t type)
+{
+    return type == DAL_NPY_U8 ? 1 : type == DAL_NPY_F32 || type == DAL_NPY_I32 ? 4 : 8;
 }
 
 /* Version 1.0, padded so that the data is aligned. Returns its length. */
@@ -80,53 +87,115 @@ static void sync_directory_of(char *path)
     }
 }
 
-static dal_status replace_file(const char *path, const void *head, size_t head_bytes, const void *data,
-                               size_t bytes, dal_error *err)
+struct dal_npy_writer {
+    int fd;
+    int64_t left; /* bytes still to come */
+    char path[PATH_MAX], temp[PATH_MAX + 64];
+};
+
+static dal_status fail_write(const dal_npy_writer *w, int why, dal_error *err)
 {
-    char temp[PATH_MAX + 64];
-    int fd = open_beside(path, temp, sizeof temp);
-    if (fd < 0)
-        return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(errno));
-    int failed = write_all(fd, head, head_bytes) || write_all(fd, data, bytes) || fsync(fd);
-    int why = errno;
-    if (close(fd) != 0 && !failed) {
+    return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", w->path, strerror(why));
+}
+
+/* Renaming over a link would replace the link; over /dev/stdout, the device. */
+static dal_status set_target(dal_npy_writer *w, const char *path, dal_error *err)
+{
+    struct stat info;
+    if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path)
+        return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(ENAMETOOLONG));
+    if (stat(path, &info) != 0)
+        return DAL_OK;
+    if (!S_ISREG(info.st_mode))
+        return dal_fail(err, DAL_E_IO, "", "%s: is not a regular file, a .npy file can only replace one", path);
+    return realpath(path, w->path) ? DAL_OK : fail_write(w, errno, err);
+}
+
+dal_status dal_npy_writer_open(const char *path, uint32_t type, uint32_t ndim, const int64_t *shape,
+                               dal_npy_writer **out, dal_error *err)
+{
+    char head[256];
+    const char *descr = descr_of(type);
+    int64_t bytes = bytes_of(type);
+    if (!descr || ndim < 1 || ndim > DAL_NPY_MAX_DIMS)
+        return dal_fail(err, DAL_E_INVALID, "", "%s: type %u with %u dimensions cannot be written, expected "
+                        "f32, f64, i32, i64 or u8 with 1 to %d", path, type, ndim, DAL_NPY_MAX_DIMS);
+    for (uint32_t i = 0; i < ndim; i++)
+        if (!dal_size_mul(bytes, shape[i], &bytes))
+            return dal_fail(err, DAL_E_OVERFLOW, "", "%s: its shape does not fit 64 bits", path);
+    dal_npy_writer *w = malloc(sizeof *w);
+    if (!w)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory to write %s", path);
+    w->left = bytes;
+    dal_status st = set_target(w, path, err);
+    if (st == DAL_OK && (w->fd = open_beside(w->path, w->temp, sizeof w->temp)) < 0)
+        st = fail_write(w, errno, err);
+    if (st != DAL_OK) {
+        free(w);
+        return st;
+    }
+    *out = w;
+    if (write_all(w->fd, head, make_header(head, sizeof head, descr, ndim, shape)) == 0)
+        return DAL_OK;
+    st = fail_write(w, errno, err);
+    dal_npy_writer_abandon(w);
+    return st;
+}
+
+dal_status dal_npy_writer_append(dal_npy_writer *w, const void *data, int64_t bytes, dal_error *err)
+{
+    if (bytes < 0 || bytes > w->left)
+        return dal_fail(err, DAL_E_INVALID, "", "%s: %lld bytes are more than its shape has left, %lld", w->path,
+                        (long long)bytes, (long long)w->left);
+    w->left -= bytes;
+    return write_all(w->fd, data, (size_t)bytes) == 0 ? DAL_OK : fail_write(w, errno, err);
+}
+
+dal_status dal_npy_writer_close(dal_npy_writer *w, int durable, dal_error *err)
+{
+    if (w->left > 0) {
+        const dal_status st = dal_fail(err, DAL_E_INVALID, "", "%s: %lld bytes of its shape were not written", w->path,
+                                       (long long)w->left);
+        dal_npy_writer_abandon(w);
+        return st;
+    }
+    int failed = durable && fsync(w->fd) != 0, why = errno;
+    if (close(w->fd) != 0 && !failed) {
         failed = 1;
         why = errno;
     }
-    if (!failed && rename(temp, path) != 0) {
+    if (!failed && rename(w->temp, w->path) != 0) {
         failed = 1;
         why = errno;
     }
-    if (failed) {
-        unlink(temp);
-        return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(why));
-    }
-    sync_directory_of(temp);
-    return DAL_OK;
+    const dal_status st = failed ? fail_write(w, why, err) : DAL_OK;
+    if (failed)
+        unlink(w->temp);
+    else if (durable)
+        sync_directory_of(w->temp);
+    free(w);
+    return st;
+}
+
+void dal_npy_writer_abandon(dal_npy_writer *w)
+{
+    if (!w)
+        return;
+    close(w->fd);
+    unlink(w->temp);
+    free(w);
 }
 
 dal_status dal_npy_write(const char *path, uint32_t type, uint32_t ndim, const int64_t *shape,
                          const void *data, dal_error *err)
 {
-    char head[256], target[PATH_MAX];
-    struct stat info;
-    const char *descr = descr_of(type);
-    int64_t bytes = type == DAL_NPY_F32 ? 4 : 8;
-    if (!descr || ndim < 1 || ndim > 3)
-        return dal_fail(err, DAL_E_INVALID, "", "%s: type %u with %u dimensions cannot be written, expected "
-                        "f32, f64 or i64 with 1 to 3", path, type, ndim);
-    for (uint32_t i = 0; i < ndim; i++)
-        if (!dal_size_mul(bytes, shape[i], &bytes))
-            return dal_fail(err, DAL_E_OVERFLOW, "", "%s: its shape does not fit 64 bits", path);
-    /* Renaming over a link would replace the link; over /dev/stdout, the device. */
-    if (stat(path, &info) == 0) {
-        if (!S_ISREG(info.st_mode))
-            return dal_fail(err, DAL_E_IO, "", "%s: is not a regular file, a .npy file can only replace one",
-                            path);
-        if (!realpath(path, target))
-            return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(errno));
-        path = target;
-    }
-    const size_t head_bytes = make_header(head, sizeof head, descr, ndim, shape);
-    return replace_file(path, head, head_bytes, data, (size_t)bytes, err);
+    dal_npy_writer *w;
+    dal_status st = dal_npy_writer_open(path, type, ndim, shape, &w, err);
+    if (st != DAL_OK)
+        return st;
+    st = dal_npy_writer_append(w, data, w->left, err);
+    if (st == DAL_OK)
+        return dal_npy_writer_close(w, 1, err);
+    dal_npy_writer_abandon(w);
+    return st;
 }

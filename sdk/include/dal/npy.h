@@ -72,10 +72,19 @@ DAL_PUBLIC dal_status dal_npy_to_i64(const dal_npy *npy, int64_t first, int64_t 
 DAL_PUBLIC dal_status dal_npy_matrix(const dal_npy *npy, const dal_host *host, dal_matrix *out,
                                      float **owned, dal_error *err);
 
-/* Write data (C order; type F32, F64 or I64; 1 to 3 dimensions) to path: first under another name in the
+/* Write data (C order; type F32, F64, I32, I64 or U8; 1 to 4 dimensions) to path: first under another name in the
  * same directory, then onto the disk, then renamed. On failure whatever was at path is untouched. */
 DAL_PUBLIC dal_status dal_npy_write(const char *path, uint32_t type, uint32_t ndim, const int64_t *shape,
                                     const void *data, dal_error *err);
+
+/* The same piece by piece: open, append all bytes of the shape, close. close renames (durable: when it is on the disk)
+ * and ends w whatever it returns; abandon ends it without a trace, and accepts NULL. */
+typedef struct dal_npy_writer dal_npy_writer;
+DAL_PUBLIC dal_status dal_npy_writer_open(const char *path, uint32_t type, uint32_t ndim, const int64_t *shape,
+                                          dal_npy_writer **out, dal_error *err);
+DAL_PUBLIC dal_status dal_npy_writer_append(dal_npy_writer *w, const void *data, int64_t bytes, dal_error *err);
+DAL_PUBLIC dal_status dal_npy_writer_close(dal_npy_writer *w, int durable, dal_error *err);
+DAL_PUBLIC void dal_npy_writer_abandon(dal_npy_writer *w);
 
 #ifdef __cplusplus
 }
