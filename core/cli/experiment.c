@@ -8,8 +8,7 @@
 #include "util/paths.h"
 #include "util/text.h"
 
-/* A word without a slash that is no file here may name a manifest that came with the program. */
-static char *find_manifest(const char *operand)
+char *find_manifest(const char *operand)
 {
     if (!operand)
         operand = "glyphs";

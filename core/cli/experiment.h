@@ -27,5 +27,8 @@ typedef struct experiment {
  * "glyphs"). EXIT_OK, or the code to return after everything that is wrong has been printed. */
 int experiment_read(const cli_args *a, experiment *e);
 void experiment_free(experiment *e);
+/* The file that a word without a slash names when it is none here: a manifest that came with the program. NULL:
+ * "glyphs". Caller frees. */
+char *find_manifest(const char *operand);
 
 #endif
