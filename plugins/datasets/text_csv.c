@@ -350,7 +350,7 @@ static const dal_dataset_impl text_csv_impl = {
     P(T, delimiter, STR, "comma", "nonempty", "", "comma, semicolon, tab or one character")              \
     P(T, label, STR, "0", "", "", "column of the labels: a name or a number from 0, from the end if negative; empty: none") \
     P(T, text, STRS, "", "nonempty", "", "columns of the text, likewise; none: all others, in order")    \
-    P(T, join, STR, " ", "", "", "what is put between columns; empty ones are left out")                 \
+    P(T, join, STR, "' '", "", "", "what is put between columns; empty ones are left out")                 \
     P(T, backslash, CHOICE, "keep", "keep|newline|break", "", "newline: \\n is a line break, \\\" a quote; break: a blank for every backslash (AG News)") \
     P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
