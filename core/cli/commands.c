@@ -12,6 +12,8 @@ const cli_command *const cli_commands[] = {
     &cmd_dataset_list,
     &cmd_dataset_inspect,
     &cmd_dataset_check,
+    &cmd_dataset_fetch,
+    &cmd_dataset_export,
     &cmd_plugin_list,
     &cmd_plugin_inspect,
     &cmd_plugin_check,
