@@ -258,3 +258,49 @@ Test(image_folder, survives_every_failed_allocation)
         cr_assert_eq(st, DAL_E_NOMEM, "%s", err.text);
     }
 }
+
+/* ---- the real pictures: counts, sums and pixels taken with Pillow, apart from this reader ---- */
+
+#if defined(DAL_HAVE_JPEG) && defined(DAL_HAVE_ARCHIVE)
+Test(image_folder, cifar10_as_jpeg_has_its_known_counts_and_pixels)
+{
+    static const struct {
+        int64_t id, sum;
+        unsigned char red[8], green16[8], last_blue[8];
+    } some[] = {{0, 475641, {141, 159, 168, 187, 183, 166, 175, 178}, {182, 209, 207, 211, 216, 210, 216, 211},
+                 {75, 108, 117, 86, 57, 57, 65, 64}},
+                {1234, 571533, {255, 242, 255, 251, 255, 251, 232, 226}, {252, 253, 210, 136, 158, 148, 151, 202},
+                 {212, 239, 244, 245, 255, 255, 255, 255}},
+                {9999, 384887, {255, 253, 244, 240, 233, 224, 223, 227}, {31, 36, 38, 139, 188, 153, 161, 144},
+                 {46, 28, 20, 34, 58, 72, 82, 90}}};
+    options o = with(fx_data("cifar10/cifar10_jpeg_test.tar.gz"));
+    unsigned char image[3072];
+    int64_t sum = 0, counts[10] = {0};
+    if (!o.train)
+        return;
+    dal_runtime *rt = fx_runtime(2, 0);
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert(d.info.n[0] == 10000 && d.info.spec.n_classes == 10 && d.info.spec.shape[1] == 32);
+    cr_assert(strcmp(d.info.class_names[0], "airplane") == 0 && strcmp(d.info.class_names[9], "truck") == 0);
+    for (int64_t i = 0; i < 10000; i++) {
+        int64_t here = 0;
+        counts[fx_class(&d, 0, i)]++;
+        fx_read(&d, 0, &i, 1, image);
+        for (int j = 0; j < 3072; j++)
+            here += image[j];
+        sum += here;
+        for (int s = 0; s < 3; s++)
+            if (some[s].id == i) {
+                cr_assert_eq(here, some[s].sum);
+                cr_assert_arr_eq(image, some[s].red, 8);
+                cr_assert_arr_eq(image + 1024 + 16 * 32, some[s].green16, 8);
+                cr_assert_arr_eq(image + 3064, some[s].last_blue, 8);
+            }
+    }
+    cr_assert_eq(sum, 3732740007, "the pixels add up to %lld", (long long)sum);
+    for (int c = 0; c < 10; c++)
+        cr_assert_eq(counts[c], 1000);
+    folder_impl.destroy(d.self);
+    dal_runtime_free(rt);
+}
+#endif
