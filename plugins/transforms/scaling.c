@@ -1,7 +1,8 @@
-/* standardize and scale: values mapped by y = (x - shift) * factor + base, each group of values of a
+/* standardize, scale and normalise: values mapped by y = (x - shift) * factor + base, each group of values of a
  * sample with its own shift and factor. A group is one feature, one channel or the whole sample.
  *
- * Both are fitted on the features of the train split (the pool), never on test data, and give f32. The
+ * normalise takes means and deviations that the user gives: those of other people's preprocessing, which count u8
+ * images as 0..1. The others are fitted on the features of the train split (the pool), never on test data, and give f32. The
  * fit adds up blocks of samples in double and joins the blocks in order; their size depends on the size of
  * a sample alone, so that the bits do not depend on the number of threads.
  */
@@ -22,6 +23,10 @@ typedef struct scale_options {
     uint32_t method, per;
     double low, high;
 } scale_options;
+
+typedef struct normalise_options {
+    dal_f64_list mean, std;
+} normalise_options;
 
 #define BLOCK_VALUES ((int64_t)1 << 18) /* values summed together, */
 #define BLOCK_SAMPLES 256               /* of at most this many samples */
@@ -343,6 +348,39 @@ static dal_status scale_create(const dal_host *host, const void *opt, const dal_
     return st;
 }
 
+static dal_status set_normalise(scaling *s, const normalise_options *o, dal_error *err)
+{
+    const int u8_image = s->below.spec.modality == DAL_IMAGE && s->below.spec.dtype == DAL_U8;
+    const double one = u8_image ? 255 : 1;
+    const dal_f64_list *const lists[] = {&o->mean, &o->std};
+    static const char *const keys[] = {"mean", "std"};
+    for (int i = 0; i < 2; i++)
+        if (lists[i]->n != 1 && lists[i]->n != s->n_groups)
+            return dal_fail(err, DAL_E_INVALID, keys[i], "%lld numbers for %lld %s; expected as many, or one for all",
+                            (long long)lists[i]->n, (long long)s->n_groups,
+                            s->below.spec.modality == DAL_IMAGE ? "channels" : "features");
+    for (int64_t g = 0; g < s->n_groups; g++) {
+        const double mean = o->mean.items[o->mean.n > 1 ? g : 0], deviation = o->std.items[o->std.n > 1 ? g : 0];
+        s->shift[g] = mean * one;
+        s->factor[g] = 1 / (deviation * one);
+    }
+    return DAL_OK;
+}
+
+static dal_status normalise_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                                   dal_error *err)
+{
+    scaling *s = NULL;
+    dal_status st = open_scaling(host, PER_AUTO, input, &s, err);
+    if (st == DAL_OK)
+        st = set_normalise(s, opt, err);
+    if (st == DAL_OK)
+        *out = s;
+    else
+        scaling_destroy(s);
+    return st;
+}
+
 /* ---- the table -------------------------------------------------------------------------------- */
 
 static dal_status scaling_info(void *p, dal_dataset_info *info, dal_error *err)
@@ -413,6 +451,7 @@ static dal_status scaling_fingerprint(void *p, uint64_t out[2], dal_error *err)
     }
 static const dal_dataset_impl standardize_impl = TABLE(standardize_create);
 static const dal_dataset_impl scale_impl = TABLE(scale_create);
+static const dal_dataset_impl normalise_impl = TABLE(normalise_create);
 
 #define PER "auto|feature|channel|global"
 #define PER_SUMMARY "what shares one fit; auto: each feature of vectors, each channel of images"
@@ -425,9 +464,14 @@ static const dal_dataset_impl scale_impl = TABLE(scale_create);
     P(T, per, CHOICE, "auto", PER, "", PER_SUMMARY)                                                     \
     P(T, low, F64, "0", "", "", "smallest value afterwards (minmax, unit)")                             \
     P(T, high, F64, "1", "", "", "largest value afterwards (minmax, unit)")
+#define NORMALISE_PARAMS(P, T)                                                                          \
+    P(T, mean, F64S, DAL_REQUIRED, "", "", "what to subtract, a number a channel (u8 images count as 0..1) or one for all") \
+    P(T, std, F64S, DAL_REQUIRED, "(0..", "", "what to divide by then, likewise")
 #define COMPONENTS(C)                                                                                   \
     C(TRANSFORM, "standardize", standardize_impl, "zero mean and unit variance, fitted on the pool", "", "", \
       DAL_CAP_CONCURRENT, standardize_options, STANDARDIZE_PARAMS)                                      \
     C(TRANSFORM, "scale", scale_impl, "values to a given range, fitted on the pool", "", "",            \
-      DAL_CAP_CONCURRENT, scale_options, SCALE_PARAMS)
+      DAL_CAP_CONCURRENT, scale_options, SCALE_PARAMS)                                                  \
+    C(TRANSFORM, "normalise", normalise_impl, "minus a given mean, by a given deviation, channel by channel", "", "", \
+      DAL_CAP_CONCURRENT, normalise_options, NORMALISE_PARAMS)
 DAL_MODULE(scaling, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

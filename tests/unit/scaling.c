@@ -198,3 +198,36 @@ Test(scaling, refuses_what_it_cannot_map)
     refuse(&scale_impl, &unit, t, DAL_E_INVALID, "method", "unit maps u8 values 0..255, the dataset has f32 values");
     refuse(&scale_impl, &unit_per, toy_images(), DAL_E_INVALID, "per", "unit maps all values alike");
 }
+
+Test(normalise, takes_given_means_and_deviations)
+{
+    static const double mean[] = {0.1, 0.5}, std[] = {0.25, 0.5}, three[] = {1, 2, 3};
+    const normalise_options o = {{mean, 2}, {std, 2}}, one = {{mean + 1, 1}, {std + 1, 1}}, odd = {{three, 3}, {std, 1}};
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(1, 0);
+    const dal_host *host = dal_runtime_host(rt, "normalise");
+    fx_toy t = toy_images();
+    fx_toy_open(&t);
+    fx_dataset d = fx_open(&normalise_impl, host, &o, &t.dataset);
+    float got[8];
+    cr_assert_eq(d.info.spec.dtype, DAL_F32);
+    fx_read(&d, DAL_SPLIT_TEST, (const int64_t[]){5}, 1, got);
+    for (int j = 0; j < 8; j++) {
+        const int c = j / 4;
+        cr_assert_float_eq(got[j], (images[1][5][j] / 255.0 - mean[c]) / std[c], 1e-5);
+    }
+    d.impl->destroy(d.self);
+    fx_expect(&err, normalise_impl.create(host, &odd, &t.dataset, &self, &err), DAL_E_INVALID, "mean",
+              "3 numbers for 2 channels; expected as many, or one for all");
+    t = toy_vectors();
+    fx_toy_open(&t);
+    d = fx_open(&normalise_impl, host, &one, &t.dataset);
+    float six[D];
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){5}, 1, six);
+    for (int j = 0; j < D; j++)
+        cr_assert_float_eq(six[j], (vectors[0][5][j] - 0.5f) / 0.5f, 1e-5 * fabs(vectors[0][5][j]) + 1e-5);
+    d.impl->destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
