@@ -244,12 +244,48 @@ void dal_file_close(dal_file *f)
     host->free(host, f);
 }
 
+/* What a gzip file says at its end of its size: right for files of one member below 4 GiB. */
+static int64_t size_hint(const dal_file *f)
+{
+    const unsigned char *p = f->raw + f->raw_size - 4;
+    return f->raw_size < 18 ? 0 : (int64_t)p[0] | (int64_t)p[1] << 8 | (int64_t)p[2] << 16 | (int64_t)p[3] << 24;
+}
+
+/* Inflate into as much room as the hint says. *fits: it was enough. */
+static dal_status load_by_hint(dal_file *f, int64_t room, int *fits, dal_error *err)
+{
+    void *p = NULL;
+    dal_error quiet = DAL_ERROR_INIT;
+    dal_status st = f->host->temp_map(f->host, (size_t)room, &p, err);
+    if (st != DAL_OK)
+        return st;
+    f->inflated = p;
+    f->room = room;
+    st = inflate_all(f, f->inflated, room, &f->size, &quiet);
+    *fits = st == DAL_OK;
+    if (*fits)
+        return st;
+    f->host->temp_unmap(f->host, p, (size_t)room);
+    f->inflated = NULL;
+    if (st == DAL_E_OVERFLOW)
+        return DAL_OK;
+    if (err)
+        *err = quiet;
+    return st;
+}
+
 static dal_status load_gzip(dal_file *f, int64_t limit, int exact, dal_error *err)
 {
     /* a header may promise anything; what the compressed bytes can hold at best bounds the memory */
     const int64_t most = f->raw_size * DEFLATE_RATIO;
     int64_t room = limit < most ? limit : most;
     dal_status st = DAL_OK;
+    const int64_t hint = size_hint(f);
+    int fits = 0;
+    if (!exact && hint > 0 && hint <= room)
+        st = load_by_hint(f, hint, &fits, err);
+    if (st != DAL_OK || fits)
+        return st;
     if (!exact)
         st = inflate_all(f, NULL, room, &room, err);
     if (st != DAL_OK)

@@ -1,4 +1,4 @@
-#include "tests/unit/fixture.h"
+#include "tests/unit/tar_make.h"
 
 #include "plugins/datasets/cifar_binary.c"
 
@@ -279,3 +279,66 @@ Test(cifar_binary, cifar100_has_its_known_counts_and_pixels)
         dal_runtime_free(rt);
     }
 }
+
+#ifdef DAL_HAVE_ARCHIVE
+/* The batches `first`.. of an archive, in an order of no sense, with the test batch and names. */
+static const char *archive(const char *name, const char *batches, int fine)
+{
+    static tar_maker t;
+    static unsigned char data[MOST * (PIXELS + 2)];
+    char member[64];
+    t.n = 0;
+    tm_add(&t, "cifar/readme.html", "text", 4);
+    for (; *batches; batches++) {
+        snprintf(member, sizeof member, "cifar/%s_batch%s%.1s.bin", *batches == 't' ? "test" : "data",
+                 *batches == 't' ? "" : "_", *batches == 't' ? "" : batches);
+        const int n = *batches == 't' ? 2 : *batches - '0';
+        tm_add(&t, fine ? *batches == 't' ? "test.bin" : "train.bin" : member, data,
+               make(data, n, classes + n - 1, fine ? fines : NULL));
+    }
+    tm_add(&t, fine ? "x/coarse_label_names.txt" : "cifar/batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n", 21);
+    tm_end(&t);
+    return fx_gzip(name, t.data, t.n);
+}
+
+Test(cifar_binary, takes_all_that_an_archive_has)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(archive("all.tar.gz", "2t13", 0));
+    o.batches = 0;
+    fx_dataset d = fx_open(&cifar_impl, dal_runtime_host(rt, "cifar"), &o, NULL);
+    char name[40];
+    cr_assert_arr_eq(d.info.n, ((int64_t[]){6, 0, 2}), sizeof d.info.n);
+    static const int order[] = {0, 1, 2, 2, 3, 4}; /* batches of 1, 2 and 3, each from another place on */
+    for (int i = 0; i < 6; i++)
+        cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, i), classes[order[i]]);
+    fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){5}, 1, image);
+    cr_assert(image[0] == 2 && image[1] == 9, "the third of the third batch");
+    cr_assert_str_eq(d.info.class_names[9], "j");
+    cifar_impl.describe(d.self, DAL_SPLIT_TRAIN, 4, name, sizeof name);
+    cr_assert_str_eq(name, "data_batch_3.bin 1");
+    cifar_impl.destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    o.batches = 2;
+    o.test = records("mine.bin", 3, 0);
+    d = fx_open(&cifar_impl, dal_runtime_host(rt, "cifar"), &o, NULL);
+    cr_assert_arr_eq(d.info.n, ((int64_t[]){3, 0, 3}), sizeof d.info.n);
+    cifar_impl.destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+Test(cifar_binary, refuses_archives_that_lack_something)
+{
+    options o = with(archive("two.tar.gz", "13t", 0));
+    o.batches = 3;
+    refuse(o, DAL_E_FORMAT, "train", "two.tar.gz: an archive without data_batch_2.bin; say labels: fine or coarse if it is of CIFAR-100");
+    o.labels = COARSE;
+    refuse(o, DAL_E_FORMAT, "train", "two.tar.gz: an archive without train.bin; say labels: cifar10 if it is of CIFAR-10");
+    o = with(archive("twice.tar.gz", "11", 0));
+    refuse(o, DAL_E_FORMAT, "train", "twice.tar.gz: 'cifar/data_batch_1.bin' and ");
+    o = with(archive("fine.tar.gz", "1t", 1));
+    o.labels = COARSE;
+    refuse(o, DAL_E_INVALID, "names", "fine.tar.gz:x/coarse_label_names.txt: 10 names for 20 classes");
+}
+#endif
