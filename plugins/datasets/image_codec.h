@@ -10,7 +10,9 @@
 #include <dal/host.h>
 
 #define IMAGE_MAX_SIDE 65535
+#ifndef IMAGE_MAX_PIXELS
 #define IMAGE_MAX_PIXELS ((int64_t)1 << 27) /* width x height: 128 Mi */
+#endif
 #define IMAGE_HEAD 4096                     /* bytes in which most headers end */
 
 enum { IMAGE_JPEG, IMAGE_PNG, IMAGE_PNM };
