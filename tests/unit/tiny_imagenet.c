@@ -33,7 +33,7 @@ static const char *make(const char *name, change c)
             snprintf(path, sizeof path, "set/train/%s/images/%s_%d.JPEG", ids[k], ids[k], i);
             zm_add(&z, path, data, picture(data, 10 * k + i), 1);
         }
-    zm_add(&z, "set/train/n01/n01_boxes.txt", "n01_0.JPEG\t0\t1\t2\t3\n", 21, 0);
+    zm_add(&z, "set/train/n01/n01_boxes.txt", "n01_0.JPEG\t0\t1\t2\t3\n", 19, 0);
     for (int i = 0; i < 3; i++) {
         snprintf(path, sizeof path, c.val_folders ? "set/val/%s/images/v.JPEG" : "set/val/images/val_%.0s%d.JPEG",
                  ids[i], i == 1 ? 10 : i);
