@@ -14,6 +14,7 @@ const cli_command *const cli_commands[] = {
     &cmd_dataset_check,
     &cmd_dataset_fetch,
     &cmd_dataset_export,
+    &cmd_dataset_new,
     &cmd_plugin_list,
     &cmd_plugin_inspect,
     &cmd_plugin_check,

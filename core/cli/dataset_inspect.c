@@ -100,7 +100,9 @@ static void count_row(table *t, const survey_link *l, const char *name, const in
                       int64_t k)
 {
     char number[32];
-    table_cell(t, name);
+    char *line = samples_line(name, (int64_t)strlen(name), 60);
+    table_cell(t, line);
+    free(line);
     for (uint32_t split = 0; split < DAL_SPLITS; split++)
         table_cellf(t, l->n[split] ? "%*s" : "%*.0s", split == DAL_SPLIT_VALIDATION ? 10 : 8,
                     human_count(counts[split][k], number));
@@ -135,16 +137,17 @@ static void print_counts(const source *s, const survey *v)
 
 static void caption(const source *s, uint32_t split, int64_t id, int width)
 {
-    char words[64];
-    snprintf(words, sizeof words, "%lld %s", (long long)id, samples_class(s, split, id));
-    words[width < 63 ? width : 63] = '\0';
-    size_t bad = 0;
-    if (!utf8_valid(words, strlen(words), &bad))
-        words[bad] = '\0';
+    char *words = xasprintf("%lld %s", (long long)id, samples_class(s, split, id));
+    char *line = samples_line(words, (int64_t)strlen(words), width);
     int columns = 0;
-    for (const char *p = words; *p; p++)
+    for (char *p = line; *p; p++) {
         columns += ((unsigned char)*p & 0xc0) != 0x80;
-    printf("  %s%*s", words, width > columns ? width - columns : 0, "");
+        if (columns > width) /* the dots of one that was cut */
+            *p-- = '\0', columns--;
+    }
+    printf("  %s%*s", line, width - columns, "");
+    free(line);
+    free(words);
 }
 
 /* Rows of pictures with their captions above. */
@@ -195,8 +198,12 @@ static dal_status print_words(source *s, const sample_choice *chosen, dal_error 
             break;
         char *words = samples_words(&buffer.batch, 0, 160);
         source_describe(s, chosen->split, chosen->ids[i], where, sizeof where);
-        table_cell(t, where);
-        table_cell(t, samples_class(s, chosen->split, chosen->ids[i]));
+        const char *const class = samples_class(s, chosen->split, chosen->ids[i]);
+        char *from = samples_line(where, (int64_t)strlen(where), 60), *name = samples_line(class, (int64_t)strlen(class), 40);
+        table_cell(t, from);
+        table_cell(t, name);
+        free(from);
+        free(name);
         table_cell(t, words);
         free(words);
     }

@@ -40,9 +40,7 @@ const char *samples_class(const source *s, uint32_t split, int64_t id)
     return k >= 0 ? s->class_names[k] : k == DAL_LABEL_OOD ? "(out of class)" : "(no label)";
 }
 
-/* Bytes of text[n] as one line of at most `most` characters; what is not UTF-8 or not printable becomes one '?' or a
- * blank. */
-static char *line_of(const char *s, int64_t n, int64_t most)
+char *samples_line(const char *s, int64_t n, int64_t most)
 {
     text t = {0};
     bool blank = true;
@@ -77,7 +75,7 @@ char *samples_words(const dal_batch *b, int64_t i, int64_t most)
 {
     const dal_sample_spec *spec = b->spec;
     if (spec->modality == DAL_TEXT)
-        return line_of((const char *)b->data + b->offsets[i], b->offsets[i + 1] - b->offsets[i], most);
+        return samples_line((const char *)b->data + b->offsets[i], b->offsets[i + 1] - b->offsets[i], most);
     text t = {0};
     const bool sparse = spec->modality == DAL_SPARSE;
     const int64_t from = sparse ? b->offsets[i] : i * dal_sample_values(spec);
