@@ -156,6 +156,50 @@ int dal_is_word(uint32_t c)
     return !lies_in(not_words, sizeof not_words / sizeof *not_words, c);
 }
 
+const char *dal_next_word(const char *text, int64_t n, int64_t *at, int64_t *bytes, int64_t *characters)
+{
+    const unsigned char *p = (const unsigned char *)text + *at, *end = (const unsigned char *)text + n, *start = NULL;
+    *characters = 0;
+    while (p < end) {
+        int length;
+        const int inside = dal_is_word(dal_utf8_next(p, end, &length));
+        if (!inside && start)
+            break;
+        if (inside && !start)
+            start = p;
+        *characters += inside;
+        p += length;
+    }
+    *at = p - (const unsigned char *)text;
+    *bytes = start ? p - start : 0;
+    return (const char *)start;
+}
+
+static uint32_t rotate(uint32_t x, int by)
+{
+    return x << by | x >> (32 - by);
+}
+
+uint32_t dal_murmur3(uint32_t seed, const void *data, int64_t n)
+{
+    const unsigned char *p = data;
+    uint32_t h = seed, k = 0;
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        k = p[i] | (uint32_t)p[i + 1] << 8 | (uint32_t)p[i + 2] << 16 | (uint32_t)p[i + 3] << 24;
+        h ^= rotate(k * 0xcc9e2d51u, 15) * 0x1b873593u;
+        h = rotate(h, 13) * 5 + 0xe6546b64u;
+    }
+    k = 0;
+    for (int64_t j = n - 1; j >= i; j--)
+        k = k << 8 | p[j];
+    h ^= rotate(k * 0xcc9e2d51u, 15) * 0x1b873593u;
+    h ^= (uint32_t)n;
+    h = (h ^ h >> 16) * 0x85ebca6bu;
+    h = (h ^ h >> 13) * 0xc2b2ae35u;
+    return h ^ h >> 16;
+}
+
 /* ---- lines ------------------------------------------------------------------------------------ */
 
 dal_lines dal_lines_open(const char *path, const char *key, const void *data, int64_t size)

@@ -40,6 +40,12 @@ DAL_PUBLIC uint32_t dal_lower(uint32_t c);
  * sign or punctuation. */
 DAL_PUBLIC int dal_is_word(uint32_t c);
 
+/* [any] The next word of text[n] (valid UTF-8) at *at or behind it: its first byte, its size and its characters; *at
+ * moves behind it. NULL: there is none. */
+DAL_PUBLIC const char *dal_next_word(const char *text, int64_t n, int64_t *at, int64_t *bytes, int64_t *characters);
+/* [any] MurmurHash3 (x86, 32 bits) of data[n]. */
+DAL_PUBLIC uint32_t dal_murmur3(uint32_t seed, const void *data, int64_t n);
+
 /* Lines of text in memory. A value: copy it to come back to a place. */
 typedef struct dal_lines {
     const char *path; /* in messages */
