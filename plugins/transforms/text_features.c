@@ -554,7 +554,7 @@ static const dal_dataset_impl tfidf_impl = {.struct_size = sizeof tfidf_impl, .c
     P(T, char_from, I64, "0", "0..16", "characters", "count runs of so many characters inside <word>, at least") \
     P(T, char_to, I64, "0", "0..16", "characters", "at most; 0: none")
 #define HASHING_PARAMS(P, T)                                                                             \
-    P(T, n_features, I64, "262144", "2..1073741824", "columns", "")                                      \
+    P(T, n_features, I64, "262144", "2..268435456", "columns", "width of the sparse vectors")            \
     PIECES(P, T)                                                                                         \
     P(T, is_signed, BOOL, "true", "", "", "a column's entries count up or down by their hash, so that collisions cancel out") \
     P(T, binary, BOOL, "false", "", "", "only whether it is there, not how often")                       \
