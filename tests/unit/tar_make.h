@@ -19,7 +19,9 @@ static inline void tm_header(tar_maker *t, const char *name, char type, const ch
     memcpy(h + 100, "0000644", 8);
     memcpy(h + 108, "0000000", 8);
     memcpy(h + 116, "0000000", 8);
-    snprintf(h + 124, 12, "%011llo", (unsigned long long)size);
+    char octal[32];
+    snprintf(octal, sizeof octal, "%011llo", (unsigned long long)size);
+    memcpy(h + 124, octal, 11);
     memcpy(h + 136, "00000000000", 12);
     memset(h + 148, ' ', 8);
     h[156] = type;

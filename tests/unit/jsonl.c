@@ -1,0 +1,87 @@
+#include "tests/unit/texts.h"
+
+#include "plugins/datasets/jsonl.c"
+
+static const char *const text_key[] = {"text"};
+
+static options with(const char *path)
+{
+    return (options){.path = path, .validation_path = "", .test_path = "", .label = "label", .names = "",
+                     .text = {text_key, 1}};
+}
+
+static void refuse(options o, dal_status want, const char *key, const char *words)
+{
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_expect(&err, jsonl_impl.create(dal_runtime_host(rt, "jsonl"), &o, NULL, &self, &err), want, key, words);
+    cr_assert_null(self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+static const char *pool(options o)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = fx_open(&jsonl_impl, dal_runtime_host(rt, "jsonl"), &o, NULL);
+    const char *out = fx_texts_of(&d, DAL_SPLIT_TRAIN);
+    jsonl_impl.destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    return out;
+}
+
+Test(jsonl, finds_texts_and_labels_among_other_keys)
+{
+    cr_assert_str_eq(pool(with(fx_text("a", "{\"id\": 7, \"text\": \"one\", \"label\": \"pos\", \"x\": [1, {\"text\": \"no\"}]}\r\n"
+                                            "\n{\"label\":\"neg\",\"text\":\"two\"}\n {\"text\":\"three\"} \n"
+                                            "{\"text\":\"four\",\"label\":null}\n"))),
+                     "pos:one|neg:two|-:three|-:four");
+    cr_assert_str_eq(pool(with(fx_text("b", "{\"text\":\"a\",\"label\":10}\n{\"text\":\"b\",\"label\":9}\n"))), "10:a|9:b");
+    cr_assert_str_eq(pool(with(fx_text("c", "{\"text\":\"a\",\"label\":true}\n{\"text\":\"b\",\"label\":false}\n"))),
+                     "true:a|false:b");
+    static const char *const two[] = {"title", "body"};
+    options o = with(fx_text("d", "{\"body\":\"B\",\"title\":\"T\",\"label\":1}\n{\"title\":null,\"body\":\"C\",\"label\":2}\n"));
+    o.text = (dal_str_list){two, 2};
+    cr_assert_str_eq(pool(o), "1:T B|2:C");
+}
+
+Test(jsonl, decodes_every_escape)
+{
+    cr_assert_str_eq(pool(with(fx_text("a", "{\"text\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"label\":1}\n"
+                                            "{\"text\":\"caf\\u00e9 \\ud83d\\ude00 \\ud83dx \\udc00 \xc3\xa9\",\"label\":1}\n"))),
+                     "1:\"\\/\b\f\n\r\t|1:caf\xc3\xa9 \xf0\x9f\x98\x80 \xef\xbf\xbdx \xef\xbf\xbd \xc3\xa9");
+    cr_assert_str_eq(pool(with(fx_text("b", "{\"text\":\"x\",\"label\":\"a\\\"b\"}\n"))), "a\"b:x");
+}
+
+Test(jsonl, refuses_what_is_no_json)
+{
+    static const struct {
+        const char *line, *words;
+    } faults[] = {
+        {"[1]", "a:1:1: expected an object"},
+        {"{\"text\":\"x\"", "expected , or }"},
+        {"{\"text\":\"x}", "this string is never closed"},
+        {"{\"text\" \"x\"}", "expected a colon"},
+        {"{text:\"x\"}", "a:1:2: expected a string"},
+        {"{\"text\":\"x\",}", "expected a string"},
+        {"{\"text\":\"\\x\"}", "an escape that JSON has not"},
+        {"{\"text\":\"\\u12g4\"}", "four hexadecimal digits"},
+        {"{\"text\":\"\\u0000\"}", "not those of NUL"},
+        {"{\"text\":\"a\tb\"}", "a control character"},
+        {"{\"text\":\"x\"} y", "found text after the object"},
+        {"{\"text\":nul}", "expected a value"},
+        {"{\"text\":}", "expected a value"},
+        {"{\"text\":7}", "a:1: 'text' is 7, expected a string"},
+        {"{\"body\":\"x\"}", "there is no key 'text'"},
+        {"{\"text\":\"x\",\"label\":{}}", "the label 'label' is an object"},
+        {"{\"text\":\"\xe9\"}", "byte 0xe9 is no UTF-8"},
+        {"", "found no texts"},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        refuse(with(fx_text("a", faults[i].line)), DAL_E_FORMAT, "path", faults[i].words);
+    char deep[1000] = "{\"text\":\"x\",\"y\":";
+    memset(deep + strlen(deep), '[', 900);
+    refuse(with(fx_text("deep", deep)), DAL_E_FORMAT, "path", "more than 64 brackets in brackets");
+}
