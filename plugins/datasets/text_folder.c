@@ -512,7 +512,7 @@ static const dal_dataset_impl text_folder_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "", "", "a folder, or an archive of one: .tar, .tar.gz, .zip")        \
+    P(T, path, PATH, DAL_REQUIRED, "file or directory", "", "a folder, or an archive of one: .tar, .tar.gz, .zip") \
     P(T, train, STR, "", "", "", "the folder of the pool; empty: called train, or ending so")            \
     P(T, validation, STR, "", "", "", "that of the validation split; empty: validation, valid, val, dev") \
     P(T, test, STR, "", "", "", "that of the test split; empty: test")                                   \

@@ -4,6 +4,8 @@
 
 #include <dal/dataset.h>
 #include <dal/runtime.h>
+#include <dal/text.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -62,6 +64,36 @@ static inline void fuzz_use(const dal_dataset_impl *impl, void *self)
         MUST(impl->read(self, k, &info.n[k], 1, &b, NULL) == DAL_E_INVALID);
     }
     free(row);
+}
+
+/* The same of texts and of sparse vectors: texts are UTF-8, columns ascend, values are finite. Memory is as much as was
+ * asked for, so that a sanitizer sees one byte too many. */
+static inline void fuzz_use_ragged(const dal_dataset_impl *impl, void *self)
+{
+    dal_dataset_info info = {.struct_size = sizeof info};
+    char name[32];
+    int32_t cls;
+    MUST(impl->info(self, &info, NULL) == DAL_OK && dal_sample_bytes(&info.spec) == 0);
+    const int sparse = info.spec.modality == DAL_SPARSE;
+    for (int64_t c = 0; info.class_names && c < info.spec.n_classes; c++)
+        MUST(dal_utf8_fault(info.class_names[c], (int64_t)strlen(info.class_names[c])) < 0);
+    for (uint32_t k = 0; k < DAL_SPLITS; k++) {
+        for (int64_t i = 0; i < info.n[k]; i++) {
+            int64_t offsets[2] = {0};
+            MUST(impl->sizes(self, k, &i, 1, &offsets[1], NULL) == DAL_OK && offsets[1] >= 0);
+            const size_t n = (size_t)offsets[1];
+            dal_batch b = {sizeof b, 0, &info.spec, 1, malloc(n * (sparse ? 4 : 1)), offsets, sparse ? malloc(4 * n) : NULL};
+            MUST(impl->read(self, k, &i, 1, &b, NULL) == DAL_OK);
+            MUST(sparse || dal_utf8_fault(b.data, offsets[1]) < 0);
+            for (size_t j = 0; sparse && j < n; j++)
+                MUST(b.indices[j] >= 0 && b.indices[j] < info.spec.shape[0] && isfinite(((float *)b.data)[j]) &&
+                     (j == 0 || b.indices[j] > b.indices[j - 1]));
+            MUST(impl->classes(self, k, &i, 1, &cls, NULL) == DAL_OK && cls >= DAL_LABEL_OOD && cls < info.spec.n_classes);
+            impl->describe(self, k, i, name, sizeof name);
+            free(b.data);
+            free(b.indices);
+        }
+    }
 }
 
 /* A refusal must say why, in one clean line. */

@@ -1,0 +1,36 @@
+/* Any bytes as sparse vectors: columns in range that ascend, finite values, or a complaint.
+ * The first two bytes choose options, the rest is the file (and the test file, too).
+ */
+#include "tests/fuzz/fuzz_component.h"
+
+#include "plugins/datasets/libsvm.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n < 2)
+        return 0;
+    const unsigned c = data[0] ^ (unsigned)data[1] << 8;
+    fuzz_file file = fuzz_open(data + 2, n - 2);
+    dal_runtime *rt = fuzz_runtime();
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    const options o = {
+        .path = file.path,
+        .validation_path = "",
+        .test_path = c & 1 ? file.path : "",
+        .n_features = c >> 1 & 1 ? 20 : 0,
+        .first_index = c >> 2 & 1,
+        .several = c >> 3 & 3,
+        .form = c >> 5 & 1,
+        .labels = c >> 6 & 3,
+        .names = "",
+    };
+    if (libsvm_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
+        (o.form == DENSE ? fuzz_use : fuzz_use_ragged)(&libsvm_impl, self);
+    else
+        fuzz_complaint(&err);
+    libsvm_impl.destroy(self);
+    MUST(dal_runtime_allocated(rt) == 0);
+    close(file.fd);
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* Any bytes as lines of a label and a text: texts of UTF-8 that can all be read, or a complaint.
+ * The first two bytes choose options, the rest is the file (and the test file, too).
+ */
+#include "tests/fuzz/fuzz_component.h"
+
+#include "plugins/datasets/text_labels.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const char *const names[] = {"a", "b"};
+    if (n < 2)
+        return 0;
+    const unsigned c = data[0] ^ (unsigned)data[1] << 8;
+    fuzz_file file = fuzz_open(data + 2, n - 2);
+    dal_runtime *rt = fuzz_runtime();
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    const options o = {
+        .path = file.path,
+        .validation_path = "",
+        .test_path = c & 1 ? file.path : "",
+        .label = (c >> 1 & 3) % 3,
+        .encoding = (c >> 3 & 3) % 3,
+        .labels = c >> 5 & 3,
+        .class_names = {names, c >> 7 & 1 ? 2 : 0},
+        .names = c >> 8 & 1 ? file.path : "",
+    };
+    if (text_labels_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
+        fuzz_use_ragged(&text_labels_impl, self);
+    else
+        fuzz_complaint(&err);
+    text_labels_impl.destroy(self);
+    MUST(dal_runtime_allocated(rt) == 0);
+    close(file.fd);
+    return 0;
+}
