@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .labels = c >> 11 & 3,
         .text = {columns, (c >> 13 & 3) % 3},
         .class_names = {names, c >> 15 & 1 ? 2 : 0},
-        .join = "blank",
+        .join = " ",
         .names = "",
     };
     if (text_csv_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
