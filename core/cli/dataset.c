@@ -17,7 +17,8 @@ cards *dataset_cards(void)
 static int refuse(opened *o)
 {
     fflush(stdout);
-    diags_print(o->d, stderr);
+    if (!o->quiet)
+        diags_print(o->d, stderr);
     return EXIT_BAD_INPUT;
 }
 

@@ -19,6 +19,7 @@ typedef struct opened {
     diags *d;
     char *own[2];
     composer_events events;
+    bool quiet; /* complaints stay in d */
 } opened;
 
 #define DATASET_OPTIONS                                                                                            \

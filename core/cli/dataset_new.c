@@ -83,9 +83,11 @@ static int resolve(const cli_args *a, const look *l, const char *loader, opened 
     return dataset_open(a, o);
 }
 
-/* What a loader that cannot read it left behind. */
-static void forget(opened *o)
+/* What a loader that cannot read it left behind; its words are kept. */
+static void forget(opened *o, const char *loader, text *failures)
 {
+    for (int i = 0; diags_text(o->d, i); i++)
+        text_addf(failures, "%s: %s\n", loader, diags_text(o->d, i));
     source_close(o->source);
     composer_free(o->composer);
     manifest_free(o->m);
@@ -170,27 +172,31 @@ static const char *given_label(const cli_args *a)
     return NULL;
 }
 
-/* The loaders for what it looks like, until one can read it; the last one's complaints are told. */
+/* The loaders for what it looks like, until one can read it; if none can, what each has to say. */
 static int try_loaders(const cli_args *a, look *l, const char *path, opened *o)
 {
     char *why = NULL;
+    text failures = {0};
     int code = EXIT_BAD_INPUT;
-    const component_desc *c = look_for_loader(l, 0, path, o->registry, &why);
-    for (int i = 0; c && code != EXIT_OK; i++) {
-        print_field(i ? "or with" : "read with", c->id, stdout);
-        for (int k = 0; k < l->n_sets; k++)
-            print_lines("", l->sets[k]);
+    const component_desc *c;
+    o->quiet = true;
+    for (int i = 0; code != EXIT_OK && (c = look_for_loader(l, i, path, o->registry, &why)); i++) {
         code = resolve(a, l, c->id, o);
-        c = code != EXIT_OK ? look_for_loader(l, i + 1, path, o->registry, &why) : c;
-        if (c && code != EXIT_OK) {
-            free(why);
-            why = NULL;
-            forget(o);
+        if (code == EXIT_OK) {
+            print_field("read with", c->id, stdout);
+            for (int k = 0; k < l->n_sets; k++)
+                print_lines("", l->sets[k]);
+        } else {
+            forget(o, c->id, &failures);
         }
     }
-    if (!o->m && why && !diags_errors(o->d))
+    fflush(stdout);
+    if (code != EXIT_OK && failures.n)
+        fputs(failures.s, stderr);
+    else if (code != EXIT_OK)
         cli_bad(a, "%s: %s; --loader and --set say how to read it", path, why);
     free(why);
+    text_free(&failures);
     return code;
 }
 
