@@ -156,50 +156,52 @@ static int64_t pnm_value(const image_bytes *b, int plain, int64_t top, int64_t *
     return v;
 }
 
-static dal_status decode_pnm(const image_bytes *b, const image_info *info, int native, unsigned char *out,
+static dal_status decode_pnm(const dal_host *host, const image_bytes *b, const image_info *info, const image_rows *to,
                              dal_error *err)
 {
     int64_t at = 2;
     const int plain = b->data[1] < '5';
+    const int64_t step = info->width * info->channels;
+    unsigned char *row = dal_array(host, step, 1);
+    dal_status st = DAL_OK;
+    if (!row)
+        return dal_fail(err, DAL_E_NOMEM, b->key, "%s: no memory to decode it", b->place);
     pnm_number(b, &at);
     pnm_number(b, &at);
-    const int64_t top = pnm_number(b, &at), n = info->height * info->width * native;
+    const int64_t top = pnm_number(b, &at);
     at += !plain; /* the one blank before the values */
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t before = at, v = pnm_value(b, plain, top, &at);
-        if (v < 0)
-            return image_broken(b, before, "the picture is cut short", err);
-        if (v > top)
-            return image_broken(b, before, "a value above the largest that its header tells", err);
-        out[i] = (unsigned char)(top == 255 ? v : (v * 255 + top / 2) / top);
+    for (int64_t y = 0; y < info->height && st == DAL_OK; y++) {
+        for (int64_t i = 0; i < step && st == DAL_OK; i++) {
+            const int64_t before = at, v = pnm_value(b, plain, top, &at);
+            if (v < 0)
+                st = image_broken(b, before, "the picture is cut short", err);
+            else if (v > top)
+                st = image_broken(b, before, "a value above the largest that its header tells", err);
+            else
+                row[i] = (unsigned char)(top == 255 ? v : (v * 255 + top / 2) / top);
+        }
+        if (st == DAL_OK)
+            image_put_row(to, y, row);
     }
-    return DAL_OK;
+    host->free(host, row);
+    return st;
 }
 
 /* ---- all -------------------------------------------------------------------------------------- */
 
-static void to_planes(const unsigned char *from, int64_t n, unsigned char *to)
+void image_put_row(const image_rows *to, int64_t y, const unsigned char *row)
 {
-    for (int64_t i = 0; i < n; i++)
-        for (int c = 0; c < 3; c++)
-            to[c * n + i] = from[3 * i + c];
-}
-
-/* From what the file holds, pixel after pixel, to what is wanted. `planes` has room for 3 n. */
-static void convert(const unsigned char *pixels, int native, int64_t n, int wanted, unsigned char *planes,
-                    unsigned char *out)
-{
-    if (native == 1) {
-        for (int c = 0; c < wanted; c++)
-            memcpy(out + c * n, pixels, (size_t)n);
-        return;
+    const int64_t w = to->width;
+    unsigned char *out = to->out + y * w;
+    if (to->channels == 1) {
+        for (int c = 0; c < to->wanted; c++)
+            memcpy(out + c * to->n, row, (size_t)w);
+    } else if (to->wanted == 3) {
+        dal_planes_u8(row, w, out, out + to->n, out + 2 * to->n);
+    } else {
+        dal_planes_u8(row, w, to->scratch, to->scratch + w, to->scratch + 2 * w);
+        dal_grey_u8(to->scratch, w, out);
     }
-    if (wanted == 3) {
-        to_planes(pixels, n, out);
-        return;
-    }
-    to_planes(pixels, n, planes);
-    dal_grey_u8(planes, n, out);
 }
 
 dal_status image_decode(const dal_host *host, const image_bytes *b, const image_info *info, unsigned char *out,
@@ -212,20 +214,16 @@ dal_status image_decode(const dal_host *host, const image_bytes *b, const image_
         return st;
     if (more || found.height != info->height || found.width != info->width)
         return image_broken(b, 0, "it has changed", err);
-    const int64_t n = info->height * info->width;
-    /* for pixels side by side and once more in planes; at most 6 * 128 MiB */
-    unsigned char *pixels = dal_array(host, n * found.channels * (found.channels > info->channels ? 2 : 1), 1);
-    if (!pixels)
-        return dal_fail(err, DAL_E_NOMEM, b->key, "%s: no memory for %lld x %lld pixels", b->place,
-                        (long long)info->height, (long long)info->width);
+    image_rows to = {.out = out, .n = info->height * info->width, .width = info->width, .channels = found.channels,
+                     .wanted = info->channels};
+    if (to.channels > to.wanted && !(to.scratch = dal_array(host, 3 * to.width, 1)))
+        return dal_fail(err, DAL_E_NOMEM, b->key, "%s: no memory to decode it", b->place);
     if (found.format == IMAGE_JPEG)
-        st = image_decode_jpeg(host, b, &found, pixels, err);
+        st = image_decode_jpeg(host, b, &found, &to, err);
     else if (found.format == IMAGE_PNG)
-        st = image_decode_png(host, b, &found, pixels, err);
+        st = image_decode_png(host, b, &found, &to, err);
     else
-        st = decode_pnm(b, &found, found.channels, pixels, err);
-    if (st == DAL_OK)
-        convert(pixels, found.channels, n, info->channels, pixels + n * found.channels, out);
-    host->free(host, pixels);
+        st = decode_pnm(host, b, &found, &to, err);
+    host->free(host, to.scratch);
     return st;
 }

@@ -65,6 +65,15 @@ static size_t folder_length(const char *name)
     return slash ? (size_t)(slash - name) : 0;
 }
 
+/* UTF-8 without control characters. */
+static int is_text(const char *name)
+{
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return 0;
+    return dal_utf8_fault(name, (int64_t)strlen(name)) < 0;
+}
+
 /* The classes of the pool. Names come in order, so that the files of a class lie side by side. */
 static dal_status list_classes(folder *self, const dal_files *f, size_t root, dal_error *err)
 {
@@ -101,8 +110,8 @@ static dal_status list_classes(folder *self, const dal_files *f, size_t root, da
                             (long long)count, MAX_CLASSES);
     }
     for (int64_t c = 0; c < self->n_classes; c++)
-        if (dal_utf8_fault(self->names[c], (int64_t)strlen(self->names[c])) >= 0)
-            return dal_fail(err, DAL_E_FORMAT, keys[0], "the name of folder %lld, a class, is not UTF-8",
+        if (!is_text(self->names[c]))
+            return dal_fail(err, DAL_E_FORMAT, keys[0], "the name of folder %lld, a class, is not UTF-8 text",
                             (long long)c + 1);
     return DAL_OK;
 }
@@ -144,11 +153,13 @@ static dal_status open_split(folder *self, uint32_t k, const char *path, dal_err
         const char *name = dal_files_name(*f, i) + root;
         const size_t length = folder_length(name);
         const int32_t cls = length > 0 ? find_class(self, name, length) : DAL_LABEL_NONE;
-        if (length > 0 && cls < 0)
-            st = dal_fail(err, DAL_E_INVALID, keys[k], "%s: it has a folder '%.*s', which the pool has not", path,
-                          (int)(length < 200 ? length : 200), name);
-        else
+        if (length > 0 && cls < 0) {
+            char place[512];
+            dal_files_place(*f, i, place, sizeof place);
+            st = dal_fail(err, DAL_E_INVALID, keys[k], "%s: it is in a folder that the pool has not", place);
+        } else {
             st = image_set_add(&self->set, k, i, cls, err);
+        }
     }
     return st;
 }

@@ -6,6 +6,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+#define ODD 8 /* libjpeg-turbo writes rows that are aligned past the cache: we read them at once, so ours is not */
 #define MAX_SCANS 1000 /* of a progressive file: more is an attack, each takes as long as the picture is large */
 
 /* What libjpeg gets for its errors: it must not return from error_exit, so it leaves by longjmp, over its own frames
@@ -61,7 +62,7 @@ static void from_cmyk(unsigned char *p, int64_t n, int inverted)
 
 /* Between setjmp and here there is nothing that a jump could lose: `row` is the caller's. */
 static void decode(struct jpeg_decompress_struct *jpeg, const image_bytes *b, const image_info *info,
-                   unsigned char *row, unsigned char *pixels)
+                   unsigned char *row, const image_rows *to)
 {
     jpeg_mem_src(jpeg, b->data, (unsigned long)b->n);
     jpeg_read_header(jpeg, TRUE);
@@ -71,25 +72,23 @@ static void decode(struct jpeg_decompress_struct *jpeg, const image_bytes *b, co
     jpeg->out_color_space = inks ? JCS_CMYK : info->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg->dct_method = JDCT_ISLOW;
     jpeg_start_decompress(jpeg);
-    const int64_t width = info->width, step = width * info->channels;
     while (jpeg->output_scanline < jpeg->output_height) {
-        unsigned char *to = pixels + (int64_t)jpeg->output_scanline * step, *line = inks ? row : to;
-        jpeg_read_scanlines(jpeg, &line, 1);
-        if (inks) {
-            from_cmyk(row, width, jpeg->saw_Adobe_marker);
-            memcpy(to, row, (size_t)step);
-        }
+        const int64_t y = jpeg->output_scanline;
+        jpeg_read_scanlines(jpeg, &row, 1);
+        if (inks)
+            from_cmyk(row, info->width, jpeg->saw_Adobe_marker);
+        image_put_row(to, y, row);
     }
     jpeg_finish_decompress(jpeg);
 }
 
-dal_status image_decode_jpeg(const dal_host *host, const image_bytes *b, const image_info *info, unsigned char *pixels,
+dal_status image_decode_jpeg(const dal_host *host, const image_bytes *b, const image_info *info, const image_rows *to,
                              dal_error *err)
 {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_progress_mgr progress = {.progress_monitor = count_scans};
     complaint c;
-    unsigned char *row = dal_array(host, 4 * info->width, 1);
+    unsigned char *row = dal_array(host, ODD + 4 * info->width, 1);
     dal_status st = DAL_OK;
     if (!row)
         return dal_fail(err, DAL_E_NOMEM, b->key, "%s: no memory to decode it", b->place);
@@ -102,7 +101,7 @@ dal_status image_decode_jpeg(const dal_host *host, const image_bytes *b, const i
     if (setjmp(c.out) == 0) {
         jpeg_create_decompress(&jpeg);
         jpeg.progress = &progress;
-        decode(&jpeg, b, info, row, pixels);
+        decode(&jpeg, b, info, row + ODD, to);
     } else if (c.base.msg_code == JERR_OUT_OF_MEMORY) {
         st = dal_fail(err, DAL_E_NOMEM, b->key, "%s: no memory to decode it", b->place);
     } else {
@@ -119,10 +118,10 @@ dal_status image_decode_jpeg(const dal_host *host, const image_bytes *b, const i
 
 #else
 
-dal_status image_decode_jpeg(const dal_host *host, const image_bytes *b, const image_info *info, unsigned char *pixels,
+dal_status image_decode_jpeg(const dal_host *host, const image_bytes *b, const image_info *info, const image_rows *to,
                              dal_error *err)
 {
-    (void)host, (void)info, (void)pixels;
+    (void)host, (void)info, (void)to;
     return dal_fail(err, DAL_E_UNSUPPORTED, b->key,
                     "%s: this build reads no JPEG: it was configured without libjpeg (Debian: libjpeg62-turbo-dev)",
                     b->place);

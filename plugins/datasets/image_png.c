@@ -67,23 +67,30 @@ static void settle_conversions(png_structp png, png_infop info)
     png_set_strip_alpha(png);
 }
 
-static void decode(png_structp png, png_infop info, const image_info *want, unsigned char *pixels, unsigned char **rows)
+/* Interlaced pictures come in passes over all rows; others go row by row through rows[0]. */
+static void decode(png_structp png, png_infop info, const image_info *want, int interlaced, unsigned char **rows,
+                   const image_rows *to)
 {
     png_read_info(png, info);
     settle_conversions(png, info);
-    png_set_interlace_handling(png);
+    const int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    if ((int64_t)png_get_rowbytes(png, info) != want->width * want->channels ||
+    if ((int64_t)png_get_rowbytes(png, info) != want->width * want->channels || (passes > 1 && !interlaced) ||
         (int64_t)png_get_image_height(png, info) != want->height)
         png_error(png, "rows of an unexpected length");
-    for (int64_t y = 0; y < want->height; y++)
-        rows[y] = pixels + y * want->width * want->channels;
-    png_read_image(png, rows);
+    if (interlaced)
+        png_read_image(png, rows);
+    for (int64_t y = 0; y < want->height; y++) {
+        if (!interlaced)
+            png_read_row(png, rows[0], NULL);
+        image_put_row(to, y, rows[interlaced ? y : 0]);
+    }
     png_read_end(png, NULL);
 }
 
 /* `png` and `info` are never changed between setjmp and a jump. */
-static int attempt(png_structp png, png_infop info, const image_info *want, unsigned char *pixels, unsigned char **rows)
+static int attempt(png_structp png, png_infop info, const image_info *want, int interlaced, unsigned char **rows,
+                   const image_rows *to)
 {
     if (setjmp(png_jmpbuf(png)))
         return 0;
@@ -91,41 +98,46 @@ static int attempt(png_structp png, png_infop info, const image_info *want, unsi
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, MAX_CHUNKS);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
-    decode(png, info, want, pixels, rows);
+    decode(png, info, want, interlaced, rows, to);
     return 1;
 }
 
-dal_status image_decode_png(const dal_host *host, const image_bytes *b, const image_info *info, unsigned char *pixels,
+dal_status image_decode_png(const dal_host *host, const image_bytes *b, const image_info *info, const image_rows *to,
                             dal_error *err)
 {
     source s = {.host = host, .bytes = b};
-    unsigned char **rows = dal_array(host, info->height, sizeof *rows);
-    png_structp png = rows ? png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, give_up, take_no_notice, &s,
-                                                      take_memory, give_memory)
-                           : NULL;
+    const int interlaced = b->data[28] != 0;
+    const int64_t step = info->width * info->channels, n_rows = interlaced ? info->height : 1;
+    unsigned char **rows = dal_array(host, n_rows, sizeof *rows), *pixels = dal_array(host, n_rows * step, 1);
+    png_structp png = rows && pixels ? png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, give_up, take_no_notice, &s,
+                                                                take_memory, give_memory)
+                                     : NULL;
     png_infop header = png ? png_create_info_struct(png) : NULL;
     dal_status st = DAL_OK;
+    for (int64_t y = 0; header && y < n_rows; y++)
+        rows[y] = pixels + y * step;
     if (!header)
         s.no_memory = 1;
     else
         png_set_read_fn(png, &s, take_bytes);
-    if (!header || !attempt(png, header, info, pixels, rows)) {
+    if (!header || !attempt(png, header, info, interlaced, rows, to)) {
         char what[192];
         snprintf(what, sizeof what, "damaged PNG data: %s", s.what);
         st = s.no_memory ? dal_fail(err, DAL_E_NOMEM, b->key, "%s: no memory to decode it", b->place)
                          : image_broken(b, s.at, what, err);
     }
     png_destroy_read_struct(&png, &header, NULL);
+    host->free(host, pixels);
     host->free(host, rows);
     return st;
 }
 
 #else
 
-dal_status image_decode_png(const dal_host *host, const image_bytes *b, const image_info *info, unsigned char *pixels,
+dal_status image_decode_png(const dal_host *host, const image_bytes *b, const image_info *info, const image_rows *to,
                             dal_error *err)
 {
-    (void)host, (void)info, (void)pixels;
+    (void)host, (void)info, (void)to;
     return dal_fail(err, DAL_E_UNSUPPORTED, b->key,
                     "%s: this build reads no PNG: it was configured without libpng (Debian: libpng-dev)", b->place);
 }

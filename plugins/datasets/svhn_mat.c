@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #ifdef DAL_HAVE_MATIO
+#include <dlfcn.h>
 #include <matio.h>
 #endif
 
@@ -189,7 +190,44 @@ static dal_status read_y(svhn *self, part *p, mat_t *mat, dal_error *err)
     return st;
 }
 
-static dal_status open_part(svhn *self, int which, const char *path, const char *key, dal_error *err)
+/* HDF5, beneath libmatio, prints pages on every fault. How it is told not to, when it is there: we do not link it
+ * ourselves. */
+typedef void printer(void);
+typedef struct hdf5 {
+    int (*get)(int64_t stack, printer **func, void **data);
+    int (*set)(int64_t stack, printer *func, void *data);
+    printer *func; /* as it was */
+    void *data;
+} hdf5;
+
+static void hush(hdf5 *h)
+{
+    Dl_info where;
+    mat_t *(*open)(const char *, int) = Mat_Open;
+    void *address, *matio = NULL;
+    *h = (hdf5){0};
+    memcpy(&address, &open, sizeof address);
+    if (dladdr(address, &where) != 0)
+        matio = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (!matio)
+        return;
+    void *get = dlsym(matio, "H5Eget_auto2"), *set = dlsym(matio, "H5Eset_auto2");
+    memcpy(&h->get, &get, sizeof get);
+    memcpy(&h->set, &set, sizeof set);
+    if (h->get && h->set && h->get(0, &h->func, &h->data) >= 0)
+        h->set(0, NULL, NULL);
+    else
+        h->set = NULL;
+    dlclose(matio);
+}
+
+static void speak_again(const hdf5 *h)
+{
+    if (h->set)
+        h->set(0, h->func, h->data);
+}
+
+static dal_status read_part(svhn *self, int which, const char *path, const char *key, dal_error *err)
 {
     part *p = &self->parts[which];
     int64_t size;
@@ -206,6 +244,15 @@ static dal_status open_part(svhn *self, int which, const char *path, const char 
         st = read_y(self, p, mat, err);
     Mat_Close(mat);
     self->n[which == TEST ? DAL_SPLIT_TEST : DAL_SPLIT_TRAIN] += p->n;
+    return st;
+}
+
+static dal_status open_part(svhn *self, int which, const char *path, const char *key, dal_error *err)
+{
+    hdf5 h;
+    hush(&h);
+    const dal_status st = read_part(self, which, path, key, err);
+    speak_again(&h);
     return st;
 }
 

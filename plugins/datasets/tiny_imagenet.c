@@ -30,6 +30,7 @@ enum { NAMES_WORDS, NAMES_WNIDS };
 #define MAX_TEXT ((int64_t)64 << 20)
 #define MAX_CLASSES 100000
 #define NAME_ROOM 96
+#define ID_CHARACTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"
 
 typedef struct tiny {
     const dal_host *host;
@@ -108,9 +109,13 @@ static char *next_line(char **at)
 static dal_status bad_line(const tiny *self, int64_t file, int64_t line, const char *what, const char *word,
                            dal_error *err)
 {
-    char place[512];
+    char place[512], shown[81];
     dal_files_place(self->files, file, place, sizeof place);
-    return dal_fail(err, DAL_E_FORMAT, "path", "%s:%lld: %s '%.80s'", place, (long long)line, what, word);
+    snprintf(shown, sizeof shown, "%s", word);
+    for (char *p = shown; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    return dal_fail(err, DAL_E_FORMAT, "path", "%s:%lld: %s '%s'", place, (long long)line, what, shown);
 }
 
 /* ---- classes ---------------------------------------------------------------------------------- */
@@ -146,7 +151,7 @@ static dal_status read_wnids(tiny *self, dal_error *err)
     while ((line = next_line(&at)) && ++number > 0) {
         if (!*line)
             continue;
-        if (strpbrk(line, "/\t ") || strlen(line) > 40)
+        if (strlen(line) > 40 || strspn(line, ID_CHARACTERS) != strlen(line))
             return bad_line(self, file, number, "expected a WordNet id such as n01443537, found", line, err);
         if (self->n_classes > 0 && find_class(self, line, strlen(line)) >= 0)
             return bad_line(self, file, number, "a second time", line, err);
@@ -166,9 +171,12 @@ static void name_class(tiny *self, int32_t c, const char *words)
         for (length = most; length > 0 && (words[length] & 0xc0) == 0x80;)
             length--;
     snprintf(to, NAME_ROOM, "%.*s", (int)length, words);
+    for (char *p = to; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
     for (int64_t i = 0; i < self->n_classes; i++)
         if (i != c && strcmp(self->class_names[i], to) == 0) {
-            snprintf(to, NAME_ROOM, "%.*s (%s)", (int)length, words, self->class_id[c]);
+            snprintf(to + length, NAME_ROOM - length, " (%s)", self->class_id[c]);
             break;
         }
     self->class_names[c] = to;
@@ -222,8 +230,7 @@ static dal_status add_by_folder(tiny *self, uint32_t k, const char *folder, dal_
         } else {
             char place[512];
             dal_files_place(self->files, i, place, sizeof place);
-            st = dal_fail(err, DAL_E_FORMAT, "path", "%s: '%.*s' is no class of wnids.txt", place,
-                          (int)(length < 80 ? length : 80), name);
+            st = dal_fail(err, DAL_E_FORMAT, "path", "%s: its folder is no class of wnids.txt", place);
         }
     }
     return st;

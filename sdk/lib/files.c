@@ -400,6 +400,9 @@ int64_t dal_files_find(const dal_files *f, const char *name)
 void dal_files_place(const dal_files *f, int64_t i, char *out, size_t size)
 {
     snprintf(out, size, "%s%c%s", f->path, f->kind == FOLDER ? '/' : ':', dal_files_name(f, i));
+    for (; size > 0 && *out; out++)
+        if ((unsigned char)*out < 0x20 || *out == 0x7f)
+            *out = '?';
 }
 
 /* n bytes at an offset of an open file. */

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "clones.h"
+
 #define MOST ((int64_t)1 << 20) /* pixels of a side */
 #define BITS 22                 /* of a fixed-point weight: 8 of a pixel, 2 to spare */
 
@@ -167,6 +169,22 @@ void dal_resize_f32(const dal_resizer *r, const float *from, int64_t channels, f
                 *to = (float)sum;
             }
     }
+}
+
+DAL_CLONES
+static void split_rgb(const unsigned char *restrict rgb, int64_t n, unsigned char *restrict red,
+                      unsigned char *restrict green, unsigned char *restrict blue)
+{
+    for (int64_t i = 0; i < n; i++) {
+        red[i] = rgb[3 * i];
+        green[i] = rgb[3 * i + 1];
+        blue[i] = rgb[3 * i + 2];
+    }
+}
+
+void dal_planes_u8(const unsigned char *rgb, int64_t n, unsigned char *red, unsigned char *green, unsigned char *blue)
+{
+    split_rgb(rgb, n, red, green, blue);
 }
 
 void dal_grey_u8(const unsigned char *rgb, int64_t n, unsigned char *grey)

@@ -196,7 +196,7 @@ Test(image_folder, refuses_what_is_no_set_of_pictures)
     refuse(o, DAL_E_INVALID, "train", "none: there are no pictures in it");
     o = with(folder_of("plain", "", 2));
     o.test = folder_of("more", "", 3);
-    refuse(o, DAL_E_INVALID, "test", "more: it has a folder 'bee 2', which the pool has not");
+    refuse(o, DAL_E_INVALID, "test", "more/bee 2/0.ppm: it is in a folder that the pool has not");
     o.test = "";
     const size_t n = picture(data, 0, 0, 2, 3, 0);
     fx_write("plain/bee/zero.ppm", data, 0);

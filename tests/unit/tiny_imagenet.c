@@ -120,8 +120,9 @@ Test(tiny_imagenet, refuses_what_does_not_fit_together)
     refuse((change){.wnids = ""}, DAL_E_FORMAT, "there is no wnids.txt in it");
     refuse((change){.wnids = "\n\n"}, DAL_E_FORMAT, "wnids.txt:1: expected WordNet ids");
     refuse((change){.wnids = "n01\nn02\nn01\n"}, DAL_E_FORMAT, "tiny.zip:set/wnids.txt:3: a second time 'n01'");
+    refuse((change){.wnids = "n01\nn\033 2\n"}, DAL_E_FORMAT, "wnids.txt:2: expected a WordNet id such as n01443537, found 'n? 2'");
     refuse((change){.wnids = "n01\nn 2\n"}, DAL_E_FORMAT, "wnids.txt:2: expected a WordNet id such as n01443537, found 'n 2'");
-    refuse((change){.wnids = "n01\nn02\n"}, DAL_E_FORMAT, "n03_0.JPEG: 'n03' is no class of wnids.txt");
+    refuse((change){.wnids = "n01\nn02\n"}, DAL_E_FORMAT, "n03_0.JPEG: its folder is no class of wnids.txt");
     refuse((change){.words = "n01\tfish\nn02"}, DAL_E_FORMAT, "words.txt:2: expected an id, a tab and words, found 'n02'");
     refuse((change){.words = "n01\tfi\377sh\n"}, DAL_E_FORMAT, "words.txt: no UTF-8 text at offset 6");
     refuse((change){.annotations = "val_0.JPEG\tn03\nval_2.JPEG\n"}, DAL_E_FORMAT,
@@ -132,7 +133,7 @@ Test(tiny_imagenet, refuses_what_does_not_fit_together)
     refuse((change){.annotations = "val_0.JPEG\tn03\nval_0.JPEG\tn03\n"}, DAL_E_FORMAT, "val_annotations.txt:2: a second time 'val_0.JPEG");
     refuse((change){.annotations = "val_0.JPEG\tn03\nval_10.JPEG\tn03\n"}, DAL_E_FORMAT, "val_2.JPEG: it has no line in val_annotations.txt");
     refuse((change){.annotations = "../val/val_0.JPEG\tn03\n"}, DAL_E_FORMAT, "there is no such picture");
-    refuse((change){.extra = "set/train/free.JPEG"}, DAL_E_FORMAT, "'free.JPEG' is no class of wnids.txt");
+    refuse((change){.extra = "set/train/free.JPEG"}, DAL_E_FORMAT, "train/free.JPEG: its folder is no class of wnids.txt");
 }
 
 Test(tiny_imagenet, survives_every_failed_allocation)

@@ -39,7 +39,7 @@ DAL_PUBLIC int64_t dal_files_find(const dal_files *f, const char *name);
  * opened. A checksum, where there is one (.zip), is checked when n is the whole size. */
 DAL_PUBLIC dal_status dal_files_read(const dal_files *f, int64_t i, void *to, int64_t n, dal_error *err);
 
-/* [any] What messages call file i: "folder/cat/0012.png", "set.tar.gz:cat/0012.png". */
+/* [any] What messages call file i: "folder/cat/0012.png", "set.tar.gz:cat/0012.png"; control characters read '?'. */
 DAL_PUBLIC void dal_files_place(const dal_files *f, int64_t i, char *out, size_t size);
 
 #ifdef __cplusplus

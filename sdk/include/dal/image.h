@@ -33,6 +33,10 @@ DAL_PUBLIC void dal_resize_f32(const dal_resizer *r, const float *from, int64_t 
 DAL_PUBLIC void dal_grey_u8(const unsigned char *rgb, int64_t n, unsigned char *grey);
 DAL_PUBLIC void dal_grey_f32(const float *rgb, int64_t n, float *grey);
 
+/* [any] n pixels side by side, rgb[n, 3], into three planes that do not overlap it. */
+DAL_PUBLIC void dal_planes_u8(const unsigned char *rgb, int64_t n, unsigned char *red, unsigned char *green,
+                              unsigned char *blue);
+
 #ifdef __cplusplus
 }
 #endif
