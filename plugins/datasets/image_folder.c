@@ -229,6 +229,11 @@ static void folder_describe(void *p, uint32_t k, int64_t id, char *out, size_t s
     image_set_describe(&((const folder *)p)->set, k, id, out, size);
 }
 
+static dal_status folder_fingerprint(void *p, uint64_t out[2], dal_error *err)
+{
+    return image_set_fingerprint(&((const folder *)p)->set, out, err);
+}
+
 static const dal_dataset_impl folder_impl = {
     .struct_size = sizeof folder_impl,
     .create = folder_create,
@@ -237,6 +242,7 @@ static const dal_dataset_impl folder_impl = {
     .classes = folder_classes,
     .read = folder_read,
     .describe = folder_describe,
+    .fingerprint = folder_fingerprint,
 };
 
 #define PARAMS(P, T)                                                                                    \

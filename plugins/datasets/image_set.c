@@ -411,3 +411,29 @@ void image_set_describe(const image_set *s, uint32_t k, int64_t id, char *out, s
     else
         snprintf(out, size, "%s", dal_files_name(p->files, p->refs[id].file));
 }
+
+dal_status image_set_fingerprint(const image_set *s, uint64_t out[2], dal_error *err)
+{
+    enum { LOOKED_INTO = 1024 };
+    dal_status st = DAL_OK;
+    out[0] = dal_hash64(s->spec.dtype, s->spec.shape, sizeof s->spec.shape);
+    out[1] = (uint64_t)s->resizes;
+    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++) {
+        const image_split *p = &s->splits[k];
+        const int64_t step = 1 + p->n / LOOKED_INTO;
+        for (int64_t i = 0; i < p->n && st == DAL_OK; i++) {
+            const char *name = dal_files_name(p->files, p->refs[i].file);
+            const int64_t facts[] = {k, dal_files_size(p->files, p->refs[i].file), p->refs[i].cls};
+            unsigned char *data;
+            out[0] = dal_hash64(dal_hash64(out[0], name, strlen(name)), facts, sizeof facts);
+            if (i % step != 0)
+                continue;
+            st = fetch(s, p, p->refs[i].file, facts[1], &data, err);
+            if (st != DAL_OK)
+                break;
+            out[1] = dal_hash64(out[1], data, (size_t)facts[1]);
+            s->host->free(s->host, data);
+        }
+    }
+    return st;
+}

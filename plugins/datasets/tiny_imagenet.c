@@ -397,6 +397,11 @@ static void tiny_describe(void *p, uint32_t k, int64_t id, char *out, size_t siz
     image_set_describe(&((const tiny *)p)->set, k, id, out, size);
 }
 
+static dal_status tiny_fingerprint(void *p, uint64_t out[2], dal_error *err)
+{
+    return image_set_fingerprint(&((const tiny *)p)->set, out, err);
+}
+
 static const dal_dataset_impl tiny_impl = {
     .struct_size = sizeof tiny_impl,
     .create = tiny_create,
@@ -405,6 +410,7 @@ static const dal_dataset_impl tiny_impl = {
     .classes = tiny_classes,
     .read = tiny_read,
     .describe = tiny_describe,
+    .fingerprint = tiny_fingerprint,
 };
 
 #define PARAMS(P, T)                                                                                    \

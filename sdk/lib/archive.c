@@ -90,6 +90,17 @@ static dal_status no_memory(const dal_archive *a, dal_error *err)
     return dal_fail(err, DAL_E_NOMEM, a->key, "%s: no memory to read it", a->path);
 }
 
+/* What libarchive complains of, on one line: its words may end one, and hold names from the file. */
+static const char *why(struct archive *r, char room[256])
+{
+    const char *words = archive_error_string(r);
+    snprintf(room, 256, "%s", words ? words : "damaged");
+    for (char *p = room; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = p[1] ? '?' : '\0';
+    return room;
+}
+
 /* Formats and filters by name: what needs other programs to be started is not among them. */
 static dal_status open_reader(dal_archive *a, dal_error *err)
 {
@@ -109,9 +120,10 @@ static dal_status open_reader(dal_archive *a, dal_error *err)
     archive_read_set_seek_callback(r, seek_raw);
     archive_read_set_callback_data(r, a);
     const int rc = archive_read_open1(r);
+    char words[256];
     return rc == ARCHIVE_OK || rc == ARCHIVE_WARN
                ? DAL_OK
-               : dal_fail(err, DAL_E_FORMAT, a->key, "%s: %s", a->path, archive_error_string(r));
+               : dal_fail(err, DAL_E_FORMAT, a->key, "%s: %s", a->path, why(r, words));
 }
 
 dal_status dal_archive_open(const dal_host *host, const char *path, const char *key, int64_t limit,
@@ -155,17 +167,16 @@ static int is_packed(const dal_archive *a)
     return archive_filter_count(a->reader) > 1;
 }
 
-/* What libarchive complains of, with the place. */
+/* The same, with the place. */
 static dal_status broken(const dal_archive *a, dal_error *err)
 {
-    const char *why = archive_error_string(a->reader);
     const int e = archive_errno(a->reader);
-    char member[256] = "";
+    char member[256] = "", words[256];
     if (a->name)
         snprintf(member, sizeof member, "'%.200s': ", a->name);
     return dal_fail(err, e == ENOMEM ? DAL_E_NOMEM : e == EIO ? DAL_E_IO : DAL_E_FORMAT, a->key,
                     "%s: %s%s, near offset %lld of %lld; copy or download it again", a->path, member,
-                    why ? why : "damaged", (long long)archive_filter_bytes(a->reader, -1), (long long)a->raw_size);
+                    why(a->reader, words), (long long)archive_filter_bytes(a->reader, -1), (long long)a->raw_size);
 }
 
 /* Has too much come out? Asked after every block. */

@@ -140,6 +140,27 @@ Test(image_folder, reads_the_same_from_folders_and_archives)
     (void)tar;
 }
 
+Test(image_folder, has_another_fingerprint_when_a_picture_changes)
+{
+    unsigned char data[256];
+    dal_error err = DAL_ERROR_INIT;
+    uint64_t prints[4][2];
+    options o = with(folder_of("plain", "", 3));
+    for (int turn = 0; turn < 4; turn++) {
+        dal_runtime *rt = fx_runtime(1, 0);
+        if (turn >= 2)
+            fx_write(turn == 2 ? "plain/bee/1.ppm" : "plain/bee/2.ppm", data, picture(data, 1, 7, 2, 3, 0));
+        fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+        cr_assert_eq(folder_impl.fingerprint(d.self, prints[turn], &err), DAL_OK, "%s", err.text);
+        folder_impl.destroy(d.self);
+        cr_assert_eq(dal_runtime_allocated(rt), 0);
+        dal_runtime_free(rt);
+    }
+    cr_assert_arr_eq(prints[0], prints[1], sizeof *prints);
+    cr_assert(prints[1][0] == prints[2][0] && prints[1][1] != prints[2][1], "other bytes of the same size");
+    cr_assert(prints[2][0] != prints[3][0], "one picture more");
+}
+
 Test(image_folder, pictures_in_no_folder_bear_no_label)
 {
     unsigned char data[256];
