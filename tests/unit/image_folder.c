@@ -224,6 +224,8 @@ Test(image_folder, refuses_what_is_no_set_of_pictures)
     refuse(o, DAL_E_FORMAT, "train", "plain/bee/zero.ppm: there is nothing in it");
     fx_write("plain/bee/zero.ppm", "text", 4);
     refuse(o, DAL_E_FORMAT, "train", "plain/bee/zero.ppm: is no picture of a known format");
+    if (truncate(fx_path("plain/bee/zero.ppm"), (off_t)40 << 30) == 0) /* holes take no room */
+        refuse(o, DAL_E_OVERFLOW, "train", "plain/bee/zero.ppm: 42949672960 bytes, expected at most 1 GiB");
     fx_write("plain/bee/zero.ppm", data, n);
     fx_write("plain/b\377", data, n);
     mkdir(fx_path("plain/z\377"), 0700);
