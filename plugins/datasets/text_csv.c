@@ -179,25 +179,40 @@ static dal_status settle_columns(text_csv *self, dal_error *err)
 
 /* ---- texts -------------------------------------------------------------------------------------- */
 
+/* Where the next c is in text[n] from `at` on, or n; *known is that of the last call, so that looking is linear. */
+static int64_t look_for(const dal_csv_field *f, char c, int64_t at, int64_t *known)
+{
+    if (*known < at) {
+        const char *p = memchr(f->text + at, c, (size_t)(f->size - at));
+        *known = p ? p - f->text : f->size;
+    }
+    return *known;
+}
+
 /* The UTF-8 of a field into out, or only its length when out is NULL. */
 static int64_t decode_field(const options *o, const dal_csv_field *f, char *out)
 {
-    const int plain = !f->escaped && (o->backslash == KEEP || !memchr(f->text, '\\', (size_t)f->size));
-    const int wide = o->encoding == DAL_LATIN1 || (o->encoding == DAL_MIXED && dal_utf8_fault(f->text, f->size) >= 0);
-    int64_t n = 0;
-    if (plain)
-        return dal_to_utf8(wide ? DAL_LATIN1 : DAL_UTF8, f->text, f->size, out);
-    for (int64_t i = 0; i < f->size; i++) {
-        char c = f->text[i];
-        if (c == '"' && f->escaped)
-            i++;
+    const int latin1 = o->encoding == DAL_LATIN1 || (o->encoding == DAL_MIXED && dal_utf8_fault(f->text, f->size) >= 0);
+    int64_t n = 0, quote = f->escaped ? -1 : f->size, slash = o->backslash != KEEP ? -1 : f->size;
+    for (int64_t at = 0; at < f->size;) {
+        const int64_t q = look_for(f, '"', at, &quote), b = look_for(f, '\\', at, &slash), end = q < b ? q : b;
+        n += dal_to_utf8(latin1 ? DAL_LATIN1 : DAL_UTF8, f->text + at, end - at, out ? out + n : NULL);
+        at = end;
+        if (at == f->size)
+            break;
+        char c = f->text[at++];
+        const char next = at < f->size ? f->text[at] : '\0';
         if (c == '\\' && o->backslash == BREAK) {
             c = ' ';
-        } else if (c == '\\' && o->backslash == NEWLINE && i + 1 < f->size && (f->text[i + 1] == 'n' || f->text[i + 1] == '"')) {
-            c = f->text[++i] == 'n' ? '\n' : '"';
-            i += c == '"' && f->escaped; /* a quote was doubled as well */
+        } else if (c == '\\' && (next == 'n' || next == '"')) {
+            c = next == 'n' ? '\n' : '"';
+            at += 1 + (c == '"' && f->escaped); /* a quote was doubled as well */
+        } else if (c == '"') {
+            at++;
         }
-        n += dal_to_utf8(wide ? DAL_LATIN1 : DAL_UTF8, &c, 1, out ? out + n : NULL);
+        if (out)
+            out[n] = c;
+        n++;
     }
     return n;
 }
