@@ -410,7 +410,8 @@ static dal_status settle(text_folder *self, dal_error *err)
     const int by_split = self->apart[DAL_SPLITS] < self->n;
     int64_t passed = 0;
     dal_status st = DAL_OK;
-    qsort(self->entries, (size_t)self->n, sizeof *self->entries, by_name);
+    if (self->n > 0)
+        qsort(self->entries, (size_t)self->n, sizeof *self->entries, by_name);
     for (int64_t i = 0; i < self->n && st == DAL_OK; i++) {
         const entry *e = &self->entries[i];
         const char *folder = "";

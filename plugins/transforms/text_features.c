@@ -109,7 +109,8 @@ static dal_status make_row(finds *s, const char *text, int64_t size, int32_t *co
     dal_status st = pieces_of(&s->f->pieces, s->f->d.host, text, size, &s->pieces, find, s, err);
     if (st != DAL_OK || s->st != DAL_OK)
         return st != DAL_OK ? st : dal_fail(err, s->st, "", "no memory for the words of a text");
-    qsort(s->all, (size_t)s->n, sizeof *s->all, by_column);
+    if (s->n > 0)
+        qsort(s->all, (size_t)s->n, sizeof *s->all, by_column);
     *n = 0;
     for (int64_t i = 0; i < s->n;) {
         const uint64_t column = s->all[i] >> 1;
