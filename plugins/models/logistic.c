@@ -51,6 +51,9 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     const options *o = opts;
     dense_model *m;
+    if (spec->modality == DAL_SPARSE)
+        return dal_fail(err, DAL_E_UNSUPPORTED, "", "logistic takes dense vectors or images; sparse-logistic is for sparse "
+                        "samples as this dataset has them");
     const dal_status st = dense_model_new(host, "logistic", PROVIDES, sizeof(logistic), spec,
                                           (dal_i64_list){0}, &m, err);
     if (st != DAL_OK)

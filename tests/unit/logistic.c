@@ -169,6 +169,19 @@ Test(logistic, says_that_the_inputs_are_too_large)
     fx_list_free(l);
 }
 
+Test(logistic, says_which_model_takes_sparse_samples)
+{
+    dal_sample_spec spec = fx_vector_spec(10, DAL_F32, 2);
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(1, 1);
+    spec.modality = DAL_SPARSE;
+    fx_expect(&err, impl.create(dal_runtime_host(rt, "logistic"), &plain, &spec, &self, &err), DAL_E_UNSUPPORTED, "",
+              "sparse-logistic is for sparse samples");
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
 /* A function with a known minimum and a curved valley. */
 static dal_status rosenbrock(void *ctx, const double *x, double *value, double *g, dal_error *err)
 {
