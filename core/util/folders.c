@@ -19,40 +19,64 @@ static bool add_variable(const char *name, const char **dirs, int *n)
     return true;
 }
 
+/* Made once, and kept: who asks keeps pointers. */
 const char *folder_of_user(const char *what)
 {
+    enum { KINDS = 8 };
+    static struct {
+        char *what, *path;
+    } known[KINDS];
     const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (xdg && *xdg)
-        return xasprintf("%s/dalhost/%s", xdg, what);
-    return home && *home ? xasprintf("%s/.local/share/dalhost/%s", home, what) : NULL;
+    int i = 0;
+    while (i < KINDS - 1 && known[i].what && strcmp(known[i].what, what) != 0)
+        i++;
+    if (!known[i].what) {
+        known[i].what = xstrdup(what);
+        if (xdg && *xdg)
+            known[i].path = xasprintf("%s/dalhost/%s", xdg, what);
+        else if (home && *home)
+            known[i].path = xasprintf("%s/.local/share/dalhost/%s", home, what);
+    }
+    return known[i].path;
 }
 
-static void add_user(const char *what, const char **dirs, int *n)
+typedef struct folder_list {
+    const char *dirs[MOST + 4];
+    int n;
+    bool known;
+} folder_list;
+
+static void add_user(folder_list *l, const char *what)
 {
     const char *own = folder_of_user(what);
     if (own)
-        dirs[(*n)++] = own;
+        l->dirs[l->n++] = own;
 }
 
 const char *const *folders_of_data(int *n)
 {
-    static const char *dirs[MOST + 4];
-    *n = 0;
-    if (!add_variable("DAL_DATA_PATH", dirs, n)) {
-        dirs[(*n)++] = "../shared/data";
+    static folder_list l;
+    if (!l.known && !add_variable("DAL_DATA_PATH", l.dirs, &l.n)) {
+        l.dirs[l.n++] = "../shared/data";
         if (paths_source_tree())
-            dirs[(*n)++] = xasprintf("%s/../shared/data", paths_source_tree());
+            l.dirs[l.n++] = xasprintf("%s/../shared/data", paths_source_tree());
     }
-    add_user("data", dirs, n);
-    return dirs;
+    if (!l.known)
+        add_user(&l, "data");
+    l.known = true;
+    *n = l.n;
+    return l.dirs;
 }
 
 const char *const *folders_of_cards(int *n)
 {
-    static const char *dirs[MOST + 4];
-    *n = 0;
-    add_variable("DAL_CARD_PATH", dirs, n);
-    add_user("cards", dirs, n);
-    dirs[(*n)++] = paths_data("cards");
-    return dirs;
+    static folder_list l;
+    if (!l.known) {
+        add_variable("DAL_CARD_PATH", l.dirs, &l.n);
+        add_user(&l, "cards");
+        l.dirs[l.n++] = paths_data("cards");
+    }
+    l.known = true;
+    *n = l.n;
+    return l.dirs;
 }
