@@ -36,9 +36,9 @@
 
 #include "command_process.h"
 #include "model_common.h"
+#include "sample_block.h"
 
-#define BLOCK 256                          /* samples written at a time */
-#define MAX_MODEL ((int64_t)4 << 30)       /* bytes of a saved model */
+#define MAX_MODEL ((int64_t)4 << 30) /* bytes of a saved model */
 
 typedef struct options {
     dal_str_list run;
@@ -197,58 +197,13 @@ static dal_status sink_close(sink *s, dal_status st, dal_error *err)
     return st;
 }
 
-/* Buffers of a block of samples of a list. */
-typedef struct room {
-    dal_batch batch;
-    int64_t rows[BLOCK], sizes[BLOCK], elements; /* elements: how many there is room for */
-} room;
-
-static void room_free(const dal_host *h, room *r)
-{
-    h->free(h, r->batch.data);
-    h->free(h, r->batch.offsets);
-    h->free(h, r->batch.indices);
-}
-
-static dal_status room_read(const dal_host *h, room *r, const dal_samples *s, int64_t first, int64_t n, dal_error *err)
-{
-    const int sparse = s->spec.modality == DAL_SPARSE, ragged = sparse || s->spec.modality == DAL_TEXT;
-    int64_t elements = n;
-    for (int64_t i = 0; i < n; i++)
-        r->rows[i] = first + i;
-    r->batch.spec = &s->spec;
-    r->batch.n = n;
-    if (ragged) {
-        const dal_status st = s->sizes(s, r->rows, n, r->sizes, err);
-        if (st != DAL_OK)
-            return st;
-        if (!r->batch.offsets && !(r->batch.offsets = dal_array(h, BLOCK + 1, sizeof(int64_t))))
-            return dal_fail(err, DAL_E_NOMEM, "", "no memory for samples");
-        r->batch.offsets[0] = 0;
-        for (int64_t i = 0; i < n; i++)
-            r->batch.offsets[i + 1] = r->batch.offsets[i] + r->sizes[i];
-        elements = r->batch.offsets[n];
-    }
-    if (elements > r->elements || !r->batch.data) {
-        const size_t bytes = !ragged ? (size_t)dal_sample_bytes(&s->spec) : sparse ? sizeof(float) : 1;
-        h->free(h, r->batch.data);
-        h->free(h, r->batch.indices);
-        r->batch.data = dal_array(h, elements, bytes);
-        r->batch.indices = sparse ? dal_array(h, elements, sizeof(int32_t)) : NULL;
-        r->elements = elements;
-        if (!r->batch.data || (sparse && !r->batch.indices))
-            return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld samples", (long long)n);
-    }
-    return s->read(s, r->rows, n, &r->batch, err);
-}
-
 static dal_status count_values(const dal_samples *s, int64_t *nnz, dal_error *err)
 {
-    int64_t rows[BLOCK], sizes[BLOCK];
+    int64_t rows[SAMPLE_BLOCK], sizes[SAMPLE_BLOCK];
     dal_status st = DAL_OK;
     *nnz = 0;
-    for (int64_t first = 0; s->spec.modality == DAL_SPARSE && st == DAL_OK && first < s->n; first += BLOCK) {
-        const int64_t n = s->n - first < BLOCK ? s->n - first : BLOCK;
+    for (int64_t first = 0; s->spec.modality == DAL_SPARSE && st == DAL_OK && first < s->n; first += SAMPLE_BLOCK) {
+        const int64_t n = s->n - first < SAMPLE_BLOCK ? s->n - first : SAMPLE_BLOCK;
         for (int64_t i = 0; i < n; i++)
             rows[i] = first + i;
         st = s->sizes(s, rows, n, sizes, err);
@@ -277,19 +232,19 @@ static dal_status write_array(const command *c, const char *name, uint32_t type,
 static dal_status write_training_set(const command *c, const dal_samples *s, dal_error *err)
 {
     int64_t nnz;
-    room r = {.batch = {.struct_size = sizeof r.batch}};
+    sample_block b = {.host = c->host};
     sink to;
     dal_status st = count_values(s, &nnz, err);
     if (st != DAL_OK)
         return st;
     st = sink_open(&to, c, s->n, nnz, err);
-    for (int64_t first = 0; st == DAL_OK && first < s->n; first += BLOCK) {
-        st = room_read(c->host, &r, s, first, s->n - first < BLOCK ? s->n - first : BLOCK, err);
+    for (int64_t first = 0; st == DAL_OK && first < s->n; first += SAMPLE_BLOCK) {
+        st = sample_block_read(&b, s, first, s->n - first < SAMPLE_BLOCK ? s->n - first : SAMPLE_BLOCK, err);
         if (st == DAL_OK)
-            st = sink_write(&to, &r.batch, err);
+            st = sink_write(&to, &b.batch, err);
     }
     st = sink_close(&to, st, err);
-    room_free(c->host, &r);
+    sample_block_free(&b);
     if (st == DAL_OK)
         st = write_array(c, "y.npy", DAL_NPY_I32, s->classes, s->n, err);
     return st == DAL_OK && s->weights ? write_array(c, "w.npy", DAL_NPY_F32, s->weights, s->n, err) : st;
