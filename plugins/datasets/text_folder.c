@@ -403,13 +403,26 @@ static int is_unlabelled(const options *o, const char *folder, int64_t n)
     return 0;
 }
 
+/* A folder that is asked for by name has to be there. */
+static dal_status check_splits(const text_folder *self, dal_error *err)
+{
+    static const char *const keys[DAL_SPLITS] = {"train", "validation", "test"};
+    const options *o = self->opt;
+    const char *const own[DAL_SPLITS] = {o->train, o->validation, o->test};
+    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+        if (own[k][0] && self->apart[k] == 0)
+            return dal_fail(err, DAL_E_INVALID, keys[k], "%s: no text lies in a folder of a folder called '%s'; give the name "
+                            "alone, without what is above it", o->path, own[k]);
+    return DAL_OK;
+}
+
 static dal_status settle(text_folder *self, dal_error *err)
 {
     const options *o = self->opt;
     const dal_label_rule rule = {o->class_names.n > 0 ? DAL_LABELS_NAMES : DAL_LABELS_AUTO, o->class_names, ""};
     const int by_split = self->apart[DAL_SPLITS] < self->n;
     int64_t passed = 0;
-    dal_status st = DAL_OK;
+    dal_status st = check_splits(self, err);
     if (self->n > 0)
         qsort(self->entries, (size_t)self->n, sizeof *self->entries, by_name);
     for (int64_t i = 0; i < self->n && st == DAL_OK; i++) {

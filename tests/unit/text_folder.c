@@ -153,6 +153,9 @@ Test(text_folder, refuses_what_has_no_texts)
     cr_assert_str_eq(split_text(o, DAL_SPLIT_TRAIN), "a:ok\ncaf\xc3\xa9\n");
     o.class_names = (dal_str_list){unsup, 1};
     refuse(o, DAL_E_FORMAT, "path", "label 'a' is the name of no class");
+    o = with(folder("imdb", imdb));
+    o.test = "aclImdb/test";
+    refuse(o, DAL_E_INVALID, "test", "no text lies in a folder of a folder called 'aclImdb/test'");
     if (!has_archives())
         return;
     refuse(with(fx_text("no.tar.gz", "just a text")), DAL_E_FORMAT, "path", "no.tar.gz");
