@@ -338,6 +338,22 @@ void batch_free(batch_buffer *b)
 
 /* ---- fingerprint ---- */
 
+/* Where one text ends and in which columns values are is part of the content, too. */
+static void hash_batch(XXH3_state_t *h, const dal_batch *b)
+{
+    if (spec_is_dense(b->spec)) {
+        XXH3_128bits_update(h, b->data, (size_t)(b->n * dal_sample_bytes(b->spec)));
+        return;
+    }
+    const size_t n = (size_t)b->offsets[b->n];
+    const bool sparse = b->spec->modality == DAL_SPARSE;
+    XXH3_128bits_update(h, b->offsets, (size_t)(b->n + 1) * sizeof *b->offsets);
+    if (n > 0)
+        XXH3_128bits_update(h, b->data, n * (sparse ? sizeof(float) : 1));
+    if (n > 0 && sparse)
+        XXH3_128bits_update(h, b->indices, n * sizeof *b->indices);
+}
+
 dal_status source_fingerprint(source *s, uint64_t out[2], dal_error *err)
 {
     enum { SAMPLES = 1024, BLOCK = 64 };
@@ -368,11 +384,8 @@ dal_status source_fingerprint(source *s, uint64_t out[2], dal_error *err)
             }
             dal_samples *list = source_samples(s, split, ids, NULL, NULL, m);
             st = batch_read(&buffer, list, zero_to, m, err);
-            if (st == DAL_OK && buffer.batch.offsets && dal_sample_bytes(&s->info.spec) == 0)
-                XXH3_128bits_update(h, buffer.batch.data,
-                                    (size_t)buffer.batch.offsets[m] * (s->info.spec.modality == DAL_SPARSE ? 4 : 1));
-            else if (st == DAL_OK)
-                XXH3_128bits_update(h, buffer.batch.data, (size_t)(m * dal_sample_bytes(&s->info.spec)));
+            if (st == DAL_OK)
+                hash_batch(h, &buffer.batch);
             free(list);
         }
     }
