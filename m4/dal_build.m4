@@ -23,6 +23,46 @@ AC_DEFUN([DAL_REQUIRE_LIB], [
   AC_SUBST([$1_LIBS])
 ])
 
+# --with-onednn=auto|yes|no: convolutions of libdal's networks by oneDNN. Debian's libdnnl-dev has no pkg-config file.
+AC_DEFUN([DAL_ONEDNN], [
+  AC_ARG_WITH([onednn],
+    [AS_HELP_STRING([--with-onednn], [use oneDNN for convolutions: yes, no or auto, which is if it is there])],
+    [], [with_onednn=auto])
+  have_onednn="no (asked for)"
+  ONEDNN_CFLAGS=
+  ONEDNN_LIBS=
+  AS_IF([test "x$with_onednn" != xno], [
+    have_onednn="no (libdnnl-dev): networks of layers run on OpenBLAS alone"
+    PKG_CHECK_MODULES([ONEDNN], [dnnl >= 2.6 dnnl < 3], [:], [ONEDNN_LIBS=-ldnnl])
+    dal_save_libs=$LIBS
+    dal_save_cppflags=$CPPFLAGS
+    ONEDNN_LIBS="$ONEDNN_LIBS -lgomp" # oneDNN asks OpenMP how wide to run, and we tell it
+    LIBS="$ONEDNN_LIBS $LIBS"
+    CPPFLAGS="$CPPFLAGS $ONEDNN_CFLAGS"
+    AC_MSG_CHECKING([for oneDNN 2.6 or a later 2 on OpenMP])
+    AC_LINK_IFELSE([AC_LANG_PROGRAM([[
+#include <dnnl.h>
+#if DNNL_VERSION_MAJOR != 2 || DNNL_VERSION_MINOR < 6 || DNNL_CPU_RUNTIME != DNNL_RUNTIME_OMP
+#error another oneDNN
+#endif
+int omp_get_max_threads(void);
+]], [[return dnnl_version()->major == 2 && omp_get_max_threads() > 0 ? 0 : 1;]])],
+      [have_onednn=yes])
+    AC_MSG_RESULT([$have_onednn])
+    LIBS=$dal_save_libs
+    CPPFLAGS=$dal_save_cppflags
+    AS_IF([test "x$have_onednn" != xyes], [
+      ONEDNN_CFLAGS=
+      ONEDNN_LIBS=
+      AS_IF([test "x$with_onednn" = xyes],
+        [AC_MSG_ERROR([oneDNN was not found: install it (Debian: apt-get install libdnnl-dev), or configure without --with-onednn])])])])
+  ONEDNN_CPPFLAGS=$ONEDNN_CFLAGS
+  AS_IF([test "x$have_onednn" = xyes], [ONEDNN_CPPFLAGS="$ONEDNN_CFLAGS -DDAL_HAVE_ONEDNN"])
+  AC_SUBST([ONEDNN_CPPFLAGS])
+  AC_SUBST([ONEDNN_LIBS])
+  AM_CONDITIONAL([HAVE_ONEDNN], [test "x$have_onednn" = xyes])
+])
+
 # Wide warnings for everybody, fatal on request; hidden visibility; no value-changing float flags.
 AC_DEFUN([DAL_COMPILER_FLAGS], [
   AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror], [make compiler warnings errors])],

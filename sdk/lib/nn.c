@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "nn_onednn.h"
+
 dal_nn *dal_nn_new(const dal_host *host)
 {
     dal_nn *nn = host->alloc(host, sizeof *nn, 0);
@@ -27,6 +29,7 @@ void dal_nn_free(dal_nn *nn)
     if (!nn)
         return;
     const dal_host *host = nn->host;
+    nn_onednn_close(nn);
     host->free(host, nn->names);
     host->free(host, nn->parameter);
     host->free(host, nn->node);
@@ -75,12 +78,12 @@ static nn_node *add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_v
     }
     nn_node *k = &nn->node[nn->n];
     *k = (nn_node){.op = op, .in = {a, b}, .c = c, .h = h, .w = w, .size = size, .weight = -1, .bias = -1, .state = -1,
-                   .groups = 1, .stride = 1, .dropout = -1};
+                   .groups = 1, .stride = 1, .dropout = -1, .block = 1};
     snprintf(k->name, sizeof k->name, "%.*s", NN_NAME - 1, name);
     return k;
 }
 
-static int64_t take_weights(dal_nn *nn, const nn_node *k, const char *what, uint32_t role, int64_t count)
+static int64_t take_weights(dal_nn *nn, nn_node *k, const char *what, uint32_t role, int64_t count)
 {
     const int64_t at = nn->n_weights, i = nn->n_parameters++;
     snprintf(nn->names[i], sizeof nn->names[i], "%s.%s", k->name, what);
@@ -88,13 +91,13 @@ static int64_t take_weights(dal_nn *nn, const nn_node *k, const char *what, uint
     if (count > INT32_MAX || at > INT32_MAX)
         fault(nn, k->name, "%lld weights are too many", (long long)count);
     nn->n_weights += count;
+    k->n_weights += count;
     return at;
 }
 
-static dal_nn_value done(dal_nn *nn, const nn_node *k, int64_t multiply_adds)
+static dal_nn_value done(dal_nn *nn, int64_t multiply_adds)
 {
     nn->multiply_adds += multiply_adds;
-    nn->scratch = k->scratch > nn->scratch ? k->scratch : nn->scratch;
     return nn->fault.status == DAL_OK ? nn->n++ : -1;
 }
 
@@ -103,7 +106,7 @@ dal_nn_value dal_nn_input(dal_nn *nn, int64_t channels, int64_t height, int64_t 
     if (nn->n != 0)
         return fault(nn, "input", "a second input");
     nn_node *k = add_node(nn, NULL, "input", -1, -1, channels, height, width);
-    return k ? done(nn, k, 0) : -1;
+    return k ? done(nn, 0) : -1;
 }
 
 /* Windows of `kernel` over n places; 0 where none fits. */
@@ -140,7 +143,7 @@ dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal
     k->weight = take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, shape->out * patch);
     if (shape->flags & DAL_NN_BIAS)
         k->bias = take_weights(nn, k, "bias", DAL_ROLE_BIAS, shape->out);
-    return done(nn, k, shape->out * patch * h * w);
+    return done(nn, shape->out * patch * h * w);
 }
 
 dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, uint32_t flags)
@@ -156,7 +159,7 @@ dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t
     k->weight = take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, in * out);
     if (flags & DAL_NN_BIAS)
         k->bias = take_weights(nn, k, "bias", DAL_ROLE_BIAS, out);
-    return done(nn, k, in * out);
+    return done(nn, in * out);
 }
 
 dal_nn_value dal_nn_batch_norm(dal_nn *nn, dal_nn_value x, const char *name, uint32_t flags)
@@ -172,7 +175,7 @@ dal_nn_value dal_nn_batch_norm(dal_nn *nn, dal_nn_value x, const char *name, uin
     k->bias = take_weights(nn, k, "bias", DAL_ROLE_BIAS, a->c);
     k->state = nn->n_state;
     nn->n_state += 2 * a->c;
-    return done(nn, k, a->size);
+    return done(nn, a->size);
 }
 
 dal_nn_value dal_nn_relu(dal_nn *nn, dal_nn_value x)
@@ -181,7 +184,7 @@ dal_nn_value dal_nn_relu(dal_nn *nn, dal_nn_value x)
         return -1;
     const nn_node *a = &nn->node[x];
     nn_node *k = add_node(nn, &nn_relu_op, "relu", x, -1, a->c, a->h, a->w);
-    return k ? done(nn, k, 0) : -1;
+    return k ? done(nn, 0) : -1;
 }
 
 dal_nn_value dal_nn_add(dal_nn *nn, dal_nn_value a, dal_nn_value b, uint32_t flags)
@@ -196,7 +199,7 @@ dal_nn_value dal_nn_add(dal_nn *nn, dal_nn_value a, dal_nn_value b, uint32_t fla
     if (!k)
         return -1;
     k->flags = flags;
-    return done(nn, k, 0);
+    return done(nn, 0);
 }
 
 static dal_nn_value pool(dal_nn *nn, const nn_op *op, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad)
@@ -215,7 +218,7 @@ static dal_nn_value pool(dal_nn *nn, const nn_op *op, dal_nn_value x, int64_t ke
     k->stride = stride;
     k->pad = pad;
     k->aux = op == &nn_max_pool_op ? k->size * (int64_t)sizeof(int32_t) : 0;
-    return done(nn, k, 0);
+    return done(nn, 0);
 }
 
 dal_nn_value dal_nn_max_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad)
@@ -234,7 +237,7 @@ dal_nn_value dal_nn_global_pool(dal_nn *nn, dal_nn_value x)
         return -1;
     const nn_node *a = &nn->node[x];
     nn_node *k = add_node(nn, &nn_avg_pool_op, "global_pool", x, -1, a->c, 1, 1);
-    return k ? done(nn, k, 0) : -1; /* kernel 0: the whole map */
+    return k ? done(nn, 0) : -1; /* kernel 0: the whole map */
 }
 
 dal_nn_value dal_nn_dropout(dal_nn *nn, dal_nn_value x, double rate)
@@ -250,7 +253,7 @@ dal_nn_value dal_nn_dropout(dal_nn *nn, dal_nn_value x, double rate)
     k->rate = rate;
     k->aux = k->size;
     k->dropout = nn->n_dropouts++;
-    return done(nn, k, 0);
+    return done(nn, 0);
 }
 
 /* ---- what it shows ----------------------------------------------------------------------------- */
@@ -308,6 +311,40 @@ static void find_unread(dal_nn *nn)
     }
 }
 
+void dal_nn_use(dal_nn *nn, uint32_t backend)
+{
+    if (backend > DAL_NN_ONEDNN)
+        fault(nn, "input", "%u is no back end", (unsigned)backend);
+    else
+        nn->backend = backend;
+}
+
+static int has_convolutions(const dal_nn *nn)
+{
+    for (int32_t v = 1; v < nn->n; v++)
+        if (nn->node[v].op == &nn_conv_op)
+            return 1;
+    return 0;
+}
+
+static dal_status choose_backend(dal_nn *nn, dal_error *err)
+{
+    const int best = nn_onednn_version() && has_convolutions(nn) ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
+    nn->backend = nn->backend == DAL_NN_AUTO ? (uint32_t)best : nn->backend;
+    const dal_status st = nn->backend == DAL_NN_ONEDNN ? nn_onednn_open(nn, err) : DAL_OK;
+    for (int32_t v = 1; v < nn->n; v++) {
+        const nn_node *k = &nn->node[v];
+        const int64_t scratch = nn->onednn && k->op == &nn_conv_op ? 0 : k->scratch;
+        nn->scratch = scratch > nn->scratch ? scratch : nn->scratch;
+    }
+    return st;
+}
+
+const char *dal_nn_backend(const dal_nn *nn)
+{
+    return nn->onednn ? nn_onednn_version() : "OpenBLAS";
+}
+
 dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
 {
     if (nn->fault.status == DAL_OK && nn->output < 0)
@@ -324,7 +361,7 @@ dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
     }
     find_first_writers(nn);
     nn->finished = 1;
-    return DAL_OK;
+    return choose_backend(nn, err);
 }
 
 /* ---- what it is -------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <dal/linalg.h>
 
 #include "clones.h"
+#include "nn_onednn.h"
 
 /* One channel's patches: patch row (ky, kx) of out [kernel^2, oh * ow] is what the filter sees through (ky, kx). */
 DAL_CLONES static void unfold(const nn_node *k, const nn_node *in, const float *x, float *restrict out)
@@ -117,9 +118,9 @@ static dal_status forward(const nn_job *j, int32_t v)
     return st;
 }
 
-static dal_status backward_weights(const nn_job *j, const geometry *g, const float *x, const float *dy)
+/* gradient: of the weights, then of the bias */
+static dal_status backward_weights(const nn_job *j, const geometry *g, const float *x, const float *dy, float *gradient)
 {
-    float *gradient = j->gradient + g->k->weight;
     dal_status st = DAL_OK;
     for (int64_t group = 0; group < g->k->groups && st == DAL_OK; group++)
         st = dal_gemm_nt(g->c_out, g->patch, g->places, 1, dy + group * g->c_out * g->places, g->places,
@@ -128,7 +129,7 @@ static dal_status backward_weights(const nn_job *j, const geometry *g, const flo
         float sum = 0;
         for (int64_t p = 0; p < g->places; p++)
             sum += dy[c * g->places + p];
-        j->gradient[g->k->bias + c] += sum;
+        gradient[g->k->bias - g->k->weight + c] += sum;
     }
     return st;
 }
@@ -155,18 +156,29 @@ static dal_status backward(const nn_job *j, int32_t v)
 {
     const geometry g = measure(j, v);
     const int32_t a = g.k->in[0];
+    float *gradient = nn_wants_gradient(j) ? nn_gradient_begin(j, g.k, 0) : NULL;
     dal_status st = DAL_OK;
     for (int64_t i = j->first; i < j->first + j->n && st == DAL_OK; i++) {
         const float *x = nn_row(j->value, g.in, a, i);
         float *dy = nn_row(j->d, g.k, v, i);
         if (g.k->flags & DAL_NN_RELU)
             nn_relu_back(nn_row(j->value, g.k, v, i), dy, g.k->size);
-        if (j->gradient)
-            st = backward_weights(j, &g, x, dy);
+        if (gradient)
+            st = backward_weights(j, &g, x, dy, gradient);
         if (st == DAL_OK && j->d[a])
             st = backward_input(j, &g, dy, nn_row(j->d, g.in, a, i), !g.k->first_writer[0]);
     }
-    return st;
+    return gradient && st == DAL_OK ? nn_gradient_end(j, v, 0) : st;
 }
 
-const nn_op nn_conv_op = {"conv", forward, backward};
+static dal_status forward_any(const nn_job *j, int32_t v)
+{
+    return j->nn->onednn ? nn_onednn_forward(j, v) : forward(j, v);
+}
+
+static dal_status backward_any(const nn_job *j, int32_t v)
+{
+    return j->nn->onednn ? nn_onednn_backward(j, v) : backward(j, v);
+}
+
+const nn_op nn_conv_op = {"conv", forward_any, backward_any};

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "clones.h"
+#include "nn_layout.h"
 
 DAL_CLONES void nn_relu(float *x, int64_t n)
 {
@@ -90,10 +91,13 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     if (k->flags & DAL_NN_RELU)
         nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
-    if (j->gradient)
-        st = dal_gemm_tn(k->size, in->size, j->n, 1, dy, k->size, x, in->size, 1, j->gradient + k->weight, in->size);
-    for (int64_t i = 0; j->gradient && k->bias >= 0 && i < j->n; i++)
-        nn_move(dy + i * k->size, j->gradient + k->bias, k->size, 1);
+    float *gradient = nn_wants_gradient(j) ? nn_gradient_begin(j, k, 0) : NULL;
+    if (gradient)
+        st = dal_gemm_tn(k->size, in->size, j->n, 1, dy, k->size, x, in->size, 1, gradient, in->size);
+    for (int64_t i = 0; gradient && k->bias >= 0 && i < j->n; i++)
+        nn_move(dy + i * k->size, gradient + k->bias - k->weight, k->size, 1);
+    if (gradient && st == DAL_OK)
+        st = nn_gradient_end(j, v, 0);
     if (st != DAL_OK || !j->d[k->in[0]])
         return st;
     float *dx = nn_row(j->d, in, k->in[0], j->first);
@@ -185,6 +189,8 @@ static void max_map(const nn_node *k, const nn_node *in, const float *x, float *
 static dal_status max_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    if (in->block > 1)
+        return nn_strips_max_forward(j, v);
     for (int64_t i = j->first; i < j->first + j->n; i++)
         for (int64_t c = 0; c < k->c; c++)
             max_map(k, in, nn_row(j->value, in, k->in[0], i) + c * in->h * in->w,
@@ -195,6 +201,8 @@ static dal_status max_forward(const nn_job *j, int32_t v)
 static dal_status max_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    if (in->block > 1)
+        return nn_strips_max_backward(j, v);
     if (!j->d[k->in[0]])
         return DAL_OK;
     for (int64_t i = j->first; i < j->first + j->n; i++) {
@@ -221,6 +229,8 @@ static dal_status avg_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
     const float share = (float)(1 / places_of(k, in));
+    if (in->block > 1)
+        return nn_strips_avg_forward(j, v);
     for (int64_t i = j->first; i < j->first + j->n; i++)
         for (int64_t at = 0; at < k->size; at++) {
             const int64_t c = at / (k->h * k->w), place = at % (k->h * k->w);
@@ -239,6 +249,8 @@ static dal_status avg_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
     const float share = (float)(1 / places_of(k, in));
+    if (in->block > 1)
+        return nn_strips_avg_backward(j, v);
     if (!j->d[k->in[0]])
         return DAL_OK;
     for (int64_t i = j->first; i < j->first + j->n; i++) {

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "clones.h"
+#include "nn_layout.h"
 
 #define EPS 1e-5
 #define MOMENTUM 0.1
@@ -64,6 +65,10 @@ DAL_CLONES static void scale_shift(const float *x, float scale, float shift, int
 void nn_norm_sums(const nn_job *j, int32_t v, double *sums)
 {
     const nn_node *k = &j->nn->node[v];
+    if (k->block > 1) {
+        nn_strips_norm_sums(j, v, sums);
+        return;
+    }
     memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
     for (int64_t i = j->first; i < j->first + j->n; i++)
         for (int64_t c = 0; c < k->c; c++)
@@ -113,6 +118,8 @@ static dal_status forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t map = map_of(k);
+    if (k->block > 1)
+        return nn_strips_norm_forward(j, v);
     for (int64_t c = 0; c < k->c; c++) {
         float s[4];
         channel(j, k, v, c, s);
@@ -130,6 +137,10 @@ void nn_norm_back_sums(const nn_job *j, int32_t v, double *sums)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t map = map_of(k);
+    if (k->block > 1) {
+        nn_strips_norm_back_sums(j, v, sums);
+        return;
+    }
     memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
     for (int64_t i = j->first; i < j->first + j->n; i++) {
         float *dy = nn_row(j->d, k, v, i);
@@ -150,8 +161,8 @@ void nn_norm_back_statistics(const nn_node *k, const double *sums, int64_t n, fl
     for (int64_t c = 0; c < k->c; c++) {
         norm[4 * k->c + c] = (float)(sums[c] / count);
         norm[5 * k->c + c] = (float)(sums[k->c + c] / count);
-        gradient[k->bias + c] += (float)sums[c];
-        gradient[k->weight + c] += (float)sums[k->c + c];
+        gradient[k->bias + c] = (float)sums[c];
+        gradient[k->weight + c] = (float)sums[k->c + c];
     }
 }
 
@@ -194,6 +205,8 @@ static dal_status backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t map = map_of(k);
+    if (k->block > 1)
+        return nn_strips_norm_backward(j, v);
     if (!j->training) {
         back_remembered(j, v);
         return DAL_OK;

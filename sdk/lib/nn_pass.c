@@ -1,37 +1,63 @@
 /* Passes over a fitted network, a tile of samples on the calling thread. */
-#include "nn_private.h"
+#include "nn_layout.h"
+#include "nn_onednn.h"
 
 typedef struct pass_memory {
     const dal_host *host;
+    const nn_plans *plans; /* NULL without oneDNN */
     float *block, *scratch;
+    float **value, **d; /* as layers keep them; those of the pass itself but for stages whose channels lie together */
     void **aux;
     char *aux_block;
 } pass_memory;
+
+static int64_t room(int64_t size)
+{
+    return DAL_NN_TILE * ((size + 15) / 16 * 16);
+}
+
+/* A stage is shown as planes, whatever it is to the layers. */
+static int has_mirror(const nn_node *k)
+{
+    return k->shown && k->block > 1;
+}
 
 /* Room for values, their d and what layers keep; rows of each value lie together. */
 static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, dal_error *err)
 {
     pass_memory *m = p->impl;
-    int64_t floats = 0, bytes = 0;
+    int64_t floats = 0, bytes = 0, scratch = nn->scratch;
     for (int32_t v = 0; v < nn->n; v++) {
-        floats += DAL_NN_TILE * ((nn->node[v].size + 15) / 16 * 16);
-        bytes += DAL_NN_TILE * ((nn->node[v].aux + 15) / 16 * 16);
+        floats += (has_mirror(&nn->node[v]) ? 2 : 1) * room(nn->node[v].size);
+        bytes += room(nn->node[v].aux);
+    }
+    if (nn->onednn) {
+        m->plans = nn_tile_plans(nn, err);
+        if (!m->plans)
+            return DAL_E_FAILED;
+        scratch = nn_plans_scratch(m->plans) > scratch ? nn_plans_scratch(m->plans) : scratch;
     }
     m->block = dal_array(host, (gradients ? 2 : 1) * floats, sizeof(float));
-    m->scratch = dal_array(host, nn->scratch, sizeof(float));
+    m->scratch = dal_array(host, scratch, sizeof(float));
     m->aux_block = dal_array(host, bytes, 1);
     if (!m->block || !m->scratch || !m->aux_block)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass over a network of %d layers", (int)nn->n - 1);
-    memset(m->block, 0, (size_t)floats * sizeof(float)); /* rows of a tile that are not in use are numbers, too */
+    /* rows of a tile that are not in use are numbers, too */
+    memset(m->block, 0, (size_t)((gradients ? 2 : 1) * floats) * sizeof(float));
     float *at = m->block;
     char *aux = m->aux_block;
     for (int32_t v = 0; v < nn->n; v++) {
-        const int64_t size = DAL_NN_TILE * ((nn->node[v].size + 15) / 16 * 16);
-        p->value[v] = at;
-        p->d[v] = gradients ? at + floats : NULL;
+        const nn_node *k = &nn->node[v];
+        m->value[v] = p->value[v] = at;
+        m->d[v] = p->d[v] = gradients ? at + floats : NULL;
+        at += room(k->size);
+        if (has_mirror(k)) {
+            p->value[v] = at;
+            p->d[v] = gradients ? at + floats : NULL;
+            at += room(k->size);
+        }
         m->aux[v] = aux;
-        at += size;
-        aux += DAL_NN_TILE * ((nn->node[v].aux + 15) / 16 * 16);
+        aux += room(k->aux);
     }
     return DAL_OK;
 }
@@ -46,11 +72,13 @@ dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradien
         dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
         return NULL;
     }
-    *m = (pass_memory){.host = host, .aux = dal_array(host, nn->n, sizeof(void *))};
+    *m = (pass_memory){.host = host, .aux = dal_array(host, nn->n, sizeof(void *)),
+                       .value = dal_array(host, nn->n, sizeof(float *)), .d = dal_array(host, nn->n, sizeof(float *))};
     *p = (dal_nn_pass){.struct_size = sizeof *p, .impl = m, .value = dal_array(host, nn->n, sizeof(float *)),
                        .d = dal_array(host, nn->n, sizeof(float *))};
-    const dal_status st = m->aux && p->value && p->d ? take(nn, host, gradients, p, err)
-                                                     : dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
+    const dal_status st = m->aux && m->value && m->d && p->value && p->d
+                              ? take(nn, host, gradients, p, err)
+                              : dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
     if (st != DAL_OK) {
         dal_nn_pass_free(p);
         return NULL;
@@ -67,6 +95,8 @@ void dal_nn_pass_free(dal_nn_pass *p)
     host->free(host, m->aux_block);
     host->free(host, m->scratch);
     host->free(host, m->block);
+    host->free(host, m->d);
+    host->free(host, m->value);
     host->free(host, m->aux);
     host->free(host, p->d);
     host->free(host, p->value);
@@ -77,31 +107,42 @@ void dal_nn_pass_free(dal_nn_pass *p)
 static nn_job job_of(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n)
 {
     const pass_memory *m = p->impl;
-    return (nn_job){.nn = nn, .weights = weights, .state = state, .value = p->value, .d = p->d, .aux = m->aux,
-                    .scratch = m->scratch, .n = n, .tile = 1};
+    return (nn_job){.nn = nn, .weights = weights, .state = state, .value = m->value, .d = m->d, .aux = m->aux,
+                    .scratch = m->scratch, .plans = m->plans, .n = n, .tile = 1};
 }
 
 dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                       dal_nn_value from, dal_nn_value to, const float *const *masks)
 {
+    const pass_memory *m = p->impl;
     nn_job j = job_of(nn, weights, state, p, n);
     dal_status st = DAL_OK;
     j.masks = masks;
-    for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++)
+    for (int32_t v = 1; v < from; v++) /* the caller may have changed them */
+        if (has_mirror(&nn->node[v]))
+            nn_from_planes(&nn->node[v], n, p->value[v], m->value[v]);
+    for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
         st = nn->node[v].op->forward(&j, v);
+        if (has_mirror(&nn->node[v]))
+            nn_to_planes(&nn->node[v], n, m->value[v], p->value[v]);
+    }
     return st;
 }
 
 dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                            float *gradient)
 {
+    const pass_memory *m = p->impl;
     nn_job j = job_of(nn, weights, state, p, n);
     dal_status st = DAL_OK;
     j.gradient = gradient;
     for (int32_t v = 0; v < nn->n; v++)
         if (nn->node[v].shown && v != nn->output)
-            memset(p->d[v], 0, (size_t)(n * nn->node[v].size) * sizeof(float));
-    for (int32_t v = nn->n - 1; v > 0 && st == DAL_OK; v--)
+            memset(m->d[v], 0, (size_t)(n * nn->node[v].size) * sizeof(float));
+    for (int32_t v = nn->n - 1; v > 0 && st == DAL_OK; v--) {
+        if (has_mirror(&nn->node[v]))
+            nn_to_planes(&nn->node[v], n, m->d[v], p->d[v]);
         st = nn->node[v].op->backward(&j, v);
+    }
     return st;
 }

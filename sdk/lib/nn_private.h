@@ -3,10 +3,13 @@
 #define DAL_NN_PRIVATE_H
 
 #include <dal/nn.h>
+#include <stdatomic.h>
 
 #define NN_NAME 64
 
 struct nn_op;
+struct nn_onednn;
+struct nn_plans;
 
 /* A value and the layer that makes it. */
 typedef struct nn_node {
@@ -16,12 +19,16 @@ typedef struct nn_node {
     int64_t kernel, stride, pad, groups;
     uint32_t flags;
     double rate;
-    int64_t weight, bias; /* offsets into the weights; -1: none */
+    int64_t weight, bias; /* offsets into the weights; -1: none; a bias lies right behind its weights */
+    int64_t n_weights;    /* both together */
     int64_t state;        /* offset into the state: mean [c], variance [c]; -1: none */
     int64_t aux;          /* bytes a sample that the layer keeps from forward to backward */
     int64_t scratch;      /* floats a shard needs while it runs */
     int32_t dropout;      /* number among the dropouts; -1: none */
     int shown;            /* a stage, the features, the output */
+    /* Channels that lie together: element (c, y, x) is at ((c / block * h + y) * w + x) * block + c % block. 1: planar. Others
+     * divide c and are multiples of NN_LANES. */
+    int64_t block;
     /* is this layer the first to write d of its inputs on the way back? the others add */
     int first_writer[2];
     char name[NN_NAME];
@@ -37,8 +44,18 @@ struct dal_nn {
     dal_parameter *parameter; /* [n_parameters], room for 2 a value */
     char (*names)[NN_NAME + 8];
     dal_error fault;
+    uint32_t backend;
+    struct nn_onednn *onednn; /* NULL: OpenBLAS does it all */
     int finished;
 };
+
+/* Gradients of the shards of a step, added in their order. */
+typedef struct nn_turns {
+    float *sum;     /* [n_weights] */
+    float *packed;  /* the same for the weights of convolutions, in oneDNN's order; NULL without oneDNN */
+    atomic_int *at; /* [n values] how many shards have added theirs */
+    atomic_int failed;
+} nn_turns;
 
 /* What a layer works on: samples first..first+n-1 of a batch, on the calling thread. */
 typedef struct nn_job {
@@ -47,7 +64,12 @@ typedef struct nn_job {
     float *const *value, *const *d; /* of the whole batch */
     void *const *aux;
     float *scratch;
-    float *gradient;  /* [n_weights] of this shard, += ; NULL: not wanted */
+    float *gradient;  /* passes: [n_weights], += ; NULL: not wanted */
+    nn_turns *turns;  /* training: where gradients go */
+    int32_t turn;     /* of this shard among those that have samples */
+    float *mine;      /* training: [largest layer's weights] of this shard */
+    const struct nn_plans *plans; /* oneDNN's, of shards of n rows or of passes */
+    float *const *packed;         /* [n values] weights in oneDNN's order; NULL: each layer packs its own */
     int64_t first, n;
     int training;     /* batch-norm has its own statistics, dropout draws */
     int tile;         /* rows must not depend on their place: fixed tiles of DAL_NN_TILE, buffers have that many rows */
@@ -65,6 +87,15 @@ typedef struct nn_op {
 
 extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
     nn_dropout_op;
+
+/* Where a layer adds the gradient of its weights and bias (they lie together), NULL: not wanted; and the end of that. While
+ * training the shards then add theirs one after the other, into turns->packed or ->sum; a failed shard is not waited for. */
+float *nn_gradient_begin(const nn_job *j, const nn_node *k, int packed);
+dal_status nn_gradient_end(const nn_job *j, int32_t v, int packed);
+static inline int nn_wants_gradient(const nn_job *j)
+{
+    return j->gradient || j->turns;
+}
 
 static inline float *nn_row(float *const *rows, const nn_node *node, int32_t k, int64_t i)
 {

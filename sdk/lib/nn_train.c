@@ -1,14 +1,22 @@
 /* A training step. The batch is cut into shards; a shard runs layer after layer on one thread, on samples, memory and a
- * gradient of its own. Only batch-norm looks at all shards: there the layers are cut into segments, and between two
+ * turn of its own to add its gradients. Only batch-norm looks at all shards: there the layers are cut into segments, and between two
  * segments the shards' sums are added in their order. So nothing depends on how many threads there are. */
-#include "nn_private.h"
+#include "nn_layout.h"
 
 #include <math.h>
 
+#include "nn_onednn.h"
 #include "nn_step.h"
 
-#define MANY_BYTES ((int64_t)256 << 20) /* of gradients: above it, half as many shards */
+#define MANY_WEIGHTS ((int64_t)8 << 20) /* above it half as many shards, each of which reads them all */
 #define STEP_BLOCK 8192
+#define MAX_PLANS 8 /* sizes of shards whose primitives are kept */
+
+/* What a shard needs while it runs. */
+typedef struct slot {
+    atomic_int taken;
+    float *scratch, *gradient; /* gradient: of one layer */
+} slot;
 
 struct dal_nn_trainer {
     const dal_nn *nn;
@@ -17,9 +25,15 @@ struct dal_nn_trainer {
     int64_t capacity, shards, bytes, steps;
     float **value, **d, **norm; /* [n values] */
     void **aux;
-    float *values, *gradients_of_values, *norms, *scratch;
+    float *values, *gradients_of_values, *norms;
     char *aux_block;
-    float *shard_gradients; /* [shards, n_weights]; the first becomes the sum */
+    slot *slots; /* [n_slots] */
+    int64_t n_slots, scratch;
+    nn_turns turns;
+    float *packed_weights, **packed; /* with oneDNN: [n values] */
+    nn_plans *plans[MAX_PLANS];      /* the latest first; NULL: none */
+    float **shown_value, **shown_d;  /* [n values] for whoever looks between the passes; NULL: nobody has */
+    float *mirrors;
     float *first_moment, *second_moment;
     double *sums; /* [shards, 2 c] */
     float *losses;
@@ -30,6 +44,7 @@ struct dal_nn_trainer {
     const dal_nn_rule *rule;
     int32_t from, to, norm_node; /* of the segment, both counted; the batch-norm that waits behind it, or -1 */
     int backward;
+    atomic_int_least64_t begun; /* shards of the segment */
 };
 
 /* ---- memory ------------------------------------------------------------------------------------ */
@@ -140,6 +155,78 @@ static dal_status take_values(dal_nn_trainer *t)
     return DAL_OK;
 }
 
+/* A slot a thread, of which there are never more than shards. */
+static dal_status take_slots(dal_nn_trainer *t)
+{
+    int64_t widest = 0;
+    for (int32_t v = 0; v < t->nn->n; v++)
+        widest = t->nn->node[v].n_weights > widest ? t->nn->node[v].n_weights : widest;
+    t->n_slots = t->host->threads(t->host) < t->shards ? t->host->threads(t->host) : t->shards;
+    t->slots = take(t, t->n_slots, sizeof *t->slots);
+    if (!t->slots)
+        return DAL_E_NOMEM;
+    for (int64_t i = 0; i < t->n_slots; i++) {
+        t->slots[i].gradient = t->slots[i].scratch = NULL;
+        atomic_init(&t->slots[i].taken, 0);
+    }
+    for (int64_t i = 0; i < t->n_slots; i++) {
+        t->slots[i].gradient = take(t, widest, sizeof(float));
+        t->slots[i].scratch = take(t, t->nn->scratch, sizeof(float));
+        if (!t->slots[i].gradient || !t->slots[i].scratch)
+            return DAL_E_NOMEM;
+    }
+    t->scratch = t->nn->scratch;
+    return DAL_OK;
+}
+
+static dal_status take_packed(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    int64_t floats = 0, at = 0;
+    for (int32_t v = 0; v < nn->n; v++)
+        floats += nn_packed_size(nn, v);
+    t->packed_weights = take(t, floats, sizeof(float));
+    t->packed = take(t, nn->n, sizeof *t->packed);
+    t->turns.packed = take(t, nn->n_weights, sizeof(float));
+    if (!t->packed_weights || !t->packed || !t->turns.packed)
+        return DAL_E_NOMEM;
+    for (int32_t v = 0; v < nn->n; v++) {
+        t->packed[v] = t->packed_weights + at;
+        at += nn_packed_size(nn, v);
+    }
+    return DAL_OK;
+}
+
+/* The primitives for shards of n rows, and the scratch they need; made when first asked for. */
+static dal_status plans_for(dal_nn_trainer *t, int64_t n, dal_error *err)
+{
+    int64_t at = 0;
+    while (at < MAX_PLANS - 1 && t->plans[at] && nn_plans_rows(t->plans[at]) != n)
+        at++;
+    nn_plans *found = t->plans[at];
+    if (!found || nn_plans_rows(found) != n) {
+        nn_plans_free(t->nn, found);
+        t->plans[at] = found = nn_plans_new(t->nn, n, err);
+        if (!found)
+            return DAL_E_FAILED;
+    }
+    memmove(t->plans + 1, t->plans, (size_t)at * sizeof *t->plans);
+    t->plans[0] = found;
+    if (nn_plans_scratch(found) <= t->scratch)
+        return DAL_OK;
+    t->scratch = nn_plans_scratch(found);
+    for (int64_t i = 0; i < t->n_slots; i++) {
+        t->host->free(t->host, t->slots[i].scratch);
+        t->slots[i].scratch = take(t, t->scratch, sizeof(float));
+        if (!t->slots[i].scratch) {
+            t->scratch = 0;
+            return dal_fail(err, DAL_E_NOMEM, "batch_size", "no memory to train with %lld samples a step: try fewer",
+                            (long long)t->capacity);
+        }
+    }
+    return DAL_OK;
+}
+
 static dal_status take_memory(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
@@ -147,19 +234,23 @@ static dal_status take_memory(dal_nn_trainer *t)
     t->d = take(t, nn->n, sizeof *t->d);
     t->norm = take(t, nn->n, sizeof *t->norm);
     t->aux = take(t, nn->n, sizeof *t->aux);
-    t->scratch = take(t, t->shards * nn->scratch, sizeof(float));
-    t->shard_gradients = take(t, t->shards * nn->n_weights, sizeof(float));
+    t->turns.sum = take(t, nn->n_weights, sizeof(float));
+    t->turns.at = take(t, nn->n, sizeof *t->turns.at);
     t->first_moment = take(t, nn->n_weights, sizeof(float));
     t->second_moment = take(t, nn->n_weights, sizeof(float));
     t->losses = take(t, t->capacity, sizeof *t->losses);
     t->hits = take(t, t->capacity, sizeof *t->hits);
-    if (!t->value || !t->d || !t->norm || !t->aux || !t->scratch || !t->shard_gradients || !t->first_moment ||
+    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->first_moment ||
         !t->second_moment || !t->losses || !t->hits)
         return DAL_E_NOMEM;
     memset(t->first_moment, 0, (size_t)nn->n_weights * sizeof(float));
     memset(t->second_moment, 0, (size_t)nn->n_weights * sizeof(float));
-    const dal_status st = take_values(t);
-    return st == DAL_OK ? take_gradients(t) : st;
+    dal_status st = take_values(t);
+    if (st == DAL_OK)
+        st = take_gradients(t);
+    if (st == DAL_OK)
+        st = take_slots(t);
+    return st == DAL_OK && nn->onednn ? take_packed(t) : st;
 }
 
 dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float *weights, float *state,
@@ -168,7 +259,7 @@ dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float
     dal_nn_trainer *t = host->alloc(host, sizeof *t, 0);
     if (t) {
         *t = (dal_nn_trainer){.nn = nn, .host = host, .weights = weights, .state = state, .capacity = max_batch};
-        t->shards = nn->n_weights * (int64_t)sizeof(float) <= MANY_BYTES / DAL_NN_SHARDS ? DAL_NN_SHARDS : DAL_NN_SHARDS / 2;
+        t->shards = nn->n_weights <= MANY_WEIGHTS ? DAL_NN_SHARDS : DAL_NN_SHARDS / 2;
         if (take_memory(t) == DAL_OK)
             return t;
     }
@@ -183,8 +274,15 @@ void dal_nn_trainer_free(dal_nn_trainer *t)
     if (!t)
         return;
     const dal_host *h = t->host;
-    void *all[] = {t->hits, t->losses, t->sums, t->second_moment, t->first_moment, t->shard_gradients, t->aux_block,
-                   t->scratch, t->norms, t->gradients_of_values, t->values, t->aux, t->norm, t->d, t->value};
+    for (int64_t i = 0; t->slots && i < t->n_slots; i++) {
+        h->free(h, t->slots[i].scratch);
+        h->free(h, t->slots[i].gradient);
+    }
+    for (int64_t i = 0; i < MAX_PLANS; i++)
+        nn_plans_free(t->nn, t->plans[i]);
+    void *all[] = {t->hits, t->losses, t->sums, t->second_moment, t->first_moment, t->aux_block, t->norms, t->mirrors,
+                   t->shown_d, t->shown_value, t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
+                   t->turns.sum, t->gradients_of_values, t->values, t->aux, t->norm, t->d, t->value};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         h->free(h, all[i]);
     h->free(h, t);
@@ -197,7 +295,7 @@ int64_t dal_nn_trainer_bytes(const dal_nn_trainer *t)
 
 const float *dal_nn_gradient(const dal_nn_trainer *t)
 {
-    return t->shard_gradients;
+    return t->turns.sum;
 }
 
 /* ---- loss -------------------------------------------------------------------------------------- */
@@ -234,31 +332,84 @@ static void shard_loss(dal_nn_trainer *t, int64_t first, int64_t n)
 
 /* ---- segments ---------------------------------------------------------------------------------- */
 
-static dal_status run_shard(void *ctx, int64_t shard)
+static slot *take_slot(dal_nn_trainer *t)
 {
-    dal_nn_trainer *t = ctx;
+    for (int64_t i = 0;; i = (i + 1) % t->n_slots) {
+        int was = 0;
+        if (atomic_compare_exchange_strong(&t->slots[i].taken, &was, 1))
+            return &t->slots[i];
+    }
+}
+
+static const nn_plans *plans_of(const dal_nn_trainer *t, int64_t n)
+{
+    for (int64_t i = 0; i < MAX_PLANS && t->plans[i]; i++)
+        if (nn_plans_rows(t->plans[i]) == n)
+            return t->plans[i];
+    return NULL;
+}
+
+static int64_t shard_begin(const dal_nn_trainer *t, int64_t shard)
+{
+    return t->batch->n * shard / t->shards;
+}
+
+static dal_status run_layers(dal_nn_trainer *t, int64_t shard, const nn_job *j)
+{
     const dal_nn *nn = t->nn;
-    const int64_t n = t->batch->n, first = n * shard / t->shards;
-    nn_job j = {.nn = nn, .weights = t->weights, .state = t->state, .value = t->value, .d = t->d, .aux = t->aux,
-                .scratch = t->scratch + shard * nn->scratch, .gradient = t->shard_gradients + shard * nn->n_weights,
-                .first = first, .n = n * (shard + 1) / t->shards - first, .training = 1, .dropout = &t->batch->dropout,
-                .norm = t->norm};
     double *sums = t->sums + (t->norm_node < 0 ? 0 : shard * 2 * nn->node[t->norm_node].c);
     dal_status st = DAL_OK;
-    if (!t->backward && t->from == 0) {
-        memset(j.gradient, 0, (size_t)nn->n_weights * sizeof(float));
-        if (j.n > 0)
-            st = t->batch->fill(t->batch->ctx, first, j.n, t->value[0] + first * nn->node[0].size);
-    }
-    for (int32_t v = t->from; !t->backward && v <= t->to && st == DAL_OK && j.n > 0; v++)
-        st = v > 0 ? nn->node[v].op->forward(&j, v) : st;
-    for (int32_t v = t->from; t->backward && v >= t->to && st == DAL_OK && j.n > 0; v--)
-        st = nn->node[v].op->backward(&j, v);
+    if (!t->backward && t->from == 0 && j->n > 0)
+        st = t->batch->fill(t->batch->ctx, j->first, j->n, t->value[0] + j->first * nn->node[0].size);
+    for (int32_t v = t->from; !t->backward && v <= t->to && st == DAL_OK && j->n > 0; v++)
+        st = v > 0 ? nn->node[v].op->forward(j, v) : st;
+    for (int32_t v = t->from; t->backward && v >= t->to && st == DAL_OK && j->n > 0; v--)
+        st = nn->node[v].op->backward(j, v);
     if (st == DAL_OK && t->norm_node >= 0)
-        (t->backward ? nn_norm_back_sums : nn_norm_sums)(&j, t->norm_node, sums);
+        (t->backward ? nn_norm_back_sums : nn_norm_sums)(j, t->norm_node, sums);
     if (st == DAL_OK && !t->backward && t->norm_node < 0)
-        shard_loss(t, first, j.n);
+        shard_loss(t, j->first, j->n);
     return st;
+}
+
+/* Shards are numbered as they begin, whatever index the host hands out: so one that waits for its turn waits for others
+ * that run. */
+static dal_status run_shard(void *ctx, int64_t index)
+{
+    dal_nn_trainer *t = ctx;
+    (void)index;
+    const int64_t shard = atomic_fetch_add(&t->begun, 1), first = shard_begin(t, shard);
+    slot *mine = take_slot(t);
+    nn_job j = {.nn = t->nn, .weights = t->weights, .state = t->state, .value = t->value, .d = t->d, .aux = t->aux,
+                .scratch = mine->scratch, .mine = mine->gradient, .turns = &t->turns, .packed = t->packed, .first = first,
+                .n = shard_begin(t, shard + 1) - first, .training = 1, .dropout = &t->batch->dropout, .norm = t->norm};
+    for (int64_t s = 0; s < shard; s++)
+        j.turn += shard_begin(t, s + 1) > shard_begin(t, s);
+    j.plans = t->nn->onednn ? plans_of(t, j.n) : NULL;
+    const dal_status st = run_layers(t, shard, &j);
+    if (st != DAL_OK)
+        atomic_store(&t->turns.failed, st);
+    atomic_store(&mine->taken, 0);
+    return st;
+}
+
+static dal_status run_segment(dal_nn_trainer *t)
+{
+    atomic_store(&t->begun, 0);
+    return t->host->parallel_for(t->host, t->shards, run_shard, t);
+}
+
+static dal_status pack_task(void *ctx, int64_t v)
+{
+    dal_nn_trainer *t = ctx;
+    return nn_packed_size(t->nn, (int32_t)v)
+               ? nn_pack(t->nn, (int32_t)v, t->backward, t->weights, t->packed[v])
+               : DAL_OK;
+}
+
+static dal_status pack(dal_nn_trainer *t)
+{
+    return t->nn->onednn ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
 }
 
 static void add_sums(dal_nn_trainer *t, int64_t c)
@@ -271,8 +422,8 @@ static void add_sums(dal_nn_trainer *t, int64_t c)
 static dal_status run_forward(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
-    dal_status st = DAL_OK;
     t->backward = 0;
+    dal_status st = pack(t);
     /* the first segment begins at the input, which has nothing to run */
     for (t->from = 0; t->from < nn->n && st == DAL_OK; t->from = t->to + 1) {
         t->norm_node = -1;
@@ -280,7 +431,7 @@ static dal_status run_forward(dal_nn_trainer *t)
             ;
         if (t->to + 1 < nn->n)
             t->norm_node = t->to + 1;
-        st = t->host->parallel_for(t->host, t->shards, run_shard, t);
+        st = run_segment(t);
         if (st == DAL_OK && t->norm_node >= 0) {
             const nn_node *k = &nn->node[t->norm_node];
             add_sums(t, k->c);
@@ -293,19 +444,19 @@ static dal_status run_forward(dal_nn_trainer *t)
 static dal_status run_backward(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
-    dal_status st = DAL_OK;
     t->backward = 1;
+    dal_status st = pack(t);
     for (t->from = nn->n - 1; t->from > 0 && st == DAL_OK; t->from = t->to - 1) {
         t->norm_node = -1;
         for (t->to = t->from; t->to - 1 > 0 && nn->node[t->to - 1].op != &nn_norm_op; t->to--)
             ;
         if (t->to - 1 > 0)
             t->norm_node = t->to - 1;
-        st = t->host->parallel_for(t->host, t->shards, run_shard, t);
+        st = run_segment(t);
         if (st == DAL_OK && t->norm_node >= 0) {
             const nn_node *k = &nn->node[t->norm_node];
             add_sums(t, k->c);
-            nn_norm_back_statistics(k, t->sums, t->batch->n, t->norm[t->norm_node], t->shard_gradients);
+            nn_norm_back_statistics(k, t->sums, t->batch->n, t->norm[t->norm_node], t->turns.sum);
         }
     }
     return st;
@@ -317,12 +468,82 @@ static dal_status step_block(void *ctx, int64_t i)
 {
     dal_nn_trainer *t = ctx;
     const int64_t all = t->nn->n_weights, at = i * STEP_BLOCK, n = all - at < STEP_BLOCK ? all - at : STEP_BLOCK;
-    float *g = t->shard_gradients + at;
-    for (int64_t s = 1; s < t->shards; s++)
-        nn_move(g + s * all, g, n, 1);
-    if (t->rule)
-        nn_step(t->rule, t->steps, n, g, t->weights + at, t->first_moment + at, t->second_moment + at);
+    nn_step(t->rule, t->steps, n, t->turns.sum + at, t->weights + at, t->first_moment + at, t->second_moment + at);
     return DAL_OK;
+}
+
+static dal_status unpack_task(void *ctx, int64_t v)
+{
+    dal_nn_trainer *t = ctx;
+    return nn_unpack(t->nn, (int32_t)v, &t->turns);
+}
+
+static dal_status step(dal_nn_trainer *t)
+{
+    dal_status st = DAL_OK;
+    if (t->nn->onednn)
+        st = t->host->parallel_for(t->host, t->nn->n, unpack_task, t);
+    t->steps += t->rule != NULL;
+    if (st == DAL_OK && t->rule)
+        st = t->host->parallel_for(t->host, (t->nn->n_weights + STEP_BLOCK - 1) / STEP_BLOCK, step_block, t);
+    return st;
+}
+
+/* ---- who looks between the passes -------------------------------------------------------------- */
+
+static int has_mirror(const nn_node *k)
+{
+    return k->shown && k->block > 1;
+}
+
+/* Stages are shown as planes, whatever they are to the layers. */
+static dal_status take_mirrors(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    int64_t floats = 0, at = 0;
+    if (t->shown_value)
+        return DAL_OK;
+    for (int32_t v = 0; v < nn->n; v++)
+        floats += has_mirror(&nn->node[v]) ? 2 * t->capacity * nn->node[v].size : 0;
+    float **value = take(t, nn->n, sizeof *value), **d = take(t, nn->n, sizeof *d);
+    t->mirrors = take(t, floats, sizeof(float));
+    if (!value || !d || !t->mirrors) {
+        t->host->free(t->host, value);
+        t->host->free(t->host, d);
+        t->host->free(t->host, t->mirrors);
+        t->mirrors = NULL;
+        return DAL_E_NOMEM;
+    }
+    for (int32_t v = 0; v < nn->n; v++) {
+        const int64_t room = has_mirror(&nn->node[v]) ? t->capacity * nn->node[v].size : 0;
+        value[v] = room ? t->mirrors + at : t->value[v];
+        d[v] = room ? t->mirrors + at + room : t->d[v];
+        at += 2 * room;
+    }
+    t->shown_value = value;
+    t->shown_d = d;
+    return DAL_OK;
+}
+
+static dal_status look_between(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    const dal_nn_batch *b = t->batch;
+    dal_status st = take_mirrors(t);
+    if (st != DAL_OK)
+        return st;
+    for (int32_t v = 0; v < nn->n; v++)
+        if (has_mirror(&nn->node[v])) {
+            nn_to_planes(&nn->node[v], b->n, t->value[v], t->shown_value[v]);
+            memset(t->shown_d[v], 0, (size_t)(b->n * nn->node[v].size) * sizeof(float));
+        }
+    const dal_nn_step_view view = {.struct_size = sizeof view, .n = b->n, .n_labelled = b->n_labelled,
+                                   .value = t->shown_value, .d = t->shown_d, .losses = t->losses};
+    st = b->between(b->ctx, &view);
+    for (int32_t v = 0; v < nn->n; v++)
+        if (has_mirror(&nn->node[v]))
+            nn_from_planes(&nn->node[v], b->n, t->shown_d[v], t->d[v]);
+    return st;
 }
 
 static void sum_up(const dal_nn_trainer *t, dal_nn_result *result)
@@ -344,19 +565,24 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
                         (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
     t->batch = batch;
     t->rule = rule;
-    dal_status st = run_forward(t);
+    atomic_store(&t->turns.failed, DAL_OK);
+    for (int32_t v = 0; v < t->nn->n; v++)
+        atomic_store(&t->turns.at[v], 0);
+    dal_status st = DAL_OK;
+    if (t->nn->onednn && batch->n >= t->shards)
+        st = plans_for(t, batch->n / t->shards, err);
+    if (st == DAL_OK && t->nn->onednn && batch->n % t->shards)
+        st = plans_for(t, batch->n / t->shards + 1, err);
+    if (st == DAL_OK)
+        st = run_forward(t);
     if (st == DAL_OK)
         sum_up(t, result);
-    if (st == DAL_OK && batch->between) {
-        const dal_nn_step_view view = {.struct_size = sizeof view, .n = batch->n, .n_labelled = batch->n_labelled,
-                                       .value = t->value, .d = t->d, .losses = t->losses};
-        st = batch->between(batch->ctx, &view);
-    }
+    if (st == DAL_OK && batch->between)
+        st = look_between(t);
     if (st == DAL_OK)
         st = run_backward(t);
-    t->steps += rule != NULL;
     if (st == DAL_OK)
-        st = t->host->parallel_for(t->host, (t->nn->n_weights + STEP_BLOCK - 1) / STEP_BLOCK, step_block, t);
+        st = step(t);
     if (st != DAL_OK && err && err->status == DAL_OK)
         dal_fail(err, st, "", "a training step failed");
     return st;

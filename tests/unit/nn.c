@@ -2,6 +2,7 @@
 #include "tests/unit/fixture.h"
 
 #include <dal/nn.h>
+#include <dirent.h>
 #include <math.h>
 
 static float *draw(int64_t n, uint64_t seed)
@@ -24,20 +25,48 @@ static dal_nn_value conv(dal_nn *nn, dal_nn_value x, int64_t out, int64_t kernel
                                                          .groups = groups, .flags = flags});
 }
 
+/* What a test goes through: each back end there is, and numbers of channels that oneDNN keeps together or does not. A test
+ * runs in a process of its own. */
+static uint32_t backend = DAL_NN_OPENBLAS;
+static int wide;
+
+static int has_onednn(const dal_host *host)
+{
+    dal_nn *nn = dal_nn_new(host);
+    dal_nn_use(nn, DAL_NN_ONEDNN);
+    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_input(nn, 1, 1, 1), "output", 2, 0));
+    const dal_status st = dal_nn_finish(nn, NULL);
+    dal_nn_free(nn);
+    cr_assert(st == DAL_OK || st == DAL_E_UNSUPPORTED);
+    return st == DAL_OK;
+}
+
+/* Sets the case; 0: there are no more. */
+static int next_case(int number)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    const int many = has_onednn(dal_runtime_host(rt, "nn")) ? 3 : 1;
+    dal_runtime_free(rt);
+    backend = number ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
+    wide = number == 2;
+    return number < many;
+}
+
 /* Every layer there is, a residual, odd sizes. */
 static dal_nn *every_layer(const dal_host *host, double dropout)
 {
     dal_nn *nn = dal_nn_new(host);
     dal_nn_value x = dal_nn_input(nn, 2, 9, 7);
-    x = conv(nn, x, 4, 3, 1, 1, 1, DAL_NN_BIAS);
+    dal_nn_use(nn, backend);
+    x = conv(nn, x, wide ? 16 : 4, 3, 1, 1, 1, DAL_NN_BIAS);
     x = dal_nn_batch_norm(nn, x, "bn1", DAL_NN_RELU);
-    const dal_nn_value skip = conv(nn, x, 6, 1, 2, 0, 1, 0);
-    dal_nn_value y = conv(nn, x, 6, 3, 2, 1, 2, 0);
+    const dal_nn_value skip = conv(nn, x, wide ? 32 : 6, 1, 2, 0, 1, 0);
+    dal_nn_value y = conv(nn, x, wide ? 32 : 6, 3, 2, 1, 2, 0);
     y = dal_nn_batch_norm(nn, y, "bn2", 0);
     x = dal_nn_add(nn, skip, y, DAL_NN_RELU);
     dal_nn_stage(nn, x);
     x = dal_nn_max_pool(nn, x, 3, 2, 1);
-    x = conv(nn, x, 5, 2, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    x = conv(nn, x, wide ? 16 : 5, 2, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
     x = dal_nn_avg_pool(nn, x, 2, 1, 0);
     x = dal_nn_relu(nn, x);
     dal_nn_stage(nn, x);
@@ -106,18 +135,20 @@ static dal_nn_batch batch_of(fixture *f)
 
 /* ---- numbers ------------------------------------------------------------------------------------ */
 
-Test(nn, convolves_as_its_seven_loops_do)
+static void convolve_all(void)
 {
     static const struct {
         int64_t c, h, w, out, kernel, stride, pad, groups;
     } all[] = {{1, 5, 5, 1, 3, 1, 1, 1}, {3, 8, 6, 4, 3, 2, 1, 1}, {4, 7, 7, 6, 1, 1, 0, 2}, {4, 7, 9, 4, 5, 3, 2, 4},
-               {2, 6, 6, 3, 1, 2, 0, 1}, {2, 4, 4, 5, 4, 1, 0, 1}, {3, 5, 5, 2, 7, 2, 3, 1}};
+               {2, 6, 6, 3, 1, 2, 0, 1}, {2, 4, 4, 5, 4, 1, 0, 1}, {3, 5, 5, 2, 7, 2, 3, 1}, {16, 5, 7, 32, 3, 1, 1, 1},
+                  {16, 6, 5, 16, 3, 2, 1, 16}, {1, 9, 8, 16, 5, 1, 0, 1}, {32, 5, 5, 48, 1, 2, 0, 2}, {12, 5, 4, 20, 3, 1, 1, 2}};
     dal_runtime *rt = fx_runtime(1, 1);
     const dal_host *host = dal_runtime_host(rt, "nn");
     for (size_t s = 0; s < sizeof all / sizeof *all; s++) {
         dal_nn *nn = dal_nn_new(host);
         dal_nn_info info;
         int64_t o[3];
+        dal_nn_use(nn, backend);
         const dal_nn_value y = conv(nn, dal_nn_input(nn, all[s].c, all[s].h, all[s].w), all[s].out, all[s].kernel,
                                     all[s].stride, all[s].pad, all[s].groups, DAL_NN_BIAS);
         dal_nn_output(nn, dal_nn_linear(nn, y, "output", 2, 0));
@@ -156,6 +187,12 @@ Test(nn, convolves_as_its_seven_loops_do)
     dal_runtime_free(rt);
 }
 
+Test(nn, convolves_as_its_seven_loops_do)
+{
+    for (int i = 0; next_case(i); i++)
+        convolve_all();
+}
+
 static double loss_at(fixture *f, dal_nn_trainer *t)
 {
     const dal_nn_batch b = batch_of(f);
@@ -164,7 +201,7 @@ static double loss_at(fixture *f, dal_nn_trainer *t)
     return r.loss / (double)f->n;
 }
 
-Test(nn, has_the_gradient_of_finite_differences_while_training)
+static void differ_while_training(void)
 {
     fixture f = make(2, 11, 0.4);
     dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
@@ -172,7 +209,8 @@ Test(nn, has_the_gradient_of_finite_differences_while_training)
     float *g = malloc((size_t)f.info.n_weights * sizeof *g);
     memcpy(g, dal_nn_gradient(t), (size_t)f.info.n_weights * sizeof *g);
     int off = 0;
-    for (int64_t i = 0; i < f.info.n_weights; i++) {
+    const int64_t by = wide ? 7 : 1;
+    for (int64_t i = 0; i < f.info.n_weights; i += by) {
         const float w = f.weights[i], e = 2e-3f;
         f.weights[i] = w + e;
         const double up = loss_at(&f, t);
@@ -181,10 +219,16 @@ Test(nn, has_the_gradient_of_finite_differences_while_training)
         f.weights[i] = w;
         off += fabs(want - (double)g[i]) > 2e-3 + 0.03 * fabs(want); /* a ReLU or a maximum may change its mind */
     }
-    cr_assert_leq(off, (int)f.info.n_weights / 50, "%d of %lld gradients are off", off, (long long)f.info.n_weights);
+    cr_assert_leq(off, (int)(f.info.n_weights / by / 50), "%d of %lld gradients are off", off, (long long)f.info.n_weights);
     free(g);
     dal_nn_trainer_free(t);
     drop(&f);
+}
+
+Test(nn, has_the_gradient_of_finite_differences_while_training)
+{
+    for (int i = 0; next_case(i); i++)
+        differ_while_training();
 }
 
 /* sum_c output_c * q_c of sample 0 in a pass */
@@ -198,7 +242,7 @@ static double answer(fixture *f, dal_nn_pass *p, const float *x, const float *q)
     return sum;
 }
 
-Test(nn, has_the_gradient_of_finite_differences_in_passes)
+static void differ_in_passes(void)
 {
     const float q[3] = {1, -2, 0.5f};
     fixture f = make(1, 4, 0.5);
@@ -212,7 +256,8 @@ Test(nn, has_the_gradient_of_finite_differences_in_passes)
     float *dx = malloc((size_t)f.info.n_inputs * sizeof *dx);
     memcpy(dx, p->d[0], (size_t)f.info.n_inputs * sizeof *dx);
     int off = 0;
-    for (int64_t i = 0; i < f.info.n_inputs + f.info.n_weights; i++) {
+    const int64_t by = wide ? 7 : 1;
+    for (int64_t i = 0; i < f.info.n_inputs + f.info.n_weights; i += by) {
         const int is_input = i < f.info.n_inputs;
         float *v = is_input ? &f.x[i] : &f.weights[i - f.info.n_inputs];
         const double have = is_input ? (double)dx[i] : (double)g[i - f.info.n_inputs];
@@ -224,11 +269,17 @@ Test(nn, has_the_gradient_of_finite_differences_in_passes)
         *v = keep;
         off += fabs(want - have) > 3e-3 + 0.03 * fabs(want);
     }
-    cr_assert_leq(off, (int)(f.info.n_inputs + f.info.n_weights) / 50, "%d gradients are off", off);
+    cr_assert_leq(off, (int)((f.info.n_inputs + f.info.n_weights) / by / 50), "%d gradients are off", off);
     free(g);
     free(dx);
     dal_nn_pass_free(p);
     drop(&f);
+}
+
+Test(nn, has_the_gradient_of_finite_differences_in_passes)
+{
+    for (int i = 0; next_case(i); i++)
+        differ_in_passes();
 }
 
 Test(nn, remembers_the_mean_and_the_variance_of_its_batches)
@@ -286,7 +337,7 @@ static uint64_t train_digest(int threads, int64_t n)
     return h;
 }
 
-Test(nn, trains_to_the_same_bits_with_any_number_of_threads)
+static void train_with_threads(void)
 {
     for (int64_t n = 1; n <= 37; n += 12) {
         const uint64_t one = train_digest(1, n);
@@ -295,7 +346,13 @@ Test(nn, trains_to_the_same_bits_with_any_number_of_threads)
     }
 }
 
-Test(nn, gives_a_sample_the_same_bits_in_any_place)
+Test(nn, trains_to_the_same_bits_with_any_number_of_threads)
+{
+    for (int i = 0; next_case(i); i++)
+        train_with_threads();
+}
+
+static void place_samples(void)
 {
     fixture f = make(1, DAL_NN_TILE, 0.3);
     dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 1, NULL);
@@ -304,6 +361,11 @@ Test(nn, gives_a_sample_the_same_bits_in_any_place)
     memcpy(p->value[0], f.x, (size_t)(DAL_NN_TILE * in) * sizeof(float));
     cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, DAL_NN_TILE, 0, f.info.output, NULL), DAL_OK);
     memcpy(together, p->value[f.info.output], sizeof together);
+    for (int64_t n = 1; n < DAL_NN_TILE; n++) {
+        memcpy(p->value[0], f.x, (size_t)(n * in) * sizeof(float));
+        cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, n, 0, f.info.output, NULL), DAL_OK);
+        cr_assert_eq(memcmp(p->value[f.info.output], together, (size_t)(3 * n) * sizeof(float)), 0, "%lld samples", (long long)n);
+    }
     for (int64_t i = 0; i < DAL_NN_TILE; i++) {
         memcpy(p->value[0], f.x + i * in, (size_t)in * sizeof(float));
         cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, 1, 0, f.info.output, NULL), DAL_OK);
@@ -325,14 +387,136 @@ Test(nn, gives_a_sample_the_same_bits_in_any_place)
     drop(&f);
 }
 
+Test(nn, gives_a_sample_the_same_bits_in_any_place)
+{
+    for (int i = 0; next_case(i); i++)
+        place_samples();
+}
+
+/* ---- back ends ---------------------------------------------------------------------------------- */
+
+static double furthest(const float *a, const float *b, int64_t n)
+{
+    double most = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+        size = fmax(size, fabs((double)a[i]));
+    }
+    return most / size;
+}
+
+/* The gradient of a step of the case's back end into g, the stage of a pass into stage, as many as there are. */
+static void both_ways(float **g, float **stage, int64_t *n, int64_t *m, dal_status (*between)(void *, const dal_nn_step_view *))
+{
+    fixture f = make(2, 21, 0.3);
+    int64_t shape[3];
+    dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
+    dal_nn_batch b = batch_of(&f);
+    dal_nn_result r = {.struct_size = sizeof r};
+    b.between = between;
+    cr_assert_eq(dal_nn_train(t, NULL, &b, &r, NULL), DAL_OK);
+    *n = f.info.n_weights;
+    *g = malloc((size_t)*n * sizeof **g);
+    memcpy(*g, dal_nn_gradient(t), (size_t)*n * sizeof **g);
+    dal_nn_trainer_free(t);
+    dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 0, NULL);
+    const dal_nn_value v = dal_nn_stage_value(f.nn, 0);
+    memcpy(p->value[0], f.x, (size_t)(5 * f.info.n_inputs) * sizeof(float));
+    cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, 5, 0, f.info.output, NULL), DAL_OK);
+    dal_nn_shape(f.nn, v, shape);
+    *m = 5 * shape[0] * shape[1] * shape[2];
+    *stage = malloc((size_t)*m * sizeof **stage);
+    memcpy(*stage, p->value[v], (size_t)*m * sizeof **stage);
+    dal_nn_pass_free(p);
+    drop(&f);
+}
+
+/* A loss of the first stage: each of its elements times a number of its place. */
+static dal_status pull_stage(void *ctx, const dal_nn_step_view *view)
+{
+    fixture *f = ctx;
+    int64_t shape[3];
+    const dal_nn_value v = dal_nn_stage_value(f->nn, 0);
+    dal_nn_shape(f->nn, v, shape);
+    const int64_t size = shape[0] * shape[1] * shape[2];
+    for (int64_t i = 0; i < view->n * size; i++)
+        view->d[v][i] += (float)(i % size % 11 - 5) * view->value[v][i];
+    return DAL_OK;
+}
+
+Test(nn, is_the_same_network_on_both_back_ends)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    const int there = has_onednn(dal_runtime_host(rt, "nn"));
+    dal_runtime_free(rt);
+    if (!there)
+        cr_skip_test("no oneDNN in this build");
+    for (int i = 0; i < 4; i++) {
+        float *g[2], *stage[2];
+        int64_t n, m;
+        wide = i % 2;
+        for (int k = 0; k < 2; k++) {
+            backend = k ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
+            both_ways(&g[k], &stage[k], &n, &m, i < 2 ? NULL : pull_stage);
+        }
+        cr_assert_lt(furthest(g[0], g[1], n), 1e-4, "gradients, case %d", i);
+        cr_assert_lt(furthest(stage[0], stage[1], m), 1e-5, "a stage, case %d", i);
+        for (int k = 0; k < 2; k++) {
+            free(g[k]);
+            free(stage[k]);
+        }
+    }
+}
+
+static int count_threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+Test(nn, makes_no_threads_but_those_of_the_host)
+{
+    for (int i = 0; next_case(i); i++) {
+        fixture f = make(2, 16, 0);
+        dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
+        const int before = count_threads();
+        loss_at(&f, t);
+        cr_assert_eq(count_threads(), before);
+        dal_nn_trainer_free(t);
+        drop(&f);
+    }
+}
+
+Test(nn, names_its_back_end)
+{
+    dal_error err = DAL_ERROR_INIT;
+    for (int i = 0; next_case(i); i++) {
+        fixture f = make(1, 1, 0);
+        cr_assert(strstr(dal_nn_backend(f.nn), backend == DAL_NN_ONEDNN ? "oneDNN" : "OpenBLAS"));
+        drop(&f);
+    }
+    dal_runtime *rt = fx_runtime(1, 1);
+    dal_nn *nn = dal_nn_new(dal_runtime_host(rt, "nn"));
+    dal_nn_use(nn, 7);
+    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_input(nn, 1, 1, 1), "output", 2, 0));
+    cr_assert_eq(dal_nn_finish(nn, &err), DAL_E_INVALID);
+    cr_assert(strstr(err.text, "7 is no back end"), "%s", err.text);
+    dal_nn_free(nn);
+    dal_runtime_free(rt);
+}
+
 /* ---- behaviour ---------------------------------------------------------------------------------- */
 
-Test(nn, learns_a_batch_by_heart)
+static void learn_by_heart(void)
 {
     for (uint32_t optimizer = DAL_NN_SGD; optimizer <= DAL_NN_ADAM; optimizer++) {
         fixture f = make(2, 24, 0);
         const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = optimizer, .momentum = 0.9, .beta1 = 0.9,
-                                  .beta2 = 0.999, .epsilon = 1e-8, .learning_rate = optimizer == DAL_NN_SGD ? 0.05 : 0.01};
+                                  .beta2 = 0.999, .epsilon = 1e-8, .learning_rate = optimizer == DAL_NN_SGD ? wide ? 0.01 : 0.05 : 0.01};
         dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
         dal_nn_result r = {.struct_size = sizeof r};
         for (int step = 0; step < 300; step++) {
@@ -344,6 +528,12 @@ Test(nn, learns_a_batch_by_heart)
         dal_nn_trainer_free(t);
         drop(&f);
     }
+}
+
+Test(nn, learns_a_batch_by_heart)
+{
+    for (int i = 0; next_case(i); i++)
+        learn_by_heart();
 }
 
 Test(nn, masks_dropout_by_hand_in_passes)

@@ -13,7 +13,7 @@
  *     status = dal_nn_finish(nn, err);
  *
  * Values. A layer call returns the number of the value it makes: for each sample a map [channels, height, width],
- * planar, or a vector [width, 1, 1]. A call that cannot be met (shapes that do not fit, a number that is none) is kept
+ * planar, or a vector [width, 1, 1]. (Values nobody is shown may lie otherwise in memory.) A call that cannot be met (shapes that do not fit, a number that is none) is kept
  * and told by dal_nn_finish, so that a network reads as a list of layers. At most DAL_NN_MAX_VALUES.
  *
  * Two ways through a network:
@@ -48,6 +48,14 @@ DAL_PUBLIC void dal_nn_free(dal_nn *nn); /* accepts NULL */
 
 #define DAL_NN_BIAS 1u /* a bias per output (conv, linear) */
 #define DAL_NN_RELU 2u /* ReLU at the end of the layer (conv, linear, batch-norm, add) */
+
+/* Who multiplies. The back ends agree but for rounding: a result is repeated bit for bit on the same one alone. */
+#define DAL_NN_AUTO 0u     /* oneDNN where it was there when libdal was built and the network has convolutions */
+#define DAL_NN_OPENBLAS 1u /* always there */
+#define DAL_NN_ONEDNN 2u   /* convolutions by oneDNN, channels kept together; the rest as ever */
+DAL_PUBLIC void dal_nn_use(dal_nn *nn, uint32_t backend); /* before dal_nn_finish */
+/* [any] Its name and version, of a finished network. */
+DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);
 
 /* The samples; the first call of all. */
 DAL_PUBLIC dal_nn_value dal_nn_input(dal_nn *nn, int64_t channels, int64_t height, int64_t width);
@@ -111,7 +119,8 @@ DAL_PUBLIC void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *strea
 
 /* ---- passes ------------------------------------------------------------------------------------ */
 
-/* The numbers of one pass. value[v] [DAL_NN_TILE, size of v] for each value; d alike, NULL without gradients. */
+/* The numbers of one pass. value[v] [DAL_NN_TILE, size of v]; d alike, NULL without gradients. Planar are the input, the
+ * stages, the features, what dropout and linear layers read and make; others are the engine's own. */
 typedef struct dal_nn_pass {
     uint32_t struct_size;
     uint32_t reserved;
@@ -149,7 +158,7 @@ typedef struct dal_nn_rule {
 } dal_nn_rule;
 
 /* The batch between its forward and its backward pass. Rows of a value lie one after the other: value v of row i
- * is value[v] + i * size. d of stages, features and output are there, zeroed but for the loss's own: add. */
+ * is value[v] + i * size. Planar are the same as in passes, d: of stages, features and output. d of stages, features and output are there, zeroed but for the loss's own: add. */
 typedef struct dal_nn_step_view {
     uint32_t struct_size;
     uint32_t reserved;

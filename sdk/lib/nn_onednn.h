@@ -1,0 +1,35 @@
+/* nn_onednn.h: convolutions by oneDNN, for networks whose back end it is. A network keeps which orders of its weights oneDNN
+ * wants; a set of plans keeps the primitives of all its convolutions for a number of rows. Each call runs on the calling
+ * thread alone. Without oneDNN in the build nothing of this is ever called but nn_onednn_version. */
+#ifndef DAL_NN_ONEDNN_H
+#define DAL_NN_ONEDNN_H
+
+#include "nn_private.h"
+
+typedef struct nn_plans nn_plans;
+
+/* NULL: not in this build. */
+const char *nn_onednn_version(void);
+/* [main] Of a network whose layers are all there: chooses where channels lie together, and the orders of weights. */
+dal_status nn_onednn_open(dal_nn *nn, dal_error *err);
+void nn_onednn_close(dal_nn *nn); /* accepts a network without */
+
+/* [any] For calls of n rows; 0: for passes, a few rows at a time. */
+nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err);
+void nn_plans_free(const dal_nn *nn, nn_plans *p); /* accepts NULL */
+int64_t nn_plans_rows(const nn_plans *p);
+int64_t nn_plans_scratch(const nn_plans *p); /* floats a thread needs */
+/* [any] The network's own for passes, made when first asked for. */
+const nn_plans *nn_tile_plans(const dal_nn *nn, dal_error *err);
+
+/* [any] Floats of value v's weights in oneDNN's order; 0: no convolution. */
+int64_t nn_packed_size(const dal_nn *nn, int32_t v);
+dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to);
+/* [any] Gradients of weights and bias of v, [n_weights] each, from turns->packed to turns->sum. Nothing where they were
+ * never packed. */
+dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns);
+
+dal_status nn_onednn_forward(const nn_job *j, int32_t v);
+dal_status nn_onednn_backward(const nn_job *j, int32_t v);
+
+#endif

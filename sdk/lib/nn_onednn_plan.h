@@ -1,0 +1,79 @@
+/* nn_onednn_plan.h: what nn_onednn.c makes and nn_onednn_run.c runs. */
+#ifndef DAL_NN_ONEDNN_PLAN_H
+#define DAL_NN_ONEDNN_PLAN_H
+
+#include <dnnl.h>
+#include <pthread.h>
+
+#include "nn_onednn.h"
+
+/* oneDNN asks OpenMP how many threads there are, when a primitive is made and when it runs. The setting is the calling
+ * thread's own: no team of threads is ever made. */
+extern int omp_get_max_threads(void);
+extern void omp_set_num_threads(int n);
+
+static inline int narrow(void)
+{
+    const int width = omp_get_max_threads();
+    if (width != 1)
+        omp_set_num_threads(1);
+    return width;
+}
+
+static inline void widen(int width)
+{
+    if (width != 1)
+        omp_set_num_threads(width);
+}
+
+/* ---- a primitive and its orders ---------------------------------------------------------------- */
+
+enum { FORWARD, BACK_DATA, BACK_WEIGHTS, WAYS };
+
+/* A convolution in one of its ways. x, w, y: input, weights and output or their gradients, as the primitive has them. */
+typedef struct way {
+    dnnl_primitive_t run, move_x, move_y; /* move: between the network's order and this; NULL: the same */
+    dnnl_memory_desc_t x, w, y, scratchpad;
+    int64_t scratch_x, scratch_y, scratch_w, scratch; /* offsets into the scratch of the call, floats; its end */
+} way;
+
+typedef struct conv_plan {
+    int64_t n; /* rows of a call: the shard's, or a few of a tile's */
+    way way[WAYS];
+    dnnl_memory_desc_t x, y; /* as the network has them */
+} conv_plan;
+
+struct nn_plans {
+    int64_t n, scratch;
+    conv_plan *conv; /* [n values] */
+};
+
+/* Of a convolution, for any number of rows. */
+typedef struct conv_orders {
+    dnnl_memory_desc_t plain, w[WAYS], bias;
+    dnnl_primitive_t pack[2], unpack;
+    int64_t packed; /* floats */
+    int sum_packed; /* shards add their gradients in oneDNN's order */
+} conv_orders;
+
+struct nn_onednn {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream; /* one for all: a stream of the CPU keeps nothing between calls */
+    dnnl_primitive_attr_t attr;
+    conv_orders *conv; /* [n values] */
+    pthread_mutex_t lock;
+    nn_plans *tile;
+};
+
+
+static inline dal_status status_of(dnnl_status_t st)
+{
+    return st == dnnl_success ? DAL_OK : st == dnnl_out_of_memory ? DAL_E_NOMEM : DAL_E_FAILED;
+}
+
+static inline int64_t floats_of(const dnnl_memory_desc_t *d)
+{
+    return ((int64_t)dnnl_memory_desc_get_size(d) + 63) / 64 * 16; /* whole cache lines */
+}
+
+#endif

@@ -1,0 +1,176 @@
+/* Batch normalisation where channels lie together, eight at a time. What ReLU let through is known from the input. */
+#include "nn_layout.h"
+
+#include <math.h>
+
+#include "clones.h"
+
+#define L NN_LANES
+#define EPS 1e-5
+
+/* Of eight channels: y = scale x + shift; mean, 1 / deviation; the means of dy and dy xhat (0: statistics are constants). */
+typedef struct numbers {
+    float scale[L], shift[L], mean[L], inverse[L], mean_dy[L], mean_product[L];
+} numbers;
+
+static numbers numbers_of(const nn_job *j, int32_t v, int64_t c)
+{
+    const nn_node *k = &j->nn->node[v];
+    numbers n;
+    memset(&n, 0, sizeof n);
+    for (int64_t l = 0; l < L && j->training; l++) {
+        const float *row = j->norm[v] + c + l;
+        n.scale[l] = row[0];
+        n.shift[l] = row[k->c];
+        n.mean[l] = row[2 * k->c];
+        n.inverse[l] = row[3 * k->c];
+        n.mean_dy[l] = row[4 * k->c];
+        n.mean_product[l] = row[5 * k->c];
+    }
+    for (int64_t l = 0; l < L && !j->training; l++) {
+        const double mean = (double)j->state[k->state + c + l], variance = (double)j->state[k->state + k->c + c + l];
+        const double inverse = 1 / sqrt(variance + EPS), gain = (double)j->weights[k->weight + c + l];
+        n.scale[l] = (float)(gain * inverse);
+        n.shift[l] = (float)((double)j->weights[k->bias + c + l] - gain * inverse * mean);
+        n.mean[l] = (float)mean;
+        n.inverse[l] = (float)inverse;
+    }
+    return n;
+}
+
+DAL_CLONES static void sum_strip(const float *x, int64_t step, int64_t n, double *restrict sum, double *restrict squares)
+{
+    double s[L], q[L];
+    for (int l = 0; l < L; l++) {
+        s[l] = sum[l];
+        q[l] = squares[l];
+    }
+    for (int64_t p = 0; p < n; p++)
+        for (int l = 0; l < L; l++) {
+            const double value = (double)x[p * step + l];
+            s[l] += value;
+            q[l] += value * value;
+        }
+    for (int l = 0; l < L; l++) {
+        sum[l] = s[l];
+        squares[l] = q[l];
+    }
+}
+
+DAL_CLONES static void forward_strip(const float *x, int64_t step, int64_t n, const numbers *k, float least, float *y)
+{
+    const numbers m = *k;
+    for (int64_t p = 0; p < n; p++)
+        for (int l = 0; l < L; l++) {
+            const float value = m.scale[l] * x[p * step + l] + m.shift[l];
+            y[p * step + l] = value < least ? least : value; /* NaN stays */
+        }
+}
+
+/* least: 0 behind a ReLU, else -infinity: dy where y is not above it does not count. */
+DAL_CLONES static void back_sum_strip(const float *dy, const float *x, int64_t step, int64_t n, const numbers *k, float least,
+                                      double *restrict sum, double *restrict products)
+{
+    const numbers m = *k;
+    double s[L], q[L];
+    for (int l = 0; l < L; l++) {
+        s[l] = sum[l];
+        q[l] = products[l];
+    }
+    for (int64_t p = 0; p < n; p++)
+        for (int l = 0; l < L; l++) {
+            const float value = x[p * step + l];
+            const float d = m.scale[l] * value + m.shift[l] > least ? dy[p * step + l] : 0;
+            s[l] += (double)d;
+            q[l] += (double)(d * ((value - m.mean[l]) * m.inverse[l]));
+        }
+    for (int l = 0; l < L; l++) {
+        sum[l] = s[l];
+        products[l] = q[l];
+    }
+}
+
+DAL_CLONES static void back_strip(const float *dy, const float *x, int64_t step, int64_t n, const numbers *k, float least,
+                                  int add, float *dx)
+{
+    const numbers m = *k;
+    for (int64_t p = 0; p < n; p++)
+        for (int l = 0; l < L; l++) {
+            const float value = x[p * step + l];
+            const float d = m.scale[l] * value + m.shift[l] > least ? dy[p * step + l] : 0;
+            const float way = m.scale[l] * (d - m.mean_dy[l] - (value - m.mean[l]) * m.inverse[l] * m.mean_product[l]);
+            dx[p * step + l] = add ? dx[p * step + l] + way : way;
+        }
+}
+
+static float least_of(const nn_node *k)
+{
+    return k->flags & DAL_NN_RELU ? 0 : -INFINITY;
+}
+
+void nn_strips_norm_sums(const nn_job *j, int32_t v, double *sums)
+{
+    const nn_node *k = &j->nn->node[v];
+    memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t c = 0; c < k->c; c += L) {
+            const nn_strip s = nn_strip_at(k, c);
+            sum_strip(nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, sums + c, sums + k->c + c);
+        }
+}
+
+dal_status nn_strips_norm_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    for (int64_t c = 0; c < k->c; c += L) {
+        const nn_strip s = nn_strip_at(k, c);
+        const numbers m = numbers_of(j, v, c);
+        for (int64_t i = j->first; i < j->first + j->n; i++)
+            forward_strip(nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, &m, least_of(k),
+                          nn_row(j->value, k, v, i) + s.first);
+    }
+    return DAL_OK;
+}
+
+void nn_strips_norm_back_sums(const nn_job *j, int32_t v, double *sums)
+{
+    const nn_node *k = &j->nn->node[v];
+    memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
+    for (int64_t c = 0; c < k->c; c += L) {
+        const nn_strip s = nn_strip_at(k, c);
+        const numbers m = numbers_of(j, v, c);
+        for (int64_t i = j->first; i < j->first + j->n; i++)
+            back_sum_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w,
+                           &m, least_of(k), sums + c, sums + k->c + c);
+    }
+}
+
+/* In passes gain and bias get their gradient here. */
+static void add_constants_gradient(const nn_job *j, int32_t v, int64_t c, const numbers *m)
+{
+    const nn_node *k = &j->nn->node[v];
+    const nn_strip s = nn_strip_at(k, c);
+    double sums[L] = {0}, products[L] = {0};
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        back_sum_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, m,
+                       least_of(k), sums, products);
+    for (int64_t l = 0; l < L; l++) {
+        j->gradient[k->bias + c + l] += (float)sums[l];
+        j->gradient[k->weight + c + l] += (float)products[l];
+    }
+}
+
+dal_status nn_strips_norm_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    for (int64_t c = 0; c < k->c; c += L) {
+        const nn_strip s = nn_strip_at(k, c);
+        const numbers m = numbers_of(j, v, c);
+        if (!j->training && j->gradient)
+            add_constants_gradient(j, v, c, &m);
+        for (int64_t i = j->first; j->d[k->in[0]] && i < j->first + j->n; i++)
+            back_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, &m,
+                       least_of(k), !k->first_writer[0], nn_row(j->d, k, k->in[0], i) + s.first);
+    }
+    return DAL_OK;
+}

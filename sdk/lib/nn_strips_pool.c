@@ -1,0 +1,187 @@
+/* Pooling where channels lie together, eight at a time. The output may be planes: what a linear layer reads. */
+#include "nn_layout.h"
+
+#include "clones.h"
+
+#define L NN_LANES
+
+typedef struct window {
+    int64_t y0, y1, x0, x1;
+} window;
+
+static inline window window_at(const nn_node *k, const nn_node *in, int64_t oy, int64_t ox)
+{
+    if (k->kernel == 0)
+        return (window){0, in->h, 0, in->w};
+    const int64_t y = oy * k->stride - k->pad, x = ox * k->stride - k->pad;
+    return (window){y > 0 ? y : 0, y + k->kernel < in->h ? y + k->kernel : in->h, x > 0 ? x : 0,
+                    x + k->kernel < in->w ? x + k->kernel : in->w};
+}
+
+/* A strip of one row: x and y (or dx and dy) at its first element. */
+typedef struct strip_job {
+    const nn_node *k, *in;
+    nn_strip x, y;
+} strip_job;
+
+/* from [places, L]: which place of the map; ties go to the first. */
+DAL_CLONES static void max_strip(const strip_job *j, const float *x, float *y, int32_t *restrict from)
+{
+    const nn_node *k = j->k, *in = j->in;
+    for (int64_t oy = 0; oy < k->h; oy++)
+        for (int64_t ox = 0; ox < k->w; ox++, from += L) {
+            const window s = window_at(k, in, oy, ox);
+            const int64_t start = s.y0 * in->w + s.x0, out = oy * k->w + ox;
+            float best[L];
+            int32_t at[L];
+            for (int l = 0; l < L; l++) {
+                best[l] = x[start * j->x.place + l];
+                at[l] = (int32_t)start;
+            }
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++) {
+                    const int32_t place = (int32_t)(iy * in->w + ix);
+                    const float *row = x + place * j->x.place;
+                    for (int l = 0; l < L; l++) {
+                        const int more = row[l] > best[l];
+                        best[l] = more ? row[l] : best[l];
+                        at[l] = more ? place : at[l];
+                    }
+                }
+            for (int l = 0; l < L; l++) {
+                y[out * j->y.place + l * j->y.lane] = best[l];
+                from[l] = at[l];
+            }
+        }
+}
+
+DAL_CLONES static void max_back_strip(const strip_job *j, const float *dy, const int32_t *restrict from, float *dx)
+{
+    const nn_node *k = j->k, *in = j->in;
+    for (int64_t oy = 0; oy < k->h; oy++)
+        for (int64_t ox = 0; ox < k->w; ox++, from += L) {
+            const window s = window_at(k, in, oy, ox);
+            const int64_t out = oy * k->w + ox;
+            float d[L];
+            for (int l = 0; l < L; l++)
+                d[l] = dy[out * j->y.place + l * j->y.lane];
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++) {
+                    const int32_t place = (int32_t)(iy * in->w + ix);
+                    float *row = dx + place * j->x.place;
+                    for (int l = 0; l < L; l++)
+                        row[l] += from[l] == place ? d[l] : 0;
+                }
+        }
+}
+
+DAL_CLONES static void avg_strip(const strip_job *j, const float *x, float share, float *y)
+{
+    const nn_node *k = j->k, *in = j->in;
+    for (int64_t oy = 0; oy < k->h; oy++)
+        for (int64_t ox = 0; ox < k->w; ox++) {
+            const window s = window_at(k, in, oy, ox);
+            const int64_t out = oy * k->w + ox;
+            float sum[L] = {0};
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++)
+                    for (int l = 0; l < L; l++)
+                        sum[l] += x[(iy * in->w + ix) * j->x.place + l];
+            for (int l = 0; l < L; l++)
+                y[out * j->y.place + l * j->y.lane] = share * sum[l];
+        }
+}
+
+DAL_CLONES static void avg_back_strip(const strip_job *j, const float *dy, float share, float *dx)
+{
+    const nn_node *k = j->k, *in = j->in;
+    for (int64_t oy = 0; oy < k->h; oy++)
+        for (int64_t ox = 0; ox < k->w; ox++) {
+            const window s = window_at(k, in, oy, ox);
+            const int64_t out = oy * k->w + ox;
+            float d[L];
+            for (int l = 0; l < L; l++)
+                d[l] = share * dy[out * j->y.place + l * j->y.lane];
+            for (int64_t iy = s.y0; iy < s.y1; iy++)
+                for (int64_t ix = s.x0; ix < s.x1; ix++)
+                    for (int l = 0; l < L; l++)
+                        dx[(iy * in->w + ix) * j->x.place + l] += d[l];
+        }
+}
+
+static strip_job job_at(const nn_job *j, int32_t v, int64_t c)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    return (strip_job){k, in, nn_strip_at(in, c), nn_strip_at(k, c)};
+}
+
+static int32_t *from_of(const nn_job *j, int32_t v, int64_t i, int64_t c)
+{
+    const nn_node *k = &j->nn->node[v];
+    return (int32_t *)j->aux[v] + i * k->size + c * k->h * k->w;
+}
+
+static float share_of(const nn_node *k, const nn_node *in)
+{
+    return (float)(1 / (k->kernel ? (double)(k->kernel * k->kernel) : (double)(in->h * in->w)));
+}
+
+dal_status nn_strips_max_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t c = 0; c < k->c; c += L) {
+            const strip_job s = job_at(j, v, c);
+            max_strip(&s, nn_row(j->value, in, k->in[0], i) + s.x.first, nn_row(j->value, k, v, i) + s.y.first,
+                      from_of(j, v, i, c));
+        }
+    return DAL_OK;
+}
+
+static void clear(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    if (k->first_writer[0])
+        memset(nn_row(j->d, in, k->in[0], j->first), 0, (size_t)(j->n * in->size) * sizeof(float));
+}
+
+dal_status nn_strips_max_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    if (!j->d[k->in[0]])
+        return DAL_OK;
+    clear(j, v);
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t c = 0; c < k->c; c += L) {
+            const strip_job s = job_at(j, v, c);
+            max_back_strip(&s, nn_row(j->d, k, v, i) + s.y.first, from_of(j, v, i, c),
+                           nn_row(j->d, in, k->in[0], i) + s.x.first);
+        }
+    return DAL_OK;
+}
+
+dal_status nn_strips_avg_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t c = 0; c < k->c; c += L) {
+            const strip_job s = job_at(j, v, c);
+            avg_strip(&s, nn_row(j->value, in, k->in[0], i) + s.x.first, share_of(k, in),
+                      nn_row(j->value, k, v, i) + s.y.first);
+        }
+    return DAL_OK;
+}
+
+dal_status nn_strips_avg_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    if (!j->d[k->in[0]])
+        return DAL_OK;
+    clear(j, v);
+    for (int64_t i = j->first; i < j->first + j->n; i++)
+        for (int64_t c = 0; c < k->c; c += L) {
+            const strip_job s = job_at(j, v, c);
+            avg_back_strip(&s, nn_row(j->d, k, v, i) + s.y.first, share_of(k, in), nn_row(j->d, in, k->in[0], i) + s.x.first);
+        }
+    return DAL_OK;
+}
