@@ -83,4 +83,4 @@ CREATE(cnn_small, "cnn-small")
       NN_PROVIDES, options, PARAMS)                                                                                    \
     C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "", NN_PROVIDES, \
       options, PARAMS)
-DAL_MODULE(convnets, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(convnets, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -33,9 +33,12 @@ static dal_status declare(nn_model *m, nn_layers *layers, const void *options, d
         *m->users = 1;
     if (!m->nn || !m->users)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
+    dal_nn_use(m->nn, m->options.backend);
     layers(m->nn, dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]), m->n_classes, options);
     dal_error e = DAL_ERROR_INIT;
     const dal_status st = dal_nn_finish(m->nn, &e);
+    if (st == DAL_E_UNSUPPORTED)
+        return dal_fail(err, st, "backend", "%s", e.text);
     if (st != DAL_OK)
         return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->image[0],
                         (long long)m->image[1], (long long)m->image[2], e.text);

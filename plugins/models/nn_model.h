@@ -21,6 +21,7 @@ typedef struct nn_options {
     int64_t crop;
     int32_t flip;
     double stop_accuracy, dropout, mc_dropout;
+    uint32_t backend; /* DAL_NN_AUTO... */
 } nn_options;
 
 #define NN_SGD 0u
@@ -46,7 +47,16 @@ typedef struct nn_options {
     P(T, flip, BOOL, FLIP, "", "", "training: mirror half of the images")                                             \
     P(T, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")             \
     P(T, dropout, F64, DROPOUT, "[0..1)", "", "rate of dropout before the last layer; 0: none")                       \
-    P(T, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, where dropout is 0")
+    P(T, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, where dropout is 0")       \
+    P(T, backend, CHOICE, "auto", "auto|openblas|onednn", "",                                                         \
+      "who convolves; auto: onednn where it was built in. They differ by rounding: only the same one repeats a run")
+
+/* Of the modules of these models: a run that goes on with another one is told so. */
+#ifdef DAL_HAVE_ONEDNN
+#define NN_VERSION "1.1+onednn"
+#else
+#define NN_VERSION "1.1"
+#endif
 
 #define NN_PROVIDES                                                                                      \
     DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " "               \

@@ -146,4 +146,4 @@ CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
       "", NN_PROVIDES, options, PARAMS)                                                                                \
     C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",        \
       "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES, options, WIDE_PARAMS)
-DAL_MODULE(resnet, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(resnet, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -42,10 +42,13 @@ Test(convnets, learn_what_there_is_to_learn)
     fx_list_free(test);
 }
 
+static uint32_t backend; /* of the test's models */
+
 static float *outputs_of(int threads, int64_t block, fx_bytes *saved)
 {
     dal_runtime *rt = fx_runtime(threads, 1);
     options o = plain;
+    o.nn.backend = backend;
     o.nn.epochs = 2;
     o.nn.crop = 2;
     o.nn.flip = 1;
@@ -62,7 +65,7 @@ static float *outputs_of(int threads, int64_t block, fx_bytes *saved)
     return z;
 }
 
-Test(convnets, give_the_same_bits_with_any_threads_in_any_blocks_and_after_loading)
+static void give_the_same_bits(void)
 {
     fx_bytes saved;
     float *one = outputs_of(1, 50, &saved), *many = outputs_of(3, 7, NULL);
@@ -70,6 +73,7 @@ Test(convnets, give_the_same_bits_with_any_threads_in_any_blocks_and_after_loadi
     dal_runtime *rt = fx_runtime(1, 9);
     fx_list *train = images(50, 1);
     options o = plain;
+    o.nn.backend = backend;
     o.nn.dropout = 0.3;
     void *self = make(rt, &o, &train->s.spec);
     dal_error err = DAL_ERROR_INIT;
@@ -87,6 +91,24 @@ Test(convnets, give_the_same_bits_with_any_threads_in_any_blocks_and_after_loadi
     free(one);
     free(many);
     free(loaded);
+}
+
+Test(convnets, give_the_same_bits_with_any_threads_in_any_blocks_and_after_loading)
+{
+    for (backend = DAL_NN_AUTO; backend <= DAL_NN_OPENBLAS; backend++)
+        give_the_same_bits();
+}
+
+Test(convnets, take_one_back_end_as_well_as_another)
+{
+    backend = DAL_NN_AUTO;
+    float *best = outputs_of(2, 50, NULL);
+    backend = DAL_NN_OPENBLAS;
+    float *plain_one = outputs_of(2, 50, NULL);
+    for (int i = 0; i < 200; i++)
+        cr_assert_float_eq((double)best[i], (double)plain_one[i], 0.05 + 0.05 * fabs((double)best[i]), "output %d", i);
+    free(best);
+    free(plain_one);
 }
 
 Test(convnets, mask_all_samples_of_a_pass_alike)
