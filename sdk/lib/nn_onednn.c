@@ -2,6 +2,7 @@
 #include "nn_onednn_plan.h"
 
 #include "nn_layout.h"
+#include "nn_winograd.h"
 
 static dal_status told(dnnl_status_t st, const nn_node *k, const char *what, dal_error *err)
 {
@@ -169,6 +170,10 @@ nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err)
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++) {
         if (nn->node[v].op != &nn_conv_op)
             continue;
+        if (n > 0 && nn_winograd_fits(nn, v)) {
+            p->scratch = nn_winograd_scratch(nn, v) > p->scratch ? nn_winograd_scratch(nn, v) : p->scratch;
+            continue;
+        }
         conv[v].n = n ? n : rows_of_pass(&nn->node[v]);
         const maker m = maker_of(nn, v, conv[v].n);
         st = told(make_conv(&m, &conv[v]), m.k, "make a convolution of this shape", err);
@@ -323,7 +328,7 @@ void nn_onednn_close(dal_nn *nn)
 
 int64_t nn_packed_size(const dal_nn *nn, int32_t v)
 {
-    return nn->onednn->conv[v].packed;
+    return nn_winograd_fits(nn, v) ? nn_winograd_weights(nn, v) : nn->onednn->conv[v].packed;
 }
 
 const char *nn_onednn_version(void)

@@ -1,6 +1,8 @@
 /* Running oneDNN's convolutions on the calling thread. */
 #include "nn_onednn_plan.h"
 
+#include "nn_winograd.h"
+
 #define MAX_ARGS 6
 
 typedef struct call {
@@ -51,6 +53,10 @@ dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weigh
 {
     const conv_orders *c = &nn->onednn->conv[v];
     const int w = backward ? BACK_DATA : FORWARD;
+    if (nn_winograd_fits(nn, v)) {
+        nn_winograd_pack(nn, v, backward, weights, to);
+        return DAL_OK;
+    }
     return status_of(move(nn->onednn, c->pack[w], &c->plain, weights + nn->node[v].weight, &c->w[w], to));
 }
 
@@ -58,7 +64,7 @@ dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns)
 {
     const nn_node *k = &nn->node[v];
     const conv_orders *c = &nn->onednn->conv[v];
-    if (k->op != &nn_conv_op || !c->sum_packed)
+    if (k->op != &nn_conv_op || !c->sum_packed || nn_winograd_fits(nn, v))
         return DAL_OK;
     if (k->bias >= 0)
         memcpy(turns->sum + k->bias, turns->packed + k->bias, (size_t)k->c * sizeof *turns->sum);
@@ -122,6 +128,8 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     const conv_plan *p = &j->plans->conv[v];
     dnnl_status_t st = dnnl_success;
+    if (j->training && nn_winograd_fits(j->nn, v))
+        return nn_winograd_forward(j, v);
     const float *weights = weights_of(j, v, &p->way[FORWARD], FORWARD, &st);
     for (int64_t i = 0; i < j->n && st == dnnl_success; i += p->n)
         st = forward_rows(j, v, j->first + i, weights);
@@ -219,7 +227,10 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     if (k->flags & DAL_NN_RELU)
         nn_relu_back(nn_row(j->value, k, v, j->first), nn_row(j->d, k, v, j->first), j->n * k->size);
+    const int few = j->training && nn_winograd_fits(j->nn, v);
     if (nn_wants_gradient(j))
-        st = back_weights(j, v);
-    return st == DAL_OK && j->d[k->in[0]] ? back_data(j, v) : st;
+        st = few ? nn_winograd_back_weights(j, v) : back_weights(j, v);
+    if (st == DAL_OK && j->d[k->in[0]])
+        st = few ? nn_winograd_back_data(j, v) : back_data(j, v);
+    return st;
 }

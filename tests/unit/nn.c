@@ -468,6 +468,61 @@ Test(nn, is_the_same_network_on_both_back_ends)
     }
 }
 
+/* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits. */
+static void wide_gradient(int threads, float *g, int64_t n)
+{
+    dal_runtime *rt = fx_runtime(threads, 1);
+    const dal_host *host = dal_runtime_host(rt, "nn");
+    dal_nn_info info;
+    fixture f = {.n = 13};
+    int32_t classes[13] = {0, 1, 2, 0, 1, 1};
+    f.nn = dal_nn_new(host);
+    dal_nn_use(f.nn, backend);
+    dal_nn_value x = conv(f.nn, dal_nn_input(f.nn, 1, 7, 5), 128, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    const dal_nn_value y = conv(f.nn, x, 128, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    x = conv(f.nn, dal_nn_add(f.nn, x, y, 0), 144, 3, 1, 1, 1, 0);
+    dal_nn_output(f.nn, dal_nn_linear(f.nn, dal_nn_global_pool(f.nn, x), "output", 3, DAL_NN_BIAS));
+    cr_assert_eq(dal_nn_finish(f.nn, NULL), DAL_OK);
+    dal_nn_describe(f.nn, &info);
+    cr_assert_eq(info.n_weights, n);
+    f.info = info;
+    f.classes = classes;
+    f.weights = draw(n, 1);
+    for (int64_t i = 0; i < n; i++)
+        f.weights[i] *= 0.05f;
+    f.x = draw(13 * 35, 2);
+    dal_nn_trainer *t = dal_nn_trainer_new(f.nn, host, f.weights, NULL, 13, NULL);
+    loss_at(&f, t);
+    memcpy(g, dal_nn_gradient(t), (size_t)n * sizeof *g);
+    dal_nn_trainer_free(t);
+    dal_nn_free(f.nn);
+    free(f.weights);
+    free(f.x);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+Test(nn, has_the_same_gradient_by_fewer_products)
+{
+    enum { N = 256 + 128 * 128 * 9 + 128 + 128 * 144 * 9 + 144 * 3 + 3 };
+    float *plain = malloc(N * sizeof *plain), *few = malloc(N * sizeof *few), *again = malloc(N * sizeof *again);
+    wide_gradient(2, plain, N);
+    if (next_case(1)) {
+        wide_gradient(1, few, N);
+        for (int threads = 2; threads < 4; threads++) {
+            wide_gradient(threads, again, N);
+            cr_assert_eq(memcmp(few, again, N * sizeof *few), 0, "%d threads", threads);
+        }
+        /* each layer by its own size */
+        const int64_t from[] = {0, 256, 256 + 128 * 128 * 9 + 128, N - 435, N};
+        for (int i = 0; i < 4; i++)
+            cr_assert_lt(furthest(plain + from[i], few + from[i], from[i + 1] - from[i]), 1e-4, "layer %d", i);
+    }
+    free(plain);
+    free(few);
+    free(again);
+}
+
 static int count_threads(void)
 {
     DIR *d = opendir("/proc/self/task");
