@@ -1,0 +1,265 @@
+/* Networks in training and in use, through the tables of the shipped models: images a second, with each back end, beside
+ * the machine's own limit; peak memory; time to the first step.
+ *
+ *     bench_nn [NET...] [BACKEND...]     lenet cnn-small resnet18 deepal-mnist-net mlp; openblas onednn
+ *
+ * One line a measurement. Random images, batches of 64, SGD with momentum, two threads, no augmentation; the median step of
+ * a warm fit. of_gemm: multiply-adds against those of sgemm of 1024^3 on all threads at that moment (training counts the
+ * forward pass three times). Each is measured in a process of its own. */
+#include "tests/bench/bench.h"
+
+#include <dal/linalg.h>
+#include <dal/plugin.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "plugins/models/nn_model.h"
+
+#define BATCH 64
+#define THREADS 2
+#define MAX_STEPS 4000
+
+extern const dal_plugin convnets_LTX_dal_plugin, resnet_LTX_dal_plugin, mlp_LTX_dal_plugin;
+
+typedef struct net {
+    const char *id;
+    const dal_plugin *plugin;
+    int64_t shape[3], steps, n_infer;
+} net;
+
+static const net nets[] = {{"lenet", &convnets_LTX_dal_plugin, {1, 28, 28}, 100, 4096},
+                           {"cnn-small", &convnets_LTX_dal_plugin, {3, 32, 32}, 20, 1024},
+                           {"resnet18", &resnet_LTX_dal_plugin, {3, 32, 32}, 5, 256},
+                           {"deepal-mnist-net", &resnet_LTX_dal_plugin, {1, 28, 28}, 16, 1024},
+                           {"mlp", &mlp_LTX_dal_plugin, {1, 28, 28}, 1500, 65536}};
+
+/* ---- a component's options ---------------------------------------------------------------------- */
+
+/* The place of `word` in "a|b|c". */
+static uint32_t choice_of(const char *domain, const char *word)
+{
+    uint32_t at = 0;
+    const size_t n = strlen(word);
+    for (const char *p = domain; p; at++) {
+        if (strncmp(p, word, n) == 0 && (p[n] == '|' || p[n] == '\0'))
+            return at;
+        p = strchr(p, '|');
+        p = p ? p + 1 : NULL;
+    }
+    bench_die(word);
+    return 0;
+}
+
+static void set_one(const dal_param *p, char *options, const char *text)
+{
+    static const int64_t hidden[] = {256};
+    const int64_t i64 = atoll(text);
+    const double f64 = atof(text);
+    const int32_t yes = strcmp(text, "true") == 0;
+    const uint32_t choice = p->type == DAL_PARAM_CHOICE ? choice_of(p->domain, text) : 0;
+    const dal_i64_list list = {hidden, 1};
+    if (p->type == DAL_PARAM_F64)
+        memcpy(options + p->offset, &f64, sizeof f64);
+    else if (p->type == DAL_PARAM_I64)
+        memcpy(options + p->offset, &i64, sizeof i64);
+    else if (p->type == DAL_PARAM_BOOL)
+        memcpy(options + p->offset, &yes, sizeof yes);
+    else if (p->type == DAL_PARAM_CHOICE)
+        memcpy(options + p->offset, &choice, sizeof choice);
+    else if (p->type == DAL_PARAM_I64S)
+        memcpy(options + p->offset, &list, sizeof list);
+    else
+        bench_die("a parameter of a type this does not know");
+}
+
+static void set(const dal_component *c, char *options, const char *name, const char *text)
+{
+    for (int64_t i = 0; i < c->n_params; i++) {
+        const dal_param *p = (const dal_param *)((const char *)c->params + (size_t)i * c->param_size);
+        if (!name)
+            set_one(p, options, p->def);
+        else if (strcmp(p->name, name) == 0)
+            set_one(p, options, text);
+    }
+}
+
+/* ---- what is measured --------------------------------------------------------------------------- */
+
+typedef struct watch {
+    double at[MAX_STEPS]; /* when each step was over */
+    int n;
+} watch;
+
+static void step_over(void *ctx, const char *component, int64_t done, int64_t total, const char *what)
+{
+    watch *w = ctx;
+    (void)component, (void)done, (void)total, (void)what;
+    if (w->n < MAX_STEPS)
+        w->at[w->n++] = bench_now();
+}
+
+typedef struct use {
+    const dal_model_impl *impl;
+    void *self;
+    const dal_sample_spec *spec;
+    unsigned char *pixels;
+    float *out;
+} use;
+
+static dal_status use_block(void *ctx, int64_t i)
+{
+    const use *u = ctx;
+    const int64_t bytes = dal_sample_bytes(u->spec);
+    const dal_batch x = {.struct_size = sizeof x, .spec = u->spec, .n = BATCH, .data = u->pixels + i * BATCH * bytes};
+    return u->impl->predict(u->self, &x, u->out + i * BATCH * 10, NULL);
+}
+
+static dal_status gemm_task(void *ctx, int64_t i)
+{
+    float *x = (float *)ctx + i * 3 * 1024 * 1024;
+    return dal_gemm_nn(1024, 1024, 1024, 1, x, 1024, x + 1024 * 1024, 1024, 0, x + 2 * 1024 * 1024, 1024);
+}
+
+/* Multiply-adds a second of sgemm on all threads. */
+static double limit(const dal_host *host)
+{
+    double best = 1e9;
+    float *x = calloc(THREADS * 3 * 1024 * 1024, sizeof *x);
+    for (int r = 0; r < 5; r++) {
+        const double start = bench_now();
+        host->parallel_for(host, THREADS, gemm_task, x);
+        best = bench_now() - start < best ? bench_now() - start : best;
+    }
+    free(x);
+    return THREADS * 1073741824.0 / best;
+}
+
+static bench_images random_images(const net *t)
+{
+    bench_images all = {.n = t->n_infer > t->steps * BATCH ? t->n_infer : t->steps * BATCH,
+                        .width = t->shape[0] * t->shape[1] * t->shape[2]};
+    dal_rng r = dal_rng_from_key(1);
+    all.pixels = malloc((size_t)(all.n * all.width));
+    all.classes = malloc((size_t)all.n * sizeof *all.classes);
+    for (int64_t i = 0; i < all.n * all.width; i++)
+        all.pixels[i] = (unsigned char)(dal_rng_u32(&r) >> 24);
+    for (int64_t i = 0; i < all.n; i++)
+        all.classes[i] = (int32_t)(i % 10);
+    return all;
+}
+
+static void *create(const dal_host *host, const dal_component *c, const char *backend, const dal_sample_spec *spec)
+{
+    const dal_model_impl *impl = c->impl;
+    double options[64];
+    void *self = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    if (c->options_size > sizeof options)
+        bench_die("options");
+    set(c, (char *)options, NULL, NULL);
+    set(c, (char *)options, "backend", backend);
+    set(c, (char *)options, "optimizer", "sgd");
+    set(c, (char *)options, "learning_rate", "0.001");
+    set(c, (char *)options, "batch_size", "64");
+    set(c, (char *)options, "epochs", "1");
+    set(c, (char *)options, "crop", "0");
+    set(c, (char *)options, "flip", "false");
+    if (impl->create(host, options, spec, &self, &err) != DAL_OK)
+        bench_die(err.text);
+    return self;
+}
+
+static void measure(const net *t, const dal_component *c, const char *backend)
+{
+    watch w = {.n = 0};
+    const dal_runtime_config config = {.struct_size = sizeof config, .threads = THREADS, .seed = 1, .ctx = &w,
+                                       .progress = step_over};
+    dal_runtime *rt = dal_runtime_new(&config, NULL);
+    const dal_host *host = dal_runtime_host(rt, t->id);
+    const dal_model_impl *impl = c->impl;
+    bench_images all = random_images(t);
+    int64_t *ids = malloc((size_t)all.n * sizeof *ids);
+    for (int64_t i = 0; i < all.n; i++)
+        ids[i] = i;
+    bench_list list;
+    bench_pick(&list, &all, ids, t->steps * BATCH);
+    memcpy(list.s.spec.shape, t->shape, sizeof t->shape);
+    const double ready = bench_now();
+    void *self = create(host, c, backend, &list.s.spec);
+    dal_error err = DAL_ERROR_INIT;
+    dal_fit_report report = {.struct_size = sizeof report};
+    const dal_fit f = {.struct_size = sizeof f, .warm = 1, .train = &list.s};
+    if (impl->fit(self, &f, &report, &err) != DAL_OK)
+        bench_die(err.text);
+    const double first = w.at[0] - ready;
+    for (int i = w.n - 1; i > 0; i--)
+        w.at[i] -= w.at[i - 1];
+    const double step = bench_median(w.at + 1, w.n - 1);
+    double infer[5];
+    use u = {impl, self, &list.s.spec, all.pixels, malloc((size_t)t->n_infer * 10 * sizeof(float))};
+    for (int r = 0; r < 5; r++) {
+        const double start = bench_now();
+        host->parallel_for(host, t->n_infer / BATCH, use_block, &u);
+        infer[r] = (bench_now() - start) / (double)t->n_infer;
+    }
+    const double one = bench_median(infer, 5);
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    const double peak = limit(host);
+    const double adds = t->plugin == &mlp_LTX_dal_plugin ? 784.0 * 256 + 2560 : (double)((nn_model *)self)->info.multiply_adds;
+    printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.0f step_ms=%.3f train_of_gemm=%.2f infer_per_s=%.0f "
+           "infer_of_gemm=%.2f first_step_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", t->id, backend, BATCH, THREADS,
+           BATCH / step, 1e3 * step, 3 * adds * BATCH / step / peak, 1 / one, adds / one / peak, 1e3 * first,
+           (double)used.ru_maxrss / 1024, 2e-9 * peak);
+    fflush(stdout);
+    impl->destroy(self);
+    bench_list_free(&list);
+    free(ids);
+    free(u.out);
+    free(all.pixels);
+    free(all.classes);
+    dal_runtime_free(rt);
+}
+
+static const dal_component *component_of(const net *t)
+{
+    for (const dal_component *const *c = t->plugin->components; *c; c++)
+        if (strcmp((*c)->id, t->id) == 0)
+            return *c;
+    bench_die(t->id);
+    return NULL;
+}
+
+static int asked(int argc, char **argv, const char *word, const char *const *group)
+{
+    int any = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], word) == 0)
+            return 1;
+        for (const char *const *g = group; *g; g++)
+            any |= strcmp(argv[i], *g) == 0;
+    }
+    return !any;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const ids[] = {"lenet", "cnn-small", "resnet18", "deepal-mnist-net", "mlp", NULL};
+    static const char *const backends[] = {"openblas", "onednn", NULL};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        for (const char *const *b = backends; *b; b++) {
+            const int dense = nets[i].plugin == &mlp_LTX_dal_plugin;
+            if (!asked(argc, argv, nets[i].id, ids) || !asked(argc, argv, *b, backends) || (dense && b > backends))
+                continue;
+            const pid_t child = fork();
+            if (child == 0) {
+                measure(&nets[i], component_of(&nets[i]), dense ? "openblas" : *b);
+                _exit(0);
+            }
+            int how;
+            waitpid(child, &how, 0);
+            failed |= how != 0;
+        }
+    return failed;
+}

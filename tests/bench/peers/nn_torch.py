@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+"""Our networks beside PyTorch's: the same layers, batch, optimiser and number of threads, one after the other.
+
+    nn_torch.py BENCH_NN [--nets lenet,...] [--backend onednn] [--steps N]
+
+BENCH_NN is tests/bench/bench_nn. Prints for each network training and inference in images a second and peak memory:
+ours, PyTorch's, and the ratio. PyTorch (Debian: python3-torch) is told skipped where it is not installed. Each side runs in
+a process of its own; PyTorch in its default, f32.
+"""
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+BATCH, THREADS = 64, 2
+
+
+def build(name):
+    """The network and the shape of its images."""
+    from torch import nn
+
+    def conv(i, o, k, stride=1, pad=0, bias=True):
+        return nn.Conv2d(i, o, k, stride, pad, bias=bias)
+
+    class Block(nn.Module):
+        def __init__(self, i, o, stride):
+            super().__init__()
+            self.body = nn.Sequential(conv(i, o, 3, stride, 1, False), nn.BatchNorm2d(o), nn.ReLU(inplace=True),
+                                      conv(o, o, 3, 1, 1, False), nn.BatchNorm2d(o))
+            self.side = nn.Sequential()
+            if stride > 1 or i != o:
+                self.side = nn.Sequential(conv(i, o, 1, stride, 0, False), nn.BatchNorm2d(o))
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            return self.relu(self.body(x) + self.side(x))
+
+    def trunk():
+        blocks, i = [], 64
+        for stage in range(4):
+            for block in range(2):
+                o = 64 << stage
+                blocks.append(Block(i, o, 2 if stage > 0 and block == 0 else 1))
+                i = o
+        return blocks + [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+
+    def stem(k, stride):
+        return [conv(3, 64, k, stride, k // 2, False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
+
+    if name == "lenet":
+        return nn.Sequential(conv(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2), conv(32, 64, 5), nn.ReLU(), nn.MaxPool2d(2),
+                             nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)), (1, 28, 28)
+    if name == "cnn-small":
+        layers, i = [], 3
+        for stage, o in enumerate((32, 64, 128)):
+            layers += [nn.MaxPool2d(2)] if stage else []
+            for _ in range(2):
+                layers += [conv(i, o, 3, 1, 1), nn.BatchNorm2d(o), nn.ReLU()]
+                i = o
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(128, 10)]
+        return nn.Sequential(*layers), (3, 32, 32)
+    if name == "resnet18":
+        return nn.Sequential(*stem(3, 1), *trunk()), (3, 32, 32)
+    if name == "deepal-mnist-net":
+        return nn.Sequential(conv(1, 3, 1), *stem(7, 2), nn.MaxPool2d(3, 2, 1), *trunk()), (1, 28, 28)
+    if name == "mlp":
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)), (1, 28, 28)
+    sys.exit("no network " + name)
+
+
+def median_seconds(run, least, repeats):
+    run()
+    took = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - start)
+        if sum(took) > least and len(took) > 2:
+            break
+    return statistics.median(took)
+
+
+def torch_side(name, repeats):
+    import torch
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    net, shape = build(name)
+    x, y = torch.rand(BATCH, *shape), torch.arange(BATCH) % 10
+    rule = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+    loss = torch.nn.CrossEntropyLoss()
+
+    def step():
+        rule.zero_grad(set_to_none=True)
+        loss(net(x), y).backward()
+        rule.step()
+
+    def infer():
+        with torch.no_grad():
+            net(x)
+
+    net.train()
+    train = median_seconds(step, 5, repeats)
+    net.eval()
+    used = median_seconds(infer, 3, repeats)
+    print(BATCH / train, BATCH / used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, torch.__version__)
+
+
+def ours(bench, name, backend):
+    words = subprocess.run([bench, name, "openblas" if name == "mlp" else backend], capture_output=True, text=True,
+                           check=True).stdout.split()
+    found = dict(word.split("=", 1) for word in words if "=" in word)
+    return float(found["train_per_s"]), float(found["infer_per_s"]), float(found["peak_mib"])
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("bench")
+    options.add_argument("--nets", default="lenet,cnn-small,resnet18,deepal-mnist-net,mlp")
+    options.add_argument("--backend", default="onednn")
+    options.add_argument("--steps", type=int, default=200)
+    options.add_argument("--torch", help=argparse.SUPPRESS)
+    o = options.parse_args()
+    if o.torch:
+        return torch_side(o.torch, o.steps)
+    try:
+        import torch  # noqa: F401
+        there = True
+    except ImportError:
+        there = False
+        print("peers_nn torch=skipped (python3-torch is not installed)")
+    for name in o.nets.split(","):
+        mine = ours(o.bench, name, o.backend)
+        line = f"peers_nn net={name} batch={BATCH} threads={THREADS} train_per_s={mine[0]:.0f} infer_per_s={mine[1]:.0f} " \
+               f"peak_mib={mine[2]:.0f}"
+        if there:
+            words = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps)],
+                                   capture_output=True, text=True, check=True).stdout.split()
+            train, infer, peak = map(float, words[:3])
+            line += f" torch={words[3]} torch_train_per_s={train:.0f} torch_infer_per_s={infer:.0f} torch_peak_mib={peak:.0f} " \
+                    f"train_ratio={mine[0] / train:.2f} infer_ratio={mine[1] / infer:.2f}"
+        print(line, flush=True)
+    return None
+
+
+main()
