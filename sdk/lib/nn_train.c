@@ -34,7 +34,7 @@ struct dal_nn_trainer {
     nn_plans *plans[MAX_PLANS];      /* the latest first; NULL: none */
     float **shown_value, **shown_d;  /* [n values] for whoever looks between the passes; NULL: nobody has */
     float *mirrors;
-    float *first_moment, *second_moment;
+    float *first_moment, *second_moment; /* second: NULL until Adam asks for it */
     double *sums; /* [shards, 2 c] */
     float *losses;
     int32_t *hits;
@@ -237,14 +237,12 @@ static dal_status take_memory(dal_nn_trainer *t)
     t->turns.sum = take(t, nn->n_weights, sizeof(float));
     t->turns.at = take(t, nn->n, sizeof *t->turns.at);
     t->first_moment = take(t, nn->n_weights, sizeof(float));
-    t->second_moment = take(t, nn->n_weights, sizeof(float));
     t->losses = take(t, t->capacity, sizeof *t->losses);
     t->hits = take(t, t->capacity, sizeof *t->hits);
     if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->first_moment ||
-        !t->second_moment || !t->losses || !t->hits)
+        !t->losses || !t->hits)
         return DAL_E_NOMEM;
     memset(t->first_moment, 0, (size_t)nn->n_weights * sizeof(float));
-    memset(t->second_moment, 0, (size_t)nn->n_weights * sizeof(float));
     dal_status st = take_values(t);
     if (st == DAL_OK)
         st = take_gradients(t);
@@ -468,7 +466,8 @@ static dal_status step_block(void *ctx, int64_t i)
 {
     dal_nn_trainer *t = ctx;
     const int64_t all = t->nn->n_weights, at = i * STEP_BLOCK, n = all - at < STEP_BLOCK ? all - at : STEP_BLOCK;
-    nn_step(t->rule, t->steps, n, t->turns.sum + at, t->weights + at, t->first_moment + at, t->second_moment + at);
+    nn_step(t->rule, t->steps, n, t->turns.sum + at, t->weights + at, t->first_moment + at,
+            t->second_moment ? t->second_moment + at : NULL);
     return DAL_OK;
 }
 
@@ -484,6 +483,12 @@ static dal_status step(dal_nn_trainer *t)
     if (t->nn->onednn)
         st = t->host->parallel_for(t->host, t->nn->n, unpack_task, t);
     t->steps += t->rule != NULL;
+    if (st == DAL_OK && t->rule && t->rule->optimizer == DAL_NN_ADAM && !t->second_moment) {
+        t->second_moment = take(t, t->nn->n_weights, sizeof(float));
+        if (!t->second_moment)
+            return DAL_E_NOMEM;
+        memset(t->second_moment, 0, (size_t)t->nn->n_weights * sizeof(float));
+    }
     if (st == DAL_OK && t->rule)
         st = t->host->parallel_for(t->host, (t->nn->n_weights + STEP_BLOCK - 1) / STEP_BLOCK, step_block, t);
     return st;
