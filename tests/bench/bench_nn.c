@@ -189,12 +189,15 @@ static void measure(const net *t, const dal_component *c, const char *backend)
     dal_error err = DAL_ERROR_INIT;
     dal_fit_report report = {.struct_size = sizeof report};
     const dal_fit f = {.struct_size = sizeof f, .warm = 1, .train = &list.s};
+    const double began = bench_now();
     if (impl->fit(self, &f, &report, &err) != DAL_OK)
         bench_die(err.text);
+    const double whole = (bench_now() - began) / (double)t->steps;
     const double first = w.at[0] - ready;
     for (int i = w.n - 1; i > 0; i--)
         w.at[i] -= w.at[i - 1];
-    const double step = bench_median(w.at + 1, w.n - 1);
+    /* mlp tells its progress less often than each step */
+    const double step = w.n > t->steps / 2 ? bench_median(w.at + 1, w.n - 1) : whole;
     double infer[5];
     use u = {impl, self, &list.s.spec, all.pixels, malloc((size_t)t->n_infer * 10 * sizeof(float))};
     for (int r = 0; r < 5; r++) {
