@@ -1,5 +1,8 @@
 #include <dal/submodular.h>
 
+#define HEAP_KEY double
+#include "row_heap.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,55 +19,12 @@ typedef struct greedy {
     dal_set_function *f;
     double *bound, *error; /* [n] */
     int64_t *stamp;        /* [n] */
-    int64_t *heap;         /* rows not picked, the largest (bound, then lowest row) first */
-    int64_t n_heap, n_picks;
+    row_heap heap;         /* rows not picked, by bound */
+    int64_t n_picks;
     int64_t *rows;         /* [n] scratch: rows outside the heap */
     double *gain, *slack;  /* [n] scratch */
     dal_error *err;
 } greedy;
-
-/* ---- the heap --------------------------------------------------------------------------------- */
-
-static int before(const greedy *g, int64_t a, int64_t b)
-{
-    return g->bound[a] > g->bound[b] || (!(g->bound[a] < g->bound[b]) && a < b);
-}
-
-static void sink(greedy *g, int64_t at)
-{
-    const int64_t row = g->heap[at];
-    for (int64_t child = 2 * at + 1; child < g->n_heap; at = child, child = 2 * at + 1) {
-        if (child + 1 < g->n_heap && before(g, g->heap[child + 1], g->heap[child]))
-            child++;
-        if (!before(g, g->heap[child], row))
-            break;
-        g->heap[at] = g->heap[child];
-    }
-    g->heap[at] = row;
-}
-
-static void push(greedy *g, int64_t row)
-{
-    int64_t at = g->n_heap++;
-    for (; at > 0 && before(g, row, g->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        g->heap[at] = g->heap[(at - 1) / 2];
-    g->heap[at] = row;
-}
-
-static int64_t pop(greedy *g)
-{
-    const int64_t row = g->heap[0];
-    g->heap[0] = g->heap[--g->n_heap];
-    if (g->n_heap > 0)
-        sink(g, 0);
-    return row;
-}
-
-static void order_heap(greedy *g)
-{
-    for (int64_t i = g->n_heap / 2; i-- > 0;)
-        sink(g, i);
-}
 
 /* ---- gains ------------------------------------------------------------------------------------ */
 
@@ -157,7 +117,7 @@ static dal_status decide(greedy *g, int64_t *rows, int64_t m)
         st = n > 1 ? look_closely(g, rows, n) : DAL_OK;
     }
     for (int64_t i = 1; i < n; i++)
-        best = before(g, rows[i], rows[best]) ? i : best;
+        best = heap_before(&g->heap, rows[i], rows[best]) ? i : best;
     const int64_t row = rows[best];
     rows[best] = rows[0];
     rows[0] = row;
@@ -174,7 +134,7 @@ static dal_status limit_all(greedy *g)
     for (int64_t i = 0; st == DAL_OK && i < g->f->n; i++)
         if (g->stamp[i] != g->n_picks)
             g->bound[i] = fmin(g->bound[i], g->gain[i]);
-    order_heap(g);
+    heap_order(&g->heap);
     return st;
 }
 
@@ -182,14 +142,14 @@ static dal_status limit_all(greedy *g)
 static dal_status refresh_top(greedy *g, int64_t *want, int64_t *looked, int *limited)
 {
     int64_t m = 0;
-    while (m < *want && g->n_heap > 0 && !is_fresh(g, g->heap[0]))
-        g->rows[m++] = pop(g);
+    while (m < *want && g->heap.n > 0 && !is_fresh(g, g->heap.row[0]))
+        g->rows[m++] = heap_pop(&g->heap);
     dal_status st = look(g, g->rows, m);
     for (int64_t i = 0; i < m; i++)
-        push(g, g->rows[i]);
+        heap_push(&g->heap, g->rows[i]);
     *looked += m;
     *want = *want < MOST / 2 ? 2 * *want : MOST;
-    if (st == DAL_OK && !*limited && g->f->limit && *looked >= LIMIT_AFTER && g->n_heap > 16 * LIMIT_AFTER) {
+    if (st == DAL_OK && !*limited && g->f->limit && *looked >= LIMIT_AFTER && g->heap.n > 16 * LIMIT_AFTER) {
         *limited = 1;
         st = limit_all(g);
     }
@@ -205,12 +165,12 @@ static dal_status gather_rivals(greedy *g, int64_t *rivals, int64_t *m)
     int limited = 0;
     double least = -INFINITY; /* the largest gain is no less */
     *m = 0;
-    while (st == DAL_OK && g->n_heap > 0 && (*m == 0 || g->bound[g->heap[0]] >= least)) {
-        if (!is_fresh(g, g->heap[0])) {
+    while (st == DAL_OK && g->heap.n > 0 && (*m == 0 || g->bound[g->heap.row[0]] >= least)) {
+        if (!is_fresh(g, g->heap.row[0])) {
             st = refresh_top(g, &want, &looked, &limited);
             continue;
         }
-        const int64_t row = pop(g);
+        const int64_t row = heap_pop(&g->heap);
         least = fmax(least, at_least(g, row));
         rivals[(*m)++] = row;
         if (*m == 1 && g->error[row] <= 0)
@@ -226,7 +186,7 @@ static dal_status lazy_step(greedy *g, int64_t *rivals, int64_t *row)
     if (st == DAL_OK)
         st = decide(g, rivals, m);
     for (int64_t i = 1; st == DAL_OK && i < m; i++)
-        push(g, rivals[i]);
+        heap_push(&g->heap, rivals[i]);
     *row = rivals[0];
     return st;
 }
@@ -261,21 +221,21 @@ static int by_row(const void *a, const void *b)
 /* g->heap is a plain list here, ascending; a step of stochastic greedy sees some of it. */
 static dal_status plain_step(greedy *g, const dal_greedy_options *opt, int64_t *rivals, int64_t *row)
 {
-    int64_t m = g->n_heap;
+    int64_t m = g->heap.n;
     if (opt->engine == DAL_STOCHASTIC) {
         const double some = ceil((double)g->f->n / (double)opt->n_picks * log(1 / opt->epsilon));
         dal_rng draw = dal_rng_at(opt->rng, (uint64_t)g->n_picks);
         m = some < (double)m ? (int64_t)fmax(1, some) : m;
-        dal_rng_shuffle(&draw, g->heap, g->n_heap, m);
+        dal_rng_shuffle(&draw, g->heap.row, g->heap.n, m);
     }
-    const dal_status st = best_of(g, g->heap, m, rivals, row);
-    for (int64_t i = 0; st == DAL_OK && i < g->n_heap; i++)
-        if (g->heap[i] == *row) {
-            g->heap[i] = g->heap[--g->n_heap];
+    const dal_status st = best_of(g, g->heap.row, m, rivals, row);
+    for (int64_t i = 0; st == DAL_OK && i < g->heap.n; i++)
+        if (g->heap.row[i] == *row) {
+            g->heap.row[i] = g->heap.row[--g->heap.n];
             break;
         }
     if (opt->engine == DAL_STOCHASTIC) /* the next draw begins from the same order whatever came before */
-        qsort(g->heap, (size_t)g->n_heap, sizeof *g->heap, by_row);
+        qsort(g->heap.row, (size_t)g->heap.n, sizeof *g->heap.row, by_row);
     return st;
 }
 
@@ -287,20 +247,20 @@ static int take(greedy *g, int64_t **rivals)
     g->bound = dal_array(g->host, n, sizeof *g->bound);
     g->error = dal_array(g->host, n, sizeof *g->error);
     g->stamp = dal_array(g->host, n, sizeof *g->stamp);
-    g->heap = dal_array(g->host, n, sizeof *g->heap);
+    g->heap = (row_heap){dal_array(g->host, n, sizeof *g->heap.row), 0, g->bound};
     g->rows = dal_array(g->host, n, sizeof *g->rows);
     g->gain = dal_array(g->host, n, sizeof *g->gain);
     g->slack = dal_array(g->host, n, sizeof *g->slack);
     *rivals = dal_array(g->host, n, sizeof **rivals);
-    if (!g->bound || !g->error || !g->stamp || !g->heap || !g->rows || !g->gain || !g->slack || !*rivals)
+    if (!g->bound || !g->error || !g->stamp || !g->heap.row || !g->rows || !g->gain || !g->slack || !*rivals)
         return 0;
     for (int64_t i = 0; i < n; i++) {
         g->bound[i] = INFINITY;
         g->error[i] = 0;
         g->stamp[i] = -1;
-        g->heap[i] = i;
+        g->heap.row[i] = i;
     }
-    g->n_heap = n;
+    g->heap.n = n;
     return 1;
 }
 
@@ -309,7 +269,7 @@ static void give(greedy *g, int64_t *rivals)
     g->host->free(g->host, g->bound);
     g->host->free(g->host, g->error);
     g->host->free(g->host, g->stamp);
-    g->host->free(g->host, g->heap);
+    g->host->free(g->host, g->heap.row);
     g->host->free(g->host, g->rows);
     g->host->free(g->host, g->gain);
     g->host->free(g->host, g->slack);
@@ -320,9 +280,9 @@ static dal_status pick_all(greedy *g, const dal_greedy_options *opt, int64_t *ri
 {
     dal_status st = DAL_OK;
     const int lazy = opt->engine == DAL_LAZY, stops = opt->stop > -(double)INFINITY;
-    if (lazy && g->f->limit && g->n_heap > 0)
+    if (lazy && g->f->limit && g->heap.n > 0)
         st = limit_all(g);
-    while (st == DAL_OK && g->n_picks < opt->n_picks && g->n_heap > 0) {
+    while (st == DAL_OK && g->n_picks < opt->n_picks && g->heap.n > 0) {
         int64_t row = -1;
         st = lazy ? lazy_step(g, rivals, &row) : plain_step(g, opt, rivals, &row);
         if (st == DAL_OK && stops)

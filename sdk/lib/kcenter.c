@@ -1,6 +1,8 @@
 #include <dal/kcenter.h>
 
+#define HEAP_KEY float
 #include "nearest.h"
+#include "row_heap.h"
 
 #include <dal/linalg.h>
 #include <math.h>
@@ -21,8 +23,7 @@ typedef struct greedy {
     float *m;
     int32_t *near; /* NOBODY: a given centre */
     int64_t *seen;
-    int64_t *heap; /* rows not yet picked, the largest (m, then lowest row) first */
-    int64_t n;     /* of them */
+    row_heap heap; /* rows not yet picked, by m */
     int64_t *picks;
     int64_t n_picks;
     float *pairs;  /* [p (p-1) / 2 + q] squared distance of picks p > q, both below MAX_PAIRED */
@@ -30,43 +31,6 @@ typedef struct greedy {
     const int64_t *stale; /* rows to refresh, outside the heap meanwhile */
     int64_t n_stale;
 } greedy;
-
-/* ---- the heap --------------------------------------------------------------------------------- */
-
-static int before(const greedy *g, int64_t a, int64_t b)
-{
-    return g->m[a] > g->m[b] || (!(g->m[a] < g->m[b]) && a < b);
-}
-
-static void sink(greedy *g, int64_t at)
-{
-    const int64_t row = g->heap[at];
-    for (int64_t child = 2 * at + 1; child < g->n; at = child, child = 2 * at + 1) {
-        if (child + 1 < g->n && before(g, g->heap[child + 1], g->heap[child]))
-            child++;
-        if (!before(g, g->heap[child], row))
-            break;
-        g->heap[at] = g->heap[child];
-    }
-    g->heap[at] = row;
-}
-
-static void push(greedy *g, int64_t row)
-{
-    int64_t at = g->n++;
-    for (; at > 0 && before(g, row, g->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        g->heap[at] = g->heap[(at - 1) / 2];
-    g->heap[at] = row;
-}
-
-static int64_t pop(greedy *g)
-{
-    const int64_t row = g->heap[0];
-    g->heap[0] = g->heap[--g->n];
-    if (g->n > 0)
-        sink(g, 0);
-    return row;
-}
 
 /* ---- distances between picks ------------------------------------------------------------------ */
 
@@ -142,13 +106,13 @@ static int is_fresh(const greedy *g, int64_t row)
 static dal_status refresh_top(greedy *g, int64_t want, int64_t *rows)
 {
     int64_t n = 0;
-    while (n < want && g->n > 0 && !is_fresh(g, g->heap[0]))
-        rows[n++] = pop(g);
+    while (n < want && g->heap.n > 0 && !is_fresh(g, g->heap.row[0]))
+        rows[n++] = heap_pop(&g->heap);
     g->stale = rows;
     g->n_stale = n;
     const dal_status st = g->host->parallel_for(g->host, (n + GROUP - 1) / GROUP, refresh_task, g);
     for (int64_t i = 0; i < n; i++)
-        push(g, rows[i]);
+        heap_push(&g->heap, rows[i]);
     return st;
 }
 
@@ -157,7 +121,7 @@ static dal_status refresh_top(greedy *g, int64_t want, int64_t *rows)
 static dal_status settle_top(greedy *g, int64_t *rows)
 {
     int64_t want = GROUP < g->x.rows ? GROUP : g->x.rows;
-    while (!is_fresh(g, g->heap[0])) {
+    while (!is_fresh(g, g->heap.row[0])) {
         const dal_status st = g->host->cancelled(g->host) ? DAL_E_CANCELLED : refresh_top(g, want, rows);
         if (st != DAL_OK)
             return st;
@@ -171,9 +135,8 @@ static void build_heap(greedy *g, int64_t skip)
 {
     for (int64_t i = 0; i < g->x.rows; i++)
         if (i != skip)
-            g->heap[g->n++] = i;
-    for (int64_t i = g->n / 2; i-- > 0;)
-        sink(g, i);
+            g->heap.row[g->heap.n++] = i;
+    heap_order(&g->heap);
 }
 
 static dal_status pick_all(greedy *g, int64_t want, float *distance, int64_t *rows)
@@ -184,7 +147,7 @@ static dal_status pick_all(greedy *g, int64_t want, float *distance, int64_t *ro
             st = settle_top(g, rows);
         if (st != DAL_OK)
             return st;
-        const int64_t row = pop(g);
+        const int64_t row = heap_pop(&g->heap);
         distance[g->n_picks] = g->m[row];
         g->picks[g->n_picks++] = row;
         if (g->n_picks % PROGRESS_EVERY == 0)
@@ -218,9 +181,9 @@ static int take_state(greedy *g, int64_t want)
     g->m = dal_array(g->host, rows, sizeof *g->m);
     g->near = dal_array(g->host, rows, sizeof *g->near);
     g->seen = dal_array(g->host, rows, sizeof *g->seen);
-    g->heap = dal_array(g->host, rows, sizeof *g->heap);
+    g->heap = (row_heap){dal_array(g->host, rows, sizeof *g->heap.row), 0, g->m};
     g->pairs = dal_array(g->host, paired * (paired - 1) / 2, sizeof *g->pairs);
-    if (!g->m || !g->near || !g->seen || !g->heap || !g->pairs)
+    if (!g->m || !g->near || !g->seen || !g->heap.row || !g->pairs)
         return 0;
     for (int64_t i = 0; i < rows; i++) {
         g->m[i] = INFINITY;
@@ -291,7 +254,7 @@ out:
     host->free(host, g.m);
     host->free(host, g.near);
     host->free(host, g.seen);
-    host->free(host, g.heap);
+    host->free(host, g.heap.row);
     host->free(host, g.pairs);
     return st;
 }
