@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define AHEAD (2 * TILE) /* rows; as long as memory takes to answer */
+#define AHEAD (4 * TILE) /* rows; as long as memory takes to answer */
 
 /* One tile's scores. */
 typedef void score_tile(const softmax_kernels *k, const tile *t, double *out);
