@@ -108,6 +108,172 @@ Test(label_noise, refuses_matrices_that_are_none)
     fx_refused(&noise_impl, &o, &t, DAL_E_INVALID, "", "the dataset has 1 classes, expected 2 or more");
 }
 
+/* ---- a row for each sample ---- */
+
+#define SOME 3000
+
+/* Values that the weights can tell apart; width 3, class i % c. */
+static fx_toy points(int c, uint32_t dtype)
+{
+    static float values[3 * SOME];
+    static unsigned char bytes[3 * SOME];
+    static int32_t classes[SOME];
+    fx_toy t = {.spec = {sizeof t.spec, DAL_VECTOR, dtype, 1, {3}, c}, .n = {SOME, 0, 10}};
+    dal_rng r = dal_rng_from_key(5);
+    for (int i = 0; i < 3 * SOME; i++) {
+        bytes[i] = (unsigned char)dal_rng_below(&r, 256);
+        values[i] = (float)bytes[i] / 255;
+        classes[i / 3] = i / 3 % c;
+    }
+    for (int k = 0; k < 3; k++) {
+        t.data[k] = dtype == DAL_U8 ? (const void *)bytes : values;
+        t.cls[k] = classes;
+    }
+    return t;
+}
+
+/* The algorithm as it is printed: one sample after the other, in double. A draw that is within rounding of the bound of
+ * a class says -1. */
+static int32_t slow_twin(const dal_host *host, const noise_options *o, int64_t i, const float *x, int32_t y, int c)
+{
+    const dal_rng root = dal_derived_rng(host, o->seed, "label-noise");
+    const dal_rng weights = dal_derived_rng(host, o->seed, "label-noise weights");
+    dal_rng w = dal_rng_at(&weights, (uint64_t)y), r = dal_rng_at(&root, (uint64_t)i);
+    double z[16] = {0}, sum = 0, at = 0, q = -1;
+    for (int k = 0; k < 3; k++)
+        for (int j = 0; j < c; j++)
+            z[j] += (double)x[k] * (double)(float)dal_rng_normal(&w);
+    while (q < 0 || q > 1)
+        q = o->rate + o->deviation * dal_rng_normal(&r);
+    for (int j = 0; j < c; j++)
+        sum += j == y ? 0 : exp(z[j]);
+    const double u = dal_rng_uniform(&r);
+    for (int j = 0; j < c; j++) {
+        at += j == y ? 1 - q : q * exp(z[j]) / sum;
+        if (fabs(u - at) < 1e-5)
+            return -1;
+        if (u < at)
+            return j;
+    }
+    return -1;
+}
+
+Test(label_noise, of_each_sample_is_as_the_slow_twin_draws_it)
+{
+    for (int c = 2; c <= 10; c += 4)
+        for (int u8 = 0; u8 < 2; u8++) {
+            const fx_toy plain = points(c, DAL_F32);
+            fx_toy t = points(c, u8 ? DAL_U8 : DAL_F32);
+            noise_options o = {.kind = INSTANCE, .rate = .3, .deviation = .1, .seed = u8};
+            fx_derived x = fx_derive(&noise_impl, &o, &t, 3);
+            const dal_host *host = dal_runtime_host(x.rt, "transform");
+            int64_t wrong = 0, unsure = 0;
+            for (int64_t i = 0; i < SOME; i++) {
+                const int32_t got = fx_class(&x.d, DAL_SPLIT_TRAIN, i);
+                const int32_t want = slow_twin(host, &o, i, (const float *)plain.data[0] + 3 * i, (int32_t)(i % c), c);
+                unsure += want < 0;
+                cr_assert(want < 0 || want == got, "sample %d of %d classes: %d, the twin says %d", (int)i, c, got, want);
+                wrong += got != i % c;
+            }
+            cr_assert_lt(unsure, 10);
+            near(wrong, SOME, .3);
+            for (int64_t i = 0; i < 10; i++)
+                cr_assert_eq(fx_class(&x.d, DAL_SPLIT_TEST, i), i % c);
+            fx_drop(&x);
+        }
+}
+
+/* Of two samples of a class that are alike the labels err alike: that is what tells it from symmetric noise. */
+Test(label_noise, of_each_sample_follows_what_it_looks_like)
+{
+    static float values[SOME];
+    static int32_t classes[SOME];
+    for (int i = 0; i < SOME; i++)
+        values[i] = i % 2 ? -10 : 10;
+    fx_toy t = fx_numbers(SOME, 4);
+    t.data[DAL_SPLIT_TRAIN] = values;
+    t.cls[DAL_SPLIT_TRAIN] = classes; /* all of class 0 */
+    noise_options o = {.kind = INSTANCE, .rate = 1, .deviation = 0};
+    fx_derived x = fx_derive(&noise_impl, &o, &t, 1);
+    int64_t n[2][4] = {{0}}, most[2] = {0};
+    for (int64_t i = 0; i < SOME; i++)
+        n[i % 2][fx_class(&x.d, DAL_SPLIT_TRAIN, i)]++;
+    for (int k = 0; k < 2; k++)
+        for (int c = 0; c < 4; c++)
+            most[k] = n[k][c] > n[k][most[k]] ? c : most[k];
+    cr_assert_neq(most[0], most[1], "opposite samples err to the same class");
+    cr_assert(n[0][most[0]] > 1000 && n[1][most[1]] > 1000 && n[0][0] == 0 && n[1][0] == 0);
+    fx_drop(&x);
+}
+
+/* Sparse rows {value at column 2}; the same as dense ones. */
+static dal_status sparse_sizes(void *self, uint32_t k, const int64_t *ids, int64_t n, int64_t *out, dal_error *err)
+{
+    (void)self, (void)k, (void)err;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = ids[i] % 3; /* 0, 1 or 2 of them */
+    return DAL_OK;
+}
+
+static int sparse_column;
+
+static dal_status sparse_read(void *self, uint32_t k, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+{
+    (void)self, (void)k, (void)err;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = out->offsets[i]; j < out->offsets[i + 1]; j++) {
+            out->indices[j] = (int32_t)(j - out->offsets[i]) + sparse_column;
+            ((float *)out->data)[j] = (float)(ids[i] % 7) / 7;
+        }
+    return DAL_OK;
+}
+
+Test(label_noise, of_sparse_samples_is_that_of_the_same_dense_ones)
+{
+    static float dense[3 * SOME];
+    static const dal_dataset_impl impl = {.struct_size = sizeof impl, .info = fx_toy_info, .classes = fx_toy_classes,
+                                          .sizes = sparse_sizes, .read = sparse_read};
+    fx_toy t = points(4, DAL_F32), s = t;
+    for (int i = 0; i < SOME; i++)
+        for (int j = 0; j < 3; j++)
+            dense[3 * i + j] = j < i % 3 ? (float)(i % 7) / 7 : 0;
+    t.data[DAL_SPLIT_TRAIN] = dense;
+    s.spec.modality = DAL_SPARSE;
+    s.dataset = (dal_dataset){&impl, &s};
+    noise_options o = {.kind = INSTANCE, .rate = .4, .deviation = .1};
+    fx_derived x = fx_derive(&noise_impl, &o, &t, 1);
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    const dal_host *host = dal_runtime_host(x.rt, "transform");
+    cr_assert_eq(noise_impl.create(host, &o, &s.dataset, &self, &err), DAL_OK, "%s", err.text);
+    int64_t unlike = 0;
+    for (int64_t i = 0; i < SOME; i++) {
+        int32_t c;
+        noise_impl.classes(self, DAL_SPLIT_TRAIN, &i, 1, &c, &err);
+        unlike += c != fx_class(&x.d, DAL_SPLIT_TRAIN, i);
+    }
+    cr_assert_leq(unlike, 1, "%d labels differ", (int)unlike); /* rounding, where a draw is on the line */
+    noise_impl.destroy(self);
+    sparse_column = 2;
+    fx_expect(&err, noise_impl.create(host, &o, &s.dataset, &self, &err), DAL_E_CONTRACT, "",
+              "a sample has column 3 of 3");
+    fx_drop(&x);
+}
+
+Test(label_noise, of_each_sample_is_refused_where_it_cannot_be)
+{
+    fx_toy t = points(4, DAL_F32);
+    noise_options o = {.kind = INSTANCE, .rate = .2, .deviation = .1};
+    fx_toy_open(&t);
+    fx_no_memory(&noise_impl, &o, &t.dataset, 9);
+    t.spec.modality = DAL_TEXT;
+    fx_refused(&noise_impl, &o, &t, DAL_E_UNSUPPORTED, "kind", "the dataset has text; put tf-idf or hashing before it");
+    t = points(4, DAL_F32);
+    float *values = (float *)(uintptr_t)t.data[0];
+    values[3 * 77] = NAN;
+    fx_refused(&noise_impl, &o, &t, DAL_E_INVALID, "kind", "the values of sample 77 are no numbers");
+}
+
 /* ---- missing-labels ---- */
 
 Test(missing_labels, takes_away_exactly_its_share)
