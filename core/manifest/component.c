@@ -5,6 +5,13 @@
 #include "util/text.h"
 
 static const char *const reserved[] = {"use", "from", NULL};
+static const char *const reserved_inside[] = {"use", "from", "transforms", NULL};
+
+/* Is what is being read a dataset inside a component? That of a manifest has its transforms beside it. */
+static bool is_inside(const reader *rd, uint32_t kind)
+{
+    return kind == DAL_KIND_DATASET && rd->depth > 1;
+}
 
 const char *installed_list(const reader *rd, uint32_t kind)
 {
@@ -70,7 +77,7 @@ static component_spec *read_spec(reader *rd, const component_desc *c, place at, 
 {
     param_value *values = arena_alloc(rd->mem, (size_t)c->n_params + 1, sizeof *values);
     component_spec *spec = arena_alloc(rd->mem, 1, sizeof *spec);
-    *spec = (component_spec){c->kind, c, at, values, of};
+    *spec = (component_spec){.kind = c->kind, .desc = c, .at = at, .values = values, .card = of};
     const char *what = of ? arena_printf(rd->mem, "%s '%s' (%s)", kind_name(c->kind), of->name, c->id)
                           : arena_printf(rd->mem, "%s '%s'", kind_name(c->kind), c->id);
     const owner o = {
@@ -80,7 +87,7 @@ static component_spec *read_spec(reader *rd, const component_desc *c, place at, 
         .module = c->module,
         .params = c->params,
         .n_params = c->n_params,
-        .others = reserved,
+        .others = is_inside(rd, c->kind) ? reserved_inside : reserved,
     };
     read_params(rd, &o, map, values);
     return spec;
@@ -151,7 +158,7 @@ static bool has_its_files(reader *rd, const card *c, const component_desc *loade
 }
 
 /* The loader of a card: its parameters, those beside `use` in n before the card's. */
-static component_spec *read_carded(reader *rd, const char *label, const card *c, const node *n, place at)
+static component_spec *read_carded(reader *rd, const card *c, const node *n, place at)
 {
     node *map = node_new(rd->mem, NODE_MAP, at);
     for (int i = 0; i < c->dataset->n; i++)
@@ -160,11 +167,6 @@ static component_spec *read_carded(reader *rd, const char *label, const card *c,
         if (strcmp(n->entries[i].key, "use") != 0)
             node_put(rd->mem, map, n->entries[i].key, n->entries[i].at, n->entries[i].value);
     const node_entry *from = node_entry_of(map, "from");
-    if (c->transforms && c->transforms->n > 0 && rd->depth > 1) {
-        complain(rd, at, "%s: the card '%s' has transforms, which only the dataset of a manifest can have; name its "
-                 "loader and the transforms here", label, c->name);
-        return NULL;
-    }
     const component_desc *loader = find(rd, arena_printf(rd->mem, "'use' of the card '%s'", c->name), DAL_KIND_DATASET,
                                         node_entry_of(map, "use")->value, from ? from->value : NULL);
     if (!loader || !has_its_files(rd, c, loader, map, at))
@@ -174,6 +176,34 @@ static component_spec *read_carded(reader *rd, const char *label, const card *c,
     component_spec *spec = read_spec(rd, loader, at, map, c);
     rd->card = outer;
     return spec;
+}
+
+node *join_transforms(reader *rd, const card *c, node *own)
+{
+    if (!c || !c->transforms || c->transforms->n == 0)
+        return NULL;
+    node *all = node_new(rd->mem, NODE_LIST, own ? own->at : c->transforms->at);
+    for (int i = 0; i < c->transforms->n; i++)
+        node_append(rd->mem, all, c->transforms->items[i]);
+    for (int i = 0; own && own->kind == NODE_LIST && i < own->n; i++)
+        node_append(rd->mem, all, own->items[i]);
+    if (own && own->kind != NODE_LIST)
+        node_append(rd->mem, all, own);
+    return all;
+}
+
+/* of: the card that named the dataset, or NULL. */
+static void read_transforms(reader *rd, const char *label, const card *of, const node *n, component_spec *spec)
+{
+    static const param_desc p = {"transforms", DAL_PARAM_COMPONENTS, "", "transform", "", "applied in this order"};
+    const node_entry *e = n->kind == NODE_MAP ? node_entry_of(n, p.name) : NULL;
+    node *own = e ? e->value : NULL, *joined = own && node_is_null(own) ? NULL : join_transforms(rd, of, own);
+    param_value v = {0};
+    if (!own && !joined)
+        return;
+    read_value(rd, arena_printf(rd->mem, "transforms of %s", label), joined ? joined : own, &p, &v);
+    spec->transforms = v.component;
+    spec->n_transforms = (int)v.n;
 }
 
 component_spec *read_component(reader *rd, const char *label, const node *n, uint32_t kind)
@@ -211,9 +241,11 @@ component_spec *read_component(reader *rd, const char *label, const node *n, uin
                         cards_faulty(rd->cards, use->text); /* that has been told */
     const component_desc *c = of || faulty ? NULL : find(rd, id_label, kind, use, from);
     if (of)
-        spec = read_carded(rd, label, of, n, use->at);
+        spec = read_carded(rd, of, n, use->at);
     else if (c)
         spec = read_spec(rd, c, use->at, n->kind == NODE_MAP ? n : NULL, NULL);
+    if (spec && is_inside(rd, kind))
+        read_transforms(rd, label, of, n, spec);
     rd->depth--;
     return spec;
 }

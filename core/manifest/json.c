@@ -70,6 +70,12 @@ json_t *json_of_spec(const component_spec *s, bool version)
     json_put(j, "from", json_string(s->desc->module->name));
     if (s->card)
         json_put(j, "card", json_string(s->card->name));
+    if (s->n_transforms > 0) {
+        json_t *list = json_must(json_array());
+        for (int i = 0; i < s->n_transforms; i++)
+            json_append(list, json_of_spec(s->transforms[i], false));
+        json_put(j, "transforms", list);
+    }
     if (version)
         json_put(j, "version", json_string(s->desc->module->version));
     return j;

@@ -145,16 +145,9 @@ static void add_card_transforms(reader *rd, node *root)
     if (!e || (e->value->kind == NODE_MAP && (!use || node_entry_of(e->value, "from"))))
         return;
     const card *c = card_meant(rd, use ? use->value : e->value);
-    if (!c || !c->transforms || c->transforms->n == 0 || (own && node_is_null(own->value)))
-        return;
-    node *all = node_new(rd->mem, NODE_LIST, own ? own->value->at : c->transforms->at);
-    for (int i = 0; i < c->transforms->n; i++)
-        node_append(rd->mem, all, c->transforms->items[i]);
-    for (int i = 0; own && own->value->kind == NODE_LIST && i < own->value->n; i++)
-        node_append(rd->mem, all, own->value->items[i]);
-    if (own && own->value->kind != NODE_LIST)
-        node_append(rd->mem, all, own->value);
-    node_put(rd->mem, root, "transforms", all->at, all);
+    node *all = c && !(own && node_is_null(own->value)) ? join_transforms(rd, c, own ? own->value : NULL) : NULL;
+    if (all)
+        node_put(rd->mem, root, "transforms", all->at, all);
 }
 
 /* ---- the manifest --------------------------------------------------------------------------- */

@@ -20,7 +20,8 @@
  * The values above are the defaults, but those of name, dataset, model, strategy and stop (no rule).
  * A component is its id, or a mapping with `use`, perhaps `from` (the module), and its parameters;
  * where a list of components is wanted, one alone will do. Where a dataset is wanted, the name of a card
- * (manifest/card.h) stands for the loader and the parameters in it; a component of the same name comes first.
+ * (manifest/card.h) stands for the loader and the parameters in it; a component of the same name comes first. A dataset
+ * inside a component, as the `with` of concat, may bring its own `transforms` along.
  * Everything is checked against the notes of the installed modules; nothing is loaded. All faults are
  * reported, not only the first.
  */
@@ -53,6 +54,9 @@ struct component_spec {
     place at;
     const param_value *values; /* one per desc->params, same order, defaults filled in */
     const card *card;          /* that named it; NULL: none */
+    component_spec *const *transforms; /* [n_transforms] of a dataset inside a component, in the order applied: whoever
+                                          opens it gets it with them */
+    int n_transforms;
 };
 
 /* What host->open is given is a component_spec in disguise. */

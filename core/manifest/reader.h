@@ -64,6 +64,8 @@ const char *data_folders_list(reader *rd, const card *c);
 
 /* component.c: n as a component of a kind; NULL after a complaint. label: "model". */
 component_spec *read_component(reader *rd, const char *label, const node *n, uint32_t kind);
+/* A list of the card's transforms, and behind them `own` (NULL: none); NULL when the card has none. */
+node *join_transforms(reader *rd, const card *c, node *own);
 /* The card that n means by its name; NULL: it means a component, or nothing. A faulty card is complained about. */
 const card *card_meant(reader *rd, const node *n);
 /* "; installed: a, b, c", at most a dozen; "" when there are none. */

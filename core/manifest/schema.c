@@ -76,7 +76,16 @@ static json_t *either(json_t *a, json_t *b)
     return json_must(json_pack("{s:[o, o]}", "oneOf", a, b));
 }
 
-static json_t *type_of(const param_desc *p)
+/* Inside a component a dataset may have transforms. */
+#define INSIDE "dataset-inside"
+
+/* in: of a component, not of the manifest itself. */
+static json_t *component_reference(const param_desc *p, bool in)
+{
+    return reference(in && strcmp(p->domain, "dataset") == 0 ? INSIDE : p->domain);
+}
+
+static json_t *type_of(const param_desc *p, bool in)
 {
     switch (p->type) {
     case DAL_PARAM_BOOL:
@@ -102,15 +111,15 @@ static json_t *type_of(const param_desc *p)
     case DAL_PARAM_STRS:
         return list_of(words(p->domain));
     case DAL_PARAM_COMPONENT:
-        return reference(p->domain);
+        return component_reference(p, in);
     default:
-        return either(reference(p->domain), list_of(reference(p->domain)));
+        return either(component_reference(p, in), list_of(component_reference(p, in)));
     }
 }
 
-static json_t *property(const registry *r, const param_desc *p)
+static json_t *property(const registry *r, const param_desc *p, bool in)
 {
-    json_t *j = type_of(p);
+    json_t *j = type_of(p, in);
     arena *mem = arena_new();
     param_value v;
     if (*p->summary || *p->unit)
@@ -125,10 +134,10 @@ static json_t *property(const registry *r, const param_desc *p)
 
 /* Properties and required keys of declared parameters, added to what is there. */
 static void add_params(const registry *r, json_t *properties, json_t *required,
-                       const param_desc *params, int n)
+                       const param_desc *params, int n, bool in)
 {
     for (int i = 0; i < n; i++) {
-        json_put(properties, params[i].name, property(r, &params[i]));
+        json_put(properties, params[i].name, property(r, &params[i], in));
         if (strcmp(params[i].def, DAL_REQUIRED) == 0)
             json_append(required, json_string(params[i].name));
     }
@@ -163,7 +172,7 @@ static bool needs_parameters(const component_desc *c)
     return false;
 }
 
-static json_t *component_schema(const registry *r, const component_desc *c)
+static json_t *component_schema(const registry *r, const component_desc *c, bool in)
 {
     json_t *properties = json_must(json_object()), *required = json_must(json_pack("[s]", "use"));
     json_put(properties, "use", json_pack("{s:s}", "const", c->id));
@@ -171,7 +180,9 @@ static json_t *component_schema(const registry *r, const component_desc *c)
              json_pack("{s:s, s:s}", "const", c->module->name, "description", "the module"));
     if (ambiguous(r, c))
         json_append(required, json_string("from"));
-    add_params(r, properties, required, c->params, c->n_params);
+    add_params(r, properties, required, c->params, c->n_params, true);
+    if (in)
+        json_put(properties, "transforms", either(reference("transform"), list_of(reference("transform"))));
     json_t *j = object_schema(properties, required);
     json_put(j, "title", json_string(c->id));
     json_put(j, "description", json_string(c->summary));
@@ -187,7 +198,7 @@ static const component_desc *component_of(const registry *r, uint32_t kind, cons
 }
 
 /* A card, where no component has its name: alone, or with some of its loader's parameters. */
-static void add_card(const registry *r, const card *c, json_t *shapes)
+static void add_card(const registry *r, const card *c, bool in, json_t *shapes)
 {
     const node_entry *use = node_entry_of(c->dataset, "use");
     const component_desc *loader = component_of(r, DAL_KIND_DATASET, use->value->text ? use->value->text : "");
@@ -195,7 +206,9 @@ static void add_card(const registry *r, const card *c, json_t *shapes)
         return;
     json_t *properties = json_must(json_object()), *none = json_must(json_array());
     json_put(properties, "use", json_pack("{s:s}", "const", c->name));
-    add_params(r, properties, none, loader->params, loader->n_params);
+    add_params(r, properties, none, loader->params, loader->n_params, true);
+    if (in)
+        json_put(properties, "transforms", either(reference("transform"), list_of(reference("transform"))));
     json_decref(none);
     json_t *j = object_schema(properties, json_must(json_pack("[s]", "use")));
     json_put(j, "title", json_string(c->name));
@@ -204,19 +217,19 @@ static void add_card(const registry *r, const card *c, json_t *shapes)
     json_append(shapes, j);
 }
 
-static void add_cards(const registry *r, cards *all, json_t *shapes)
+static void add_cards(const registry *r, cards *all, bool in, json_t *shapes)
 {
     diags *d = diags_new(); /* a faulty card is no business of an editor */
     for (int i = 0; i < cards_count(all); i++) {
         const card *c = cards_find(all, cards_name(all, i), d);
         if (c)
-            add_card(r, c, shapes);
+            add_card(r, c, in, shapes);
     }
     diags_free(d);
 }
 
 /* Every component of a kind: as a mapping, and as its id alone where that suffices. */
-static json_t *kind_schema(const registry *r, uint32_t kind, cards *named)
+static json_t *kind_schema(const registry *r, uint32_t kind, cards *named, bool in)
 {
     json_t *shapes = json_must(json_array());
     for (int i = 0; i < registry_n_components(r); i++) {
@@ -225,10 +238,10 @@ static json_t *kind_schema(const registry *r, uint32_t kind, cards *named)
             continue;
         if (!ambiguous(r, c) && !needs_parameters(c))
             json_append(shapes, json_pack("{s:s, s:s}", "const", c->id, "description", c->summary));
-        json_append(shapes, component_schema(r, c));
+        json_append(shapes, component_schema(r, c, in));
     }
     if (named && kind == DAL_KIND_DATASET)
-        add_cards(r, named, shapes);
+        add_cards(r, named, in, shapes);
     if (json_array_size(shapes) == 0) { /* nothing installed: nothing is valid */
         json_decref(shapes);
         return json_must(json_pack("{s:{}}", "not"));
@@ -239,7 +252,7 @@ static json_t *kind_schema(const registry *r, uint32_t kind, cards *named)
 static json_t *section_schema(const registry *r, const section *s)
 {
     json_t *properties = json_must(json_object()), *required = json_must(json_array());
-    add_params(r, properties, required, s->params, s->n_params);
+    add_params(r, properties, required, s->params, s->n_params, false);
     json_t *j = object_schema(properties, required);
     json_put(j, "description", json_string(s->summary));
     return j;
@@ -249,11 +262,12 @@ char *manifest_schema(const registry *r, cards *c)
 {
     json_t *properties = json_must(json_object()), *required = json_must(json_array()),
            *kinds = json_must(json_object());
-    add_params(r, properties, required, manifest_root.params, manifest_root.n_params);
+    add_params(r, properties, required, manifest_root.params, manifest_root.n_params, false);
     for (int k = 0; k < SECTION_N; k++)
         json_put(properties, manifest_sections[k].name, section_schema(r, &manifest_sections[k]));
     for (uint32_t kind = DAL_KIND_DATASET; kind <= DAL_KIND_ORACLE; kind++)
-        json_put(kinds, kind_name(kind), kind_schema(r, kind, c));
+        json_put(kinds, kind_name(kind), kind_schema(r, kind, c, false));
+    json_put(kinds, INSIDE, kind_schema(r, DAL_KIND_DATASET, c, true));
     json_t *root = object_schema(properties, required);
     json_put(root, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     json_put(root, "title", json_string("dalhost manifest"));

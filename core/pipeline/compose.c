@@ -254,8 +254,22 @@ static void drop(live_instance *o)
     free(o);
 }
 
-dal_status composer_open(composer *c, const component_spec *spec, const void *arg,
-                         const dal_instance **out, dal_error *err)
+/* A transform is no better than what it wraps. */
+static void join_below(live_instance *o, const dal_instance *below)
+{
+    o->below = below;
+    o->input = (dal_dataset){below->impl, below->self};
+    if (instance_is_concurrent(below))
+        return;
+    o->joined = *o->base.component;
+    o->joined.struct_size = sizeof o->joined;
+    o->joined.provides = "";
+    o->base.component = &o->joined;
+}
+
+/* below: the instance that a transform wraps and, once open, closes; NULL: arg is what it wraps. */
+static dal_status open_one(composer *c, const component_spec *spec, const void *arg, const dal_instance *below,
+                           const dal_instance **out, dal_error *err)
 {
     const component_desc *desc = spec->desc;
     const dal_host *host = dal_runtime_host(c->runtime, desc->id);
@@ -274,8 +288,10 @@ dal_status composer_open(composer *c, const component_spec *spec, const void *ar
     dal_status st = spec_options(spec, live, &o->options, err);
     if (desc->kind == DAL_KIND_STRATEGY)
         join_needs(o, spec);
+    if (below)
+        join_below(o, below);
     if (st == DAL_OK)
-        st = CALL(desc, create, create(o, host, arg, &o->base.self, err), err);
+        st = CALL(desc, create, create(o, host, below ? &o->input : arg, &o->base.self, err), err);
     if (st != DAL_OK) {
         drop(o);
         return st;
@@ -284,16 +300,31 @@ dal_status composer_open(composer *c, const component_spec *spec, const void *ar
     return DAL_OK;
 }
 
+dal_status composer_open(composer *c, const component_spec *spec, const void *arg, const dal_instance **out,
+                         dal_error *err)
+{
+    const dal_instance *top = NULL;
+    dal_status st = open_one(c, spec, arg, NULL, &top, err);
+    for (int i = 0; st == DAL_OK && i < spec->n_transforms; i++)
+        st = open_one(c, spec->transforms[i], NULL, top, &top, err);
+    if (st == DAL_OK)
+        *out = top;
+    else
+        composer_close(c, top);
+    return st;
+}
+
 void composer_close(composer *c, const dal_instance *instance)
 {
     (void)c;
-    if (!instance)
-        return;
-    live_instance *o = (live_instance *)(uintptr_t)instance; /* made by composer_open, which wrote it */
-    call_begin(o->desc, "destroy");
-    destroy(o);
-    blame_pop();
-    drop(o);
+    while (instance) {
+        live_instance *o = (live_instance *)(uintptr_t)instance; /* made by composer_open, which wrote it */
+        instance = o->below;
+        call_begin(o->desc, "destroy");
+        destroy(o);
+        blame_pop();
+        drop(o);
+    }
 }
 
 bool instance_is_ours(const dal_instance *instance)

@@ -30,7 +30,8 @@ dal_runtime *composer_runtime(const composer *c);
 /* Services for the host's own random choices, under this name. */
 const dal_host *composer_host(const composer *c, const char *name);
 
-/* Load, fill the options, create. `arg` is what that kind's create takes (see dal_host.open). */
+/* Load, fill the options, create. `arg` is what that kind's create takes (see dal_host.open). A dataset that has
+ * transforms of its own is opened with them: the instance is the last of these. */
 dal_status composer_open(composer *c, const component_spec *spec, const void *arg,
                          const dal_instance **out, dal_error *err);
 void composer_close(composer *c, const dal_instance *instance); /* accepts NULL */
@@ -56,8 +57,11 @@ typedef struct live_instance {
     dal_instance base;
     const component_desc *desc;
     void *options;
-    dal_component joined; /* of a strategy that runs others: its component, with their needs beside its own */
+    dal_component joined; /* of a strategy that runs others: its component, with their needs beside its own; of a
+                             transform in a component: without what the dataset below does not offer */
     char *needs;
+    const dal_instance *below; /* of a transform in a component: what it wraps, and closes; else NULL */
+    dal_dataset input;         /* likewise, as it was given it */
 } live_instance;
 
 bool instance_is_ours(const dal_instance *instance);
