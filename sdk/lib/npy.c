@@ -279,6 +279,10 @@ static const unsigned char *element(const dal_npy *npy, int64_t row, int64_t j)
 static void convert_rows(const dal_npy *npy, int64_t first, int64_t n, float *out)
 {
     const npy_header *head = &npy->head;
+    if (!head->fortran && head->type == DAL_NPY_F32 && !head->swapped) {
+        memcpy(out, element(npy, first, 0), (size_t)(n * npy->width) * sizeof *out);
+        return;
+    }
     if (!head->fortran) {
         converters[head->type](element(npy, first, 0), n * npy->width, head->swapped, out, 1);
         return;
@@ -309,8 +313,11 @@ dal_status dal_npy_to_f32(const dal_npy *npy, int64_t first, int64_t n, float *o
 dal_status dal_npy_take_f32(const dal_npy *npy, const int64_t *rows, int64_t n, float *out, dal_error *err)
 {
     dal_status st = DAL_OK;
-    for (int64_t i = 0; st == DAL_OK && i < n; i++)
-        st = dal_npy_to_f32(npy, rows[i], 1, out + i * npy->width, err);
+    for (int64_t i = 0, run; st == DAL_OK && i < n; i += run) {
+        for (run = 1; i + run < n && (uint64_t)rows[i + run] == (uint64_t)rows[i] + (uint64_t)run;)
+            run++;
+        st = dal_npy_to_f32(npy, rows[i], run, out + i * npy->width, err);
+    }
     return st;
 }
 
@@ -318,10 +325,15 @@ dal_status dal_npy_take_f32(const dal_npy *npy, const int64_t *rows, int64_t n, 
 
 static uint64_t load_word(const unsigned char *p, int64_t bytes, int swapped)
 {
-    uint64_t w = 0;
-    for (int64_t i = 0; i < bytes; i++) /* most significant first */
-        w = w << 8 | p[(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) != swapped ? bytes - 1 - i : i];
-    return w;
+    uint16_t w2;
+    uint32_t w4;
+    uint64_t w8;
+    switch (bytes) {
+    case 1: return *p;
+    case 2: memcpy(&w2, p, sizeof w2); return swapped ? __builtin_bswap16(w2) : w2;
+    case 4: memcpy(&w4, p, sizeof w4); return swapped ? __builtin_bswap32(w4) : w4;
+    default: memcpy(&w8, p, sizeof w8); return swapped ? __builtin_bswap64(w8) : w8;
+    }
 }
 
 static int whole(double x, int64_t *out)

@@ -135,6 +135,8 @@ Test(npy, turns_fortran_order_into_rows)
     cr_assert_eq(dal_npy_take_f32(npy, rows, 3, taken, NULL), DAL_OK);
     cr_assert_arr_eq(taken, want + 12, 12 * sizeof *want);
     cr_assert_arr_eq(taken + 12, want, 24 * sizeof *want);
+    const int64_t beyond[3] = {0, 1, 2}; /* a run whose last row is not there */
+    cr_assert_eq(dal_npy_take_f32(npy, beyond, 3, taken, NULL), DAL_E_INVALID);
     int64_t whole[12];
     cr_assert_eq(dal_npy_to_i64(npy, 1, 1, whole, NULL), DAL_OK);
     cr_assert_eq(whole[11], 23);
