@@ -2,7 +2,7 @@
  * when they are asked for and get the answer "none of the classes".
  *
  * The in-distribution (ID) classes are those of `classes`, else `n_classes` drawn at random, else
- * round((1 - ratio) C) drawn at random. They become 0..K-1 in the order of their old numbers; all others are out
+ * round((1 - ratio) C) drawn at random; with `ood`, all. They become 0..K-1 in the order of their old numbers; all others are out
  * of distribution (OOD). With N_I and N_O the samples of either sort that the pool has, and r the ratio,
  * the OOD share that is wanted, the new pool has n_I and n_O of them:
  *     exact     n_O = round(r/(1-r) N_I), n_I = N_I
@@ -11,6 +11,9 @@
  * alscope is ALScope's formula, whose share is r only when the classes divide that way already: on two and two
  * equal classes r = 0.2 gives 0.2857.
  *
+ * With `ood` the pool of another dataset is out of distribution, too, whatever its samples are: classes from nearby, or far
+ * ones. They lie behind those of this dataset. Images are converted to its size (bilinear) and to one channel or three.
+ *
  * Samples are drawn without replacement and stay in their old order. Validation and test keep the ID classes
  * only. Samples whose class is not known all stay; they count as neither.
  */
@@ -18,7 +21,10 @@
 
 #include <math.h>
 
+#include "parts.h"
+
 typedef struct options {
+    const dal_component_ref *ood;
     dal_str_list classes;
     int64_t n_classes, seed;
     double ratio;
@@ -27,13 +33,56 @@ typedef struct options {
 
 enum { EXACT, ALSCOPE };
 
+/* This dataset and the other one. */
+typedef struct widened {
+    parts base;
+    dal_dataset dataset;
+} widened;
+
 typedef struct open_set {
     dal_derived base;
     const options *opt;
+    widened *wide; /* what it is derived from; NULL: from the dataset below alone */
     int32_t *to;  /* [C below] the new class, or DAL_LABEL_OOD; freed when create is done */
     int32_t *old; /* [K] the class below of each new one; likewise */
     int64_t n_id; /* K */
 } open_set;
+
+/* ---- the other dataset ------------------------------------------------------------------------ */
+
+static const dal_dataset_impl widened_impl = {
+    .struct_size = sizeof widened_impl,
+    .info = parts_info,
+    .classes = parts_classes,
+    .read = parts_read,
+    .sizes = parts_sizes,
+    .describe = parts_describe,
+    .fingerprint = parts_fingerprint,
+};
+
+/* The pool is followed by that of the other dataset, out of distribution; the other splits stay as they are. */
+static dal_status widen(const dal_host *host, const options *o, const dal_dataset *input, widened **out, dal_error *err)
+{
+    void *made = NULL;
+    dal_status st = parts_new(host, input, 2, sizeof(widened), &made, err);
+    if (st != DAL_OK)
+        return st;
+    widened *w = made;
+    st = parts_add(&w->base, o->ood, 1, "ood", err);
+    if (st == DAL_OK && w->base.items[1].n[DAL_SPLIT_TRAIN] == 0)
+        st = dal_fail(err, DAL_E_INVALID, "ood", "its pool has no samples");
+    if (st != DAL_OK) {
+        parts_destroy(w);
+        return st;
+    }
+    part *other = &w->base.items[1];
+    other->outside = 1;
+    other->n[DAL_SPLIT_VALIDATION] = other->n[DAL_SPLIT_TEST] = 0;
+    w->base.info.n[DAL_SPLIT_TRAIN] += other->n[DAL_SPLIT_TRAIN];
+    w->dataset = (dal_dataset){&widened_impl, w};
+    *out = w;
+    return DAL_OK;
+}
 
 /* ---- which classes ---------------------------------------------------------------------------- */
 
@@ -44,6 +93,7 @@ static dal_status settle_count(open_set *self, dal_error *err)
     const char *key = o->classes.n ? "classes" : o->n_classes ? "n_classes" : "ratio";
     self->n_id = o->classes.n   ? o->classes.n
                  : o->n_classes ? o->n_classes
+                 : o->ood       ? c
                                 : (int64_t)round((1 - o->ratio) * (double)c);
     if (o->classes.n && o->n_classes && o->n_classes != o->classes.n)
         return dal_fail(err, DAL_E_INVALID, "n_classes", "n_classes is %lld, but %lld classes are named",
@@ -189,17 +239,31 @@ static dal_status open_split(open_set *self, uint32_t split, const dal_rng *root
     return st;
 }
 
+static void open_set_destroy(void *p)
+{
+    open_set *self = p;
+    widened *wide = self ? self->wide : NULL;
+    dal_derived_destroy(self);
+    parts_destroy(wide);
+}
+
 static dal_status open_set_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                                   dal_error *err)
 {
     void *made = NULL;
+    widened *wide = NULL;
     const options *o = opt;
     const dal_rng root = dal_derived_rng(host, o->seed, "open-set");
-    dal_status st = dal_derived_new(host, input, sizeof(open_set), &made, err);
-    if (st != DAL_OK)
+    dal_status st = o->ood ? widen(host, o, input, &wide, err) : DAL_OK;
+    if (st == DAL_OK)
+        st = dal_derived_new(host, wide ? &wide->dataset : input, sizeof(open_set), &made, err);
+    if (st != DAL_OK) {
+        parts_destroy(wide);
         return st;
+    }
     open_set *self = made;
     self->opt = o;
+    self->wide = wide;
     if (self->base.below.spec.n_classes < 2)
         st = dal_fail(err, DAL_E_INVALID, "", "the dataset has %lld classes, expected 2 or more",
                       (long long)self->base.below.spec.n_classes);
@@ -213,20 +277,30 @@ static dal_status open_set_create(const dal_host *host, const void *opt, const d
     if (st == DAL_OK)
         *out = self;
     else
-        dal_derived_destroy(self);
+        open_set_destroy(self);
     return st;
 }
 
 static const dal_dataset_impl open_set_impl = {
-    .struct_size = sizeof open_set_impl, .create = open_set_create, DAL_DERIVED_SLOTS};
+    .struct_size = sizeof open_set_impl,
+    .create = open_set_create,
+    .destroy = open_set_destroy,
+    .info = dal_derived_info,
+    .classes = dal_derived_classes,
+    .read = dal_derived_read,
+    .sizes = dal_derived_sizes,
+    .describe = dal_derived_describe,
+    .fingerprint = dal_derived_fingerprint,
+};
 
 #define PARAMS(P, T)                                                                                    \
     P(T, classes, STRS, "", "nonempty", "",                                                             \
-      "the classes that stay known, by name or number; none: drawn at random")                          \
-    P(T, n_classes, I64, "0", "0..", "classes", "how many to draw; 0: (1 - ratio) of them, rounded")    \
+      "the classes that stay known, by name or number; none: drawn at random, or with ood all")                          \
+    P(T, n_classes, I64, "0", "0..", "classes", "how many to draw; 0: (1 - ratio) of them, rounded; with ood: all") \
     P(T, ratio, F64, "0.4", "[0..1)", "", "share of out-of-distribution samples in the pool")           \
     P(T, formula, CHOICE, "exact", "exact|alscope", "",                                                 \
       "how many that are: the share of the new pool, or ALScope's share of the old one")                \
+    P(T, ood, COMPONENT, "", "dataset", "", "a dataset whose pool is out of distribution, too")         \
     P(T, seed, I64, "0", "", "", "of classes and samples; 0: it follows the seed of the run")
 #define COMPONENTS(C)                                                                                   \
     C(TRANSFORM, "open-set", open_set_impl, "some classes unknown: their samples stay in the pool, and cost", \

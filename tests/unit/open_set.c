@@ -157,3 +157,181 @@ Test(open_set, refuses_what_cannot_be)
     fx_toy_open(&t);
     fx_no_memory(&open_set_impl, &o, &t.dataset, 15);
 }
+
+/* ---- another dataset is out of distribution ---- */
+
+/* Numbers from 100,000 on, of classes of their own. */
+static fx_toy far_numbers(int64_t n)
+{
+    static float values[3000];
+    static int32_t classes[3000];
+    for (int i = 0; i < 3000; i++) {
+        values[i] = (float)(100000 + i);
+        classes[i] = i % 50 == 49 ? DAL_LABEL_NONE : i % 7;
+    }
+    return (fx_toy){.spec = {sizeof(dal_sample_spec), DAL_VECTOR, DAL_F32, 1, {1}, 7},
+                    .n = {n, 0, 500},
+                    .data = {values, NULL, values},
+                    .cls = {classes, NULL, classes}};
+}
+
+/* A pool of n_id in 10 classes beside one of n_ood: how many there then are of either. */
+static void check_other(int64_t n_id, int64_t n_ood, options o, int64_t want_id, int64_t want_ood, int64_t want_far)
+{
+    fx_toy t = fx_numbers(n_id, 10), far = far_numbers(n_ood);
+    fx_toy_open(&far);
+    const fx_other other = {&far.dataset, "far", NULL};
+    o.ood = fx_other_ref(&other);
+    fx_derived x = fx_derive(&open_set_impl, &o, &t, 1);
+    int64_t id = 0, ood = 0, n_far = 0;
+    for (int64_t i = 0; i < x.d.info.n[DAL_SPLIT_TRAIN]; i++) {
+        const int number = fx_number(&x, DAL_SPLIT_TRAIN, i), cls = fx_class(&x.d, DAL_SPLIT_TRAIN, i);
+        id += cls >= 0;
+        ood += cls == DAL_LABEL_OOD;
+        n_far += number >= 100000;
+        cr_assert(number < 100000 || cls == DAL_LABEL_OOD, "%d is of class %d", number, cls);
+    }
+    cr_assert(id == want_id && ood == want_ood && n_far == want_far, "%d ID, %d OOD, %d of them far", (int)id, (int)ood,
+              (int)n_far);
+    cr_assert_eq(x.d.info.spec.n_classes, o.n_classes ? o.n_classes : 10);
+    for (int64_t i = 0; i < x.d.info.n[DAL_SPLIT_TEST]; i++)
+        cr_assert(fx_number(&x, DAL_SPLIT_TEST, i) < 100000 && fx_class(&x.d, DAL_SPLIT_TEST, i) >= 0);
+    cr_assert_eq(x.d.info.n[DAL_SPLIT_TEST], o.n_classes ? 200 * o.n_classes : 2000);
+    fx_drop(&x);
+}
+
+Test(open_set, takes_its_share_from_another_dataset)
+{
+    check_other(2000, 3000, (options){.ratio = .5}, 2000, 2000, 2000);
+    check_other(2000, 3000, (options){.ratio = .2}, 2000, 500, 500);
+    check_other(3000, 1000, (options){.ratio = .4}, 1500, 1000, 1000); /* not enough OOD: fewer ID */
+    check_other(2000, 3000, (options){.ratio = 0}, 2000, 0, 0);
+    check_other(2000, 500, (options){.ratio = .2, .formula = ALSCOPE}, 2000, 500, 500);
+    /* classes that are left out are unknown, too: 1000 near and 1000 far ones, all of which are needed */
+    check_other(2000, 1000, (options){.ratio = .8, .n_classes = 5}, 500, 2000, 1000);
+}
+
+Test(open_set, mixes_near_and_far_by_the_seed)
+{
+    fx_toy t = fx_numbers(2000, 10), far = far_numbers(1000);
+    fx_toy_open(&far);
+    const fx_other other = {&far.dataset, "far", NULL};
+    options o = {.ratio = .5, .n_classes = 5, .ood = fx_other_ref(&other)}; /* 1000 of 2000 */
+    fx_derived x = fx_derive(&open_set_impl, &o, &t, 1);
+    int64_t n_far = 0, last = -1;
+    for (int64_t i = 0; i < x.d.info.n[DAL_SPLIT_TRAIN]; i++) {
+        const int number = fx_number(&x, DAL_SPLIT_TRAIN, i);
+        cr_assert_gt(number, last, "in the old order, none twice");
+        last = number;
+        n_far += number >= 100000;
+    }
+    cr_assert(n_far > 400 && n_far < 600, "%d of 1000", (int)n_far);
+    char where[32];
+    open_set_impl.describe(x.d.self, DAL_SPLIT_TRAIN, x.d.info.n[DAL_SPLIT_TRAIN] - 1, where, sizeof where);
+    cr_assert_eq(strncmp(where, "far:", 4), 0, "%s", where);
+    fx_drop(&x);
+    cr_assert_eq(fx_derived_digest(&open_set_impl, &o, &t, 1), fx_derived_digest(&open_set_impl, &o, &t, 1));
+    cr_assert_neq(fx_derived_digest(&open_set_impl, &o, &t, 1), fx_derived_digest(&open_set_impl, &o, &t, 2));
+}
+
+/* Two pictures of this shape, deterministic noise. */
+static fx_toy pictures(int64_t channels, int64_t height, int64_t width, uint32_t dtype)
+{
+    static unsigned char bytes[2][2 * 3 * 20 * 20];
+    static float values[2][2 * 3 * 20 * 20];
+    static const int32_t classes[] = {0, 1};
+    static int turn;
+    turn = !turn;
+    dal_rng r = dal_rng_from_key((uint64_t)(channels * 1000 + height));
+    for (int i = 0; i < 2 * 3 * 20 * 20; i++) {
+        bytes[turn][i] = (unsigned char)dal_rng_below(&r, 256);
+        values[turn][i] = (float)dal_rng_normal(&r);
+    }
+    const void *data = dtype == DAL_U8 ? (const void *)bytes[turn] : values[turn];
+    return (fx_toy){.spec = {sizeof(dal_sample_spec), DAL_IMAGE, dtype, 3, {channels, height, width}, 2},
+                    .n = {2, 0, 0},
+                    .data = {data},
+                    .cls = {classes}};
+}
+
+/* What picture `i` of `from` is in the shape of `to`, by other means: to grey, resized, the planes repeated. */
+static void slow_convert(const dal_host *host, const fx_toy *from, const fx_toy *to, int i, void *out)
+{
+    const int64_t *a = from->spec.shape, *b = to->spec.shape, n = a[1] * a[2], m = b[1] * b[2];
+    const int64_t c = a[0] < b[0] ? a[0] : b[0];
+    const int u8 = from->spec.dtype == DAL_U8;
+    const size_t size = u8 ? 1 : sizeof(float), bytes = (size_t)dal_sample_bytes(&from->spec);
+    dal_error err = DAL_ERROR_INIT;
+    dal_resizer *r = NULL;
+    char *picture = malloc(bytes);
+    memcpy(picture, (const char *)from->data[0] + (size_t)i * bytes, bytes);
+    if (a[0] == 3 && c == 1 && u8)
+        dal_grey_u8((void *)picture, n, (void *)picture);
+    else if (a[0] == 3 && c == 1)
+        dal_grey_f32((void *)picture, n, (void *)picture);
+    cr_assert_eq(dal_resizer_new(host, a[1], a[2], b[1], b[2], &r, &err), DAL_OK);
+    void *scratch = aligned_alloc(64, (dal_resizer_scratch(r) + 63) / 64 * 64);
+    if (a[1] == b[1] && a[2] == b[2])
+        memcpy(out, picture, (size_t)(c * m) * size);
+    else if (u8)
+        dal_resize_u8(r, (void *)picture, c, out, scratch);
+    else
+        dal_resize_f32(r, (void *)picture, c, out, scratch);
+    for (int64_t k = c; k < b[0]; k++)
+        memcpy((char *)out + (size_t)(k * m) * size, out, (size_t)m * size);
+    free(scratch);
+    free(picture);
+    dal_resizer_free(r);
+}
+
+Test(open_set, converts_the_pictures_of_the_other_dataset)
+{
+    static const int64_t shapes[][3] = {{1, 8, 8}, {3, 8, 8}, {1, 12, 9}, {3, 12, 9}, {3, 20, 20}, {1, 20, 7}};
+    const int n = sizeof shapes / sizeof *shapes;
+    for (int k = 0; k < n * n * 2; k++) {
+        const int64_t *s = shapes[k / 2 / n], *o = shapes[k / 2 % n];
+        const uint32_t dtype = k % 2 ? DAL_F32 : DAL_U8;
+        fx_toy here = pictures(s[0], s[1], s[2], dtype), there = pictures(o[0], o[1], o[2], dtype);
+        fx_toy_open(&there);
+        const fx_other other = {&there.dataset, "far", NULL};
+        options opt = {.ratio = .5, .ood = fx_other_ref(&other)};
+        fx_derived x = fx_derive(&open_set_impl, &opt, &here, 1);
+        const size_t size = (size_t)dal_sample_bytes(&here.spec);
+        const int64_t all[] = {3, 0, 2, 1};
+        unsigned char got[4 * 4 * 3 * 20 * 20], want[4 * 3 * 20 * 20];
+        fx_read(&x.d, DAL_SPLIT_TRAIN, all, 4, got);
+        for (int i = 0; i < 4; i++) {
+            if (all[i] < 2)
+                memcpy(want, (const char *)here.data[0] + (size_t)all[i] * size, size);
+            else
+                slow_convert(dal_runtime_host(x.rt, "twin"), &there, &here, (int)all[i] - 2, want);
+            cr_assert_arr_eq(got + (size_t)i * size, want, size, "%d x %d x %d from %d x %d x %d, sample %d", (int)s[0],
+                             (int)s[1], (int)s[2], (int)o[0], (int)o[1], (int)o[2], (int)all[i]);
+        }
+        fx_drop(&x);
+    }
+}
+
+Test(open_set, refuses_another_dataset_that_cannot_be_converted)
+{
+    fx_toy here = pictures(3, 8, 8, DAL_U8), there = pictures(1, 8, 8, DAL_F32);
+    const fx_other other = {&there.dataset, "far", NULL};
+    options o = {.ratio = .5, .ood = fx_other_ref(&other)};
+    fx_toy_open(&there);
+    fx_refused(&open_set_impl, &o, &here, DAL_E_INVALID, "ood",
+               "it has images 1 x 8 x 8 of f32, the dataset has images 3 x 8 x 8 of u8; expected the same, or images");
+    there = pictures(2, 8, 8, DAL_U8);
+    fx_toy_open(&there);
+    fx_refused(&open_set_impl, &o, &here, DAL_E_INVALID, "ood", "it has images 2 x 8 x 8 of u8");
+    there = far_numbers(10);
+    fx_toy_open(&there);
+    fx_refused(&open_set_impl, &o, &here, DAL_E_INVALID, "ood", "it has vectors 1 of f32");
+    there = pictures(3, 8, 8, DAL_U8);
+    there.n[DAL_SPLIT_TRAIN] = 0;
+    fx_toy_open(&there);
+    fx_refused(&open_set_impl, &o, &here, DAL_E_INVALID, "ood", "its pool has no samples");
+    there = pictures(1, 20, 20, DAL_U8);
+    fx_toy_open(&there);
+    fx_toy_open(&here);
+    fx_no_memory(&open_set_impl, &o, &here.dataset, 15);
+}
