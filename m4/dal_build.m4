@@ -14,6 +14,16 @@ AC_DEFUN([DAL_OPTIONAL_PKG], [
   AM_CONDITIONAL([HAVE_$1], [test "x$m4_tolower([have_$1])" = xyes])
 ])
 
+# DAL_OPTIONAL_LIB(VAR, LIB, FUNCTION, HEADER): the same for a library without pkg-config.
+AC_DEFUN([DAL_OPTIONAL_LIB], [
+  m4_tolower([have_$1])=no
+  AC_CHECK_HEADER([$4], [AC_CHECK_LIB([$2], [$3], [m4_tolower([have_$1])=yes])])
+  AS_IF([test "x$m4_tolower([have_$1])" = xyes], [$1_LIBS="-l$2" $1_CFLAGS="-DDAL_HAVE_$1=1"], [$1_LIBS= $1_CFLAGS=])
+  AC_SUBST([$1_LIBS])
+  AC_SUBST([$1_CFLAGS])
+  AM_CONDITIONAL([HAVE_$1], [test "x$m4_tolower([have_$1])" = xyes])
+])
+
 # DAL_REQUIRE_LIB(VAR, LIB, FUNCTION, HEADER, DEBIAN-PACKAGE): the same for a library without pkg-config.
 AC_DEFUN([DAL_REQUIRE_LIB], [
   AC_CHECK_HEADER([$4], [],
