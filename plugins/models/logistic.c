@@ -11,14 +11,15 @@
  * Features are the inputs themselves (d = values of a sample). Monte-Carlo passes mask them at rate
  * mc_dropout: the model has no dropout of its own.
  */
+#include "nn_model.h"
+
 #include <dal/dense.h>
 #include <dal/minimise.h>
-#include <dal/model.h>
 
 #include <math.h>
 
-#include "dense_model.h"
 #include "dense_rows.h"
+#include "model_common.h"
 
 typedef struct options {
     double C;
@@ -42,24 +43,34 @@ typedef struct options {
 #define CHUNK_MOST 4096
 
 typedef struct logistic {
-    dense_model model; /* first: the shared slots see only this */
+    nn_model model; /* first: the shared slots see only this; one linear layer */
     options options;
 } logistic;
+
+static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *opts)
+{
+    (void)opts;
+    dal_nn_features(nn, x);
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
+}
 
 static dal_status create(const dal_host *host, const void *opts, const dal_sample_spec *spec, void **self,
                          dal_error *err)
 {
     const options *o = opts;
-    dense_model *m;
+    const nn_plan plan = {"logistic", PROVIDES, sizeof(logistic), DAL_NN_GLOROT, layers, NULL};
+    const nn_options training = {.mc_dropout = o->mc_dropout, .backend = DAL_NN_OPENBLAS};
+    int64_t width;
+    nn_model *m;
     if (spec->modality == DAL_SPARSE)
         return dal_fail(err, DAL_E_UNSUPPORTED, "", "logistic takes dense vectors or images; sparse-logistic is for sparse "
                         "samples as this dataset has them");
-    const dal_status st = dense_model_new(host, "logistic", PROVIDES, sizeof(logistic), spec,
-                                          (dal_i64_list){0}, &m, err);
+    dal_status st = dal_dense_inputs(spec, "logistic", &width, err);
+    if (st == DAL_OK)
+        st = nn_model_make(host, &plan, spec, (const int64_t[]){width, 1, 1}, &training, &m, err);
     if (st != DAL_OK)
         return st;
     ((logistic *)m)->options = *o;
-    m->mc_dropout = o->mc_dropout;
     *self = m;
     return DAL_OK;
 }
@@ -70,7 +81,7 @@ typedef struct problem {
     logistic *logistic;
     const dal_samples *train;
     dense_rows rows;
-    dal_dense_trainer *trainer;
+    dal_nn_trainer *trainer;
     int64_t chunk; /* rows at a time */
     float *weights; /* [n] divided by their mean, or NULL */
     int64_t hits;   /* at the last point */
@@ -96,6 +107,14 @@ static dal_status fill(void *ctx, int64_t first, int64_t count, float *x)
     return st;
 }
 
+/* That of the mean loss of n samples, times n. */
+static void add_gradient(const problem *p, int64_t n, double *gradient)
+{
+    const float *g = dal_nn_gradient(p->trainer);
+    for (int64_t i = 0; i < p->logistic->model.info.n_weights; i++)
+        gradient[i] += (double)n * (double)g[i];
+}
+
 /* Sum of the losses and of their gradients over all samples. */
 static dal_status sum_losses(problem *p, double *value, double *gradient, dal_error *err)
 {
@@ -106,17 +125,18 @@ static dal_status sum_losses(problem *p, double *value, double *gradient, dal_er
     for (int64_t first = 0; first < n && st == DAL_OK; first += p->chunk) {
         const int64_t here = n - first < p->chunk ? n - first : p->chunk;
         chunk c = {p, first};
-        dal_dense_result r;
-        const dal_dense_batch b = {.struct_size = sizeof b,
-                                   .n = here,
-                                   .n_labelled = here,
-                                   .classes = p->train->classes + first,
-                                   .weights = p->weights ? p->weights + first : NULL,
-                                   .rows = p->rows.all ? p->rows.all + first * p->rows.width : NULL,
-                                   .fill = fill,
-                                   .ctx = &c};
-        st = dal_dense_gradient(p->trainer, &b, gradient, &r, err);
+        dal_nn_result r = {.struct_size = sizeof r};
+        const dal_nn_batch b = {.struct_size = sizeof b,
+                                .n = here,
+                                .n_labelled = here,
+                                .classes = p->train->classes + first,
+                                .weights = p->weights ? p->weights + first : NULL,
+                                .rows = p->rows.all ? p->rows.all + first * p->rows.width : NULL,
+                                .fill = fill,
+                                .ctx = &c};
+        st = dal_nn_train(p->trainer, NULL, &b, &r, err);
         if (st == DAL_OK) {
+            add_gradient(p, here, gradient);
             *value += r.loss;
             p->hits += r.hits;
         } else if (p->rows.error.status != DAL_OK && err) {
@@ -129,16 +149,16 @@ static dal_status sum_losses(problem *p, double *value, double *gradient, dal_er
 static dal_status evaluate(void *ctx, const double *x, double *value, double *gradient, dal_error *err)
 {
     problem *p = ctx;
-    dense_model *m = &p->logistic->model;
+    nn_model *m = &p->logistic->model;
     const double n = (double)p->train->n, strength = 1 / (p->logistic->options.C * n);
-    const int64_t penalised = m->net.layer[0].bias; /* W comes first, then b */
-    for (int64_t i = 0; i < m->net.n_weights; i++) {
+    const int64_t penalised = m->info.n_weights - m->n_classes; /* W comes first, then b */
+    for (int64_t i = 0; i < m->info.n_weights; i++) {
         m->weights[i] = (float)x[i];
         gradient[i] = 0;
     }
     const dal_status st = sum_losses(p, value, gradient, err);
     double squares = 0;
-    for (int64_t i = 0; i < m->net.n_weights; i++)
+    for (int64_t i = 0; i < m->info.n_weights; i++)
         gradient[i] /= n;
     for (int64_t i = 0; i < penalised; i++) {
         gradient[i] += strength * x[i];
@@ -164,10 +184,9 @@ static dal_status visit(void *ctx, int64_t iteration, double value, double large
 
 static dal_status begin(problem *p, dal_error *err)
 {
-    const dense_model *m = &p->logistic->model;
+    const nn_model *m = &p->logistic->model;
     const dal_samples *s = p->train;
-    const int64_t width = m->net.layer[0].in, fit = CHUNK_BYTES / (4 * width);
-    const dal_dense_rule rule = {.struct_size = sizeof rule};
+    const int64_t width = m->info.n_inputs, fit = CHUNK_BYTES / (4 * width);
     p->chunk = fit < CHUNK_LEAST ? CHUNK_LEAST : fit < CHUNK_MOST ? fit / 32 * 32 : CHUNK_MOST;
     p->chunk = p->chunk < s->n ? p->chunk : s->n;
     if (s->weights) {
@@ -183,14 +202,14 @@ static dal_status begin(problem *p, dal_error *err)
     const dal_status st = dense_rows_init(&p->rows, m->host, s, width, err);
     if (st != DAL_OK)
         return st;
-    p->trainer = dal_dense_trainer_new(m->host, &m->net, m->weights, &rule, p->chunk, err);
+    p->trainer = dal_nn_trainer_new(m->nn, m->host, m->weights, m->state, p->chunk, err);
     return p->trainer ? DAL_OK : DAL_E_NOMEM;
 }
 
 static void end(problem *p)
 {
     const dal_host *h = p->logistic->model.host;
-    dal_dense_trainer_free(p->trainer);
+    dal_nn_trainer_free(p->trainer);
     dense_rows_fini(&p->rows);
     h->free(h, p->weights);
 }
@@ -207,7 +226,7 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
                            .visit = visit,
                            .ctx = p};
     dal_lbfgs_result r;
-    dal_status st = dal_minimise(h, &how, l->model.net.n_weights, x, &r, err);
+    dal_status st = dal_minimise(h, &how, l->model.info.n_weights, x, &r, err);
     if (st == DAL_E_DIVERGED) {
         dal_logf(h, DAL_LOG_WARNING, "the training loss is not finite");
         return dal_fail(err, st, "", "the training loss is not finite: the inputs are too large; scale them "
@@ -231,21 +250,21 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
 static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)
 {
     logistic *l = self;
-    dense_model *m = &l->model;
+    nn_model *m = &l->model;
     problem p = {.logistic = l, .train = f->train};
-    dal_status st = dense_model_check_fit(m, f, err);
+    dal_status st = model_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
     if (st != DAL_OK)
         return st;
     const int warm = f->warm && m->fitted;
-    double *x = dal_array(m->host, 2 * m->net.n_weights, sizeof *x);
+    double *x = dal_array(m->host, 2 * m->info.n_weights, sizeof *x);
     if (!x)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->net.n_weights);
-    for (int64_t i = 0; i < m->net.n_weights; i++)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
+    for (int64_t i = 0; i < m->info.n_weights; i++)
         x[i] = warm ? (double)m->weights[i] : 0;
     m->fitted = 0; /* until the end: a broken fit leaves nothing to predict with */
     st = begin(&p, err);
     if (st == DAL_OK)
-        st = solve(&p, x, x + m->net.n_weights, report, err);
+        st = solve(&p, x, x + m->info.n_weights, report, err);
     end(&p);
     m->host->free(m->host, x);
     m->fitted = st == DAL_OK;
@@ -256,15 +275,15 @@ static const dal_model_impl impl = {
     .struct_size = sizeof(dal_model_impl),
     .output = DAL_LOGITS,
     .create = create,
-    .destroy = dense_model_destroy,
+    .destroy = nn_model_destroy,
     .fit = fit,
-    .predict = dense_model_predict,
-    .save = dense_model_save,
-    .load = dense_model_load,
-    .get_extension = dense_model_get_extension,
+    .predict = nn_model_predict,
+    .save = nn_model_save,
+    .load = nn_model_load,
+    .get_extension = nn_model_get_extension,
 };
 
 #define COMPONENTS(C)                                                                                  \
     C(MODEL, "logistic", impl, "multinomial logistic regression with an L2 penalty", "", "", PROVIDES, \
       options, PARAMS)
-DAL_MODULE(logistic, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(logistic, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)

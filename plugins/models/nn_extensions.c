@@ -282,10 +282,10 @@ const dal_model_input_gradient nn_model_input_gradient = {.struct_size = sizeof(
 static dal_status copy(void *self, void **out, dal_error *err)
 {
     const nn_model *m = self;
-    nn_model *c = m->host->alloc(m->host, sizeof *c, 0);
+    nn_model *c = m->host->alloc(m->host, m->size, 0);
     if (!c)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a copy of the model");
-    *c = *m;
+    memcpy(c, m, m->size);
     ++*c->users;
     c->weights = dal_array(m->host, m->info.n_weights, sizeof *c->weights);
     c->state = dal_array(m->host, m->info.n_state, sizeof *c->state);

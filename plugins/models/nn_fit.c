@@ -97,6 +97,7 @@ static double rate_at(const nn_options *o, double done, double epochs)
 static dal_nn_rule rule_of(const training *t)
 {
     const nn_options *o = &t->m->options;
+    const nn_fine *fine = &t->m->fine;
     const double per_epoch = ceil((double)t->fit->train->n / (double)t->batch);
     const double begun = (double)t->epoch + ((double)t->step + 1) / per_epoch;
     return (dal_nn_rule){.struct_size = sizeof(dal_nn_rule),
@@ -104,11 +105,14 @@ static dal_nn_rule rule_of(const training *t)
                          .learning_rate = rate_at(o, ((double)t->epoch + (double)t->step / per_epoch) / (double)o->epochs, begun),
                          .momentum = o->momentum,
                          .nesterov = (uint32_t)o->nesterov,
-                         .beta1 = 0.9,
-                         .beta2 = 0.999,
-                         .epsilon = 1e-8,
+                         .beta1 = fine->beta1,
+                         .beta2 = fine->beta2,
+                         .epsilon = fine->epsilon,
                          .weight_decay = o->weight_decay,
-                         .decoupled = o->optimizer == NN_ADAMW};
+                         .decoupled = fine->decoupled,
+                         .l2 = fine->l2,
+                         .spare = fine->spare,
+                         .raw_epsilon = fine->raw_epsilon};
 }
 
 /* ---- one fit ------------------------------------------------------------------------------------ */
@@ -162,12 +166,13 @@ static dal_rng epoch_stream(const training *t, const char *purpose)
     return dal_rng_at(&base, (uint64_t)t->epoch);
 }
 
-static void shuffle(const training *t, const char *purpose, int64_t *order, int64_t n)
+/* The order of a list in an epoch, as far as the first k that will be used. */
+static void shuffle(const training *t, const char *purpose, int64_t *order, int64_t n, int64_t k)
 {
     dal_rng r = epoch_stream(t, purpose);
     for (int64_t i = 0; i < n; i++)
         order[i] = i;
-    dal_rng_shuffle(&r, order, n, n);
+    dal_rng_shuffle(&r, order, n, k);
 }
 
 /* Rows first.. of the epoch's order, then as many unlabelled ones; returns how many. */
@@ -221,7 +226,7 @@ static dal_status run_step(training *t, int64_t first)
             *t->err = bad->error;
         return st;
     }
-    t->loss += result.loss;
+    t->loss += result.loss + 0.5 * t->m->fine.l2 * result.squares;
     t->hits += result.hits;
     t->steps++;
     return isfinite(t->loss) ? DAL_OK : diverged(t, rule.learning_rate);
@@ -235,8 +240,8 @@ static dal_status run_epoch(training *t)
     t->loss = 0;
     t->hits = 0;
     t->augment = epoch_stream(t, "augment");
-    shuffle(t, "shuffle", t->order, n);
-    shuffle(t, "unlabelled", t->more_order, t->n_more);
+    shuffle(t, "shuffle", t->order, n, n);
+    shuffle(t, "unlabelled", t->more_order, t->n_more, n);
     for (int64_t first = 0; first < n && st == DAL_OK; first += t->batch) {
         if (h->cancelled(h))
             return dal_fail(t->err, DAL_E_CANCELLED, "", "stopped in epoch %lld", (long long)t->epoch + 1);
@@ -251,14 +256,20 @@ static dal_status run_epoch(training *t)
 static dal_status run_epochs(training *t, dal_fit_report *report)
 {
     const nn_options *o = &t->m->options;
+    const nn_fine *fine = &t->m->fine;
+    double best = INFINITY;
+    int64_t idle = 0;
     for (t->epoch = 0; t->epoch < o->epochs && !report->converged; t->epoch++) {
         const dal_status st = run_epoch(t);
         if (st != DAL_OK)
             return st;
+        idle = t->loss > best - fine->tol ? idle + 1 : 0;
+        best = t->loss < best ? t->loss : best;
         report->epochs = t->epoch + 1;
         report->loss = t->loss;
         report->train_accuracy = (double)t->hits / (double)t->fit->train->n;
-        report->converged = o->stop_accuracy > 0 && report->train_accuracy >= o->stop_accuracy;
+        report->converged = (fine->n_idle > 0 && idle > fine->n_idle) ||
+                            (o->stop_accuracy > 0 && report->train_accuracy >= o->stop_accuracy);
     }
     report->steps = t->steps;
     return DAL_OK;

@@ -19,13 +19,10 @@ static dal_status image_of(const dal_sample_spec *spec, const char *id, int64_t 
                         "values: try model mlp", id, spec->modality == DAL_VECTOR ? "vectors" : "no images",
                         (long long)width);
     memcpy(image, spec->shape, 3 * sizeof *image);
-    if (spec->n_classes < 2)
-        return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", id,
-                        (long long)spec->n_classes);
     return DAL_OK;
 }
 
-static dal_status declare(nn_model *m, nn_layers *layers, const void *options, dal_error *err)
+static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
 {
     m->nn = dal_nn_new(m->host);
     m->users = m->host->alloc(m->host, sizeof *m->users, 0);
@@ -34,11 +31,13 @@ static dal_status declare(nn_model *m, nn_layers *layers, const void *options, d
     if (!m->nn || !m->users)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     dal_nn_use(m->nn, m->options.backend);
-    layers(m->nn, dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]), m->n_classes, options);
+    plan->layers(m->nn, dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]), m->n_classes, plan->options);
     dal_error e = DAL_ERROR_INIT;
     const dal_status st = dal_nn_finish(m->nn, &e);
     if (st == DAL_E_UNSUPPORTED)
         return dal_fail(err, st, "backend", "%s", e.text);
+    if (st != DAL_OK && m->image[1] * m->image[2] == 1)
+        return dal_fail(err, st, "", "%s cannot be made for samples of %lld values: %s", m->id, (long long)m->image[0], e.text);
     if (st != DAL_OK)
         return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->image[0],
                         (long long)m->image[1], (long long)m->image[2], e.text);
@@ -55,25 +54,40 @@ static dal_status take_weights(nn_model *m, dal_error *err)
     return DAL_OK;
 }
 
-dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
-                        uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err)
+dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sample_spec *spec, const int64_t shape[3],
+                         const nn_options *training, nn_model **out, dal_error *err)
 {
-    int64_t image[3];
-    dal_status st = image_of(spec, id, image, err);
-    if (st != DAL_OK)
-        return st;
-    nn_model *m = host->alloc(host, sizeof *m, 0);
+    if (spec->n_classes < 2)
+        return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", plan->id,
+                        (long long)spec->n_classes);
+    nn_model *m = host->alloc(host, plan->size, 0);
     if (!m)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
-    *m = (nn_model){.host = host, .id = id, .options = *training, .init = init, .n_classes = spec->n_classes,
-                    .image = {image[0], image[1], image[2]}};
-    st = declare(m, layers, options, err);
+    memset(m, 0, plan->size);
+    *m = (nn_model){.host = host, .id = plan->id, .provides = plan->provides, .size = plan->size, .options = *training,
+                    .init = plan->init, .n_classes = spec->n_classes, .image = {shape[0], shape[1], shape[2]},
+                    .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .decoupled = training->optimizer == NN_ADAMW}};
+    dal_status st = declare(m, plan, err);
     if (st == DAL_OK)
         st = take_weights(m, err);
     if (st == DAL_OK)
-        *self = m;
+        *out = m;
     else
         nn_model_destroy(m);
+    return st;
+}
+
+dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
+                        uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err)
+{
+    const nn_plan plan = {id, NN_PROVIDES, sizeof(nn_model), init, layers, options};
+    int64_t image[3];
+    nn_model *m;
+    dal_status st = image_of(spec, id, image, err);
+    if (st == DAL_OK)
+        st = nn_model_make(host, &plan, spec, image, training, &m, err);
+    if (st == DAL_OK)
+        *self = m;
     return st;
 }
 
@@ -199,7 +213,8 @@ static dal_status read_header(const nn_model *m, const dal_reader *r, file_heade
     if (h->version != FORMAT_VERSION)
         return dal_fail(err, DAL_E_FORMAT, "", "a saved model of format version %u; expected %u", (unsigned)h->version,
                         FORMAT_VERSION);
-    if (h->n_weights != (uint64_t)m->info.n_weights || h->n_state != (uint64_t)m->info.n_state || h->layers != layers_hash(m))
+    if (h->n_parameters != (uint32_t)m->info.n_parameters || h->n_weights != (uint64_t)m->info.n_weights ||
+        h->n_state != (uint64_t)m->info.n_state || h->layers != layers_hash(m))
         return dal_fail(err, DAL_E_FORMAT, "", "a saved model of other layers (%llu weights); %s has %lld here",
                         (unsigned long long)h->n_weights, m->id, (long long)m->info.n_weights);
     return DAL_OK;
@@ -265,9 +280,9 @@ const void *nn_model_get_extension(void *self, const char *id)
         {DAL_CAP_PERTURB, &nn_model_perturb},
         {DAL_CAP_COMPANION, &nn_model_companion},
     };
-    (void)self;
+    const nn_model *m = self;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i].id, id) == 0)
+        if (strcmp(all[i].id, id) == 0 && dal_has_word(m->provides, id))
             return all[i].table;
     return NULL;
 }

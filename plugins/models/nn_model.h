@@ -1,7 +1,7 @@
 /* nn_model.h: what all models made of layers (dal/nn.h) share: everything but the list of layers.
  *
- * An architecture is a function that declares its layers, a table of default parameters, and a component: see lenet.c.
- * Images come as [channels, height, width]; u8 pixels become v / 255.
+ * An architecture is a function that declares its layers, a table of default parameters, and a component: see convnets.c.
+ * Images come as [channels, height, width], vectors as [values, 1, 1]; u8 pixels become v / 255.
  */
 #ifndef NN_MODEL_H
 #define NN_MODEL_H
@@ -63,22 +63,45 @@ typedef struct nn_options {
     DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "                  \
     DAL_CAP_PERTURB " " DAL_CAP_COMPANION
 
+/* Declares the layers from x on and the output of c classes. */
+typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
+
+/* What an architecture is. */
+typedef struct nn_plan {
+    const char *id, *provides; /* of the component: for messages; its capability ids */
+    size_t size;               /* of the whole object, an nn_model first */
+    uint32_t init;             /* DAL_NN_UNIFORM... */
+    nn_layers *layers;
+    const void *options; /* for layers; only looked at while the model is made */
+} nn_plan;
+
+/* What is not asked about everywhere. Set behind nn_model_make, else these: */
+typedef struct nn_fine {
+    double beta1, beta2, epsilon; /* 0.9, 0.999, 1e-8 */
+    uint32_t raw_epsilon, spare, decoupled; /* see dal_nn_rule; 0, 0, with adamw */
+    double l2;                    /* 0 */
+    double tol;                   /* the end after more than n_idle epochs in which the loss fell by less; n_idle 0: never */
+    int64_t n_idle;
+} nn_fine;
+
 typedef struct nn_model {
     const dal_host *host;
-    const char *id;
+    const char *id, *provides;
+    size_t size; /* of the whole object, for copies */
     dal_nn *nn;
     int64_t *users; /* of nn: the model and its copies */
     dal_nn_info info;
     nn_options options;
-    uint32_t init; /* DAL_NN_UNIFORM or _KAIMING */
+    nn_fine fine;
+    uint32_t init; /* DAL_NN_UNIFORM... */
     int64_t n_classes, image[3];
     float *weights, *state;
     int fitted;
 } nn_model;
 
-/* Declares the layers from x on and the output of c classes. */
-typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
-
+/* An object of plan->size bytes, zeroed behind the nn_model, for samples of this shape. */
+dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sample_spec *spec, const int64_t shape[3],
+                         const nn_options *training, nn_model **out, dal_error *err);
 /* The create of an architecture; takes images [channels, height, width] alone. */
 dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
                         uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err);

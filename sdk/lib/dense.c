@@ -1,44 +1,9 @@
-/* The shape of a network, its first weights, and how samples become vectors. */
+/* How samples become vectors. */
 #include <dal/dense.h>
 
 #include <limits.h>
-#include <math.h>
 
 #include "clones.h"
-
-dal_status dal_dense_shape(dal_dense *net, const int64_t *widths, int64_t n_layers, dal_error *err)
-{
-    int64_t total = 0;
-    *net = (dal_dense){.struct_size = sizeof *net};
-    if (n_layers < 1 || n_layers > DAL_DENSE_MAX_LAYERS)
-        return dal_fail(err, DAL_E_INVALID, "hidden", "a network of %lld layers; expected 1..%d",
-                        (long long)n_layers, DAL_DENSE_MAX_LAYERS);
-    for (int64_t l = 0; l < n_layers; l++) {
-        const int64_t in = widths[l], out = widths[l + 1];
-        int64_t count;
-        if (in < 1 || out < 1 || in > INT_MAX || out > INT_MAX || !dal_size_mul(in, out, &count) ||
-            count > INT64_MAX / 64 - total - out)
-            return dal_fail(err, DAL_E_OVERFLOW, "hidden",
-                            "layer %lld would have %lld inputs and %lld outputs, which cannot be held",
-                            (long long)l, (long long)in, (long long)out);
-        net->layer[l] = (dal_dense_layer){in, out, total, total + count};
-        total += count + out;
-    }
-    net->n_layers = (int32_t)n_layers;
-    net->n_weights = total;
-    return DAL_OK;
-}
-
-void dal_dense_draw(const dal_dense *net, const dal_rng *stream, float *weights)
-{
-    for (int32_t l = 0; l < net->n_layers; l++) {
-        const dal_dense_layer *layer = &net->layer[l];
-        const double bound = sqrt(6.0 / (double)(layer->in + layer->out));
-        dal_rng rng = dal_rng_at(stream, (uint64_t)l);
-        for (int64_t i = layer->weight; i < layer->bias + layer->out; i++)
-            weights[i] = (float)(bound * (2 * dal_rng_uniform(&rng) - 1));
-    }
-}
 
 dal_status dal_dense_inputs(const dal_sample_spec *spec, const char *who, int64_t *width, dal_error *err)
 {

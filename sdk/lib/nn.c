@@ -450,9 +450,31 @@ static void reset_norm(const nn_node *k, float *weights, float *state)
     }
 }
 
+/* Layers of weights one after the other, each from its own stream. */
+static void draw_glorot(const dal_nn *nn, const dal_rng *stream, float *weights, float *state)
+{
+    uint64_t layer = 0;
+    for (int32_t v = 0; v < nn->n; v++) {
+        const nn_node *k = &nn->node[v];
+        if (k->op == &nn_norm_op)
+            reset_norm(k, weights, state);
+        if (k->weight < 0 || k->op == &nn_norm_op)
+            continue;
+        const int64_t n_weights = k->n_weights - (k->bias < 0 ? 0 : k->c), patch = k->op == &nn_conv_op ? k->kernel * k->kernel : 1;
+        const double fans = (double)(n_weights / k->c) + (double)(k->c / k->groups * patch), bound = sqrt(6 / fans);
+        dal_rng r = dal_rng_at(stream, layer++);
+        for (int64_t i = k->weight; i < k->weight + k->n_weights; i++)
+            weights[i] = (float)(bound * (2 * dal_rng_uniform(&r) - 1));
+    }
+}
+
 void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *weights, float *state)
 {
     int64_t parameter = 0;
+    if (how == DAL_NN_GLOROT) {
+        draw_glorot(nn, stream, weights, state);
+        return;
+    }
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
         if (k->weight < 0)

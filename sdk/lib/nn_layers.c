@@ -47,10 +47,8 @@ static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
 static dal_status tile_forward(const nn_job *j, const nn_node *k, const float *x, float *y)
 {
     const int64_t in = node_of(j, k->in[0])->size, out = k->size;
-    float *columns = j->scratch, *sums = columns + DAL_NN_TILE * in;
-    transpose(x, DAL_NN_TILE, in, columns);
-    const dal_status st = dal_gemm_nn(out, DAL_NN_TILE, in, 1, j->weights + k->weight, in, columns, DAL_NN_TILE, 0, sums,
-                                      DAL_NN_TILE);
+    float *sums = j->scratch;
+    const dal_status st = dal_gemm_nt(out, DAL_NN_TILE, in, 1, j->weights + k->weight, in, x, in, 0, sums, DAL_NN_TILE);
     transpose(sums, out, DAL_NN_TILE, y);
     return st;
 }

@@ -5,11 +5,10 @@
 
 #include <math.h>
 
+#include "nn_chain.h"
 #include "nn_onednn.h"
-#include "nn_step.h"
 
 #define MANY_WEIGHTS ((int64_t)8 << 20) /* above it half as many shards, each of which reads them all */
-#define STEP_BLOCK 8192
 #define MAX_PLANS 8 /* sizes of shards whose primitives are kept */
 
 /* What a shard needs while it runs. */
@@ -22,7 +21,9 @@ struct dal_nn_trainer {
     const dal_nn *nn;
     const dal_host *host;
     float *weights, *state;
-    int64_t capacity, shards, bytes, steps;
+    nn_mover mover;
+    nn_chain *chain; /* a fully connected network: nothing below is there */
+    int64_t capacity, shards, bytes;
     float **value, **d, **norm; /* [n values] */
     void **aux;
     float *values, *gradients_of_values, *norms;
@@ -34,7 +35,6 @@ struct dal_nn_trainer {
     nn_plans *plans[MAX_PLANS];      /* the latest first; NULL: none */
     float **shown_value, **shown_d;  /* [n values] for whoever looks between the passes; NULL: nobody has */
     float *mirrors;
-    float *first_moment, *second_moment; /* second: NULL until Adam asks for it */
     double *sums; /* [shards, 2 c] */
     float *losses;
     int32_t *hits;
@@ -236,13 +236,10 @@ static dal_status take_memory(dal_nn_trainer *t)
     t->aux = take(t, nn->n, sizeof *t->aux);
     t->turns.sum = take(t, nn->n_weights, sizeof(float));
     t->turns.at = take(t, nn->n, sizeof *t->turns.at);
-    t->first_moment = take(t, nn->n_weights, sizeof(float));
     t->losses = take(t, t->capacity, sizeof *t->losses);
     t->hits = take(t, t->capacity, sizeof *t->hits);
-    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->first_moment ||
-        !t->losses || !t->hits)
+    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->losses || !t->hits)
         return DAL_E_NOMEM;
-    memset(t->first_moment, 0, (size_t)nn->n_weights * sizeof(float));
     dal_status st = take_values(t);
     if (st == DAL_OK)
         st = take_gradients(t);
@@ -258,7 +255,12 @@ dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float
     if (t) {
         *t = (dal_nn_trainer){.nn = nn, .host = host, .weights = weights, .state = state, .capacity = max_batch};
         t->shards = nn->n_weights <= MANY_WEIGHTS ? DAL_NN_SHARDS : DAL_NN_SHARDS / 2;
-        if (take_memory(t) == DAL_OK)
+        dal_status st = nn_mover_init(&t->mover, nn, host, weights);
+        if (st == DAL_OK && nn_chain_fits(nn))
+            st = (t->chain = nn_chain_new(nn, &t->mover, max_batch)) ? DAL_OK : DAL_E_NOMEM;
+        else if (st == DAL_OK)
+            st = take_memory(t);
+        if (st == DAL_OK)
             return t;
     }
     dal_fail(err, DAL_E_NOMEM, "batch_size", "no memory to train %lld weights with %lld samples a step: try fewer",
@@ -278,8 +280,9 @@ void dal_nn_trainer_free(dal_nn_trainer *t)
     }
     for (int64_t i = 0; i < MAX_PLANS; i++)
         nn_plans_free(t->nn, t->plans[i]);
-    void *all[] = {t->hits, t->losses, t->sums, t->second_moment, t->first_moment, t->aux_block, t->norms, t->mirrors,
-                   t->shown_d, t->shown_value, t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
+    nn_chain_free(t->chain);
+    nn_mover_fini(&t->mover);
+    void *all[] = {t->hits, t->losses, t->sums, t->aux_block, t->norms, t->mirrors, t->shown_d, t->shown_value, t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
                    t->turns.sum, t->gradients_of_values, t->values, t->aux, t->norm, t->d, t->value};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         h->free(h, all[i]);
@@ -288,12 +291,13 @@ void dal_nn_trainer_free(dal_nn_trainer *t)
 
 int64_t dal_nn_trainer_bytes(const dal_nn_trainer *t)
 {
-    return t->bytes;
+    const int64_t moments = (t->mover.second ? 2 : 1) * t->nn->n_weights * (int64_t)sizeof(float);
+    return t->bytes + moments + (t->chain ? nn_chain_bytes(t->chain) : 0);
 }
 
 const float *dal_nn_gradient(const dal_nn_trainer *t)
 {
-    return t->turns.sum;
+    return t->chain ? nn_chain_gradient(t->chain) : t->turns.sum;
 }
 
 /* ---- loss -------------------------------------------------------------------------------------- */
@@ -352,13 +356,23 @@ static int64_t shard_begin(const dal_nn_trainer *t, int64_t shard)
     return t->batch->n * shard / t->shards;
 }
 
+static dal_status fill_shard(const dal_nn_trainer *t, const nn_job *j)
+{
+    const dal_nn_batch *b = t->batch;
+    const int64_t in = t->nn->node[0].size, at = j->first * in;
+    if (!b->rows)
+        return b->fill(b->ctx, j->first, j->n, t->value[0] + at);
+    memcpy(t->value[0] + at, b->rows + at, (size_t)(j->n * in) * sizeof(float));
+    return DAL_OK;
+}
+
 static dal_status run_layers(dal_nn_trainer *t, int64_t shard, const nn_job *j)
 {
     const dal_nn *nn = t->nn;
     double *sums = t->sums + (t->norm_node < 0 ? 0 : shard * 2 * nn->node[t->norm_node].c);
     dal_status st = DAL_OK;
     if (!t->backward && t->from == 0 && j->n > 0)
-        st = t->batch->fill(t->batch->ctx, j->first, j->n, t->value[0] + j->first * nn->node[0].size);
+        st = fill_shard(t, j);
     for (int32_t v = t->from; !t->backward && v <= t->to && st == DAL_OK && j->n > 0; v++)
         st = v > 0 ? nn->node[v].op->forward(j, v) : st;
     for (int32_t v = t->from; t->backward && v >= t->to && st == DAL_OK && j->n > 0; v--)
@@ -462,36 +476,21 @@ static dal_status run_backward(dal_nn_trainer *t)
 
 /* ---- the step ---------------------------------------------------------------------------------- */
 
-static dal_status step_block(void *ctx, int64_t i)
-{
-    dal_nn_trainer *t = ctx;
-    const int64_t all = t->nn->n_weights, at = i * STEP_BLOCK, n = all - at < STEP_BLOCK ? all - at : STEP_BLOCK;
-    nn_step(t->rule, t->steps, n, t->turns.sum + at, t->weights + at, t->first_moment + at,
-            t->second_moment ? t->second_moment + at : NULL);
-    return DAL_OK;
-}
-
 static dal_status unpack_task(void *ctx, int64_t v)
 {
     dal_nn_trainer *t = ctx;
     return nn_unpack(t->nn, (int32_t)v, &t->turns);
 }
 
-static dal_status step(dal_nn_trainer *t)
+static dal_status step(dal_nn_trainer *t, double *squares)
 {
     dal_status st = DAL_OK;
+    *squares = 0;
     if (t->nn->onednn)
         st = t->host->parallel_for(t->host, t->nn->n, unpack_task, t);
-    t->steps += t->rule != NULL;
-    if (st == DAL_OK && t->rule && t->rule->optimizer == DAL_NN_ADAM && !t->second_moment) {
-        t->second_moment = take(t, t->nn->n_weights, sizeof(float));
-        if (!t->second_moment)
-            return DAL_E_NOMEM;
-        memset(t->second_moment, 0, (size_t)t->nn->n_weights * sizeof(float));
-    }
     if (st == DAL_OK && t->rule)
-        st = t->host->parallel_for(t->host, (t->nn->n_weights + STEP_BLOCK - 1) / STEP_BLOCK, step_block, t);
-    return st;
+        st = nn_mover_clip(&t->mover, t->turns.sum);
+    return st == DAL_OK && t->rule ? nn_mover_run(&t->mover, t->turns.sum, squares) : st;
 }
 
 /* ---- who looks between the passes -------------------------------------------------------------- */
@@ -562,18 +561,14 @@ static void sum_up(const dal_nn_trainer *t, dal_nn_result *result)
     }
 }
 
-dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn_batch *batch, dal_nn_result *result,
-                        dal_error *err)
+static dal_status run_step(dal_nn_trainer *t, dal_nn_result *result, dal_error *err)
 {
-    if (batch->n < 1 || batch->n > t->capacity || batch->n_labelled > batch->n)
-        return dal_fail(err, DAL_E_CONTRACT, "", "a batch of %lld rows, %lld of them labelled, for a trainer of %lld",
-                        (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
-    t->batch = batch;
-    t->rule = rule;
+    const dal_nn_batch *batch = t->batch;
+    double squares = 0;
+    dal_status st = DAL_OK;
     atomic_store(&t->turns.failed, DAL_OK);
     for (int32_t v = 0; v < t->nn->n; v++)
         atomic_store(&t->turns.at[v], 0);
-    dal_status st = DAL_OK;
     if (t->nn->onednn && batch->n >= t->shards)
         st = plans_for(t, batch->n / t->shards, err);
     if (st == DAL_OK && t->nn->onednn && batch->n % t->shards)
@@ -587,7 +582,25 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
     if (st == DAL_OK)
         st = run_backward(t);
     if (st == DAL_OK)
-        st = step(t);
+        st = step(t, &squares);
+    if (result->struct_size >= sizeof *result)
+        result->squares = squares;
+    return st;
+}
+
+dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn_batch *batch, dal_nn_result *result,
+                        dal_error *err)
+{
+    dal_nn_batch own = {.struct_size = sizeof own};
+    if (batch->n < 1 || batch->n > t->capacity || batch->n_labelled < 0 || batch->n_labelled > batch->n)
+        return dal_fail(err, DAL_E_CONTRACT, "", "a batch of %lld rows, %lld of them labelled, for a trainer of %lld",
+                        (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
+    memcpy(&own, batch, batch->struct_size < sizeof own ? batch->struct_size : sizeof own);
+    t->batch = &own;
+    t->rule = rule;
+    dal_status st = rule ? nn_mover_begin(&t->mover, rule, batch->n_labelled) : DAL_OK;
+    if (st == DAL_OK)
+        st = t->chain ? nn_chain_train(t->chain, rule, &own, result, err) : run_step(t, result, err);
     if (st != DAL_OK && err && err->status == DAL_OK)
         dal_fail(err, st, "", "a training step failed");
     return st;

@@ -3,7 +3,8 @@
  * size, run by every thread on its own data with nothing between them and nobody to wait for. */
 #include "tests/bench/bench.h"
 
-#include "sdk/lib/dense_train.c"
+#include <dal/linalg.h>
+#include <dal/nn.h>
 
 #define BATCH 64
 #define N_TRAIN 10000
@@ -76,58 +77,29 @@ static double products_seconds(const dal_host *host, products *p)
     return (bench_now() - start) / STEPS;
 }
 
-/* ---- the step and its parts ---------------------------------------------------------------------- */
+/* ---- the step ----------------------------------------------------------------------------------- */
 
-typedef struct part {
-    const char *name;
-    int fill, forward, backward, product, update;
-} part;
-
-static double part_seconds(dal_dense_trainer *t, const dal_dense_batch *b, const part *what)
+static double step_seconds(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn_batch *b)
 {
     source *s = b->ctx;
+    dal_nn_result result = {.struct_size = sizeof result};
     const double start = bench_now();
     for (int i = 0; i < STEPS; i++) {
-        pass_job pass = {t, b, .fill = what->fill, .forward = what->forward, .backward = what->backward};
-        update_job update = {t, b->n, .product = what->product, .update = what->update};
-        update.c = update.bias = dense_coefficients_at(&t->rule, i + 1, b->n);
         s->at = i * 64;
-        if (what->fill || what->forward || what->backward)
-            run_pass(&pass);
-        if (what->product || what->update)
-            run_update(&update);
+        dal_nn_train(t, rule, b, &result, NULL);
     }
     return (bench_now() - start) / STEPS;
 }
 
-static double step_seconds(dal_dense_trainer *t, const dal_dense_batch *b)
+static void measure(const dal_host *host, dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn_batch *b)
 {
-    source *s = b->ctx;
-    dal_dense_result result;
-    const double start = bench_now();
-    for (int i = 0; i < STEPS; i++) {
-        s->at = i * 64;
-        dal_dense_train(t, b, &result, NULL);
-    }
-    return (bench_now() - start) / STEPS;
-}
-
-static void measure(const dal_host *host, dal_dense_trainer *t, const dal_dense_batch *b)
-{
-    static const part parts[] = {{"gather", 1, 0, 0, 0, 0},
-                                 {"forward", 0, 1, 0, 0, 0},
-                                 {"backward", 0, 0, 1, 1, 0},
-                                 {"optimiser", 0, 0, 0, 0, 1}};
-    enum { PARTS = sizeof parts / sizeof *parts };
-    double bound[REPEATS], step[REPEATS], of_part[PARTS][REPEATS];
+    double bound[REPEATS], step[REPEATS];
     products p[THREADS];
     for (int i = 0; i < THREADS; i++)
         products_init(&p[i]);
     for (int r = 0; r < REPEATS; r++) {
         bound[r] = products_seconds(host, p);
-        step[r] = step_seconds(t, b);
-        for (int i = 0; i < PARTS; i++)
-            of_part[i][r] = part_seconds(t, b, &parts[i]);
+        step[r] = step_seconds(t, rule, b);
     }
     for (int i = 0; i < THREADS; i++)
         products_fini(&p[i]);
@@ -136,41 +108,38 @@ static void measure(const dal_host *host, dal_dense_trainer *t, const dal_dense_
            "ratio=%.3f step_us=%.1f gemm_us=%.1f median_step_us=%.1f median_gemm_us=%.1f\n", IN, HIDDEN, C,
            BATCH, THREADS, BATCH / step[0], BATCH / bound[0], bound[0] / step[0], 1e6 * step[0],
            1e6 * bound[0], 1e6 * step_median, 1e6 * bound_median);
-    for (int i = 0; i < PARTS; i++) {
-        const double median = bench_median(of_part[i], REPEATS);
-        printf("bench_mlp part=%s us=%.1f share=%.3f median_us=%.1f\n", parts[i].name, 1e6 * of_part[i][0],
-               of_part[i][0] / step[0], 1e6 * median);
-    }
 }
 
 int main(void)
 {
-    const int64_t widths[] = {IN, HIDDEN, C};
-    const dal_dense_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_DENSE_ADAM,
-                                 .learning_rate = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
-                                 .l2 = 1e-4};
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADAM, .learning_rate = 1e-5, .beta1 = 0.9,
+                              .beta2 = 0.999, .epsilon = 1e-8, .l2 = 1e-4};
     dal_runtime *rt = bench_runtime(THREADS, 1);
     const dal_host *host = dal_runtime_host(rt, "mlp");
     int32_t classes[BATCH];
     source rows = {filled((int64_t)N_TRAIN * IN), 0};
-    dal_dense net;
-    dal_dense_shape(&net, widths, 2, NULL);
-    float *weights = filled(net.n_weights);
+    dal_nn *nn = dal_nn_new(host);
+    dal_nn_value x = dal_nn_input(nn, IN, 1, 1);
+    x = dal_nn_linear(nn, x, "hidden", HIDDEN, DAL_NN_BIAS | DAL_NN_RELU);
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", C, DAL_NN_BIAS));
+    dal_nn_info info;
+    dal_error err = DAL_ERROR_INIT;
+    if (dal_nn_finish(nn, &err) != DAL_OK)
+        bench_die(err.text);
+    dal_nn_describe(nn, &info);
+    float *weights = filled(info.n_weights);
     const dal_rng stream = dal_rng_from_key(1);
-    dal_dense_draw(&net, &stream, weights);
+    dal_nn_draw(nn, DAL_NN_GLOROT, &stream, weights, NULL);
     for (int i = 0; i < BATCH; i++)
         classes[i] = i % C;
-    dal_dense_trainer *t = dal_dense_trainer_new(host, &net, weights, &rule, BATCH, NULL);
-    const dal_dense_batch b = {.struct_size = sizeof b, .n = BATCH, .n_labelled = BATCH, .classes = classes,
-                               .fill = fill_rows, .ctx = &rows};
+    dal_nn_trainer *t = dal_nn_trainer_new(nn, host, weights, NULL, BATCH, NULL);
+    const dal_nn_batch b = {.struct_size = sizeof b, .n = BATCH, .n_labelled = BATCH, .classes = classes,
+                            .fill = fill_rows, .ctx = &rows};
     if (!t)
         bench_die("no memory");
-    t->x = t->filled;
-    for (int i = 0; i < BATCH; i++)
-        t->scale[i] = 1.0f / BATCH;
-
-    measure(host, t, &b);
-    dal_dense_trainer_free(t);
+    measure(host, t, &rule, &b);
+    dal_nn_trainer_free(t);
+    dal_nn_free(nn);
     free(weights);
     free(rows.rows);
     dal_runtime_free(rt);

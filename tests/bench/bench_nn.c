@@ -189,15 +189,12 @@ static void measure(const net *t, const dal_component *c, const char *backend)
     dal_error err = DAL_ERROR_INIT;
     dal_fit_report report = {.struct_size = sizeof report};
     const dal_fit f = {.struct_size = sizeof f, .warm = 1, .train = &list.s};
-    const double began = bench_now();
     if (impl->fit(self, &f, &report, &err) != DAL_OK)
         bench_die(err.text);
-    const double whole = (bench_now() - began) / (double)t->steps;
     const double first = w.at[0] - ready;
     for (int i = w.n - 1; i > 0; i--)
         w.at[i] -= w.at[i - 1];
-    /* mlp tells its progress less often than each step */
-    const double step = w.n > t->steps / 2 ? bench_median(w.at + 1, w.n - 1) : whole;
+    const double step = bench_median(w.at + 1, w.n - 1);
     double infer[5];
     use u = {impl, self, &list.s.spec, all.pixels, malloc((size_t)t->n_infer * 10 * sizeof(float))};
     for (int r = 0; r < 5; r++) {
@@ -209,7 +206,7 @@ static void measure(const net *t, const dal_component *c, const char *backend)
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
     const double peak = limit(host);
-    const double adds = t->plugin == &mlp_LTX_dal_plugin ? 784.0 * 256 + 2560 : (double)((nn_model *)self)->info.multiply_adds;
+    const double adds = (double)((nn_model *)self)->info.multiply_adds;
     printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.0f step_ms=%.3f train_of_gemm=%.2f infer_per_s=%.0f "
            "infer_of_gemm=%.2f first_step_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", t->id, backend, BATCH, THREADS,
            BATCH / step, 1e3 * step, 3 * adds * BATCH / step / peak, 1 / one, adds / one / peak, 1e3 * first,

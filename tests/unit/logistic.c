@@ -159,7 +159,7 @@ Test(logistic, says_that_the_inputs_are_too_large)
     const dal_fit f = {.struct_size = sizeof f, .train = &l->s};
     /* a warm start from huge weights: logits of opposite infinities */
     p->model.fitted = 1;
-    for (int64_t i = 0; i < p->model.net.n_weights; i++)
+    for (int64_t i = 0; i < p->model.info.n_weights; i++)
         p->model.weights[i] = i % 2 ? 3e38f : -3e38f;
     dal_fit warm = f;
     warm.warm = 1;

@@ -3,7 +3,7 @@
  * A network is declared once, layer by layer, and is constant from dal_nn_finish on: any number of threads and of
  * passes may use it. It owns no numbers: its weights are one flat array [n_weights], what batch-norm remembers is
  * another, the state [n_state]; both the caller's. So copying, saving, perturbing and averaging networks are
- * operations on arrays. (Small fully connected networks are faster with dal/dense.h.)
+ * operations on arrays.
  *
  *     dal_nn_value x = dal_nn_input(nn, 1, 28, 28);
  *     x = dal_nn_conv(nn, x, "conv1", &(dal_nn_conv_shape){.out = 32, .kernel = 5, .flags = DAL_NN_BIAS | DAL_NN_RELU});
@@ -21,7 +21,8 @@
  *             sample gives depends on that sample alone, not on its place or its neighbours.
  *   training  dal_nn_trainer: a step over a mini-batch on all threads. The batch is cut into shards of fixed size
  *             whatever the number of threads; batch-norm statistics and gradients are summed over shards in their order:
- *             1 or N threads, same bits.
+ *             1 or N threads, same bits. A fully connected network (linear layers with bias, ReLU after all but the last,
+ *             dropout of one rate after all of these or none) goes another way to the same end, some times as fast.
  */
 #ifndef DAL_NN_H
 #define DAL_NN_H
@@ -115,6 +116,9 @@ DAL_PUBLIC const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i);
  * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. Gains 1, batch-norm's biases 0. */
 #define DAL_NN_UNIFORM 0u
 #define DAL_NN_KAIMING 1u
+/* Conv and linear: weights, then biases, uniform in +-sqrt(6 / (fan in + fan out)) (Glorot & Bengio 2010; biases alike, as
+ * scikit-learn draws them), number l of them, from 0, one after the other from dal_rng_at(stream, l). */
+#define DAL_NN_GLOROT 2u
 DAL_PUBLIC void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *weights, float *state);
 
 /* ---- passes ------------------------------------------------------------------------------------ */
@@ -147,6 +151,7 @@ DAL_PUBLIC dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, co
 
 #define DAL_NN_SGD 0u  /* momentum, Nesterov or not, as PyTorch: v = mu v + g + wd w; w -= lr (g + wd w + mu v) or lr v */
 #define DAL_NN_ADAM 1u /* Kingma & Ba 2015 */
+#define DAL_NN_NADAM 2u /* Dozat 2016, with his schedule of the momentum: mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)) */
 
 typedef struct dal_nn_rule {
     uint32_t struct_size;
@@ -154,11 +159,17 @@ typedef struct dal_nn_rule {
     double learning_rate, momentum, beta1, beta2, epsilon;
     double weight_decay; /* added to the gradient: weight_decay * w, of all parameters */
     uint32_t nesterov;
-    uint32_t decoupled; /* Adam: weights lose learning_rate * weight_decay of themselves instead (AdamW) */
+    uint32_t decoupled;   /* weights lose learning_rate * weight_decay of themselves instead (AdamW) */
+    double l2;            /* l2 / (2 n_labelled) |W|^2 is part of the mean loss; W: weights, not biases nor gains */
+    double clip;          /* largest Euclidean norm of the loss's gradient, which is shortened to it; 0: any */
+    uint32_t spare;       /* weight_decay leaves biases and gains alone */
+    uint32_t raw_epsilon; /* Adam: epsilon is added to the root of the second moment before its correction, as scikit-learn
+                             and TensorFlow do */
 } dal_nn_rule;
 
 /* The batch between its forward and its backward pass. Rows of a value lie one after the other: value v of row i
- * is value[v] + i * size. Planar are the same as in passes, d: of stages, features and output. d of stages, features and output are there, zeroed but for the loss's own: add. */
+ * is value[v] + i * size. Values of the input, the stages, the features and the output are there, planar, and d of the
+ * latter three, zeroed but for the loss's own: add. Others may be NULL. */
 typedef struct dal_nn_step_view {
     uint32_t struct_size;
     uint32_t reserved;
@@ -179,6 +190,7 @@ typedef struct dal_nn_batch {
     dal_status (*between)(void *ctx, const dal_nn_step_view *view);
     void *ctx;
     dal_rng dropout; /* stream of this step's masks */
+    const float *rows; /* [n, inputs] where they lie; NULL: ask fill */
 } dal_nn_batch;
 
 typedef struct dal_nn_result {
@@ -186,6 +198,7 @@ typedef struct dal_nn_result {
     uint32_t reserved;
     double loss;  /* sum over the labelled rows of weight * cross-entropy */
     int64_t hits; /* labelled rows whose largest logit, lowest first, is their class */
+    double squares; /* |W|^2 before the step, when the rule has an l2; else 0 */
 } dal_nn_result;
 
 typedef struct dal_nn_trainer dal_nn_trainer;

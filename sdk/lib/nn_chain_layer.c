@@ -1,4 +1,5 @@
-#include "dense_layer.h"
+/* One layer of a fully connected network, over columns; the loss. */
+#include "nn_chain.h"
 
 #include <dal/linalg.h>
 #include <math.h>
@@ -21,8 +22,8 @@ DAL_CLONES static void add_bias(const float *bias, int64_t width, int64_t ld, in
     }
 }
 
-dal_status dense_layer_forward(const dal_dense_layer *layer, const float *weights, const float *x, int rows,
-                               int64_t ld, int64_t n, int relu, float *a)
+dal_status nn_chain_forward(const nn_chain_layer *layer, const float *weights, const float *x, int rows, int64_t ld, int64_t n,
+                            int relu, float *a)
 {
     const float *w = weights + layer->weight;
     const dal_status st =
@@ -33,15 +34,14 @@ dal_status dense_layer_forward(const dal_dense_layer *layer, const float *weight
     return st;
 }
 
-dal_status dense_layer_backward(const dal_dense_layer *layer, const float *weights, const float *d,
-                                int64_t ld, int64_t n, float beta, float *below)
+dal_status nn_chain_backward(const nn_chain_layer *layer, const float *weights, const float *d, int64_t ld, int64_t n,
+                             float beta, float *below)
 {
     return dal_gemm_tn(layer->in, n, layer->out, 1, weights + layer->weight, layer->in, d, ld, beta, below,
                        ld);
 }
 
-DAL_CLONES void dense_relu_backward(const float *a, int64_t width, int64_t ld, int64_t n, float scale,
-                                    float *d)
+DAL_CLONES void nn_chain_relu_back(const float *a, int64_t width, int64_t ld, int64_t n, float scale, float *d)
 {
     for (int64_t j = 0; j < width; j++)
         for (int64_t i = 0; i < n; i++)
@@ -49,8 +49,8 @@ DAL_CLONES void dense_relu_backward(const float *a, int64_t width, int64_t ld, i
 }
 
 /* The sum is in double and the loss from logits: a confident, wrong answer costs what it should. */
-void dal_dense_cross_entropy(const float *z, int64_t c, int64_t ld, int64_t n, const int32_t *classes,
-                             const float *scale, float *losses, float *hits, float *d)
+void nn_chain_loss(const float *z, int64_t c, int64_t ld, int64_t n, const int32_t *classes, const float *scale, float *losses,
+                   float *hits, float *d)
 {
     for (int64_t i = 0; i < n; i++) {
         const float *z_i = z + i;
@@ -75,4 +75,18 @@ void dal_dense_cross_entropy(const float *z, int64_t c, int64_t ld, int64_t n, c
             d_i[k * ld] = fabsf(g) < 1e-30f ? 0 : g;
         }
     }
+}
+
+void nn_chain_to_rows(const float *a, int64_t width, int64_t ld, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < width; j++)
+            out[i * width + j] = a[j * ld + i];
+}
+
+void nn_chain_to_columns(const float *rows, int64_t n, int64_t width, float *a, int64_t ld)
+{
+    for (int64_t j = 0; j < width; j++)
+        for (int64_t i = 0; i < n; i++)
+            a[j * ld + i] = rows[i * width + j];
 }
