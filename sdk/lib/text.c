@@ -66,7 +66,7 @@ int64_t dal_to_utf8(uint32_t encoding, const void *data, int64_t n, char *out)
     const unsigned char *p = data;
     int64_t size = 0;
     if (encoding == DAL_UTF8 || (encoding == DAL_MIXED && dal_utf8_fault(data, n) < 0)) {
-        if (out)
+        if (out && n > 0) /* an empty text may have no address */
             memcpy(out, data, (size_t)n);
         return n;
     }
