@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const char *const labels[] = {"-1", "0", "class", ""};
     static const char *const delimiters[] = {"auto", "tab", "blanks", "|"};
-    static const char *const dropped[] = {"1"};
+    static const char *const dropped[] = {"1"}, *const coded[] = {"0"}, *const markers[] = {"?", "NA"};
     if (n < 2)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
@@ -24,12 +24,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .label = labels[c >> 2 & 3],
         .delimiter = delimiters[c >> 4 & 3],
         .header = (c >> 6 & 3) % 3,
-        .missing = (c >> 8 & 3) % 3,
-        .drop = {dropped, c >> 10 & 1},
+        .missing = (c >> 8 & 7) % 5,
+        .drop = {dropped, c >> 11 & 1},
+        .words = (c >> 12 & 3) % 3,
+        .one_hot = {coded, c >> 14 & 1},
+        .indicator = (c >> 15 & 1) && (c >> 8 & 7) % 5 > 0,
+        .markers = {markers, 2},
+        .no_label = {markers, 1},
+        .max_values = 8,
     };
     if (csv_impl.create(dal_runtime_host(rt, "csv"), &o, NULL, &self, &err) == DAL_OK) {
         fuzz_use(&csv_impl, self);
-        const csv *t = self;
+        const table *t = self;
         for (int64_t i = 0; i < t->n_rows * t->d; i++)
             MUST(isfinite(t->x[i]));
     } else {

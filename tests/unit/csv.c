@@ -4,7 +4,9 @@
 
 static options with(const char *path)
 {
-    return (options){.path = path, .test_path = "", .delimiter = "auto", .label = "-1"};
+    static const char *const markers[] = {"?", "NA", "N/A", "nan", "null"}, *const unlabelled[] = {"?"};
+    return (options){.path = path, .test_path = "", .delimiter = "auto", .label = "-1", .markers = {markers, 5},
+                     .no_label = {unlabelled, 1}, .max_values = 64};
 }
 
 static fx_dataset open_csv(dal_runtime *rt, const options *o)
@@ -64,7 +66,7 @@ Test(csv_dataset, tells_headers_and_delimiters_by_themselves)
     o.header = HEADER_YES;
     cr_assert_str_eq(pool(o), "dog:3,4");
     o = with(fx_text("g", "?,2,cat\n1,2,dog\n"));
-    o.missing = MISSING_ZERO;
+    o.missing = TABLE_ZERO;
     cr_assert_str_eq(pool(o), "cat:0,2 dog:1,2");
 }
 
@@ -123,7 +125,7 @@ Test(csv_dataset, fills_missing_values_with_the_mean_of_the_pool_alone)
     dal_runtime *rt = fx_runtime(1, 0);
     options o = with(fx_text("train", "1,10,a\nNA,20,b\n3,,a\n"));
     o.test_path = fx_text("test", "1000,1000,a\n?,5,b\n");
-    o.missing = MISSING_MEAN;
+    o.missing = TABLE_MEAN;
     fx_dataset d = open_csv(rt, &o);
     float x[2];
     fx_read(&d, DAL_SPLIT_TRAIN, (const int64_t[]){1}, 1, x);
@@ -132,6 +134,101 @@ Test(csv_dataset, fills_missing_values_with_the_mean_of_the_pool_alone)
     cr_assert_float_eq(x[1], 15, 1e-6);
     fx_read(&d, DAL_SPLIT_TEST, (const int64_t[]){1}, 1, x);
     cr_assert_float_eq(x[0], 2, 1e-6);
+    close_csv(rt, &d);
+}
+
+Test(csv_dataset, makes_columns_of_words_one_hot_in_a_fixed_order)
+{
+    options o = with(fx_text("a", "town,x,c\nRome,1,a\nOslo,2,b\nRome,3,a\n"));
+    refuse(o, DAL_E_FORMAT, "path", ":2:1: found 'Rome' in column 0 ('town'), expected a number that fits f32; columns may be "
+                                    "left out with drop, or made one-hot");
+    o.words = TABLE_DROP;
+    cr_assert_str_eq(pool(o), "a:1 b:2 a:3");
+    o.words = TABLE_ONE_HOT;
+    cr_assert_str_eq(pool(o), "a:0,1,1 b:1,0,2 a:0,1,3");
+    o.test_path = fx_text("b", "town,x,c\nLima,1,a\n"); /* a text of the test file alone has its place, too */
+    cr_assert_str_eq(pool(o), "a:0,0,1,1 b:0,1,0,2 a:0,0,1,3");
+    o = with(fx_text("d", "10,1,a\n9,2,b\n10,3,a\n"));
+    static const char *const zero[] = {"0"}, *const label[] = {"2"};
+    o.one_hot = (dal_str_list){zero, 1};
+    cr_assert_str_eq(pool(o), "a:0,1,1 b:1,0,2 a:0,1,3");
+    o.drop = o.one_hot;
+    refuse(o, DAL_E_INVALID, "one_hot", "column '0' is left out by drop");
+    o.drop.n = 0;
+    o.one_hot = (dal_str_list){label, 1};
+    refuse(o, DAL_E_INVALID, "one_hot", "column '2' is the label");
+    o = with(fx_text("e", "u,a\nv,b\n"));
+    o.words = TABLE_DROP;
+    refuse(o, DAL_E_INVALID, "path", ": no columns of values are left of 2");
+}
+
+Test(csv_dataset, refuses_a_column_of_too_many_words)
+{
+    options o = with(fx_text("a", "1,x,a\n2,y,b\nthree,x,a\n"));
+    o.words = TABLE_ONE_HOT;
+    o.max_values = 2;
+    refuse(o, DAL_E_FORMAT, "path", ":3:1: column 0 has texts ('three' is the first) and more than 2 different ones, too many for "
+                                    "one-hot; drop the column or raise max_values");
+    o.max_values = 3;
+    cr_assert_str_eq(pool(o), "a:1,0,0,1,0 b:0,1,0,0,1 a:0,0,1,1,0");
+    o = with(fx_text("b", "1,2,a\n2,2,b\n3,2,a\n4,2,a\n")); /* numbers may be as many as they like */
+    o.words = TABLE_ONE_HOT;
+    o.max_values = 1;
+    cr_assert_str_eq(pool(o), "a:1,2 b:2,2 a:3,2 a:4,2");
+    char text[600] = "";
+    memset(text, 'w', 300);
+    strcat(text, ",1,a\n");
+    o = with(fx_text("c", text));
+    o.words = TABLE_ONE_HOT;
+    refuse(o, DAL_E_FORMAT, "path", ":1:1: a text of 300 bytes, expected fewer than 256");
+    o = with(fx_text("d", "\xff,1,a\n"));
+    o.words = TABLE_ONE_HOT;
+    refuse(o, DAL_E_FORMAT, "path", ":1:1: a text that is no UTF-8");
+    refuse(with(fx_text("e", "1,\xff\n")), DAL_E_FORMAT, "path", ":1:3: a class name that is no UTF-8");
+}
+
+Test(csv_dataset, fills_missing_values_as_it_is_told)
+{
+    options o = with(fx_text("a", "1,5,a\n?,1,b\n3,na,a\n4,2,\n9,,?\n"));
+    o.missing = TABLE_MEDIAN;
+    cr_assert_str_eq(pool(o), "a:1,5 b:3.5,1 a:3,2 -:4,2 -:9,2");
+    o.missing = TABLE_CONSTANT;
+    o.fill = -7;
+    cr_assert_str_eq(pool(o), "a:1,5 b:-7,1 a:3,-7 -:4,2 -:9,-7");
+    o.indicator = 1;
+    cr_assert_str_eq(pool(o), "a:1,5,0,0 b:-7,1,1,0 a:3,-7,0,1 -:4,2,0,0 -:9,-7,0,1");
+    o.missing = TABLE_MEAN;
+    refuse(o, DAL_E_INVALID, "fill", "missing: constant alone");
+    o.fill = 0;
+    o.missing = TABLE_ERROR;
+    refuse(o, DAL_E_INVALID, "indicator", "missing values are errors");
+    /* words: nothing of all there are, and its own column */
+    o = with(fx_text("b", "u,1,a\n,2,b\nv,3,a\n"));
+    o.words = TABLE_ONE_HOT;
+    refuse(o, DAL_E_FORMAT, "path", ":2:1: a missing value (''), expected a text");
+    o.missing = TABLE_MEAN;
+    cr_assert_str_eq(pool(o), "a:1,0,1 b:0,0,2 a:0,1,3");
+    o.indicator = 1;
+    cr_assert_str_eq(pool(o), "a:1,0,1,0 b:0,0,2,1 a:0,1,3,0");
+    /* what means missing is for the user to say */
+    static const char *const marker[] = {"-999"}, *const unlabelled[] = {"unknown", "b"};
+    o = with(fx_text("c", "-999,1,a\n2,2,b\n3,3,unknown\n"));
+    o.markers = (dal_str_list){marker, 1};
+    o.no_label = (dal_str_list){unlabelled, 2};
+    o.missing = TABLE_ZERO;
+    cr_assert_str_eq(pool(o), "a:0,1 -:2,2 -:3,3");
+}
+
+Test(csv_dataset, takes_the_median_of_the_pool_alone)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    options o = with(fx_text("train", "1,a\n2,b\n30,a\n"));
+    o.test_path = fx_text("test", "1000,a\n?,b\n");
+    o.missing = TABLE_MEDIAN;
+    fx_dataset d = open_csv(rt, &o);
+    float x;
+    fx_read(&d, DAL_SPLIT_TEST, (const int64_t[]){1}, 1, &x);
+    cr_assert_float_eq(x, 2, 1e-6);
     close_csv(rt, &d);
 }
 
@@ -184,7 +281,7 @@ Test(csv_dataset, names_the_place_of_each_fault)
         {"x,y,c\n1,2,a\n1, z ,b\n", ":3:4: found 'z' in column 1 ('y'), expected a number that fits f32"},
         {"1,2,a\n1,1e39,b\n", ":2:3: found '1e39' in column 1, expected a number that fits f32"},
         {"1,2,a\n1,inf,b\n", ":2:3: found 'inf' in column 1"},
-        {"1,2,a\n1,NaN,b\n", ":2:3: a missing value ('NaN'), expected a number; missing: mean"},
+        {"1,2,a\n1,NaN,b\n", ":2:3: a missing value ('NaN'), expected a number; missing: mean, median or zero"},
         {"1,2,a\n1,,b\n", ":2:3: a missing value ('')"},
         {"1,2,a\n1,\"2,b\n", ":2:3: this quote is never closed"},
         {"1,2,a\n1,\x01\x02,b\n", ":2:3: found '?\?' in column 1"},
@@ -232,16 +329,18 @@ Test(csv_dataset, refuses_options_that_do_not_fit_the_file)
     o.label = "c";
     refuse(o, DAL_E_INVALID, "label", "has no header, expected a number -2..1");
     o = with(fx_text("e", "?,1,a\n?,2,b\n"));
-    o.missing = MISSING_MEAN;
-    refuse(o, DAL_E_INVALID, "missing", "column of values 0 has no value in the pool");
+    o.missing = TABLE_MEAN;
+    refuse(o, DAL_E_INVALID, "missing", "column 0 has no value in the pool to take the mean of");
     refuse(with("/nowhere"), DAL_E_NOT_FOUND, "path", "/nowhere: cannot open");
 }
 
 Test(csv_dataset, survives_every_failed_allocation)
 {
-    options o = with(fx_text("a", "x,y,c\n1,2,a\n3,,b\n"));
-    o.missing = MISSING_MEAN;
-    o.test_fraction = 0;
+    options o = with(fx_text("a", "x,y,t,c\n1,2,u,a\n3,,v,b\n4,5,u,a\n6,7,v,b\n"));
+    o.missing = TABLE_MEDIAN;
+    o.words = TABLE_ONE_HOT;
+    o.indicator = 1;
+    o.test_fraction = 0.5;
     for (int64_t k = 1;; k++) {
         dal_error err = DAL_ERROR_INIT;
         void *self = NULL;
@@ -288,12 +387,41 @@ Test(csv_dataset, reads_the_real_tables)
         options o = with(path);
         o.label = tables[i].label;
         o.drop = tables[i].drop;
-        o.missing = MISSING_MEAN;
+        o.missing = TABLE_MEAN;
         dal_runtime *rt = fx_runtime(1, 0);
         fx_dataset d = open_csv(rt, &o);
         cr_assert_eq(d.info.n[DAL_SPLIT_TRAIN], tables[i].n, "%s: %lld rows", name, (long long)d.info.n[0]);
         cr_assert_eq(d.info.spec.shape[0], tables[i].d, "%s", name);
         cr_assert_eq(d.info.spec.n_classes, tables[i].c, "%s", name);
+        close_csv(rt, &d);
+    }
+}
+
+/* Tables of words and numbers; columns as the data's own README states them, one-hot by its own counts of texts. */
+Test(csv_dataset, reads_the_real_tables_of_words)
+{
+    static const struct {
+        const char *file;
+        int64_t n, d, c;
+    } tables[] = {
+        {"tabular/german-credit-g.csv", 1000, 61, 2},
+        {"tabular/splice.csv.gz", 3190, 287, 3},
+        {"tabular/vowel.csv", 990, 29, 11},
+    };
+    static const char *const instance[] = {"Instance_name"};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        const char *path = fx_data(tables[i].file);
+        if (!path)
+            return;
+        options o = with(path);
+        o.words = TABLE_ONE_HOT;
+        o.header = HEADER_YES;
+        o.drop = (dal_str_list){instance, i == 1};
+        dal_runtime *rt = fx_runtime(1, 0);
+        fx_dataset d = open_csv(rt, &o);
+        cr_assert_eq(d.info.n[DAL_SPLIT_TRAIN], tables[i].n, "%s: %lld rows", tables[i].file, (long long)d.info.n[0]);
+        cr_assert_eq(d.info.spec.shape[0], tables[i].d, "%s: %lld values", tables[i].file, (long long)d.info.spec.shape[0]);
+        cr_assert_eq(d.info.spec.n_classes, tables[i].c, "%s", tables[i].file);
         close_csv(rt, &d);
     }
 }
