@@ -111,19 +111,21 @@ const nn_op nn_linear_op = {"linear", linear_forward, linear_backward};
 static dal_status relu_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
+    const int64_t n = nn_count(j, k);
     float *y = nn_row(j->value, k, v, j->first);
-    nn_move(nn_row(j->value, k, k->in[0], j->first), y, j->n * k->size, 0);
-    nn_relu(y, j->n * k->size);
+    nn_move(nn_row(j->value, k, k->in[0], j->first), y, n, 0);
+    nn_relu(y, n);
     return DAL_OK;
 }
 
 static dal_status relu_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
+    const int64_t n = nn_count(j, k);
     float *dy = nn_row(j->d, k, v, j->first);
-    nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
+    nn_relu_back(nn_row(j->value, k, v, j->first), dy, n);
     if (j->d[k->in[0]])
-        nn_move(dy, nn_row(j->d, k, k->in[0], j->first), j->n * k->size, !k->first_writer[0]);
+        nn_move(dy, nn_row(j->d, k, k->in[0], j->first), n, !k->first_writer[0]);
     return DAL_OK;
 }
 
@@ -132,23 +134,25 @@ const nn_op nn_relu_op = {"relu", relu_forward, relu_backward};
 static dal_status add_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
+    const int64_t n = nn_count(j, k);
     float *y = nn_row(j->value, k, v, j->first);
-    nn_move(nn_row(j->value, k, k->in[0], j->first), y, j->n * k->size, 0);
-    nn_move(nn_row(j->value, k, k->in[1], j->first), y, j->n * k->size, 1);
+    nn_move(nn_row(j->value, k, k->in[0], j->first), y, n, 0);
+    nn_move(nn_row(j->value, k, k->in[1], j->first), y, n, 1);
     if (k->flags & DAL_NN_RELU)
-        nn_relu(y, j->n * k->size);
+        nn_relu(y, n);
     return DAL_OK;
 }
 
 static dal_status add_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
+    const int64_t n = nn_count(j, k);
     float *dy = nn_row(j->d, k, v, j->first);
     if (k->flags & DAL_NN_RELU)
-        nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
+        nn_relu_back(nn_row(j->value, k, v, j->first), dy, n);
     for (int i = 0; i < 2; i++)
         if (j->d[k->in[i]])
-            nn_move(dy, nn_row(j->d, k, k->in[i], j->first), j->n * k->size, !k->first_writer[i]);
+            nn_move(dy, nn_row(j->d, k, k->in[i], j->first), n, !k->first_writer[i]);
     return DAL_OK;
 }
 
@@ -268,59 +272,3 @@ static dal_status avg_backward(const nn_job *j, int32_t v)
 }
 
 const nn_op nn_avg_pool_op = {"avg_pool", avg_forward, avg_backward};
-
-/* ---- dropout ------------------------------------------------------------------------------------ */
-
-/* Sample i of the batch draws from its own stream, so that shards do not matter; 16 random bits a value. */
-static void draw_mask(const nn_job *j, const nn_node *k, int64_t i, unsigned char *keep)
-{
-    const dal_rng layer = dal_rng_at(j->dropout, (uint64_t)k->dropout);
-    dal_rng r = dal_rng_at(&layer, (uint64_t)i);
-    const uint32_t limit = (uint32_t)(k->rate * 65536);
-    for (int64_t at = 0; at < k->size; at += 2) {
-        const uint32_t bits = dal_rng_u32(&r);
-        keep[at] = (bits & 0xffffu) >= limit;
-        if (at + 1 < k->size)
-            keep[at + 1] = bits >> 16 >= limit;
-    }
-}
-
-static dal_status dropout_forward(const nn_job *j, int32_t v)
-{
-    const nn_node *k = node_of(j, v);
-    const float *mask = j->masks ? j->masks[k->dropout] : NULL;
-    const float scale = (float)(1 / (1 - (double)(uint32_t)(k->rate * 65536) / 65536));
-    for (int64_t i = j->first; i < j->first + j->n; i++) {
-        const float *x = nn_row(j->value, k, k->in[0], i);
-        float *y = nn_row(j->value, k, v, i);
-        unsigned char *keep = j->training ? (unsigned char *)j->aux[v] + i * k->size : NULL;
-        if (keep) {
-            draw_mask(j, k, i, keep);
-            for (int64_t at = 0; at < k->size; at++)
-                y[at] = keep[at] ? scale * x[at] : 0;
-        } else if (mask) {
-            for (int64_t at = 0; at < k->size; at++)
-                y[at] = mask[at] * x[at];
-        } else {
-            nn_move(x, y, k->size, 0);
-        }
-    }
-    return DAL_OK;
-}
-
-static dal_status dropout_backward(const nn_job *j, int32_t v)
-{
-    const nn_node *k = node_of(j, v);
-    const float scale = (float)(1 / (1 - (double)(uint32_t)(k->rate * 65536) / 65536));
-    for (int64_t i = j->first; i < j->first + j->n; i++) {
-        float *dy = nn_row(j->d, k, v, i);
-        const unsigned char *keep = j->training ? (const unsigned char *)j->aux[v] + i * k->size : NULL;
-        for (int64_t at = 0; keep && at < k->size; at++)
-            dy[at] = keep[at] ? scale * dy[at] : 0;
-        if (j->d[k->in[0]])
-            nn_move(dy, nn_row(j->d, k, k->in[0], i), k->size, !k->first_writer[0]);
-    }
-    return DAL_OK;
-}
-
-const nn_op nn_dropout_op = {"dropout", dropout_forward, dropout_backward};

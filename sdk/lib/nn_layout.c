@@ -22,7 +22,8 @@ static int is_pool(const nn_node *k)
 /* Layers whose output lies as their input. */
 static int keeps(const nn_node *k)
 {
-    return k->op == &nn_norm_op || k->op == &nn_relu_op || k->op == &nn_add_op;
+    return k->op == &nn_norm_op || k->op == &nn_relu_op || k->op == &nn_add_op || k->op == &nn_gelu_op ||
+           k->op == &nn_tanh_op || k->op == &nn_sigmoid_op || k->op == &nn_leaky_op;
 }
 
 static int reads_blocks(const nn_node *k)
@@ -55,7 +56,7 @@ void nn_layout_choose(dal_nn *nn)
     int changed = 1;
     for (int32_t v = 1; v < nn->n; v++) {
         nn_node *k = &nn->node[v];
-        if (reads_blocks(k) && k->c % lanes == 0 && k->h * k->w > 1)
+        if (reads_blocks(k) && !k->tokens && k->c % lanes == 0 && k->h * k->w > 1)
             k->block = lanes;
     }
     for (int32_t v = 1; v < nn->n; v++)

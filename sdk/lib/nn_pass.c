@@ -9,6 +9,7 @@ typedef struct pass_memory {
     float **value, **d; /* as layers keep them; those of the pass itself but for stages whose channels lie together */
     void **aux;
     char *aux_block;
+    int64_t token_at[DAL_NN_TILE + 1]; /* of texts */
 } pass_memory;
 
 static int64_t room(int64_t size)
@@ -108,15 +109,15 @@ static nn_job job_of(const dal_nn *nn, const float *weights, const float *state,
 {
     const pass_memory *m = p->impl;
     return (nn_job){.nn = nn, .weights = weights, .state = state, .value = m->value, .d = m->d, .aux = m->aux,
-                    .scratch = m->scratch, .plans = m->plans, .n = n, .tile = 1};
+                    .scratch = m->scratch, .plans = m->plans, .n = n, .token_at = m->token_at, .tile = 1};
 }
 
 dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                       dal_nn_value from, dal_nn_value to, const float *const *masks)
 {
-    const pass_memory *m = p->impl;
+    pass_memory *m = p->impl;
     nn_job j = job_of(nn, weights, state, p, n);
-    dal_status st = DAL_OK;
+    dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], n, m->token_at, NULL) : DAL_OK;
     j.masks = masks;
     for (int32_t v = 1; v < from; v++) /* the caller may have changed them */
         if (has_mirror(&nn->node[v]))

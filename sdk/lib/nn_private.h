@@ -18,9 +18,12 @@ typedef struct nn_node {
     int64_t c, h, w, size;  /* of the value */
     int64_t kernel, stride, pad, groups;
     uint32_t flags;
-    double rate;
+    double rate; /* of dropout; eps of layer-norm, slope of leaky ReLU */
     int64_t weight, bias; /* offsets into the weights; -1: none; a bias lies right behind its weights */
     int64_t n_weights;    /* both together */
+    int n_parameters;
+    int tokens;              /* a vector a token: rows lie as nn_job.token_at says */
+    int64_t positions, first_position, segments; /* of an embedding; heads are `groups` */
     int64_t state;        /* offset into the state: mean [c], variance [c]; -1: none */
     int64_t aux;          /* bytes a sample that the layer keeps from forward to backward */
     int64_t scratch;      /* floats a shard needs while it runs */
@@ -46,6 +49,7 @@ struct dal_nn {
     dal_error fault;
     uint32_t backend;
     struct nn_onednn *onednn; /* NULL: OpenBLAS does it all */
+    int64_t vocabulary; /* 0: not of texts */
     int finished;
 };
 
@@ -71,6 +75,7 @@ typedef struct nn_job {
     const struct nn_plans *plans; /* oneDNN's, of shards of n rows or of passes */
     float *const *packed;         /* [n values] weights in oneDNN's order; NULL: each layer packs its own */
     int64_t first, n;
+    const int64_t *token_at; /* of texts: sample first+i has the tokens token_at[i]..token_at[i+1]-1 of this job; [n + 1] */
     int training;     /* batch-norm has its own statistics, dropout draws */
     int tile;         /* rows must not depend on their place: fixed tiles of DAL_NN_TILE, buffers have that many rows */
     const dal_rng *dropout;
@@ -86,12 +91,35 @@ typedef struct nn_op {
 } nn_op;
 
 extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
-    nn_dropout_op;
+    nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_layer_norm_op, nn_embedding_op, nn_attention_op,
+    nn_token_linear_op, nn_token_mean_op, nn_first_token_op;
+
+/* Declaring, see nn.c. nn_fault returns -1. */
+DAL_PRINTF(3, 4)
+dal_nn_value nn_fault(dal_nn *nn, const char *name, const char *fmt, ...);
+int nn_known(dal_nn *nn, dal_nn_value x, const char *name);
+/* A node of c x h x w like nothing else yet, or NULL. */
+nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c, int64_t h,
+                     int64_t w);
+int64_t nn_take_weights(dal_nn *nn, nn_node *k, const char *what, uint32_t role, int64_t count);
+dal_nn_value nn_done(dal_nn *nn, int64_t multiply_adds);
+
+/* What to multiply by where dropout keeps: the inverse of the share that it keeps. */
+static inline float nn_dropout_scale(double rate)
+{
+    return (float)(1 / (1 - (double)(uint32_t)(rate * 65536) / 65536));
+}
+/* n values from the start of stream r, 16 random bits each: 1 is kept. */
+void nn_dropout_mask(dal_rng r, double rate, int64_t n, unsigned char *keep);
 
 /* Where a layer adds the gradient of its weights and bias (they lie together), NULL: not wanted; and the end of that. While
  * training the shards then add theirs one after the other, into turns->packed or ->sum; a failed shard is not waited for. */
 float *nn_gradient_begin(const nn_job *j, const nn_node *k, int packed);
 dal_status nn_gradient_end(const nn_job *j, int32_t v, int packed);
+/* The same without memory for it: waits until all shards before this one have added theirs; then *to is the gradient, zeroed
+ * or with theirs in it. The sum is made in place. */
+dal_status nn_gradient_wait(const nn_job *j, int32_t v, int zero, float **to);
+void nn_gradient_done(const nn_job *j, int32_t v);
 static inline int nn_wants_gradient(const nn_job *j)
 {
     return j->gradient || j->turns;
@@ -102,11 +130,35 @@ static inline float *nn_row(float *const *rows, const nn_node *node, int32_t k, 
     return rows[k] + i * node->size;
 }
 
+/* Of the job's part of a value, which begins at nn_row(.., first): how many rows, how wide, how many numbers. */
+static inline int64_t nn_rows(const nn_job *j, const nn_node *k)
+{
+    return k->tokens ? j->token_at[j->n] : j->n;
+}
+
+static inline int64_t nn_width(const nn_node *k)
+{
+    return k->tokens ? k->c : k->size;
+}
+
+static inline int64_t nn_count(const nn_job *j, const nn_node *k)
+{
+    return nn_rows(j, k) * nn_width(k);
+}
+
+/* Of texts: where the tokens of n rows of ids begin, [n + 1]; DAL_E_INVALID with err filled: an id is none. */
+dal_status nn_find_tokens(const dal_nn *nn, const float *input, int64_t n, int64_t *token_at, dal_error *err);
+
 /* x [n] = max(x, 0); d [n] = 0 where y is not positive. */
 void nn_relu(float *x, int64_t n);
 void nn_relu_back(const float *y, float *d, int64_t n);
 /* to [n] = or += from. */
 void nn_move(const float *from, float *to, int64_t n, int add);
+
+/* For layers over tokens. y [n, width] += bias (NULL: none), then ReLU or not. */
+void nn_add_bias(const float *bias, int64_t n, int64_t width, int relu, float *y);
+/* The gradient of weights [c of v, in] += dy [n, c]' x [n, in], rows ld apart, and of the bias. */
+dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int64_t in, int64_t ld);
 
 /* Batch-norm knows its batch only when all shards have been seen. Per channel, of a shard, [2 c] doubles: forward the
  * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */

@@ -35,6 +35,9 @@ struct dal_nn_trainer {
     nn_plans *plans[MAX_PLANS];      /* the latest first; NULL: none */
     float **shown_value, **shown_d;  /* [n values] for whoever looks between the passes; NULL: nobody has */
     float *mirrors;
+    int64_t *token_at; /* of texts: [capacity + shards], one number more a shard than it has samples */
+    dal_error token_error; /* what was wrong with a text of this step */
+    atomic_flag token_told;
     double *sums; /* [shards, 2 c] */
     float *losses;
     int32_t *hits;
@@ -155,12 +158,19 @@ static dal_status take_values(dal_nn_trainer *t)
     return DAL_OK;
 }
 
+/* Layers that need no memory for a shard's gradient. */
+static int adds_in_place(const nn_node *k)
+{
+    return k->op == &nn_embedding_op || k->op == &nn_token_linear_op;
+}
+
 /* A slot a thread, of which there are never more than shards. */
 static dal_status take_slots(dal_nn_trainer *t)
 {
     int64_t widest = 0;
     for (int32_t v = 0; v < t->nn->n; v++)
-        widest = t->nn->node[v].n_weights > widest ? t->nn->node[v].n_weights : widest;
+        if (!adds_in_place(&t->nn->node[v]))
+            widest = t->nn->node[v].n_weights > widest ? t->nn->node[v].n_weights : widest;
     t->n_slots = t->host->threads(t->host) < t->shards ? t->host->threads(t->host) : t->shards;
     t->slots = take(t, t->n_slots, sizeof *t->slots);
     if (!t->slots)
@@ -238,7 +248,8 @@ static dal_status take_memory(dal_nn_trainer *t)
     t->turns.at = take(t, nn->n, sizeof *t->turns.at);
     t->losses = take(t, t->capacity, sizeof *t->losses);
     t->hits = take(t, t->capacity, sizeof *t->hits);
-    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->losses || !t->hits)
+    t->token_at = take(t, t->capacity + t->shards, sizeof *t->token_at);
+    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->losses || !t->hits || !t->token_at)
         return DAL_E_NOMEM;
     dal_status st = take_values(t);
     if (st == DAL_OK)
@@ -282,7 +293,8 @@ void dal_nn_trainer_free(dal_nn_trainer *t)
         nn_plans_free(t->nn, t->plans[i]);
     nn_chain_free(t->chain);
     nn_mover_fini(&t->mover);
-    void *all[] = {t->hits, t->losses, t->sums, t->aux_block, t->norms, t->mirrors, t->shown_d, t->shown_value, t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
+    void *all[] = {t->token_at, t->hits, t->losses, t->sums, t->aux_block, t->norms, t->mirrors, t->shown_d, t->shown_value,
+                   t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
                    t->turns.sum, t->gradients_of_values, t->values, t->aux, t->norm, t->d, t->value};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         h->free(h, all[i]);
@@ -356,14 +368,28 @@ static int64_t shard_begin(const dal_nn_trainer *t, int64_t shard)
     return t->batch->n * shard / t->shards;
 }
 
-static dal_status fill_shard(const dal_nn_trainer *t, const nn_job *j)
+static int64_t *tokens_of(const dal_nn_trainer *t, int64_t shard)
+{
+    return t->token_at + shard_begin(t, shard) + shard;
+}
+
+static dal_status fill_shard(dal_nn_trainer *t, int64_t shard, const nn_job *j)
 {
     const dal_nn_batch *b = t->batch;
     const int64_t in = t->nn->node[0].size, at = j->first * in;
-    if (!b->rows)
-        return b->fill(b->ctx, j->first, j->n, t->value[0] + at);
-    memcpy(t->value[0] + at, b->rows + at, (size_t)(j->n * in) * sizeof(float));
-    return DAL_OK;
+    float *x = t->value[0] + at;
+    dal_error why = DAL_ERROR_INIT;
+    dal_status st = DAL_OK;
+    if (b->rows)
+        memcpy(x, b->rows + at, (size_t)(j->n * in) * sizeof(float));
+    else
+        st = b->fill(b->ctx, j->first, j->n, x);
+    if (st != DAL_OK || t->nn->vocabulary == 0)
+        return st;
+    st = nn_find_tokens(t->nn, x, j->n, tokens_of(t, shard), &why);
+    if (st != DAL_OK && !atomic_flag_test_and_set(&t->token_told))
+        t->token_error = why;
+    return st;
 }
 
 static dal_status run_layers(dal_nn_trainer *t, int64_t shard, const nn_job *j)
@@ -372,7 +398,7 @@ static dal_status run_layers(dal_nn_trainer *t, int64_t shard, const nn_job *j)
     double *sums = t->sums + (t->norm_node < 0 ? 0 : shard * 2 * nn->node[t->norm_node].c);
     dal_status st = DAL_OK;
     if (!t->backward && t->from == 0 && j->n > 0)
-        st = fill_shard(t, j);
+        st = fill_shard(t, shard, j);
     for (int32_t v = t->from; !t->backward && v <= t->to && st == DAL_OK && j->n > 0; v++)
         st = v > 0 ? nn->node[v].op->forward(j, v) : st;
     for (int32_t v = t->from; t->backward && v >= t->to && st == DAL_OK && j->n > 0; v--)
@@ -394,7 +420,7 @@ static dal_status run_shard(void *ctx, int64_t index)
     slot *mine = take_slot(t);
     nn_job j = {.nn = t->nn, .weights = t->weights, .state = t->state, .value = t->value, .d = t->d, .aux = t->aux,
                 .scratch = mine->scratch, .mine = mine->gradient, .turns = &t->turns, .packed = t->packed, .first = first,
-                .n = shard_begin(t, shard + 1) - first, .training = 1, .dropout = &t->batch->dropout, .norm = t->norm};
+                .n = shard_begin(t, shard + 1) - first, .token_at = tokens_of(t, shard), .training = 1, .dropout = &t->batch->dropout, .norm = t->norm};
     for (int64_t s = 0; s < shard; s++)
         j.turn += shard_begin(t, s + 1) > shard_begin(t, s);
     j.plans = t->nn->onednn ? plans_of(t, j.n) : NULL;
@@ -597,11 +623,15 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
                         (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
     memcpy(&own, batch, batch->struct_size < sizeof own ? batch->struct_size : sizeof own);
     t->batch = &own;
+    atomic_flag_clear(&t->token_told);
+    t->token_error = (dal_error)DAL_ERROR_INIT;
     t->rule = rule;
     dal_status st = rule ? nn_mover_begin(&t->mover, rule, batch->n_labelled) : DAL_OK;
     if (st == DAL_OK)
         st = t->chain ? nn_chain_train(t->chain, rule, &own, result, err) : run_step(t, result, err);
-    if (st != DAL_OK && err && err->status == DAL_OK)
+    if (st != DAL_OK && t->token_error.status != DAL_OK && err)
+        *err = t->token_error;
+    else if (st != DAL_OK && err && err->status == DAL_OK)
         dal_fail(err, st, "", "a training step failed");
     return st;
 }

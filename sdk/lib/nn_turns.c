@@ -40,6 +40,26 @@ static dal_status await(const nn_turns *t, int32_t v, int32_t turn)
     return DAL_OK;
 }
 
+dal_status nn_gradient_wait(const nn_job *j, int32_t v, int zero, float **to)
+{
+    const nn_node *k = &j->nn->node[v];
+    if (!j->turns) {
+        *to = j->gradient + k->weight;
+        return DAL_OK;
+    }
+    *to = goes_to(j, k, 0);
+    const dal_status st = await(j->turns, v, j->turn);
+    if (st == DAL_OK && j->turn == 0 && zero)
+        memset(*to, 0, (size_t)k->n_weights * sizeof **to);
+    return st;
+}
+
+void nn_gradient_done(const nn_job *j, int32_t v)
+{
+    if (j->turns)
+        atomic_store_explicit(&j->turns->at[v], j->turn + 1, memory_order_release);
+}
+
 dal_status nn_gradient_end(const nn_job *j, int32_t v, int packed)
 {
     const nn_node *k = &j->nn->node[v];

@@ -16,6 +16,23 @@
  * planar, or a vector [width, 1, 1]. (Values nobody is shown may lie otherwise in memory.) A call that cannot be met (shapes that do not fit, a number that is none) is kept
  * and told by dal_nn_finish, so that a network reads as a list of layers. At most DAL_NN_MAX_VALUES.
  *
+ * Texts. A network that begins with dal_nn_tokens takes samples of up to `longest` tokens. A row of its input is int32_t
+ * [longest], in the memory of value[input]: the ids of the tokens, then DAL_NN_NO_TOKEN. A value of tokens has a vector
+ * for each token, shape [width, longest, 1], and no rows for what is not there: the tokens of a pass's samples, or of a
+ * shard's, lie one behind the other. So there is no padding to mask, and none to pay for: a text gives the same bits
+ * whatever the longest is and whichever texts are beside it.
+ *
+ *     dal_nn_value x = dal_nn_tokens(nn, 128, 30522);
+ *     x = dal_nn_embedding(nn, x, "embeddings", &(dal_nn_embedding_shape){.width = 768, .positions = 512});
+ *     x = dal_nn_layer_norm(nn, x, "embeddings.norm", 1e-12);
+ *     dal_nn_value y = dal_nn_attention(nn, dal_nn_linear(nn, x, "qkv", 3 * 768, DAL_NN_BIAS), 12, 0.1);
+ *     x = dal_nn_layer_norm(nn, dal_nn_add(nn, x, dal_nn_linear(nn, y, "out", 768, DAL_NN_BIAS), 0), "norm", 1e-12);
+ *     dal_nn_output(nn, dal_nn_linear(nn, dal_nn_first_token(nn, x), "output", 2, DAL_NN_BIAS));
+ *
+ * Linear layers, activations, sums, dropout and layer-norm work on each token of a value of tokens; attention and
+ * convolutions over tokens mix them; the mean, the largest and the first of them make a vector a sample. Only
+ * vectors and maps can be stages, features or the output.
+ *
  * Two ways through a network:
  *   passes    dal_nn_pass: up to DAL_NN_TILE samples on the calling thread, batch-norm with its running statistics. What a
  *             sample gives depends on that sample alone, not on its place or its neighbours.
@@ -37,6 +54,7 @@ extern "C" {
 #define DAL_NN_MAX_VALUES 1024
 #define DAL_NN_TILE 16
 #define DAL_NN_SHARDS 8 /* of a batch, at most */
+#define DAL_NN_NO_TOKEN (-1)
 
 typedef struct dal_nn dal_nn;
 typedef int32_t dal_nn_value;
@@ -71,7 +89,7 @@ typedef struct dal_nn_conv_shape {
 } dal_nn_conv_shape;
 /* Weights [out, in / groups, kernel, kernel], bias [out]. */
 DAL_PUBLIC dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_conv_shape *shape);
-/* x flattened, times weights [out, in], plus bias [out]. */
+/* x flattened, or each token of x, times weights [out, in], plus bias [out]. */
 DAL_PUBLIC dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, uint32_t flags);
 /* Ioffe & Szegedy 2015: gain and bias [channels]; state: running mean and variance [channels], momentum 0.1, eps 1e-5;
  * the running variance is the unbiased one, a batch is normalised with the biased one. */
@@ -84,6 +102,36 @@ DAL_PUBLIC dal_nn_value dal_nn_avg_pool(dal_nn *nn, dal_nn_value x, int64_t kern
 DAL_PUBLIC dal_nn_value dal_nn_global_pool(dal_nn *nn, dal_nn_value x); /* mean over height and width */
 /* Inverted dropout of single values while training, nothing in passes (but see dal_nn_run). */
 DAL_PUBLIC dal_nn_value dal_nn_dropout(dal_nn *nn, dal_nn_value x, double rate);
+
+/* Ba, Kiros & Hinton 2016: (x - mean) / sqrt(variance + eps) * gain + bias, over a vector or over each token; gain and
+ * bias [width]. */
+DAL_PUBLIC dal_nn_value dal_nn_layer_norm(dal_nn *nn, dal_nn_value x, const char *name, double eps);
+/* Element by element: x Phi(x), exact (Hendrycks & Gimpel 2016); tanh; 1 / (1 + e^-x); x or slope x where x < 0. */
+DAL_PUBLIC dal_nn_value dal_nn_gelu(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_tanh(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_sigmoid(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_leaky_relu(dal_nn *nn, dal_nn_value x, double slope);
+
+/* The samples of a network of texts, in place of dal_nn_input: up to `longest` ids of 0..vocabulary-1 each. */
+DAL_PUBLIC dal_nn_value dal_nn_tokens(dal_nn *nn, int64_t longest, int64_t vocabulary);
+typedef struct dal_nn_embedding_shape {
+    uint32_t struct_size; /* 0: this version */
+    uint32_t reserved;
+    int64_t width;
+    int64_t positions;      /* rows of learned positions; 0: none */
+    int64_t first_position; /* the row of a text's first token (RoBERTa: 2) */
+    int64_t segments;       /* rows of segments, of which a text of one segment uses the first; 0: none */
+} dal_nn_embedding_shape;
+/* Of the tokens: a row of "words" [vocabulary, width], plus one of "positions" [positions, width], plus "segments"
+ * [segments, width]. */
+DAL_PUBLIC dal_nn_value dal_nn_embedding(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_embedding_shape *shape);
+/* Vaswani et al. 2017. x [3 width] a token: queries, keys, values, each of `heads` parts of width / heads. A head gives
+ * softmax(q k' / sqrt(width / heads)) v over the tokens of a sample; [width] a token. While training, inverted dropout of
+ * the softmax. */
+DAL_PUBLIC dal_nn_value dal_nn_attention(dal_nn *nn, dal_nn_value x, int64_t heads, double dropout);
+/* A vector a sample: the mean of its tokens, the first. Of no tokens: zeros. */
+DAL_PUBLIC dal_nn_value dal_nn_token_mean(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_first_token(dal_nn *nn, dal_nn_value x);
 
 /* What the model shows: stages in the order called, the features (input of the last layer), the logits. */
 DAL_PUBLIC void dal_nn_stage(dal_nn *nn, dal_nn_value x);
@@ -102,23 +150,29 @@ typedef struct dal_nn_info {
     dal_nn_value input, features, output;
     int64_t multiply_adds; /* of a forward pass, a sample */
     int32_t n_values, n_dropouts;
+    int64_t vocabulary; /* of a network of texts, whose n_inputs is the longest; 0: not of texts */
 } dal_nn_info;
 DAL_PUBLIC void dal_nn_describe(const dal_nn *nn, dal_nn_info *out);
 DAL_PUBLIC dal_nn_value dal_nn_stage_value(const dal_nn *nn, int64_t stage);
 /* [channels, height, width] of a value. */
 DAL_PUBLIC void dal_nn_shape(const dal_nn *nn, dal_nn_value v, int64_t shape[3]);
+/* A row of input is ids of the vocabulary, then only DAL_NN_NO_TOKEN? DAL_E_INVALID tells which id is not, and where. */
+DAL_PUBLIC dal_status dal_nn_check_tokens(const dal_nn *nn, const int32_t *ids, dal_error *err);
 /* Slices of the weights, in order, without gaps: "conv1.weight", ... Borrowed from nn. */
 DAL_PUBLIC const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i);
 
 /* [main] Fresh weights and state, on all threads of the network's host. Block b of 8192 numbers of parameter i reads
  * dal_rng_at(dal_rng_at(stream, i), b).
  * UNIFORM: weights and biases uniform in +-1 / sqrt(fan in), PyTorch's default. KAIMING: conv weights normal with
- * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. Gains 1, batch-norm's biases 0. */
+ * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. BERT: all weights normal with deviation
+ * 0.02, biases 0 (Devlin et al. 2019). Embeddings: normal with deviation 0.02 there, else uniform in +-0.25 (Kim 2014).
+ * Gains 1, biases of norms 0. */
 #define DAL_NN_UNIFORM 0u
 #define DAL_NN_KAIMING 1u
 /* Conv and linear: weights, then biases, uniform in +-sqrt(6 / (fan in + fan out)) (Glorot & Bengio 2010; biases alike, as
  * scikit-learn draws them), number l of them, from 0, one after the other from dal_rng_at(stream, l). */
 #define DAL_NN_GLOROT 2u
+#define DAL_NN_BERT 3u
 DAL_PUBLIC void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *weights, float *state);
 
 /* ---- passes ------------------------------------------------------------------------------------ */
@@ -135,14 +189,16 @@ typedef struct dal_nn_pass {
 /* [any] NULL with err filled when there is no memory. */
 DAL_PUBLIC dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradients, dal_error *err);
 DAL_PUBLIC void dal_nn_pass_free(dal_nn_pass *p); /* [any] accepts NULL */
-/* [any] Forward over the n <= DAL_NN_TILE samples in value[input]: the values from..to, both counted. Dropout value k of
+/* [any] Forward over the n <= DAL_NN_TILE samples in value[input]: the values from..to, both counted. Of texts: the ids say
+ * how many tokens there are, from whichever value on; DAL_E_INVALID where dal_nn_check_tokens complains. Dropout value k of
  * those in order (from 0, over the whole network) multiplies by masks[k] [size] if that is given and not NULL: the
- * same mask for every sample. */
+ * same mask for every sample, [longest, width] for tokens. */
 DAL_PUBLIC dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                                  dal_nn_value from, dal_nn_value to, const float *const *masks);
 /* [any] The number of the k-th dropout value, or -1. */
 DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
-/* [any] Backward from d[output] (set by the caller) after a whole forward pass without masks: d[input], and
+/* [any] Backward from d[output] (set by the caller) after a whole forward pass without masks: d[input] (of texts: d of the
+ * embedding, whose rows lie as those of value), and
  * gradient [n_weights] += (NULL: none). Batch-norm's statistics count as constants. */
 DAL_PUBLIC dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p,
                                       int64_t n, float *gradient);
@@ -184,7 +240,7 @@ typedef struct dal_nn_batch {
     int64_t n, n_labelled;  /* rows n_labelled..n-1 have no class: only `between` gives them a gradient */
     const int32_t *classes; /* [n_labelled] */
     const float *weights;   /* [n_labelled] factor of each loss; NULL: 1 */
-    /* [any] Rows first..first+count-1 into x [count, inputs]. */
+    /* [any] Rows first..first+count-1 into x [count, inputs] (of texts: into (int32_t *)x). */
     dal_status (*fill)(void *ctx, int64_t first, int64_t count, float *x);
     /* [main] Optional. */
     dal_status (*between)(void *ctx, const dal_nn_step_view *view);
