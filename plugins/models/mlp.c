@@ -4,12 +4,12 @@
  * momentum. Defaults, initialisation, penalty and stopping rule are those of scikit-learn's MLPClassifier:
  * penalty alpha / (2 b) |W|^2 on the mean loss of a batch of b, Glorot-uniform weights and biases, and the
  * end of training when the loss did not fall by `tol` in n_iter_no_change epochs. Differences: no
- * adaptive learning rate; dropout, decoupled weight decay and stop_accuracy are added.
+ * adaptive learning rate; dropout, decoupled weight decay, schedules, validation and stop_accuracy are added.
  *
  * Sample weights are divided by their mean; a batch's loss is sum w_i loss_i / b.
  *
  * Streams of a fit: "weights" (layer), "shuffle" (epoch), "dropout" (epoch, step), "unlabelled" (epoch),
- * all keyed by the round. A fit starts from fresh weights; a warm one from the last weights if there
+ * "validation" (class), all keyed by the round. A fit starts from fresh weights; a warm one from the last weights if there
  * are any, with the optimiser's moments at zero.
  *
  * Monte-Carlo passes switch on the network's own dropout layers. A network trained without dropout gets
@@ -20,6 +20,7 @@
 #include <dal/dense.h>
 
 typedef struct options {
+    nn_control control; /* first: see NN_CONTROL_PARAMS */
     dal_i64_list hidden;
     double dropout;
     uint32_t optimizer;
@@ -35,11 +36,11 @@ typedef struct options {
 #define PARAMS(P, T)                                                                                      \
     P(T, hidden, I64S, "[100]", "1..1000000", "units", "widths of the hidden layers")                     \
     P(T, dropout, F64, "0", "[0..1)", "", "rate of dropout on every hidden layer while training")         \
-    P(T, optimizer, CHOICE, "adam", "adam|sgd", "", "how weights are moved")                              \
+    P(T, optimizer, CHOICE, "adam", "adam|sgd|nadam", "", "how weights are moved")                        \
     P(T, learning_rate, F64, "0.001", "(0..", "", "size of a step")                                       \
-    P(T, beta1, F64, "0.9", "[0..1)", "", "adam: decay of the first moment")                              \
-    P(T, beta2, F64, "0.999", "[0..1)", "", "adam: decay of the second moment")                           \
-    P(T, epsilon, F64, "1e-8", "(0..", "", "adam: added to the root of the second moment")                \
+    P(T, beta1, F64, "0.9", "[0..1)", "", "adam, nadam: decay of the first moment")                       \
+    P(T, beta2, F64, "0.999", "[0..1)", "", "adam, nadam: decay of the second moment")                    \
+    P(T, epsilon, F64, "1e-8", "(0..", "", "adam, nadam: added to the root of the second moment")         \
     P(T, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                   \
     P(T, nesterov, BOOL, "true", "", "", "sgd: look ahead (Nesterov)")                                    \
     P(T, alpha, F64, "1e-4", "0..", "", "L2 penalty: alpha / (2 batch) |W|^2 is added to the mean loss")  \
@@ -48,6 +49,7 @@ typedef struct options {
     P(T, epochs, I64, "200", "1..1000000", "epochs", "passes over the training set, at most")             \
     P(T, tol, F64, "1e-4", "0..", "", "smallest fall of the loss that counts as progress")                \
     P(T, n_iter_no_change, I64, "10", "0..", "epochs", "stop after more epochs than this without progress; 0: never") \
+    NN_CONTROL_PARAMS(P, "constant")                                                                      \
     P(T, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never") \
     P(T, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, without dropout layers")
 
@@ -71,11 +73,11 @@ static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *opts)
 
 static nn_options training_of(const options *o)
 {
-    static const uint32_t optimizers[] = {NN_ADAM, NN_SGD};
-    return (nn_options){.epochs = o->epochs, .batch_size = o->batch_size > 0 ? o->batch_size : 200,
+    static const uint32_t optimizers[] = {NN_ADAM, NN_SGD, NN_NADAM};
+    return (nn_options){.control = o->control, .epochs = o->epochs, .batch_size = o->batch_size > 0 ? o->batch_size : 200,
                         .optimizer = optimizers[o->optimizer], .learning_rate = o->learning_rate,
                         .momentum = o->momentum, .nesterov = o->nesterov, .weight_decay = o->weight_decay,
-                        .schedule = NN_CONSTANT, .stop_accuracy = o->stop_accuracy, .dropout = o->dropout,
+                        .stop_accuracy = o->stop_accuracy, .dropout = o->dropout,
                         .mc_dropout = o->mc_dropout, .backend = DAL_NN_OPENBLAS};
 }
 

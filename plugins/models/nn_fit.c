@@ -1,4 +1,4 @@
-/* Training: epochs of shuffled mini-batches, the rate over the epochs, augmentation, companions.
+/* Training: epochs of shuffled mini-batches, augmentation, companions, when to stop.
  *
  * The order of an epoch, the masks of a step and the shifts and mirrorings of an image are drawn from streams keyed by
  * (seed, round, epoch) and by the image's pool index, so that neither threads nor batches matter. A fit starts from fresh
@@ -11,6 +11,8 @@
 #include "dense_rows.h"
 #include "model_common.h"
 #include "nn_companions.h"
+#include "nn_holdout.h"
+#include "nn_rate.h"
 
 typedef struct training {
     nn_model *m;
@@ -18,6 +20,7 @@ typedef struct training {
     dal_error *err;
     dense_rows labelled, unlabelled;
     nn_companions companions;
+    nn_holdout holdout; /* its rows are those to train on */
     dal_nn_trainer *trainer;
     int64_t batch, n_more; /* labelled rows of a step at most; samples of the unlabelled list, 0: unused */
     double weight_scale;   /* 1 / mean weight */
@@ -25,8 +28,8 @@ typedef struct training {
     int32_t *classes;
     float *weights;
     dal_rng augment; /* of the epoch */
-    int64_t n_labelled, epoch, step, steps, hits;
-    double loss;
+    int64_t n_labelled, epoch, step, steps, hits, idle;
+    double loss, best; /* of the epoch; the least of all */
 } training;
 
 /* ---- augmentation ------------------------------------------------------------------------------- */
@@ -81,28 +84,18 @@ static dal_status between(void *ctx, const dal_nn_step_view *view)
     return nn_companions_run(&t->companions, t->epoch, t->step, t->ids, t->classes, view, t->err);
 }
 
-/* ---- the rate ----------------------------------------------------------------------------------- */
-
-/* Of a step `done` (0..1) of the way through all epochs, `epochs` of them begun. */
-static double rate_at(const nn_options *o, double done, double epochs)
-{
-    double rate = o->learning_rate;
-    if (o->schedule == NN_COSINE)
-        rate *= 0.5 * (1 + cos(3.14159265358979323846 * done));
-    if (o->schedule == NN_STEPS)
-        rate *= done >= 0.75 ? 0.01 : done >= 0.5 ? 0.1 : 1;
-    return o->warmup > 0 && epochs < (double)o->warmup ? rate * epochs / (double)o->warmup : rate;
-}
+/* ---- the rule ----------------------------------------------------------------------------------- */
 
 static dal_nn_rule rule_of(const training *t)
 {
     const nn_options *o = &t->m->options;
     const nn_fine *fine = &t->m->fine;
-    const double per_epoch = ceil((double)t->fit->train->n / (double)t->batch);
-    const double begun = (double)t->epoch + ((double)t->step + 1) / per_epoch;
+    const double per_epoch = ceil((double)t->holdout.n_train / (double)t->batch), step = (double)t->step;
+    static const uint32_t optimizers[] = {DAL_NN_SGD, DAL_NN_ADAM, DAL_NN_ADAM, DAL_NN_NADAM};
     return (dal_nn_rule){.struct_size = sizeof(dal_nn_rule),
-                         .optimizer = o->optimizer == NN_SGD ? DAL_NN_SGD : DAL_NN_ADAM,
-                         .learning_rate = rate_at(o, ((double)t->epoch + (double)t->step / per_epoch) / (double)o->epochs, begun),
+                         .optimizer = optimizers[o->optimizer],
+                         .learning_rate = nn_rate_at(o, (double)t->epoch + step / per_epoch,
+                                                     (double)t->epoch + (step + 1) / per_epoch),
                          .momentum = o->momentum,
                          .nesterov = (uint32_t)o->nesterov,
                          .beta1 = fine->beta1,
@@ -111,19 +104,34 @@ static dal_nn_rule rule_of(const training *t)
                          .weight_decay = o->weight_decay,
                          .decoupled = fine->decoupled,
                          .l2 = fine->l2,
+                         .clip = o->control.clip,
                          .spare = fine->spare,
                          .raw_epsilon = fine->raw_epsilon};
 }
 
 /* ---- one fit ------------------------------------------------------------------------------------ */
 
+/* Of those trained on; if nothing of them weighs anything, what is held out does. */
+static double mean_weight(const training *t)
+{
+    const dal_samples *s = t->fit->train;
+    double sum = 0;
+    for (int64_t i = 0; i < t->holdout.n_train; i++)
+        sum += s->weights ? (double)s->weights[t->holdout.rows[i]] : 1;
+    return sum > 0 ? sum / (double)t->holdout.n_train : 1;
+}
+
 static dal_status begin(training *t)
 {
     const nn_model *m = t->m;
     const dal_host *h = m->host;
-    const int64_t n = t->fit->train->n;
+    const dal_rng held = h->rng(h, "validation", t->fit->round);
+    const dal_status split = nn_holdout_init(&t->holdout, m, t->fit->train, m->options.control.validation, &held, t->err);
+    if (split != DAL_OK)
+        return split;
+    const int64_t n = t->holdout.n_train;
     t->batch = m->options.batch_size < n ? m->options.batch_size : n;
-    t->weight_scale = 1 / model_mean_weight(t->fit->train);
+    t->weight_scale = 1 / mean_weight(t);
     dal_status st = dense_rows_init(&t->labelled, h, t->fit->train, m->info.n_inputs, t->err);
     if (st == DAL_OK)
         st = nn_companions_begin(&t->companions, m, t->fit, m->options.epochs, 2 * t->batch, t->err);
@@ -158,6 +166,7 @@ static void end(training *t)
     dense_rows_fini(&t->unlabelled);
     nn_companions_fini(&t->companions);
     dense_rows_fini(&t->labelled);
+    nn_holdout_fini(&t->holdout);
 }
 
 static dal_rng epoch_stream(const training *t, const char *purpose)
@@ -179,9 +188,9 @@ static void shuffle(const training *t, const char *purpose, int64_t *order, int6
 static int64_t choose_rows(training *t, int64_t first)
 {
     const dal_samples *s = t->fit->train;
-    const int64_t rest = s->n - first, n = rest < t->batch ? rest : t->batch;
+    const int64_t rest = t->holdout.n_train - first, n = rest < t->batch ? rest : t->batch;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t row = t->order[first + i];
+        const int64_t row = t->holdout.rows[t->order[first + i]];
         t->rows[i] = row;
         t->ids[i] = model_id(s, row);
         t->classes[i] = s->classes[row];
@@ -235,7 +244,7 @@ static dal_status run_step(training *t, int64_t first)
 static dal_status run_epoch(training *t)
 {
     const dal_host *h = t->m->host;
-    const int64_t n = t->fit->train->n;
+    const int64_t n = t->holdout.n_train;
     dal_status st = DAL_OK;
     t->loss = 0;
     t->hits = 0;
@@ -253,24 +262,36 @@ static dal_status run_epoch(training *t)
     return st == DAL_OK ? nn_companions_epoch_end(&t->companions, t->epoch, t->err) : st;
 }
 
-static dal_status run_epochs(training *t, dal_fit_report *report)
+/* After an epoch: is it the last? */
+static uint32_t is_over(training *t, const dal_fit_report *report)
 {
     const nn_options *o = &t->m->options;
     const nn_fine *fine = &t->m->fine;
-    double best = INFINITY;
-    int64_t idle = 0;
-    for (t->epoch = 0; t->epoch < o->epochs && !report->converged; t->epoch++) {
-        const dal_status st = run_epoch(t);
+    t->idle = t->loss > t->best - fine->tol ? t->idle + 1 : 0;
+    t->best = t->loss < t->best ? t->loss : t->best;
+    return (fine->n_idle > 0 && t->idle > fine->n_idle) ||
+           (o->stop_accuracy > 0 && report->train_accuracy >= o->stop_accuracy) ||
+           (t->holdout.n > 0 && t->holdout.idle >= o->control.patience);
+}
+
+static dal_status run_epochs(training *t, dal_fit_report *report)
+{
+    const dal_host *h = t->m->host;
+    t->best = INFINITY;
+    if (t->m->options.control.validation > 0 && t->holdout.n == 0)
+        dal_logf(h, DAL_LOG_INFO, "too few labels to hold any out for validation: training to the end");
+    for (t->epoch = 0; t->epoch < t->m->options.epochs && !report->converged; t->epoch++) {
+        dal_status st = run_epoch(t);
+        if (st == DAL_OK && t->holdout.n > 0)
+            st = nn_holdout_look(&t->holdout, &t->labelled, t->err);
         if (st != DAL_OK)
             return st;
-        idle = t->loss > best - fine->tol ? idle + 1 : 0;
-        best = t->loss < best ? t->loss : best;
         report->epochs = t->epoch + 1;
         report->loss = t->loss;
-        report->train_accuracy = (double)t->hits / (double)t->fit->train->n;
-        report->converged = (fine->n_idle > 0 && idle > fine->n_idle) ||
-                            (o->stop_accuracy > 0 && report->train_accuracy >= o->stop_accuracy);
+        report->train_accuracy = (double)t->hits / (double)t->holdout.n_train;
+        report->converged = is_over(t, report);
     }
+    nn_holdout_restore(&t->holdout, t->m);
     report->steps = t->steps;
     return DAL_OK;
 }

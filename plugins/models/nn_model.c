@@ -47,10 +47,15 @@ static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
 
 static dal_status take_weights(nn_model *m, dal_error *err)
 {
+    dal_i64_list *list = &m->options.control.milestones;
     m->weights = dal_array(m->host, m->info.n_weights, sizeof *m->weights);
     m->state = dal_array(m->host, m->info.n_state, sizeof *m->state);
-    if (!m->weights || !m->state)
+    m->milestones = dal_array(m->host, list->n, sizeof *m->milestones);
+    if (!m->weights || !m->state || !m->milestones)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
+    for (int64_t i = 0; i < list->n; i++)
+        m->milestones[i] = list->items[i];
+    list->items = m->milestones;
     return DAL_OK;
 }
 
@@ -99,6 +104,7 @@ void nn_model_destroy(void *self)
     const dal_host *h = m->host;
     if (!m->users || --*m->users == 0) {
         dal_nn_free(m->nn);
+        h->free(h, m->milestones);
         h->free(h, m->users);
     }
     h->free(h, m->state);

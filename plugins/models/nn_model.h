@@ -9,15 +9,23 @@
 #include <dal/model.h>
 #include <dal/nn.h>
 
+/* What rules training beside the optimiser. */
+typedef struct nn_control {
+    uint32_t schedule;
+    int64_t warmup, step_epochs;
+    dal_i64_list milestones;
+    double gamma, clip, validation;
+    int64_t patience;
+} nn_control;
+
 /* How it is trained; the same for all architectures but for the defaults. */
 typedef struct nn_options {
+    nn_control control;
     int64_t epochs, batch_size;
     uint32_t optimizer;
     double learning_rate, momentum;
     int32_t nesterov;
     double weight_decay;
-    uint32_t schedule;
-    int64_t warmup;
     int64_t crop;
     int32_t flip;
     double stop_accuracy, dropout, mc_dropout;
@@ -27,22 +35,36 @@ typedef struct nn_options {
 #define NN_SGD 0u
 #define NN_ADAM 1u
 #define NN_ADAMW 2u
+#define NN_NADAM 3u
 #define NN_CONSTANT 0u
 #define NN_COSINE 1u
 #define NN_STEPS 2u
+#define NN_STEP 3u
+
+/* Of an options struct that begins with `nn_control`: its members. */
+#define NN_CONTROL_PARAMS(P, SCHEDULE)                                                                                \
+    P(nn_control, schedule, CHOICE, SCHEDULE, "constant|cosine|steps|step", "",                                       \
+      "learning rate over the epochs; steps: times gamma at milestones; step: times gamma every step_epochs")         \
+    P(nn_control, milestones, I64S, "[]", "1..1000000", "epochs",                                                     \
+      "steps: epochs after which the rate falls; none: half and three quarters of all")                               \
+    P(nn_control, step_epochs, I64, "30", "1..1000000", "epochs", "step: epochs from one fall of the rate to the next") \
+    P(nn_control, gamma, F64, "0.1", "(0..1]", "", "steps, step: what the rate is multiplied by")                     \
+    P(nn_control, warmup, I64, "0", "0..1000000", "epochs", "epochs over which the rate grows from 0")                \
+    P(nn_control, clip, F64, "0", "0..", "", "largest norm of a step's gradient, which is shortened to it; 0: any")   \
+    P(nn_control, validation, F64, "0", "[0..1)", "",                                                                 \
+      "share of each class's labels held out; the weights of the epoch with the least loss on them are kept; 0: none") \
+    P(nn_control, patience, I64, "10", "1..1000000", "epochs", "validation: stop after so many epochs without a new least loss")
 
 /* Of an options struct that begins with `nn_options nn`: its members, with these defaults. */
 #define NN_PARAMS(P, T, EPOCHS, BATCH, OPTIMIZER, RATE, DECAY, SCHEDULE, CROP, FLIP, DROPOUT)                          \
     P(T, epochs, I64, EPOCHS, "1..1000000", "epochs", "passes over the training set, at most")                        \
     P(T, batch_size, I64, BATCH, "1..65536", "samples", "samples a step")                                             \
-    P(T, optimizer, CHOICE, OPTIMIZER, "sgd|adam|adamw", "", "how weights are moved")                                 \
+    P(T, optimizer, CHOICE, OPTIMIZER, "sgd|adam|adamw|nadam", "", "how weights are moved")                           \
     P(T, learning_rate, F64, RATE, "(0..", "", "size of a step")                                                      \
     P(T, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                               \
     P(T, nesterov, BOOL, "false", "", "", "sgd: look ahead (Nesterov)")                                               \
     P(T, weight_decay, F64, DECAY, "0..", "", "decay * weight is added to the gradient (adamw: decoupled)")           \
-    P(T, schedule, CHOICE, SCHEDULE, "constant|cosine|steps", "",                                                     \
-      "learning rate over the epochs; steps: a tenth from half, a hundredth from three quarters on")                  \
-    P(T, warmup, I64, "0", "0..1000000", "epochs", "epochs over which the rate grows from 0")                         \
+    NN_CONTROL_PARAMS(P, SCHEDULE)                                                                                    \
     P(T, crop, I64, CROP, "0..64", "pixels", "training: shift each image by up to so much, zeros around it")          \
     P(T, flip, BOOL, FLIP, "", "", "training: mirror half of the images")                                             \
     P(T, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")             \
@@ -53,9 +75,9 @@ typedef struct nn_options {
 
 /* Of the modules of these models: a run that goes on with another one is told so. */
 #ifdef DAL_HAVE_ONEDNN
-#define NN_VERSION "1.1+onednn"
+#define NN_VERSION "1.2+onednn"
 #else
-#define NN_VERSION "1.1"
+#define NN_VERSION "1.2"
 #endif
 
 #define NN_PROVIDES                                                                                      \
@@ -89,7 +111,8 @@ typedef struct nn_model {
     const char *id, *provides;
     size_t size; /* of the whole object, for copies */
     dal_nn *nn;
-    int64_t *users; /* of nn: the model and its copies */
+    int64_t *users; /* of nn and milestones: the model and its copies */
+    int64_t *milestones; /* those of the options */
     dal_nn_info info;
     nn_options options;
     nn_fine fine;

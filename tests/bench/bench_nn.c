@@ -57,7 +57,7 @@ static void set_one(const dal_param *p, char *options, const char *text)
     const double f64 = atof(text);
     const int32_t yes = strcmp(text, "true") == 0;
     const uint32_t choice = p->type == DAL_PARAM_CHOICE ? choice_of(p->domain, text) : 0;
-    const dal_i64_list list = {hidden, 1};
+    const dal_i64_list list = {hidden, strcmp(p->name, "hidden") == 0};
     if (p->type == DAL_PARAM_F64)
         memcpy(options + p->offset, &f64, sizeof f64);
     else if (p->type == DAL_PARAM_I64)

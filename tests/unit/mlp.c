@@ -22,6 +22,8 @@ static fx_subject make(const options *o, const dal_sample_spec *spec, int thread
 fx_subject fx_mlp_new(const fx_mlp *how, const dal_sample_spec *spec, int threads)
 {
     options o = defaults(how->hidden, how->n_hidden);
+    o.control = how->control;
+    o.optimizer = how->nadam ? 2 : o.optimizer;
     o.dropout = how->dropout;
     o.batch_size = how->batch_size;
     o.epochs = how->epochs ? how->epochs : o.epochs;
@@ -351,9 +353,11 @@ Test(mlp, stops_when_the_user_wants)
 Test(mlp, gives_everything_back_whichever_allocation_fails)
 {
     fx_list *l = fx_clusters(50, 5, 3, DAL_U8, 0.1, 1);
-    const options o = defaults((const int64_t[]){8}, 1);
+    options o = defaults((const int64_t[]){8}, 1);
+    o.control.validation = 0.2;
+    o.control.patience = 3;
     int worked = 0;
-    for (int n = 1; n < 60 && !worked; n++) {
+    for (int n = 1; n < 200 && !worked; n++) {
         dal_error err = DAL_ERROR_INIT;
         dal_fit_report r = {.struct_size = sizeof r};
         dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = n};

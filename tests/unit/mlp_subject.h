@@ -15,6 +15,8 @@ typedef struct fx_subject {
 typedef struct fx_mlp {
     int64_t hidden[4], n_hidden, epochs, batch_size;
     double dropout, mc_dropout, plain_rate; /* plain_rate: of SGD without momentum */
+    nn_control control;
+    int nadam;
 } fx_mlp;
 
 /* In tests/unit/mlp.c. */

@@ -205,6 +205,59 @@ Test(nn_chain, adam_follows_its_definition)
     close_subject(&u);
 }
 
+/* Dozat 2016, as PyTorch's NAdam writes it. */
+Test(nn_chain, nadam_follows_its_definition)
+{
+    small s = make((const int64_t[]){IN, C}, 1);
+    double w[256], m[256] = {0}, v[256] = {0}, g[256], product = 1;
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_NADAM, .learning_rate = 0.01, .beta1 = 0.9,
+                              .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.1};
+    for (int64_t i = 0; i < s.net.n_weights; i++)
+        w[i] = (double)s.weights[i];
+    subject u = open_subject(&s, 1);
+    for (int t = 1; t <= 6; t++) {
+        const double mu = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * t)), next = 0.9 * (1 - 0.5 * pow(0.96, 0.004 * (t + 1)));
+        twin_gradient(weighted_loss, &s, &s.net, s.weights, g);
+        product *= mu;
+        for (int64_t i = 0; i < s.net.n_weights; i++) {
+            const double d = g[i] + 0.1 * w[i];
+            m[i] = 0.9 * m[i] + 0.1 * d;
+            v[i] = 0.99 * v[i] + 0.01 * d * d;
+            const double root = sqrt(v[i] / (1 - pow(0.99, t))) + 1e-6;
+            w[i] -= 0.01 * (1 - mu) / (1 - product) * d / root + 0.01 * next / (1 - product * next) * m[i] / root;
+        }
+        step(&u, &s, &rule);
+    }
+    for (int64_t i = 0; i < s.net.n_weights; i++)
+        cr_assert_float_eq((double)s.weights[i], w[i], 2e-5, "weight %d", (int)i);
+    close_subject(&u);
+}
+
+Test(nn_chain, shortens_gradients_that_are_too_long)
+{
+    small s = make((const int64_t[]){IN, 7, 5, C}, 3), clipped = s, free_to_move = s;
+    const small before = s;
+    dal_nn_rule rule = plain_sgd;
+    double norm = 0;
+    subject u = open_subject(&s, 2), c = open_subject(&clipped, 2), f = open_subject(&free_to_move, 2);
+    step(&u, &s, &rule);
+    for (int64_t i = 0; i < s.net.n_weights; i++)
+        norm += pow((double)before.weights[i] - (double)s.weights[i], 2);
+    norm = sqrt(norm);
+    rule.clip = norm / 4;
+    step(&c, &clipped, &rule);
+    rule.clip = norm * 4;
+    step(&f, &free_to_move, &rule);
+    for (int64_t i = 0; i < s.net.n_weights; i++) {
+        const double whole = (double)before.weights[i] - (double)s.weights[i];
+        cr_assert_float_eq((double)before.weights[i] - (double)clipped.weights[i], whole / 4, 1e-6, "weight %d", (int)i);
+    }
+    cr_assert_arr_eq(free_to_move.weights, s.weights, (size_t)s.net.n_weights * sizeof *s.weights);
+    close_subject(&u);
+    close_subject(&c);
+    close_subject(&f);
+}
+
 static void sgd_follows(uint32_t nesterov)
 {
     small s = make((const int64_t[]){IN, C}, 1);

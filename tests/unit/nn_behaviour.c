@@ -1,0 +1,307 @@
+/* Networks of layers: back ends, learning, steps, what they refuse. */
+#include "tests/unit/nn_networks.h"
+
+#include <dirent.h>
+
+/* ---- back ends ---------------------------------------------------------------------------------- */
+
+static double furthest(const float *a, const float *b, int64_t n)
+{
+    double most = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+        size = fmax(size, fabs((double)a[i]));
+    }
+    return most / size;
+}
+
+/* The gradient of a step of the case's back end into g, the stage of a pass into stage, as many as there are. */
+static void both_ways(float **g, float **stage, int64_t *n, int64_t *m, dal_status (*between)(void *, const dal_nn_step_view *))
+{
+    fixture f = make(2, 21, 0.3);
+    int64_t shape[3];
+    dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
+    dal_nn_batch b = batch_of(&f);
+    dal_nn_result r = {.struct_size = sizeof r};
+    b.between = between;
+    cr_assert_eq(dal_nn_train(t, NULL, &b, &r, NULL), DAL_OK);
+    *n = f.info.n_weights;
+    *g = malloc((size_t)*n * sizeof **g);
+    memcpy(*g, dal_nn_gradient(t), (size_t)*n * sizeof **g);
+    dal_nn_trainer_free(t);
+    dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 0, NULL);
+    const dal_nn_value v = dal_nn_stage_value(f.nn, 0);
+    memcpy(p->value[0], f.x, (size_t)(5 * f.info.n_inputs) * sizeof(float));
+    cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, 5, 0, f.info.output, NULL), DAL_OK);
+    dal_nn_shape(f.nn, v, shape);
+    *m = 5 * shape[0] * shape[1] * shape[2];
+    *stage = malloc((size_t)*m * sizeof **stage);
+    memcpy(*stage, p->value[v], (size_t)*m * sizeof **stage);
+    dal_nn_pass_free(p);
+    drop(&f);
+}
+
+/* A loss of the first stage: each of its elements times a number of its place. */
+static dal_status pull_stage(void *ctx, const dal_nn_step_view *view)
+{
+    fixture *f = ctx;
+    int64_t shape[3];
+    const dal_nn_value v = dal_nn_stage_value(f->nn, 0);
+    dal_nn_shape(f->nn, v, shape);
+    const int64_t size = shape[0] * shape[1] * shape[2];
+    for (int64_t i = 0; i < view->n * size; i++)
+        view->d[v][i] += (float)(i % size % 11 - 5) * view->value[v][i];
+    return DAL_OK;
+}
+
+Test(nn, is_the_same_network_on_both_back_ends)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    const int there = has_onednn(dal_runtime_host(rt, "nn"));
+    dal_runtime_free(rt);
+    if (!there)
+        cr_skip_test("no oneDNN in this build");
+    for (int i = 0; i < 4; i++) {
+        float *g[2], *stage[2];
+        int64_t n, m;
+        wide = i % 2;
+        for (int k = 0; k < 2; k++) {
+            backend = k ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
+            both_ways(&g[k], &stage[k], &n, &m, i < 2 ? NULL : pull_stage);
+        }
+        cr_assert_lt(furthest(g[0], g[1], n), 1e-4, "gradients, case %d", i);
+        cr_assert_lt(furthest(stage[0], stage[1], m), 1e-5, "a stage, case %d", i);
+        for (int k = 0; k < 2; k++) {
+            free(g[k]);
+            free(stage[k]);
+        }
+    }
+}
+
+/* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits. */
+static void wide_gradient(int threads, float *g, int64_t n)
+{
+    dal_runtime *rt = fx_runtime(threads, 1);
+    const dal_host *host = dal_runtime_host(rt, "nn");
+    dal_nn_info info;
+    fixture f = {.n = 13};
+    int32_t classes[13] = {0, 1, 2, 0, 1, 1};
+    f.nn = dal_nn_new(host);
+    dal_nn_use(f.nn, backend);
+    dal_nn_value x = conv(f.nn, dal_nn_input(f.nn, 1, 7, 5), 128, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    const dal_nn_value y = conv(f.nn, x, 128, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    x = conv(f.nn, dal_nn_add(f.nn, x, y, 0), 144, 3, 1, 1, 1, 0);
+    dal_nn_output(f.nn, dal_nn_linear(f.nn, dal_nn_global_pool(f.nn, x), "output", 3, DAL_NN_BIAS));
+    cr_assert_eq(dal_nn_finish(f.nn, NULL), DAL_OK);
+    dal_nn_describe(f.nn, &info);
+    cr_assert_eq(info.n_weights, n);
+    f.info = info;
+    f.classes = classes;
+    f.weights = draw(n, 1);
+    for (int64_t i = 0; i < n; i++)
+        f.weights[i] *= 0.05f;
+    f.x = draw(13 * 35, 2);
+    dal_nn_trainer *t = dal_nn_trainer_new(f.nn, host, f.weights, NULL, 13, NULL);
+    loss_at(&f, t);
+    memcpy(g, dal_nn_gradient(t), (size_t)n * sizeof *g);
+    dal_nn_trainer_free(t);
+    dal_nn_free(f.nn);
+    free(f.weights);
+    free(f.x);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}
+
+Test(nn, has_the_same_gradient_by_fewer_products)
+{
+    enum { N = 256 + 128 * 128 * 9 + 128 + 128 * 144 * 9 + 144 * 3 + 3 };
+    float *plain = malloc(N * sizeof *plain), *few = malloc(N * sizeof *few), *again = malloc(N * sizeof *again);
+    wide_gradient(2, plain, N);
+    if (next_case(1)) {
+        wide_gradient(1, few, N);
+        for (int threads = 2; threads < 4; threads++) {
+            wide_gradient(threads, again, N);
+            cr_assert_eq(memcmp(few, again, N * sizeof *few), 0, "%d threads", threads);
+        }
+        /* each layer by its own size */
+        const int64_t from[] = {0, 256, 256 + 128 * 128 * 9 + 128, N - 435, N};
+        for (int i = 0; i < 4; i++)
+            cr_assert_lt(furthest(plain + from[i], few + from[i], from[i + 1] - from[i]), 1e-4, "layer %d", i);
+    }
+    free(plain);
+    free(few);
+    free(again);
+}
+
+static int count_threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+Test(nn, makes_no_threads_but_those_of_the_host)
+{
+    for (int i = 0; next_case(i); i++) {
+        fixture f = make(2, 16, 0);
+        dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
+        const int before = count_threads();
+        loss_at(&f, t);
+        cr_assert_eq(count_threads(), before);
+        dal_nn_trainer_free(t);
+        drop(&f);
+    }
+}
+
+Test(nn, names_its_back_end)
+{
+    dal_error err = DAL_ERROR_INIT;
+    for (int i = 0; next_case(i); i++) {
+        fixture f = make(1, 1, 0);
+        cr_assert(strstr(dal_nn_backend(f.nn), backend == DAL_NN_ONEDNN ? "oneDNN" : "OpenBLAS"));
+        drop(&f);
+    }
+    dal_runtime *rt = fx_runtime(1, 1);
+    dal_nn *nn = dal_nn_new(dal_runtime_host(rt, "nn"));
+    dal_nn_use(nn, 7);
+    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_input(nn, 1, 1, 1), "output", 2, 0));
+    cr_assert_eq(dal_nn_finish(nn, &err), DAL_E_INVALID);
+    cr_assert(strstr(err.text, "7 is no back end"), "%s", err.text);
+    dal_nn_free(nn);
+    dal_runtime_free(rt);
+}
+
+/* ---- behaviour ---------------------------------------------------------------------------------- */
+
+static void learn_by_heart(void)
+{
+    for (uint32_t optimizer = DAL_NN_SGD; optimizer <= DAL_NN_ADAM; optimizer++) {
+        fixture f = make(2, 24, 0);
+        const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = optimizer, .momentum = 0.9, .beta1 = 0.9,
+                                  .beta2 = 0.999, .epsilon = 1e-8, .learning_rate = optimizer == DAL_NN_SGD ? wide ? 0.01 : 0.05 : 0.01};
+        dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
+        dal_nn_result r = {.struct_size = sizeof r};
+        for (int step = 0; step < 300; step++) {
+            const dal_nn_batch b = batch_of(&f);
+            cr_assert_eq(dal_nn_train(t, &rule, &b, &r, NULL), DAL_OK);
+        }
+        cr_assert_eq(r.hits, 24, "optimizer %u: %lld of 24", (unsigned)optimizer, (long long)r.hits);
+        cr_assert_lt(r.loss / 24, 0.05);
+        dal_nn_trainer_free(t);
+        drop(&f);
+    }
+}
+
+Test(nn, learns_a_batch_by_heart)
+{
+    for (int i = 0; next_case(i); i++)
+        learn_by_heart();
+}
+
+Test(nn, masks_dropout_by_hand_in_passes)
+{
+    fixture f = make(1, 1, 0.5);
+    dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 0, NULL);
+    const float zeros[7] = {0}, *masks[1] = {zeros};
+    const dal_nn_value dropout = dal_nn_dropout_value(f.nn, 0);
+    memcpy(p->value[0], f.x, (size_t)f.info.n_inputs * sizeof(float));
+    cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, 1, 0, f.info.output, masks), DAL_OK);
+    for (int c = 0; c < 3; c++) /* nothing but the bias is left */
+        cr_assert(p->value[f.info.output][c] == f.weights[f.info.n_weights - 3 + c]);
+    cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, 1, dropout, f.info.output, NULL), DAL_OK);
+    cr_assert(p->value[f.info.output][0] != f.weights[f.info.n_weights - 3]);
+    cr_assert_eq(dal_nn_dropout_value(f.nn, 1), -1);
+    dal_nn_pass_free(p);
+    drop(&f);
+}
+
+Test(nn, says_which_layer_does_not_fit)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    const dal_host *host = dal_runtime_host(rt, "nn");
+    dal_error err = DAL_ERROR_INIT;
+    for (int fault = 0; fault < 6; fault++) {
+        static const char *const words[] = {"kernel of 9", "3 groups do not divide", "2 x 5 x 5 and 4 x 5 x 5",
+                                            "no value of this network", "the network has no output", "no other layer reads"};
+        dal_nn *nn = dal_nn_new(host);
+        const dal_nn_value x = dal_nn_input(nn, 2, 5, 5);
+        if (fault == 0)
+            dal_nn_output(nn, dal_nn_linear(nn, conv(nn, x, 4, 9, 1, 0, 1, 0), "o", 2, 0));
+        if (fault == 1)
+            dal_nn_output(nn, dal_nn_linear(nn, conv(nn, x, 6, 3, 1, 0, 3, 0), "o", 2, 0));
+        if (fault == 2)
+            dal_nn_output(nn, dal_nn_linear(nn, dal_nn_add(nn, x, conv(nn, x, 4, 1, 1, 0, 1, 0), 0), "o", 2, 0));
+        if (fault == 3)
+            dal_nn_output(nn, dal_nn_linear(nn, x + 5, "o", 2, 0));
+        if (fault == 5) {
+            conv(nn, x, 4, 1, 1, 0, 1, 0);
+            dal_nn_output(nn, dal_nn_linear(nn, x, "o", 2, 0));
+        }
+        cr_assert_eq(dal_nn_finish(nn, &err), DAL_E_INVALID);
+        cr_assert(strstr(err.text, words[fault]), "%d: %s", fault, err.text);
+        dal_nn_free(nn);
+    }
+    dal_runtime_free(rt);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------- */
+
+static dal_nn_result one_step(fixture *f, const dal_nn_rule *rule)
+{
+    dal_nn_trainer *t = dal_nn_trainer_new(f->nn, f->host, f->weights, f->state, f->n, NULL);
+    const dal_nn_batch b = batch_of(f);
+    dal_nn_result r = {.struct_size = sizeof r};
+    cr_assert_eq(dal_nn_train(t, rule, &b, &r, NULL), DAL_OK);
+    dal_nn_trainer_free(t);
+    return r;
+}
+
+Test(nn_steps, shorten_the_gradient_of_all_layers_together)
+{
+    const dal_nn_rule plain = {.struct_size = sizeof plain, .optimizer = DAL_NN_SGD, .learning_rate = 1};
+    dal_nn_rule clipped = plain;
+    fixture whole = make(2, 11, 0), less = make(2, 11, 0);
+    float *before = malloc((size_t)whole.info.n_weights * sizeof *before);
+    double norm = 0;
+    memcpy(before, whole.weights, (size_t)whole.info.n_weights * sizeof *before);
+    one_step(&whole, &plain);
+    for (int64_t i = 0; i < whole.info.n_weights; i++)
+        norm += pow((double)before[i] - (double)whole.weights[i], 2);
+    clipped.clip = sqrt(norm) / 8;
+    one_step(&less, &clipped);
+    for (int64_t i = 0; i < whole.info.n_weights; i++)
+        cr_assert_float_eq(8 * ((double)before[i] - (double)less.weights[i]), (double)before[i] - (double)whole.weights[i], 1e-5,
+                           "weight %d", (int)i);
+    free(before);
+    drop(&whole);
+    drop(&less);
+}
+
+/* A rate so small that the loss moves nothing. */
+Test(nn_steps, spare_biases_and_gains_when_they_are_told_to)
+{
+    for (uint32_t spare = 0; spare < 2; spare++) {
+        const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADAM, .learning_rate = 1e-12, .beta1 = 0.9,
+                                  .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 2.5e11, .decoupled = 1, .spare = spare,
+                                  .l2 = 1e-9};
+        fixture f = make(2, 11, 0);
+        float *before = malloc((size_t)f.info.n_weights * sizeof *before);
+        double squares = 0;
+        memcpy(before, f.weights, (size_t)f.info.n_weights * sizeof *before);
+        const dal_nn_result r = one_step(&f, &rule);
+        for (int64_t p = 0; p < f.info.n_parameters; p++) {
+            const dal_parameter *k = dal_nn_parameter(f.nn, p);
+            const double keep = spare && k->role != DAL_ROLE_WEIGHT ? 1 : 0.75;
+            for (int64_t i = k->offset; i < k->offset + k->count; i++) {
+                cr_assert_float_eq((double)f.weights[i], keep * (double)before[i], 1e-6, "%s", k->name);
+                squares += k->role == DAL_ROLE_WEIGHT ? pow((double)before[i], 2) : 0;
+            }
+        }
+        cr_assert_float_eq(r.squares, squares, 1e-3);
+        free(before);
+        drop(&f);
+    }
+}
