@@ -1,50 +1,8 @@
-#include <dal/forest.h>
+#include "forest_private.h"
 
 #include <math.h>
 
-#define LEAF (-1)
-
-typedef struct node {
-    double value;    /* mean of the draws */
-    float threshold; /* x[feature] <= threshold: child, else child + 1 */
-    int32_t feature; /* LEAF */
-    int32_t child;
-    int32_t reserved;
-} node;
-
-typedef struct tree {
-    node *nodes; /* [n_nodes] the root first */
-    int64_t n_nodes, depth;
-    uint8_t *drawn;    /* [n] was the row drawn? */
-    double *importance; /* [d] */
-} tree;
-
-struct dal_forest {
-    const dal_host *host;
-    int64_t n_trees, n, d;
-    tree *trees;
-};
-
 /* ---- growing one tree ------------------------------------------------------------------------- */
-
-typedef struct split {
-    double gain;
-    float threshold;
-    int32_t feature;
-    int64_t n_left;
-} split;
-
-typedef struct grower {
-    const dal_forest_spec *spec;
-    const dal_matrix *x;
-    const double *y;
-    tree *t;
-    int64_t *draws;    /* [n] rows; a node's are consecutive */
-    int64_t *room;     /* [n] */
-    uint64_t *keys;    /* [n] for sorting */
-    int64_t *features; /* [d] */
-    dal_rng rng;
-} grower;
 
 /* A float's bits as an unsigned number in the same order. */
 static uint32_t ordered(float value)
@@ -91,20 +49,26 @@ static void sort_keys(uint64_t *k, int64_t n)
     }
 }
 
-static float value_of(const grower *g, int64_t draw, int64_t feature)
+void forest_sort(const forest_grower *g, int64_t first, int64_t n, int32_t feature)
 {
-    return g->x->data[g->draws[draw] * g->x->stride + feature];
+    for (int64_t i = 0; i < n; i++)
+        g->keys[i] = (uint64_t)ordered(forest_value(g, first + i, feature)) << 32 | (uint64_t)i;
+    sort_keys(g->keys, n);
+}
+
+float forest_threshold(float low, float high)
+{
+    const float middle = low + (high - low) / 2;
+    return middle < high ? middle : low;
 }
 
 /* The best split of draws first..first+n-1 along one feature, if it beats *best. mean: of the node. */
-static void try_feature(const grower *g, int64_t first, int64_t n, int32_t feature, double mean, split *best)
+static void try_feature(const forest_grower *g, int64_t first, int64_t n, int32_t feature, double mean, forest_split *best)
 {
     double left = 0, total = 0;
-    for (int64_t i = 0; i < n; i++) {
-        g->keys[i] = (uint64_t)ordered(value_of(g, first + i, feature)) << 32 | (uint64_t)i;
+    forest_sort(g, first, n, feature);
+    for (int64_t i = 0; i < n; i++)
         total += g->y[g->draws[first + i]] - mean;
-    }
-    sort_keys(g->keys, n);
     for (int64_t i = 0; i + 1 < n; i++) {
         const int64_t at = (int64_t)(g->keys[i] & 0xffffffffu), next = (int64_t)(g->keys[i + 1] & 0xffffffffu);
         left += g->y[g->draws[first + at]] - mean;
@@ -112,21 +76,18 @@ static void try_feature(const grower *g, int64_t first, int64_t n, int32_t featu
             continue;
         const double a = (double)(i + 1), b = (double)(n - i - 1), right = total - left;
         const double gain = left * left / a + right * right / b - total * total / (double)n;
-        if (gain > best->gain) {
-            const float low = value_of(g, first + at, feature), high = value_of(g, first + next, feature);
-            const float middle = low + (high - low) / 2;
-            *best = (split){gain, middle < high ? middle : low, feature, i + 1};
-        }
+        if (gain > best->gain)
+            *best = (forest_split){gain, forest_threshold(forest_value(g, first + at, feature), forest_value(g, first + next, feature)),
+                                   feature, i + 1};
     }
 }
 
-/* The draws that go left come first, both parts in their order. */
-static void part(const grower *g, int64_t first, int64_t n, const split *s)
+void forest_part(const forest_grower *g, int64_t first, int64_t n, const forest_split *s)
 {
     int64_t left = 0, right = 0;
     for (int64_t i = 0; i < n; i++) {
         const int64_t draw = g->draws[first + i];
-        if (value_of(g, first + i, s->feature) <= s->threshold)
+        if (forest_value(g, first + i, s->feature) <= s->threshold)
             g->draws[first + left++] = draw;
         else
             g->room[right++] = draw;
@@ -135,7 +96,7 @@ static void part(const grower *g, int64_t first, int64_t n, const split *s)
 }
 
 /* Fill node `at` from its draws; splits make its two children. Depth is bounded by max_depth, so recursion is. */
-static void grow_node(grower *g, int64_t at, int64_t first, int64_t n, int64_t depth)
+static void grow_node(forest_grower *g, int64_t at, int64_t first, int64_t n, int64_t depth)
 {
     double sum = 0, spread = 0;
     for (int64_t i = 0; i < n; i++)
@@ -143,21 +104,21 @@ static void grow_node(grower *g, int64_t at, int64_t first, int64_t n, int64_t d
     const double mean = sum / (double)n;
     for (int64_t i = 0; i < n; i++)
         spread += (g->y[g->draws[first + i]] - mean) * (g->y[g->draws[first + i]] - mean);
-    g->t->nodes[at] = (node){mean, 0, LEAF, 0, 0};
+    g->t->nodes[at] = (forest_node){mean, 0, FOREST_LEAF, 0, 0};
     g->t->depth = depth > g->t->depth ? depth : g->t->depth;
     if (depth >= g->spec->max_depth || spread <= 1e-12 * (1 + mean * mean) * (double)n)
         return;
-    split best = {1e-12 * spread, 0, LEAF, 0};
+    forest_split best = {1e-12 * spread, 0, FOREST_LEAF, 0};
     dal_rng_shuffle(&g->rng, g->features, g->x->cols, g->spec->features_per_split);
     for (int64_t k = 0; k < g->spec->features_per_split; k++)
         try_feature(g, first, n, (int32_t)g->features[k], mean, &best);
-    if (best.feature == LEAF)
+    if (best.feature == FOREST_LEAF)
         return;
     const int64_t child = g->t->n_nodes;
     g->t->n_nodes += 2;
     g->t->importance[best.feature] += best.gain;
-    g->t->nodes[at] = (node){mean, best.threshold, best.feature, (int32_t)child, 0};
-    part(g, first, n, &best);
+    g->t->nodes[at] = (forest_node){mean, best.threshold, best.feature, (int32_t)child, 0};
+    forest_part(g, first, n, &best);
     grow_node(g, child, first, best.n_left, depth + 1);
     grow_node(g, child + 1, first + best.n_left, n - best.n_left, depth + 1);
 }
@@ -167,6 +128,8 @@ typedef struct forest_job {
     const dal_forest_spec *spec;
     const dal_matrix *x;
     const double *y;
+    const int32_t *classes;
+    const double *weights;
     const dal_rng *stream;
 } forest_job;
 
@@ -175,18 +138,20 @@ static dal_status grow_task(void *ctx, int64_t index)
     const forest_job *j = ctx;
     const dal_host *host = j->f->host;
     const int64_t n = j->f->n, d = j->f->d;
-    tree *t = &j->f->trees[index];
-    grower g = {.spec = j->spec, .x = j->x, .y = j->y, .t = t, .rng = dal_rng_at(j->stream, (uint64_t)index)};
+    forest_tree *t = &j->f->trees[index];
+    forest_grower g = {.host = host, .spec = j->spec, .x = j->x, .y = j->y, .classes = j->classes, .weights = j->weights,
+                       .c = j->f->c, .t = t, .rng = dal_rng_at(j->stream, (uint64_t)index)};
     dal_status st = host->cancelled(host) ? DAL_E_CANCELLED : DAL_OK;
     g.draws = dal_array(host, n, sizeof *g.draws);
     g.room = dal_array(host, n, sizeof *g.room);
     g.keys = dal_array(host, n, sizeof *g.keys);
     g.features = dal_array(host, d, sizeof *g.features);
+    g.counts = j->f->c <= INT64_MAX / 3 ? dal_array(host, 3 * j->f->c, sizeof *g.counts) : NULL;
     t->drawn = dal_array(host, n, sizeof *t->drawn);
     t->importance = dal_array(host, d, sizeof *t->importance);
-    node *nodes = dal_array(host, 2 * n, sizeof *nodes);
+    forest_node *nodes = dal_array(host, 2 * n, sizeof *nodes);
     t->nodes = nodes;
-    if (st == DAL_OK && (!g.draws || !g.room || !g.keys || !g.features || !t->drawn || !t->importance || !nodes))
+    if (st == DAL_OK && (!g.draws || !g.room || !g.keys || !g.features || !g.counts || !t->drawn || !t->importance || !nodes))
         st = DAL_E_NOMEM;
     if (st == DAL_OK) {
         memset(t->drawn, !j->spec->bootstrap, (size_t)n);
@@ -198,18 +163,23 @@ static dal_status grow_task(void *ctx, int64_t index)
         for (int64_t k = 0; k < d; k++)
             g.features[k] = k;
         t->n_nodes = 1;
-        grow_node(&g, 0, 0, n, 0);
+        if (g.classes)
+            forest_grow_class_node(&g, 0, 0, n, 0);
+        else
+            grow_node(&g, 0, 0, n, 0);
         t->nodes = dal_array(host, t->n_nodes, sizeof *nodes); /* no larger than it is */
         if (t->nodes)
             memcpy(t->nodes, nodes, (size_t)t->n_nodes * sizeof *nodes);
         else
             st = DAL_E_NOMEM;
+        st = g.status != DAL_OK ? g.status : st;
         host->free(host, nodes);
     }
     host->free(host, g.draws);
     host->free(host, g.room);
     host->free(host, g.keys);
     host->free(host, g.features);
+    host->free(host, g.counts);
     return st;
 }
 
@@ -223,16 +193,18 @@ void dal_forest_free(dal_forest *f)
         f->host->free(f->host, f->trees[t].nodes);
         f->host->free(f->host, f->trees[t].drawn);
         f->host->free(f->host, f->trees[t].importance);
+        f->host->free(f->host, f->trees[t].shares);
     }
     f->host->free(f->host, f->trees);
     f->host->free(f->host, f);
 }
 
-dal_status dal_forest_grow(const dal_host *host, const dal_forest_spec *spec, const dal_matrix *x, const double *y,
-                           const dal_rng *stream, dal_forest **out, dal_error *err)
+static dal_status grow(const dal_host *host, forest_job *j, int64_t c, dal_forest **out, dal_error *err)
 {
+    const dal_forest_spec *spec = j->spec;
+    const dal_matrix *x = j->x;
     if (x->rows < 1 || x->rows > INT32_MAX / 2 || spec->n_trees < 1 || spec->max_depth < 1 || spec->min_leaf < 1 ||
-        spec->features_per_split < 1 || spec->features_per_split > x->cols)
+        spec->features_per_split < 1 || spec->features_per_split > x->cols || x->cols > INT32_MAX)
         return dal_fail(err, DAL_E_INVALID, "",
                         "no forest of %lld trees on %lld rows with %lld of %lld features a split",
                         (long long)spec->n_trees, (long long)x->rows, (long long)spec->features_per_split,
@@ -240,12 +212,12 @@ dal_status dal_forest_grow(const dal_host *host, const dal_forest_spec *spec, co
     dal_forest *f = host->alloc(host, sizeof *f, 0);
     if (!f)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a forest");
-    *f = (dal_forest){host, spec->n_trees, x->rows, x->cols, dal_array(host, spec->n_trees, sizeof *f->trees)};
+    *f = (dal_forest){host, spec->n_trees, x->rows, x->cols, c, dal_array(host, spec->n_trees, sizeof *f->trees)};
     dal_status st = f->trees ? DAL_OK : DAL_E_NOMEM;
     if (st == DAL_OK) {
-        forest_job j = {f, spec, x, y, stream};
+        j->f = f;
         memset(f->trees, 0, (size_t)spec->n_trees * sizeof *f->trees);
-        st = host->parallel_for(host, spec->n_trees, grow_task, &j);
+        st = host->parallel_for(host, spec->n_trees, grow_task, j);
     }
     if (st == DAL_OK) {
         *out = f;
@@ -256,12 +228,45 @@ dal_status dal_forest_grow(const dal_host *host, const dal_forest_spec *spec, co
                     (long long)spec->n_trees, (long long)x->rows);
 }
 
-static double predict_tree(const tree *t, const float *x)
+dal_status dal_forest_grow(const dal_host *host, const dal_forest_spec *spec, const dal_matrix *x, const double *y,
+                           const dal_rng *stream, dal_forest **out, dal_error *err)
 {
-    const node *n = t->nodes;
-    while (n->feature != LEAF)
+    forest_job j = {.spec = spec, .x = x, .y = y, .stream = stream};
+    return grow(host, &j, 0, out, err);
+}
+
+dal_status dal_forest_grow_classes(const dal_host *host, const dal_forest_spec *spec, const dal_matrix *x,
+                                   const int32_t *classes, const double *weights, int64_t c, const dal_rng *stream,
+                                   dal_forest **out, dal_error *err)
+{
+    forest_job j = {.spec = spec, .x = x, .classes = classes, .weights = weights, .stream = stream};
+    for (int64_t i = 0; i < x->rows; i++)
+        if (classes[i] < 0 || classes[i] >= c)
+            return dal_fail(err, DAL_E_INVALID, "", "row %lld has class %d of %lld", (long long)i, (int)classes[i], (long long)c);
+    return grow(host, &j, c, out, err);
+}
+
+int64_t dal_forest_features(const dal_forest *f)
+{
+    return f->d;
+}
+
+int64_t dal_forest_classes(const dal_forest *f)
+{
+    return f->c;
+}
+
+const forest_node *forest_leaf(const forest_tree *t, const float *x)
+{
+    const forest_node *n = t->nodes;
+    while (n->feature != FOREST_LEAF)
         n = t->nodes + n->child + (x[n->feature] > n->threshold);
-    return n->value;
+    return n;
+}
+
+static double predict_tree(const forest_tree *t, const float *x)
+{
+    return forest_leaf(t, x)->value;
 }
 
 double dal_forest_predict(const dal_forest *f, const float *x, double *deviation)
@@ -284,7 +289,7 @@ void dal_forest_out_of_bag(const dal_forest *f, const dal_matrix *x, double *out
     for (int64_t i = 0; i < f->n; i++) {
         double sum = 0, trees = 0;
         for (int64_t t = 0; t < f->n_trees; t++)
-            if (!f->trees[t].drawn[i]) {
+            if (f->trees[t].drawn && !f->trees[t].drawn[i]) {
                 sum += predict_tree(&f->trees[t], x->data + i * x->stride);
                 trees++;
             }
