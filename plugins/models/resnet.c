@@ -2,6 +2,9 @@
  *
  *   resnet18          He et al., "Deep residual learning", CVPR 2016, table 1: four stages of two basic blocks, 64 to 512
  *                     wide; d = 512. stem: cifar: conv 3x3/1 (32 x 32 and smaller); imagenet: conv 7x7/2 and max-pool 3x3/2
+ *   resnet34          the same with 3, 4, 6 and 3 blocks
+ *   resnet8, resnet14 for CPUs, as section 4.2 there has them for CIFAR: conv 3x3/1, three stages of one or two blocks, 16 to
+ *                     64 wide; d = 64
  *   deepal-mnist-net  DeepAL+'s net for MNIST: conv 1x1 to 3 channels with bias, then resnet18 with the imagenet stem
  *   deepal-cifar-net  DeepAL+'s net for CIFAR: conv 3x3/1, but the max-pool kept
  *   wide-resnet-16-2  Zagoruyko & Komodakis, BMVC 2016: pre-activation blocks, three stages of two, 32 to 128 wide; d = 128
@@ -54,11 +57,11 @@ static void head(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-/* The four stages of resnet18, after its stem. */
-static void trunk(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
+/* Stages of so many blocks each, after the stem. */
+static void stages(dal_nn *nn, dal_nn_value x, int64_t c, const options *o, int n, const int *blocks)
 {
-    for (int s = 0; s < 4; s++) {
-        for (int i = 0; i < 2; i++) {
+    for (int s = 0; s < n; s++) {
+        for (int i = 0; i < blocks[s]; i++) {
             char name[32];
             snprintf(name, sizeof name, "stage%d.block%d.", s + 1, i + 1);
             x = basic_block(nn, x, name, o->width << s, s > 0 && i == 0 ? 2 : 1, s > 0 && i == 0);
@@ -66,6 +69,11 @@ static void trunk(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
         dal_nn_stage(nn, x);
     }
     head(nn, x, c, o);
+}
+
+static void trunk(dal_nn *nn, dal_nn_value x, int64_t c, const options *o)
+{
+    stages(nn, x, c, o, 4, (const int[]){2, 2, 2, 2});
 }
 
 static dal_nn_value stem(dal_nn *nn, dal_nn_value x, int64_t width, int64_t kernel, int64_t stride, int pool)
@@ -78,6 +86,25 @@ static void resnet18(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_
 {
     const options *o = options_;
     trunk(nn, o->stem == STEM_CIFAR ? stem(nn, x, o->width, 3, 1, 0) : stem(nn, x, o->width, 7, 2, 1), c, o);
+}
+
+static void resnet34(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
+{
+    const options *o = options_;
+    x = o->stem == STEM_CIFAR ? stem(nn, x, o->width, 3, 1, 0) : stem(nn, x, o->width, 7, 2, 1);
+    stages(nn, x, c, o, 4, (const int[]){3, 4, 6, 3});
+}
+
+static void resnet8(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
+{
+    const options *o = options_;
+    stages(nn, stem(nn, x, o->width, 3, 1, 0), c, o, 3, (const int[]){1, 1, 1});
+}
+
+static void resnet14(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
+{
+    const options *o = options_;
+    stages(nn, stem(nn, x, o->width, 3, 1, 0), c, o, 3, (const int[]){2, 2, 2});
 }
 
 static void deepal_mnist_net(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
@@ -125,6 +152,9 @@ static void wide_resnet(dal_nn *nn, dal_nn_value x, int64_t c, const void *optio
     }                                                                                                                \
     static const dal_model_impl name##_impl = NN_MODEL_IMPL(create_##name);
 CREATE(resnet18, resnet18, "resnet18")
+CREATE(resnet34, resnet34, "resnet34")
+CREATE(resnet8, resnet8, "resnet8")
+CREATE(resnet14, resnet14, "resnet14")
 CREATE(deepal_mnist_net, deepal_mnist_net, "deepal-mnist-net")
 CREATE(deepal_cifar_net, deepal_cifar_net, "deepal-cifar-net")
 CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
@@ -134,12 +164,19 @@ CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
     P(options, width, I64, WIDE, "1..256", "channels", "of the first stage; each further one is twice as wide")
 #define PARAMS(P, T) TRAINING(P) WIDTH(P, "64")
 #define WIDE_PARAMS(P, T) TRAINING(P) WIDTH(P, "32")
+#define SMALL_PARAMS(P, T) TRAINING(P) WIDTH(P, "16")
 #define STEM_PARAMS(P, T) \
     PARAMS(P, T)          \
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "resnet18", resnet18_impl, "residual network of 18 layers, 11 million weights", "He et al., CVPR 2016", "", \
       NN_PROVIDES, options, STEM_PARAMS)                                                                               \
+    C(MODEL, "resnet34", resnet34_impl, "residual network of 34 layers, 21 million weights", "He et al., CVPR 2016", "", \
+      NN_PROVIDES, options, STEM_PARAMS)                                                                               \
+    C(MODEL, "resnet8", resnet8_impl, "residual network of 8 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
+      NN_PROVIDES, options, SMALL_PARAMS)                                                                              \
+    C(MODEL, "resnet14", resnet14_impl, "residual network of 14 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
+      NN_PROVIDES, options, SMALL_PARAMS)                                                                              \
     C(MODEL, "deepal-mnist-net", deepal_mnist_net_impl, "resnet18 as DeepAL+ uses it for MNIST", "He et al., CVPR 2016", \
       "", NN_PROVIDES, options, PARAMS)                                                                                \
     C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR", "He et al., CVPR 2016", \

@@ -1,4 +1,4 @@
-/* GELU, tanh, sigmoid, leaky ReLU: element by element. Slopes come from what each layer read or made. */
+/* GELU, tanh, sigmoid, ReLU6, leaky ReLU: element by element. Slopes come from what each layer read or made. */
 #include "nn_private.h"
 
 #include "clones.h"
@@ -43,6 +43,22 @@ DAL_CLONES static void sigmoid_slope(const float *y, const float *dy, int64_t n,
 {
     for (int64_t i = 0; i < n; i++) {
         const float d = dy[i] * y[i] * (1.0f - y[i]);
+        dx[i] = add ? dx[i] + d : d;
+    }
+}
+
+DAL_CLONES static void relu6(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float low = x[i] > 0 ? x[i] : 0;
+        y[i] = low < 6 ? low : 6;
+    }
+}
+
+DAL_CLONES static void relu6_slope(const float *y, const float *dy, int64_t n, int add, float *dx)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float d = y[i] > 0 && y[i] < 6 ? dy[i] : 0;
         dx[i] = add ? dx[i] + d : d;
     }
 }
@@ -111,6 +127,16 @@ static dal_status sigmoid_backward(const nn_job *j, int32_t v)
     return backward(j, v, v, sigmoid_slope);
 }
 
+static dal_status relu6_forward(const nn_job *j, int32_t v)
+{
+    return forward(j, v, relu6);
+}
+
+static dal_status relu6_backward(const nn_job *j, int32_t v)
+{
+    return backward(j, v, v, relu6_slope);
+}
+
 static dal_status leaky_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
@@ -130,4 +156,5 @@ static dal_status leaky_backward(const nn_job *j, int32_t v)
 const nn_op nn_gelu_op = {"gelu", gelu_forward, gelu_backward};
 const nn_op nn_tanh_op = {"tanh", tanh_forward, tanh_backward};
 const nn_op nn_sigmoid_op = {"sigmoid", sigmoid_forward, sigmoid_backward};
+const nn_op nn_relu6_op = {"relu6", relu6_forward, relu6_backward};
 const nn_op nn_leaky_op = {"leaky_relu", leaky_forward, leaky_backward};

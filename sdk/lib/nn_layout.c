@@ -23,7 +23,7 @@ static int is_pool(const nn_node *k)
 static int keeps(const nn_node *k)
 {
     return k->op == &nn_norm_op || k->op == &nn_relu_op || k->op == &nn_add_op || k->op == &nn_gelu_op ||
-           k->op == &nn_tanh_op || k->op == &nn_sigmoid_op || k->op == &nn_leaky_op;
+           k->op == &nn_tanh_op || k->op == &nn_sigmoid_op || k->op == &nn_leaky_op || k->op == &nn_relu6_op;
 }
 
 static int reads_blocks(const nn_node *k)

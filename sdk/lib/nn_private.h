@@ -91,7 +91,7 @@ typedef struct nn_op {
 } nn_op;
 
 extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
-    nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_layer_norm_op, nn_embedding_op, nn_attention_op,
+    nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_relu6_op, nn_layer_norm_op, nn_embedding_op, nn_attention_op,
     nn_token_linear_op, nn_token_mean_op, nn_first_token_op;
 
 /* Declaring, see nn.c. nn_fault returns -1. */

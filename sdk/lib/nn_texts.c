@@ -31,6 +31,11 @@ dal_nn_value dal_nn_sigmoid(dal_nn *nn, dal_nn_value x)
     return like(nn, &nn_sigmoid_op, x, 0);
 }
 
+dal_nn_value dal_nn_relu6(dal_nn *nn, dal_nn_value x)
+{
+    return like(nn, &nn_relu6_op, x, 0);
+}
+
 dal_nn_value dal_nn_leaky_relu(dal_nn *nn, dal_nn_value x, double slope)
 {
     if (!isfinite(slope))

@@ -95,6 +95,7 @@ DAL_PUBLIC dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *na
  * the running variance is the unbiased one, a batch is normalised with the biased one. */
 DAL_PUBLIC dal_nn_value dal_nn_batch_norm(dal_nn *nn, dal_nn_value x, const char *name, uint32_t flags);
 DAL_PUBLIC dal_nn_value dal_nn_relu(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_relu6(dal_nn *nn, dal_nn_value x); /* min(max(x, 0), 6) */
 DAL_PUBLIC dal_nn_value dal_nn_add(dal_nn *nn, dal_nn_value a, dal_nn_value b, uint32_t flags);
 /* Windows may hang over the edge by pad: those places count as nothing. Average: over kernel^2 places. */
 DAL_PUBLIC dal_nn_value dal_nn_max_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad);
