@@ -15,8 +15,8 @@
  *     A = {};  b times: A = A + argmax_j f(A + j) - f(A)                         b -> picks->want
  *
  * The score of a pick is its gain; ties go to the lowest pool index. What is labelled already plays no part (scg
- * is for that). s is (1 + cos) / 2 of penultimate features h, or of last-layer gradients under the predicted
- * class.
+ * is for that). s is (1 + cos) / 2 of penultimate features h; of last-layer gradients under the predicted class
+ * (DISTIL's option) in submodular-gradient, which so needs outputs, too.
  *
  * fass keeps the top_n b samples of highest entropy and maximises facility location over these (V: these alone).
  * With classes: apart it is the paper's f_NN: only samples of one predicted class are alike, and each is
@@ -42,7 +42,7 @@
 #define STOP_ZERO 2u
 
 typedef struct options {
-    uint32_t function, embedding, similarity, concave, greedy, stop;
+    uint32_t function, similarity, concave, greedy, stop;
     double width, lambda, ridge, epsilon;
     int64_t neighbours;
 } options;
@@ -60,13 +60,13 @@ static dal_similarity similarity_of(uint32_t kind, double width, int64_t d)
 
 /* ---- submodular ------------------------------------------------------------------------------- */
 
-static dal_status submodular_select(void *p, const dal_view *view, dal_picks *picks, dal_error *err)
+static dal_status maximise(const dal_stateless *self, uint32_t embedding, const dal_view *view, dal_picks *picks,
+                           dal_error *err)
 {
-    const dal_stateless *self = p;
     const dal_host *host = self->host;
     const options *opt = self->options;
     const dal_rng stream = host->rng(host, "stochastic", view->round);
-    const dal_embed_spec all = {.struct_size = sizeof all, .set = DAL_ROWS_CANDIDATES, .embedding = opt->embedding,
+    const dal_embed_spec all = {.struct_size = sizeof all, .set = DAL_ROWS_CANDIDATES, .embedding = embedding,
                                 .directions = opt->similarity == DAL_COSINE};
     const double stops[] = {-(double)INFINITY, -DBL_MIN, 0};
     const dal_greedy_options greedy = {.struct_size = sizeof greedy, .engine = opt->greedy, .n_picks = picks->want,
@@ -84,11 +84,20 @@ static dal_status submodular_select(void *p, const dal_view *view, dal_picks *pi
     return st;
 }
 
-static void submodular_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
+static dal_status submodular_select(void *p, const dal_view *view, dal_picks *picks, dal_error *err)
 {
-    const options *opt = self ? ((const dal_stateless *)self)->options : options_;
-    const double n = (double)problem->n, b = (double)problem->n_query, d = (double)problem->d;
-    const double width = d + (opt->embedding == DAL_EMBED_GRADIENT ? (double)problem->c : 0);
+    return maximise(p, DAL_EMBED_FEATURES, view, picks, err);
+}
+
+static dal_status gradient_select(void *p, const dal_view *view, dal_picks *picks, dal_error *err)
+{
+    return maximise(p, DAL_EMBED_GRADIENT, view, picks, err);
+}
+
+/* Of samples that are d + y numbers. */
+static void cost_of(const options *opt, const dal_problem *problem, double y, dal_cost *out)
+{
+    const double n = (double)problem->n, b = (double)problem->n_query, d = (double)problem->d, width = d + y;
     const char *time = "O(n d)";
     out->bytes = 80 * n + 4 * n * (width - d) + 16 * n / 256 * 512 + 4e6;
     out->flops = 4 * n * width;
@@ -106,7 +115,17 @@ static void submodular_cost(void *self, const void *options_, const dal_problem 
         time = "O(n b d)";
     }
     snprintf(out->formula, sizeof out->formula, "%s time, %s memory", time,
-             opt->function == DAL_LOGDET ? "O(n b) at most" : "O(n)");
+             opt->function == DAL_LOGDET ? "O(n b) at most" : y > 0 ? "O(n c)" : "O(n)");
+}
+
+static void submodular_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
+{
+    cost_of(dal_stateless_options(self, options_), problem, 0, out);
+}
+
+static void gradient_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
+{
+    cost_of(dal_stateless_options(self, options_), problem, (double)problem->c, out);
 }
 
 /* ---- fass ------------------------------------------------------------------------------------- */
@@ -300,6 +319,14 @@ static const dal_strategy_impl submodular_impl = {
     .cost = submodular_cost,
 };
 
+static const dal_strategy_impl gradient_impl = {
+    .struct_size = sizeof gradient_impl,
+    .create = dal_stateless_create,
+    .destroy = dal_stateless_destroy,
+    .select = gradient_select,
+    .cost = gradient_cost,
+};
+
 static const dal_strategy_impl fass_impl = {
     .struct_size = sizeof fass_impl,
     .create = dal_stateless_create,
@@ -311,7 +338,6 @@ static const dal_strategy_impl fass_impl = {
 #define PARAMS(P, T)                                                                                           \
     P(T, function, CHOICE, "fl", "fl|gc|logdet|disparity-sum|disparity-min|feature-based", "",                 \
       "what is maximised")                                                                                     \
-    P(T, embedding, CHOICE, "features", "features|gradient", "", "what is compared")                           \
     P(T, similarity, CHOICE, "cosine", "cosine|rbf|dot", "", "how; feature-based does not compare")            \
     P(T, width, F64, "0", "0..", "", "of rbf, exp(-distance^2 / (2 width^2)); 0: sqrt(d / 2)")                 \
     P(T, lambda, F64, "0.4", "0..", "", "gc: the price of redundancy; gains are positive up to 0.5")           \
@@ -328,6 +354,8 @@ static const dal_strategy_impl fass_impl = {
     P(T, classes, CHOICE, "together", "together|apart", "", "apart: only one predicted class is alike (paper)")
 #define COMPONENTS(C)                                                                                          \
     C(STRATEGY, "submodular", submodular_impl, "a subset that stands for the pool: greedy on a set function", \
+      "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES, "", options, PARAMS)                                   \
+    C(STRATEGY, "submodular-gradient", gradient_impl, "submodular, comparing last-layer gradients",            \
       "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, PARAMS)               \
     C(STRATEGY, "fass", fass_impl, "facility location among the least sure",                                   \
       "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", fass_options, FASS_PARAMS)

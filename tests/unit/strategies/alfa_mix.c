@@ -5,7 +5,8 @@
 
 #include "plugins/strategies/alfa_mix.c"
 
-static const options plain = {0.03125, 2, 50};
+static const options plain = {0.03125, 2, 50, ALPHA_CLOSED, 5, .1, .01}, drawn = {0.0625, 2, 50, 1, 5, .1, .01},
+                     learned = {0.25, 2, 50, ALPHA_LEARNED, 5, .1, .01};
 
 /* W = I, one labelled sample at (0, 1). */
 static fx_round *example(int64_t n, const float *z)
@@ -117,6 +118,64 @@ static int slow_changes(const slow *s, int64_t i, double cap)
     return 0;
 }
 
+/* dCE/dz~ at mix, y being the label. */
+static void slow_gradient(const slow *s, const double *mix, int64_t y, double *g)
+{
+    double f[1000], sum = 0;
+    const int64_t top = slow_predict(s, mix, f);
+    const double most = f[top];
+    for (int64_t k = 0; k < s->c; k++)
+        sum += f[k] = exp(f[k] - most);
+    memset(g, 0, (size_t)s->d * sizeof *g);
+    for (int64_t k = 0; k < s->c; k++)
+        for (int64_t j = 0; j < s->d; j++)
+            g[j] += (f[k] / sum - (k == y)) * s->r->weights[k * s->d + j];
+}
+
+/* An alpha drawn from rng for this anchor, then Adam; does the prediction change anywhere on the way? */
+static int slow_trial(const slow *s, const options *opt, const double *z, const double *anchor, double cap,
+                      dal_rng *rng)
+{
+    double alpha[64], mix[64], g[64], first[64] = {0}, second[64] = {0}, f[1000];
+    const int64_t y = slow_predict(s, z, f), steps = opt->alpha == ALPHA_LEARNED ? opt->learning_steps : 0;
+    int changes = 0;
+    for (int64_t j = 0; j < s->d; j++)
+        alpha[j] = fmin(fmax(cap / 2 + cap / 2 * dal_rng_normal(rng), 1e-8), cap);
+    for (int64_t t = 0;; t++) {
+        double norm = 0;
+        for (int64_t j = 0; j < s->d; j++) {
+            mix[j] = alpha[j] * anchor[j] + (1 - alpha[j]) * z[j];
+            norm += alpha[j] * alpha[j];
+        }
+        changes |= slow_predict(s, mix, f) != y;
+        if (t == steps)
+            return changes;
+        slow_gradient(s, mix, y, g);
+        for (int64_t j = 0; j < s->d; j++) {
+            const double by_alpha = -g[j] * (anchor[j] - z[j]) + opt->penalty * alpha[j] / sqrt(norm);
+            first[j] = .9 * first[j] + .1 * by_alpha;
+            second[j] = .999 * second[j] + .001 * by_alpha * by_alpha;
+            alpha[j] -= opt->learning_rate * first[j] / (1 - pow(.9, t + 1)) /
+                        (sqrt(second[j] / (1 - pow(.999, t + 1))) + 1e-8);
+            alpha[j] = fmin(fmax(alpha[j], 1e-8), cap);
+        }
+    }
+}
+
+/* Does the k-th cap change the prediction of sample i? */
+static int slow_changes_by_trial(const slow *s, const options *opt, const dal_host *host, int64_t i, int64_t k)
+{
+    const dal_rng stream = host->rng(host, "alpha", s->r->round), of_cap = dal_rng_at(&stream, (uint64_t)k);
+    dal_rng rng = dal_rng_at(&of_cap, (uint64_t)i);
+    double z[64];
+    int changes = 0;
+    for (int64_t j = 0; j < s->d; j++)
+        z[j] = s->r->set[DAL_ROWS_CANDIDATES].features[i * s->d + j];
+    for (int64_t a = 0; a < s->n_anchors; a++)
+        changes |= slow_trial(s, opt, z, s->anchors + a * s->d, fmin(1, opt->step * k), &rng);
+    return changes;
+}
+
 static int64_t twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
 {
     const options *opt = options_;
@@ -124,14 +183,20 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
         r, r->set[DAL_ROWS_CANDIDATES].n, r->c, r->d, 0, malloc((size_t)((r->c + 1) * r->d) * sizeof(double))};
     int64_t *candidates = malloc((size_t)s.n * sizeof *candidates), n = 0;
     slow_anchors(&s);
-    for (double cap = opt->step; n <= b; cap += opt->step) {
+    char *found = calloc((size_t)s.n, 1);
+    for (int64_t k = 1; n <= b; k++) {
+        const double cap = opt->step * k;
         n = 0;
-        for (int64_t i = 0; i < s.n; i++)
-            if (slow_changes(&s, i, cap))
+        for (int64_t i = 0; i < s.n; i++) {
+            found[i] |= opt->alpha == ALPHA_CLOSED ? slow_changes(&s, i, cap)
+                                                   : slow_changes_by_trial(&s, opt, host, i, k);
+            if (found[i])
                 candidates[n++] = i;
+        }
         if (cap >= 1)
             break;
     }
+    free(found);
     if (n > b) { /* k-means has a twin of its own */
         float *unit = malloc((size_t)(n * r->d) * sizeof *unit);
         for (int64_t i = 0; i < n; i++) {
@@ -173,6 +238,34 @@ Test(alfa_mix, picks_what_its_slow_twin_picks)
     fx_twin_agrees(&alfa_mix_impl, &plain, twin, fx_shapes, fx_n_shapes, 20);
 }
 
+Test(alfa_mix, with_alphas_drawn_or_learned_picks_what_its_slow_twin_picks)
+{
+    fx_twin_agrees(&alfa_mix_impl, &drawn, twin, fx_shapes, fx_n_shapes, 20);
+    fx_twin_agrees(&alfa_mix_impl, &learned, twin, fx_shapes, fx_n_shapes, 20);
+}
+
+/* What learning is for: it begins with what is drawn, and comes upon more. */
+Test(alfa_mix, learns_alphas_that_change_what_drawn_ones_do_not)
+{
+    static fx_picks of[2];
+    options opt[2] = {drawn, learned};
+    double caps[2][300];
+    int more = 0;
+    fx_round *r = fx_round_random(&fx_shapes[1]);
+    opt[1].step = opt[0].step;
+    for (int k = 0; k < 2; k++) {
+        fx_select(r, &alfa_mix_impl, &opt[k], 300, 1, &of[k]);
+        for (int64_t i = 0; i < 300; i++)
+            caps[k][of[k].rows[i]] = isnan(of[k].scores[i]) ? 2 : of[k].scores[i];
+    }
+    for (int i = 0; i < 300; i++) {
+        cr_assert_leq(caps[1][i], caps[0][i]);
+        more += caps[1][i] < caps[0][i];
+    }
+    cr_assert_gt(more, 0);
+    fx_round_free(r);
+}
+
 Test(alfa_mix, asks_at_random_where_no_gradient_is_left)
 {
     static fx_picks p;
@@ -207,4 +300,5 @@ Test(alfa_mix, names_the_sample_that_is_not_a_number)
 Test(alfa_mix, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&alfa_mix_impl, &plain, &fx_shapes[0], 5);
+    fx_survives_no_memory(&alfa_mix_impl, &learned, &fx_shapes[0], 5);
 }

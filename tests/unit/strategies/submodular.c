@@ -85,11 +85,11 @@ static dal_points embed(const fx_round *r, uint32_t embedding, float **y)
     return p;
 }
 
-static int64_t twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
+static int64_t twin_of(uint32_t embedding, const fx_round *r, const dal_host *host, const options *opt, int64_t b,
+                       int64_t *rows)
 {
-    const options *opt = options_;
     float *y;
-    const dal_points v = embed(r, opt->embedding, &y);
+    const dal_points v = embed(r, embedding, &y);
     const dal_rng stream = host->rng(host, "stochastic", r->round);
     const dal_submodular s = {.struct_size = sizeof s, .function = opt->function, .candidates = &v,
                               .similarity = {opt->similarity, 0, opt->width > 0 ? opt->width : sqrt(r->d / 2.0)},
@@ -109,6 +109,16 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     free(gain);
     free(y);
     return n;
+}
+
+static int64_t twin(const fx_round *r, const dal_host *host, const void *opt, int64_t b, int64_t *rows)
+{
+    return twin_of(DAL_EMBED_FEATURES, r, host, opt, b, rows);
+}
+
+static int64_t gradient_twin(const fx_round *r, const dal_host *host, const void *opt, int64_t b, int64_t *rows)
+{
+    return twin_of(DAL_EMBED_GRADIENT, r, host, opt, b, rows);
 }
 
 static void agrees(const options *opt, int64_t n_specs, int64_t max_b)
@@ -145,10 +155,9 @@ Test(submodular, with_other_similarities_picks_what_its_slow_twin_picks)
 Test(submodular, on_gradients_picks_what_its_slow_twin_picks)
 {
     options opt = plain;
-    opt.embedding = DAL_EMBED_GRADIENT;
-    agrees(&opt, 4, 10);
+    fx_twin_agrees(&gradient_impl, &opt, gradient_twin, fx_shapes, 4, 10);
     opt.function = DAL_LOGDET;
-    agrees(&opt, 4, 5);
+    fx_twin_agrees(&gradient_impl, &opt, gradient_twin, fx_shapes, 4, 5);
 }
 
 Test(submodular, of_random_few_picks_what_its_slow_twin_picks)
@@ -191,6 +200,18 @@ Test(submodular, by_cosine_does_not_mind_the_scale_of_the_features)
     fx_round_scale(r, 4);
     fx_select(r, &submodular_impl, &plain, 40, 1, &b);
     cr_assert_arr_eq(a.rows, b.rows, 40 * sizeof *a.rows);
+    fx_round_free(r);
+}
+
+Test(submodular, asks_for_features_alone)
+{
+    static fx_picks with, without;
+    fx_round *r = fx_round_random(&fx_shapes[1]);
+    fx_select(r, &submodular_impl, &plain, 20, 1, &with);
+    free(r->set[DAL_ROWS_CANDIDATES].outputs);
+    r->set[DAL_ROWS_CANDIDATES].outputs = NULL;
+    fx_select(r, &submodular_impl, &plain, 20, 1, &without);
+    cr_assert_arr_eq(with.rows, without.rows, 20 * sizeof *with.rows);
     fx_round_free(r);
 }
 
@@ -257,8 +278,7 @@ Test(submodular, survives_when_there_is_no_memory)
     for (uint32_t function = DAL_FL; function <= DAL_FEATURE_BASED; function++) {
         options opt = plain;
         opt.function = function;
-        opt.embedding = function % 2 ? DAL_EMBED_GRADIENT : DAL_EMBED_FEATURES;
-        fx_survives_no_memory(&submodular_impl, &opt, &fx_shapes[0], 5);
+        fx_survives_no_memory(function % 2 ? &gradient_impl : &submodular_impl, &opt, &fx_shapes[0], 5);
     }
     options sparse = plain;
     sparse.neighbours = 4;
