@@ -39,9 +39,10 @@ json_t *describe_component(const component_desc *c)
     json_t *params = json_array();
     for (int i = 0; i < c->n_params; i++)
         json_array_append_new(params, describe_param(&c->params[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "kind", kind_name(c->kind), "id", c->id,
-                     "module", c->module->name, "summary", c->summary, "reference", c->reference, "needs",
-                     words(c->needs), "provides", words(c->provides), "parameters", params);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "kind", kind_name(c->kind), "id", c->id,
+                     "module", c->module->name, "summary", c->summary, "reference", c->reference, "formula",
+                     c->formula, "differences", c->differs, "needs", words(c->needs), "provides",
+                     words(c->provides), "parameters", params);
 }
 
 json_t *describe_module(const module_desc *m)
@@ -140,7 +141,9 @@ static void add_elsewhere(const component_desc *c, json_t *list, text *words)
     other_names names = names_read(c->kind);
     for (int i = 0; i < names.n; i++)
         if (strcmp(names.items[i].id, c->id) == 0) {
-            text_addf(words, "%s%s (%s)", words->n ? ", " : "", names.items[i].name, names.items[i].by);
+            const other_name *n = &names.items[i];
+            text_addf(words, "%s%s (%s%s%s)", words->n ? ", " : "", n->name, n->by, *n->remark ? "; " : "",
+                      n->remark);
             json_array_append_new(list, json_string(names.items[i].name));
         }
     names_free(&names);
@@ -211,6 +214,8 @@ void print_head(const component_desc *c, bool with_module, FILE *out)
     fprintf(out, "%s %s\n", kind_name(c->kind), c->id);
     print_field("summary", c->summary, out);
     print_field("reference", c->reference, out);
+    print_field("formula", c->formula, out);
+    print_field("differs", c->differs, out);
     print_capabilities("needs", c->needs, c->kind == DAL_KIND_STRATEGY, out);
     print_capabilities("provides", c->provides, false, out);
     if (with_module) {

@@ -216,7 +216,7 @@ static dal_status parse_component(parser *p, const fields *x)
         return bad(p, "more than %d components", NOTE_MAX_COMPONENTS);
     out->components = xrealloc(out->components, (size_t)(out->n_components + 1) * sizeof *out->components);
     p->current = &out->components[out->n_components++];
-    *p->current = (component_desc){.kind = kind, .id = x->f[2]};
+    *p->current = (component_desc){.kind = kind, .id = x->f[2], .formula = "", .differs = ""};
     return DAL_OK;
 }
 
@@ -258,6 +258,22 @@ static dal_status parse_param(parser *p, const fields *x)
     return DAL_OK;
 }
 
+static dal_status parse_rule(parser *p, const fields *x)
+{
+    const uint32_t kind = kind_from_name(x->f[1]);
+    for (int i = 0; i < p->out->n_components; i++) {
+        component_desc *c = &p->out->components[i];
+        if (c->kind != kind || strcmp(c->id, x->f[2]) != 0)
+            continue;
+        if (*c->formula || *c->differs)
+            return bad(p, "a second 'about' line of '%s'", c->id);
+        c->formula = x->f[3];
+        c->differs = x->f[4];
+        return DAL_OK;
+    }
+    return kind ? bad(p, "'about' a %s '%.64s' that is not above it", x->f[1], x->f[2]) : DAL_OK;
+}
+
 static dal_status parse_end(parser *p, const fields *x)
 {
     (void)x;
@@ -275,7 +291,8 @@ static dal_status parse_line(parser *p, char *line)
         {"abi", 3, parse_abi},         {"module", 2, parse_module},  {"version", 2, parse_module},
         {"licence", 2, parse_module},  {"component", 3, parse_component},
         {"summary", 2, parse_about},   {"reference", 2, parse_about}, {"needs", 2, parse_about},
-        {"provides", 2, parse_about},  {"param", 7, parse_param},    {"end", 1, parse_end},
+        {"provides", 2, parse_about},  {"param", 7, parse_param},    {"about", 5, parse_rule},
+        {"end", 1, parse_end},
     };
     const fields x = split(line);
     for (size_t i = 0; i < COUNT(table); i++)

@@ -11,10 +11,19 @@
  *
  * Gradients are never formed: <g_i, r> is a matrix product of the features with r. r is made anew after every
  * `refresh` picks; those in between are the next best of the same r. Ties go to the lowest pool index; the
- * score is the gain. The regularisers of DISTIL are left out (in its published runs a name in the wrong case
- * switches them off).
+ * score is the gain. What DISTIL calls regularisers (in its published runs a name in the wrong case switches them
+ * off) changes the gain, A being the picks so far:
  *
- * Needs outputs and features. O(b / refresh (n + |V|) c d); 4 |V| c + 24 n bytes, and 72 c d.
+ *     random              a share lambda of b is drawn from the rest, last
+ *     facility-location   + lambda sum_i max(0, D_i - ||g_i - g||^2) over the candidates, D_i = min_A ||g_i - g_j||^2;
+ *                         before any pick D is no less than any distance: 4 max ||g||^2 (DISTIL: the largest)
+ *     diversity           - lambda sum_{j in A} exp(-||g - g_j||^2 / 2)
+ *
+ * The second is a sum over the candidates beside a mean over V: a lambda of 1 / n weighs them alike. Its gains only
+ * fall, so that few are looked at again (lazy greedy); the first look at all takes n^2 (c + d).
+ *
+ * Needs outputs and features. O(b / refresh (n + |V|) c d), diversity n b (c + d) more; 4 |V| c + 24 n bytes, and
+ * 72 c d; 24 n for the regularisers.
  */
 #include <dal/gradient.h>
 #include <dal/linalg.h>
@@ -26,9 +35,16 @@
 
 #define TILE 256 /* rows in a task */
 
+#define PLAIN 0u
+#define RANDOM 1u
+#define FACILITY_LOCATION 2u
+#define DIVERSITY 3u
+
 typedef struct options {
     double eta;
     int64_t refresh;
+    uint32_t regulariser;
+    double lambda;
 } options;
 
 /* One of the sets V is made of. */
@@ -53,6 +69,12 @@ typedef struct glister {
     /* a step: moves of Z are eta H step' */
     float *a, *h;         /* [refresh, c], [refresh, d] of the latest picks */
     int64_t n_latest;
+    const options *opt;
+    /* regularisers */
+    double *base;         /* [n] <g_i, r>, exact */
+    double *nearest;      /* [n] D */
+    double *extra;        /* [n] facility location: what a pick would add, or once would have; diversity: the sum */
+    char *fresh;          /* [n] facility location: looked at since the last pick */
 } glister;
 
 /* ---- V ---------------------------------------------------------------------------------------- */
@@ -218,6 +240,14 @@ static dal_status find_gains(glister *s, int64_t k, double *keys, int64_t *rows,
     return DAL_OK;
 }
 
+/* The row is picked as the i-th of this r: the factors of its gradient. */
+static void keep_factors(glister *s, int64_t i, int64_t row)
+{
+    s->taken[row] = 1;
+    dal_gradient_factor(&s->pool, row, 1, s->a + i * s->c, NULL);
+    memcpy(s->h + i * s->d, s->pool.features.data + row * s->pool.features.stride, (size_t)s->d * sizeof *s->h);
+}
+
 /* The best k of the current r, and the factors of their gradients. */
 static dal_status take_best(glister *s, int64_t k, int64_t *rows, double *scores, dal_error *err)
 {
@@ -228,20 +258,218 @@ static dal_status take_best(glister *s, int64_t k, int64_t *rows, double *scores
     dal_topk_init(&best, k, DAL_LARGEST_FIRST, scores, rows);
     dal_topk_push(&best, s->gains, 0, s->pool.features.rows);
     dal_topk_sort(&best);
-    for (int64_t i = 0; i < k; i++) {
-        s->taken[rows[i]] = 1;
-        dal_gradient_factor(&s->pool, rows[i], 1, s->a + i * s->c, NULL);
-        memcpy(s->h + i * s->d, s->pool.features.data + rows[i] * s->pool.features.stride,
-               (size_t)s->d * sizeof *s->h);
-    }
+    for (int64_t i = 0; i < k; i++)
+        keep_factors(s, i, rows[i]);
     s->n_latest = k;
     return DAL_OK;
 }
 
-static dal_status pick_all(glister *s, const options *opt, int64_t want, int64_t *rows, double *scores,
-                           dal_error *err)
+/* <g_i, r> of candidates in double, into base. */
+static dal_status exact_task(void *ctx, int64_t t)
 {
-    dal_status st = DAL_OK;
+    const glister *s = ctx;
+    const dal_matrix *x = &s->pool.features;
+    const int64_t end = (t + 1) * TILE < x->rows ? (t + 1) * TILE : x->rows;
+    float *a = dal_array(s->host, s->c, sizeof *a);
+    if (!a)
+        return DAL_E_NOMEM;
+    for (int64_t i = t * TILE; i < end; i++) {
+        dal_gradient_factor(&s->pool, i, 1, a, NULL);
+        s->base[i] = dal_gradient_against(&s->pool, a, x->data + i * x->stride, s->r);
+    }
+    s->host->free(s->host, a);
+    return DAL_OK;
+}
+
+static dal_status exact_gains(glister *s, dal_error *err)
+{
+    const dal_status st = s->host->parallel_for(s->host, (s->pool.features.rows + TILE - 1) / TILE, exact_task, s);
+    return st == DAL_OK ? DAL_OK : dal_fail(err, st, "", "no memory for gains");
+}
+
+/* ---- regularisers ----------------------------------------------------------------------------- */
+
+/* Rows of the pool against one of them, given by its factors. */
+typedef struct pair_job {
+    const glister *s;
+    const float *a, *h; /* of the row */
+    double norm;
+    int64_t row;
+    double *sums; /* [tasks] facility location: what the row would add */
+} pair_job;
+
+static double squared_distance(const pair_job *j, int64_t i, float *a)
+{
+    const dal_matrix *x = &j->s->pool.features;
+    dal_gradient_factor(&j->s->pool, i, 1, a, NULL);
+    const double d = j->s->norms[i] + j->norm -
+                     2 * dal_gradient_product(&j->s->pool, a, x->data + i * x->stride, j->a, j->h);
+    return i == j->row || d < 0 ? 0 : d;
+}
+
+static dal_status pair_task(void *ctx, int64_t t)
+{
+    const pair_job *j = ctx;
+    const glister *s = j->s;
+    const int64_t first = t * TILE, end = first + TILE < s->pool.features.rows ? first + TILE : s->pool.features.rows;
+    float *a = dal_array(s->host, s->c, sizeof *a);
+    double sum = 0;
+    if (!a)
+        return DAL_E_NOMEM;
+    for (int64_t i = first; i < end; i++) {
+        const double d = squared_distance(j, i, a);
+        if (j->sums)
+            sum += fmax(0, s->nearest[i] - d);
+        else if (s->opt->regulariser == DIVERSITY)
+            s->extra[i] += exp(-d / 2);
+        else
+            s->nearest[i] = fmin(s->nearest[i], d);
+    }
+    if (j->sums)
+        j->sums[t] = sum;
+    s->host->free(s->host, a);
+    return DAL_OK;
+}
+
+/* What a row adds to facility location into *gain, or, NULL: the row is picked. */
+static dal_status against_all(const glister *s, int64_t row, double *gain, dal_error *err)
+{
+    const dal_host *host = s->host;
+    const dal_matrix *x = &s->pool.features;
+    const int64_t tasks = (x->rows + TILE - 1) / TILE;
+    float *a = dal_array(host, s->c, sizeof *a);
+    double *sums = gain ? dal_array(host, tasks, sizeof *sums) : NULL;
+    dal_status st = a && (sums || !gain) ? DAL_OK : DAL_E_NOMEM;
+    if (st == DAL_OK) {
+        pair_job j = {s, a, x->data + row * x->stride, s->norms[row], row, sums};
+        dal_gradient_factor(&s->pool, row, 1, a, NULL);
+        st = host->parallel_for(host, tasks, pair_task, &j);
+    }
+    for (int64_t t = 0; st == DAL_OK && gain && t < tasks; t++)
+        *gain = t ? *gain + sums[t] : sums[t];
+    host->free(host, a);
+    host->free(host, sums);
+    return st == DAL_OK ? DAL_OK : dal_fail(err, st, "", "no memory to compare %lld candidates", (long long)x->rows);
+}
+
+/* Bounds from above of what each candidate adds at first, by products in float. */
+static dal_status bound_task(void *ctx, int64_t t)
+{
+    const glister *s = ctx;
+    const int64_t n = s->pool.features.rows, first = t * TILE, m = n - first < TILE ? n - first : TILE;
+    const double unit = 16 * (double)(s->d + s->c + 16) * 0x1p-24;
+    float *products = dal_array(s->host, TILE * TILE, sizeof *products);
+    dal_status st = products ? DAL_OK : DAL_E_NOMEM;
+    memset(s->extra + first, 0, (size_t)m * sizeof *s->extra);
+    for (int64_t from = 0; st == DAL_OK && from < n; from += TILE) {
+        const int64_t k = n - from < TILE ? n - from : TILE;
+        st = s->host->cancelled(s->host) ? DAL_E_CANCELLED
+                                         : dal_gradient_products(s->host, &s->pool, first, m, &s->pool, from, k,
+                                                                 products, TILE, NULL);
+        for (int64_t i = 0; st == DAL_OK && i < m; i++)
+            for (int64_t j = 0; j < k; j++) {
+                const double both = s->norms[first + i] + s->norms[from + j];
+                s->extra[first + i] += fmax(0, s->nearest[from + j] - both + 2 * (double)products[i * TILE + j] +
+                                                   unit * both);
+            }
+    }
+    s->host->free(s->host, products);
+    return st;
+}
+
+static dal_status begin_regulariser(glister *s, dal_error *err)
+{
+    const int64_t n = s->pool.features.rows;
+    double most = 0;
+    if (s->opt->regulariser != FACILITY_LOCATION && s->opt->regulariser != DIVERSITY)
+        return DAL_OK;
+    s->base = dal_array(s->host, n, sizeof *s->base);
+    s->nearest = dal_array(s->host, n, sizeof *s->nearest);
+    s->extra = dal_array(s->host, n, sizeof *s->extra);
+    s->fresh = dal_array(s->host, n, 1);
+    if (!s->base || !s->nearest || !s->extra || !s->fresh)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)n);
+    memset(s->extra, 0, (size_t)n * sizeof *s->extra);
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, s->norms[i]);
+    for (int64_t i = 0; i < n; i++)
+        s->nearest[i] = 4 * most;
+    if (s->opt->regulariser == DIVERSITY)
+        return DAL_OK;
+    const dal_status st = s->host->parallel_for(s->host, (n + TILE - 1) / TILE, bound_task, s);
+    return st == DAL_OK ? DAL_OK
+                        : dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for products");
+}
+
+/* The candidate of the largest gain, looking again only at those that may be it. */
+static dal_status best_facility(glister *s, int64_t *row, double *gain, dal_error *err)
+{
+    const int64_t n = s->pool.features.rows;
+    memset(s->fresh, 0, (size_t)n);
+    for (;;) {
+        int64_t best = -1;
+        for (int64_t i = 0; i < n; i++)
+            if (!s->taken[i] && (best < 0 || s->base[i] + s->opt->lambda * s->extra[i] > *gain)) {
+                best = i;
+                *gain = s->base[i] + s->opt->lambda * s->extra[i];
+            }
+        *row = best;
+        if (s->fresh[best])
+            return DAL_OK;
+        const dal_status st = against_all(s, best, &s->extra[best], err);
+        if (st != DAL_OK)
+            return st;
+        s->fresh[best] = 1;
+    }
+}
+
+static void best_diverse(const glister *s, int64_t *row, double *gain)
+{
+    *row = -1;
+    for (int64_t i = 0; i < s->pool.features.rows; i++) {
+        const double g = s->base[i] - s->opt->lambda * s->extra[i];
+        if (!s->taken[i] && (*row < 0 || g > *gain)) {
+            *row = i;
+            *gain = g;
+        }
+    }
+}
+
+/* The next k, one after the other, of the current r. */
+static dal_status take_regularised(glister *s, int64_t k, int64_t *rows, double *scores, dal_error *err)
+{
+    dal_status st = exact_gains(s, err);
+    for (int64_t i = 0; st == DAL_OK && i < k; i++) {
+        if (s->opt->regulariser == FACILITY_LOCATION)
+            st = best_facility(s, &rows[i], &scores[i], err);
+        else
+            best_diverse(s, &rows[i], &scores[i]);
+        if (st != DAL_OK)
+            return st;
+        keep_factors(s, i, rows[i]);
+        st = against_all(s, rows[i], NULL, err);
+    }
+    s->n_latest = k;
+    return st;
+}
+
+static void draw_rest(const glister *s, dal_rng rng, int64_t n, int64_t want, int64_t *rows, double *scores)
+{
+    for (int64_t left = s->pool.features.rows - n; n < want; left--) {
+        int64_t skip = dal_rng_below(&rng, left), row = 0;
+        while (s->taken[row] || skip-- > 0)
+            row++;
+        s->taken[row] = 1;
+        rows[n] = row;
+        scores[n++] = (double)NAN;
+    }
+}
+
+static dal_status pick_all(glister *s, int64_t want, int64_t *rows, double *scores, dal_error *err)
+{
+    const options *opt = s->opt;
+    const int plain = opt->regulariser == PLAIN || opt->regulariser == RANDOM;
+    dal_status st = begin_regulariser(s, err);
     for (int64_t n = 0; st == DAL_OK && n < want;) {
         const int64_t k = opt->refresh < want - n ? opt->refresh : want - n;
         if (n > 0)
@@ -249,7 +477,8 @@ static dal_status pick_all(glister *s, const options *opt, int64_t want, int64_t
         if (st == DAL_OK)
             st = mean_gradient(s, err);
         if (st == DAL_OK)
-            st = take_best(s, k, rows + n, scores + n, err);
+            st = plain ? take_best(s, k, rows + n, scores + n, err)
+                       : take_regularised(s, k, rows + n, scores + n, err);
         n += k;
         s->host->progress(s->host, n, want, "picks");
     }
@@ -280,9 +509,17 @@ static dal_status take_memory(glister *s, int64_t latest, dal_error *err)
 static void give_memory(glister *s)
 {
     void *const all[] = {s->sum, s->r, s->norms, s->gains, s->taken, s->a, s->h,
-                         s->parts[0].z, s->parts[0].classes, s->parts[1].z, s->parts[1].classes};
+                         s->base, s->nearest, s->extra, s->fresh, s->parts[0].z, s->parts[0].classes, s->parts[1].z, s->parts[1].classes};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         s->host->free(s->host, all[i]);
+}
+
+static dal_status glister_create(const dal_host *host, const void *options_, void **self, dal_error *err)
+{
+    const options *opt = options_;
+    if (opt->regulariser == RANDOM && opt->lambda > 1)
+        return dal_fail(err, DAL_E_INVALID, "lambda", "%g is no share of the picks; expected 0 to 1", opt->lambda);
+    return dal_stateless_create(host, options_, self, err);
 }
 
 static dal_status glister_select(void *p, const dal_view *view, dal_picks *picks, dal_error *err)
@@ -290,7 +527,8 @@ static dal_status glister_select(void *p, const dal_view *view, dal_picks *picks
     const dal_stateless *self = p;
     const options *opt = self->options;
     const int64_t want = picks->want, latest = opt->refresh < want ? opt->refresh : want;
-    glister s = {.host = self->host, .eta = opt->eta};
+    const int64_t greedy = opt->regulariser == RANDOM ? (int64_t)ceil((1 - opt->lambda) * (double)want) : want;
+    glister s = {.host = self->host, .eta = opt->eta, .opt = opt};
     dal_gradients labelled = {.struct_size = sizeof labelled};
     picks->n = 0;
     if (want <= 0)
@@ -313,9 +551,11 @@ static dal_status glister_select(void *p, const dal_view *view, dal_picks *picks
     if (st == DAL_OK)
         st = step_on_labelled(&s, &labelled, view->classes(view, DAL_ROWS_LABELLED), err);
     if (st == DAL_OK)
-        st = pick_all(&s, opt, want, rows, scores, err);
-    if (st == DAL_OK)
+        st = pick_all(&s, greedy, rows, scores, err);
+    if (st == DAL_OK) {
+        draw_rest(&s, s.host->rng(s.host, "rest", view->round), greedy, want, rows, scores);
         dal_pick_rows(view, rows, scores, want, picks);
+    }
     s.host->free(s.host, rows);
     s.host->free(s.host, scores);
     give_memory(&s);
@@ -331,11 +571,18 @@ static void glister_cost(void *self, const void *options_, const dal_problem *pr
     out->bytes = 17 * n + v * (4 * c + 4) + 88 * c * (d + 1) + 4 * k * (c + d) + 4096 * (c + k) + 1e6;
     out->flops = ceil(b / (double)opt->refresh) * 2 * (n + v) * c * d + 2 * b * v * (c + d);
     snprintf(out->formula, sizeof out->formula, "O(b / refresh (n + n_l) c d) time, O((n + n_l) c + c d) memory");
+    if (opt->regulariser == FACILITY_LOCATION || opt->regulariser == DIVERSITY) {
+        out->bytes += 25 * n + 4 * 65536 * 8 + n / 32;
+        out->flops += 2 * n * (c + d) * (opt->regulariser == DIVERSITY ? b : n + 20 * b);
+        snprintf(out->formula, sizeof out->formula,
+                 "O(b / refresh (n + n_l) c d + n %s (c + d)) time, O((n + n_l) c + c d) memory",
+                 opt->regulariser == DIVERSITY ? "b" : "(n + b looks)");
+    }
 }
 
 static const dal_strategy_impl glister_impl = {
     .struct_size = sizeof glister_impl,
-    .create = dal_stateless_create,
+    .create = glister_create,
     .destroy = dal_stateless_destroy,
     .select = glister_select,
     .cost = glister_cost,
@@ -343,7 +590,9 @@ static const dal_strategy_impl glister_impl = {
 
 #define PARAMS(P, T)                                                                                              \
     P(T, eta, F64, "0.05", "(0..]", "", "learning rate of the steps on the last layer")                           \
-    P(T, refresh, I64, "1", "1..1000000", "picks", "how many picks from one gradient of the other data")
+    P(T, refresh, I64, "1", "1..1000000", "picks", "how many picks from one gradient of the other data")          \
+    P(T, regulariser, CHOICE, "none", "none|random|facility-location|diversity", "", "what else counts")          \
+    P(T, lambda, F64, "0.1", "0..", "", "how much it counts; random: the share of the picks")
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "glister", glister_impl, "gradient steps that lower the loss on other data most",                 \
       "Killamsetty et al., AAAI 2021 (GLISTER)", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)

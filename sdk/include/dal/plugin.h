@@ -176,21 +176,31 @@ typedef struct dal_no_options {
     "summary\t" summary_ "\nreference\t" reference_ "\nneeds\t" needs_ "\nprovides\t" provides_ "\n" \
     PARAMS(DAL_P_NOTE_, T)
 
-#define DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS)                            \
+/* About a component of the list: its rule as a formula, and how it differs from what it cites. */
+#define DAL_A_NOTE_(kind_, id_, formula_, differs_) \
+    "about\t" DAL_KIND_NAME_##kind_ "\t" id_ "\t" formula_ "\t" differs_ "\n"
+#define DAL_NO_ABOUT(A)
+
+#define DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)                     \
     "abi\t" DAL_STR(DAL_ABI_MAJOR) "\t" DAL_STR(DAL_ABI_MINOR) "\n"                        \
     "module\t" #module_ "\nversion\t" version_ "\nlicence\t" licence_ "\n"                 \
-    COMPONENTS(DAL_C_NOTE_) "end\n"
+    COMPONENTS(DAL_C_NOTE_) ABOUT(DAL_A_NOTE_) "end\n"
 
 /* Defines the module's symbol and its note. Texts are one line each, without tabs. */
-#define DAL_MODULE(module_, version_, licence_, COMPONENTS, init_, fini_)                           \
+#define DAL_MODULE(module_, version_, licence_, COMPONENTS, init_, fini_) \
+    DAL_MODULE_ABOUT(module_, version_, licence_, COMPONENTS, DAL_NO_ABOUT, init_, fini_)
+
+/* The same with what `dalhost component inspect` should tell about components: a macro list ABOUT(A) of
+ * A(STRATEGY, "id", "formula", "differences"), either of which may be "". Hosts that do not know it pass it over. */
+#define DAL_MODULE_ABOUT(module_, version_, licence_, COMPONENTS, ABOUT, init_, fini_)              \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverlength-strings\"")       \
     static const struct {                                                                           \
         uint32_t name_size, text_size, type;                                                        \
         char name[4];                                                                               \
-        char text[(sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS)) + 3) / 4 * 4];   \
+        char text[(sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)) + 3) / 4 * 4]; \
     } dal_note_ __attribute__((section(".note.dal"), used, aligned(4))) = {                         \
-        4, sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS)), DAL_NOTE_TYPE,          \
-        DAL_NOTE_OWNER, DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS)};                   \
+        4, sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)), DAL_NOTE_TYPE,   \
+        DAL_NOTE_OWNER, DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)};            \
     _Pragma("GCC diagnostic pop")                                                                   \
     extern DAL_PUBLIC const dal_plugin module_##_LTX_dal_plugin;                                    \
     const dal_plugin module_##_LTX_dal_plugin = {                                                   \

@@ -6,7 +6,9 @@
 
 #include "plugins/strategies/glister.c"
 
-static const options plain = {.05, 1}, lazy = {.01, 4};
+static const options plain = {.05, 1, PLAIN, 0}, lazy = {.01, 4, PLAIN, 0}, partly_random = {.05, 3, RANDOM, .4},
+                     located = {.05, 2, FACILITY_LOCATION, .01}, mostly_located = {.01, 1, FACILITY_LOCATION, 1},
+                     diverse = {.05, 2, DIVERSITY, .3};
 
 /* ---- the twin: logits and gradients as they are, in double ------------------------------------- */
 
@@ -97,17 +99,49 @@ static void slow_mean(const fx_round *r, const other *v, int parts, double *mean
     free(p);
 }
 
+/* ||g_i - g_j||^2 of candidates with the factors a [n, c] */
+static double slow_distance(const fx_round *r, const double *a, int64_t i, int64_t j)
+{
+    const float *h = r->set[0].features;
+    double sum = 0;
+    for (int64_t k = 0; k < r->c; k++)
+        for (int64_t m = 0; m <= r->d; m++) {
+            const double x = a[i * r->c + k] * (m < r->d ? h[i * r->d + m] : 1);
+            const double y = a[j * r->c + k] * (m < r->d ? h[j * r->d + m] : 1);
+            sum += (x - y) * (x - y);
+        }
+    return sum;
+}
+
+/* What a regulariser thinks of candidate i beside the picks rows[m]; distances [n, n]. */
+static double slow_regulariser(const options *opt, const double *distances, int64_t n, const int64_t *rows, int64_t m,
+                               double none, int64_t i)
+{
+    double sum = 0;
+    for (int64_t k = 0; opt->regulariser == DIVERSITY && k < m; k++)
+        sum -= exp(-distances[i * n + rows[k]] / 2);
+    for (int64_t j = 0; opt->regulariser == FACILITY_LOCATION && j < n; j++) {
+        double nearest = none;
+        for (int64_t k = 0; k < m; k++)
+            nearest = fmin(nearest, distances[j * n + rows[k]]);
+        sum += fmax(0, nearest - distances[j * n + i]);
+    }
+    return opt->lambda * sum;
+}
+
 static int64_t twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
 {
     const options *opt = options_;
+    const int regularised = opt->regulariser == DIVERSITY || opt->regulariser == FACILITY_LOCATION;
+    double none = 0, *distances = NULL;
     const fx_rows *pool = &r->set[0], *l = &r->set[DAL_ROWS_LABELLED];
     const int64_t n = pool->n, c = r->c, d = r->d;
     other v[2];
     int parts = 1;
     double *mean = malloc((size_t)(c * (d + 1)) * sizeof *mean), *a = malloc((size_t)((n + 1) * c) * sizeof *a);
-    double *gains = malloc((size_t)n * sizeof *gains);
+    double *gains = malloc((size_t)n * sizeof *gains), *all = malloc((size_t)n * sizeof *all);
     char *taken = calloc((size_t)n, 1);
-    (void)host;
+    int64_t m = 0;
     if (r->set[DAL_ROWS_VALIDATION].n > 0) {
         add_set(r, DAL_ROWS_VALIDATION, 0, &v[0]);
     } else {
@@ -121,7 +155,19 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     }
     for (int64_t i = 0; i < n; i++)
         slow_factor(r, DAL_ROWS_CANDIDATES, i, slow_predicted(r, DAL_ROWS_CANDIDATES, i), a + i * c);
-    for (int64_t m = 0; m < b; m++) {
+    if (regularised)
+        distances = malloc((size_t)(n * n) * sizeof *distances);
+    for (int64_t i = 0; regularised && i < n; i++) {
+        double norm = 0;
+        for (int64_t k = 0; k < c; k++)
+            for (int64_t j = 0; j <= d; j++)
+                norm += pow(a[i * c + k] * (j < d ? pool->features[i * d + j] : 1), 2);
+        none = fmax(none, 4 * norm);
+        for (int64_t j = 0; j < n; j++)
+            distances[i * n + j] = slow_distance(r, a, i, j);
+    }
+    const int64_t greedy = opt->regulariser == RANDOM ? (int64_t)ceil((1 - opt->lambda) * b) : b;
+    for (m = 0; m < greedy; m++) {
         if (m % opt->refresh == 0) {
             for (int64_t q = m - opt->refresh; m > 0 && q < m; q++)
                 for (int s = 0; s < parts; s++)
@@ -134,11 +180,25 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
                         gains[i] += a[i * c + k] * mean[k * (d + 1) + j] * (j < d ? pool->features[i * d + j] : 1);
             }
         }
-        rows[m] = -1;
-        for (int64_t i = 0; i < n; i++)
-            if (!taken[i] && (rows[m] < 0 || gains[i] > gains[rows[m]] + 1e-12 * fabs(gains[rows[m]])))
-                rows[m] = i;
-        taken[rows[m]] = 1;
+        int64_t best = -1;
+        for (int64_t i = 0; i < n; i++) {
+            all[i] = gains[i];
+            if (regularised && !taken[i])
+                all[i] += slow_regulariser(opt, distances, n, rows, m, none, i);
+            if (!taken[i] && (best < 0 || all[i] > all[best] + 1e-12 * fabs(all[best])))
+                best = i;
+        }
+        rows[m] = best;
+        taken[best] = 1;
+    }
+    dal_rng rng = host ? host->rng(host, "rest", r->round) : dal_rng_from_key(0);
+    for (; m < b; m++) {
+        int64_t skip = dal_rng_below(&rng, n - m), i = 0;
+        for (;; i++)
+            if (!taken[i] && skip-- == 0)
+                break;
+        taken[i] = 1;
+        rows[m] = i;
     }
     for (int s = 0; s < parts; s++) {
         free(v[s].z);
@@ -147,6 +207,8 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     free(mean);
     free(a);
     free(gains);
+    free(all);
+    free(distances);
     free(taken);
     return b;
 }
@@ -155,6 +217,39 @@ Test(glister, picks_what_its_slow_twin_picks)
 {
     fx_twin_agrees(&glister_impl, &plain, twin, fx_shapes, fx_n_shapes, 20);
     fx_twin_agrees(&glister_impl, &lazy, twin, fx_shapes, 5, 20);
+}
+
+/* Saturated outputs (the sixth shape) have gradients near 0, whose distances are noise. */
+static void regularised_agrees(const options *opt, int64_t n, int64_t max_b)
+{
+    fx_twin_agrees(&glister_impl, opt, twin, fx_shapes, 5, max_b);
+    fx_twin_agrees(&glister_impl, opt, twin, fx_shapes + 6, n - 6, max_b);
+}
+
+Test(glister, with_each_regulariser_picks_what_its_slow_twin_picks)
+{
+    fx_twin_agrees(&glister_impl, &partly_random, twin, fx_shapes, fx_n_shapes, 20);
+    regularised_agrees(&diverse, fx_n_shapes, 20);
+    regularised_agrees(&located, 10, 10);
+    regularised_agrees(&mostly_located, 10, 5);
+}
+
+Test(glister, keeps_copies_apart_where_facility_location_counts)
+{
+    options opt = located;
+    opt.lambda = 1e6;
+    fx_duplicates_stay_apart(&glister_impl, &opt, &fx_shapes[3], 20);
+}
+
+Test(glister, takes_no_more_than_all_at_random)
+{
+    const options more = {.05, 1, RANDOM, 1.5};
+    dal_runtime *rt = fx_runtime(1, 1);
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    cr_assert_eq(glister_impl.create(dal_runtime_host(rt, "test"), &more, &self, &err), DAL_E_INVALID);
+    cr_assert_str_eq(err.key, "lambda");
+    dal_runtime_free(rt);
 }
 
 Test(glister, looks_at_validation_data_where_there_is_some)
@@ -181,7 +276,7 @@ Test(glister, gain_is_the_fall_of_the_loss_to_first_order)
     static fx_picks p;
     const float probs[8] = {.9f, .1f, .6f, .4f, .3f, .7f, .2f, .8f}, x[4] = {1, 2, -1, .5f};
     const float eta = 1e-3f;
-    const options small = {(double)eta, 1};
+    const options small = {(double)eta, 1, PLAIN, 0};
     const int32_t truth[4] = {1, 0, 0, 1};
     fx_round *r = fx_round_of(4, 2, probs, 1, x);
     fx_round_add(r, DAL_ROWS_VALIDATION, 4, truth, probs, x);
@@ -216,7 +311,7 @@ Test(glister, gain_is_the_fall_of_the_loss_to_first_order)
 Test(glister, says_when_its_steps_are_too_long)
 {
     static fx_picks p;
-    const options huge = {1e38, 1};
+    const options huge = {1e38, 1, PLAIN, 0};
     fx_round *r = fx_round_random(&fx_shapes[1]);
     fx_try(r, &glister_impl, &huge, 5, 1, &p);
     cr_assert_eq(p.status, DAL_E_DIVERGED);
@@ -238,4 +333,6 @@ Test(glister, names_the_sample_that_is_not_a_number)
 Test(glister, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&glister_impl, &plain, &fx_shapes[0], 5);
+    fx_survives_no_memory(&glister_impl, &located, &fx_shapes[0], 5);
+    fx_survives_no_memory(&glister_impl, &diverse, &fx_shapes[0], 5);
 }
