@@ -40,7 +40,7 @@ json_t *describe_component(const component_desc *c)
     for (int i = 0; i < c->n_params; i++)
         json_array_append_new(params, describe_param(&c->params[i]));
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "kind", kind_name(c->kind), "id", c->id,
-                     "module", c->module->name, "summary", c->summary, "reference", c->reference, "formula",
+                     "module", c->module->name, "summary", c->summary, "reference", c->reference, "rule",
                      c->formula, "differences", c->differs, "needs", words(c->needs), "provides",
                      words(c->provides), "parameters", params);
 }

@@ -233,7 +233,8 @@ const cli_command cmd_component_inspect = {
     .max_operands = 1,
     .summary = "tell all about one component: paper, needs, parameters, bounds, an example",
     .description =
-        "Of every component what the note of its module says: what it is, the paper, what it needs of the model (and "
+        "Of every component what the note of its module says: what it is, the paper, its rule in a line and how it "
+        "differs from the paper or from what others run under its name, what it needs of the model (and "
         "which models and which options of dalhost select offer that), the parameters with their types, ranges and "
         "defaults, and how it is named in a manifest.\n\n"
         "A strategy is also asked what one selection takes at three sizes: the most memory beside the matrices it "

@@ -32,10 +32,10 @@ typedef struct module_desc module_desc;
 typedef struct component_desc {
     uint32_t kind;
     const char *id, *summary, *reference, *needs, *provides;
-    const char *formula, *differs; /* "" when the note tells nothing of it */
     const param_desc *params;
     int n_params;
     const module_desc *module;
+    const char *formula, *differs; /* "" when the note tells nothing of it */
 } component_desc;
 
 typedef enum module_state {

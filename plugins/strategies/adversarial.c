@@ -417,4 +417,14 @@ static const dal_strategy_impl deepfool_impl = {
       "Kurakin et al., ICLR Workshop 2017", DAL_CAP_INPUT_GRADIENT, "", bim_options, BIM_PARAMS)           \
     C(STRATEGY, "adv-deepfool", deepfool_impl, "smallest push over the nearest linearised border",         \
       "Ducoffe & Precioso 2018", DAL_CAP_INPUT_GRADIENT, "", deepfool_options, DEEPFOOL_PARAMS)
-DAL_MODULE(adversarial, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                     \
+    A(STRATEGY, "adv-bim",                                                                           \
+      "least ||eta||^2; eta += epsilon sign(grad_x CE(x + eta, y)) until the prediction is no "      \
+      "longer y",                                                                                    \
+      "at most max_steps (DeepAL+ has no end); what never flips comes last, by entropy; nothing is " \
+      "clipped to the range of an image")                                                            \
+    A(STRATEGY, "adv-deepfool",                                                                      \
+      "least ||eta||^2; eta += (|z_k - z_y| + 1e-4) / ||w_k||^2 w_k, w_k = grad z_k - grad z_y, k "  \
+      "the nearest border",                                                                          \
+      "the nearest of the `classes` largest logits, where DeepAL+ goes to the last class")
+DAL_MODULE_ABOUT(adversarial, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -570,4 +570,10 @@ static const dal_strategy_impl alfa_mix_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "alfa-mix", alfa_mix_impl, "features that a little mixing moves to another class, spread out",    \
       "Parvaneh et al., CVPR 2022", DAL_CAP_FEATURES " " DAL_CAP_LAST_LAYER, "", options, PARAMS)
-DAL_MODULE(alfa_mix, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                      \
+    A(STRATEGY, "alfa-mix",                                                                           \
+      "candidates: argmax f(z + alpha (z*_c - z)) != y for an anchor c at the smallest cap; k-means " \
+      "of these",                                                                                     \
+      "closed form without a loop, cap* = t sqrt(d) / max_c ||z*_c - z||; alpha: random and learned " \
+      "are the other two of the authors' code; ALScope has one batch of candidates and one anchor")
+DAL_MODULE_ABOUT(alfa_mix, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -234,4 +234,10 @@ static const dal_strategy_impl badge_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "badge", badge_impl, "k-means++ seeding of last-layer gradients", "Ash et al., ICLR 2020",        \
       DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(badge, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                      \
+    A(STRATEGY, "badge",                                                                              \
+      "k-means++ on g_i = (p_i - e_y) (x) h_i: draw i with probability ~ min_j ||g_i - g_j||^2 over " \
+      "the picks",                                                                                    \
+      "g is never formed; first: largest ||g|| as in the authors' code, uniform by option; never a "  \
+      "sample twice (DISTIL may); a k-DPP by option")
+DAL_MODULE_ABOUT(badge, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

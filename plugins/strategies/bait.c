@@ -450,4 +450,10 @@ static const dal_strategy_impl bait_impl = {
 #define COMPONENTS(C)                                                                                            \
     C(STRATEGY, "bait", bait_impl, "the batch after which the last layer's weights are known best",              \
       "Ash et al., NeurIPS 2021", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(bait, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                      \
+    A(STRATEGY, "bait",                                                                               \
+      "argmin_S tr(M_S^-1 F), M_S = lambda I + 1/l sum_L I(x) + sum_S I(x); forward to `oversample` " \
+      "b, then back to b",                                                                            \
+      "variant: code weighs M and the picks as the authors' code does; the bias is no part of the "   \
+      "layer unless asked")
+DAL_MODULE_ABOUT(bait, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

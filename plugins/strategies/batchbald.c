@@ -421,4 +421,10 @@ static const dal_strategy_impl batchbald_impl = {
 #define COMPONENTS(C)                                                                                  \
     C(STRATEGY, "batchbald", batchbald_impl, "greedy batch of most joint information about the weights", \
       "Kirsch, van Amersfoort, Gal, NeurIPS 2019", DAL_CAP_MC, "", options, PARAMS)
-DAL_MODULE(batchbald, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                   \
+    A(STRATEGY, "batchbald",                                                                       \
+      "greedy argmax_x I(y_S, y_x; w) = BALD(x) - I(y_x; y_S) beside what S tells",                \
+      "beyond `configurations` joint answers are drawn, and the divergence is estimated, not the " \
+      "entropy; never negative, no noise where S says nothing of x; DISTIL computes no joint "     \
+      "entropy")
+DAL_MODULE_ABOUT(batchbald, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -482,4 +482,14 @@ static const dal_strategy_impl corelog_impl = {
       "Tan, Du, Buntine, NeurIPS 2021", DAL_CAP_MC, "", options, COREMSE_PARAMS)                               \
     C(STRATEGY, "corelog", corelog_impl, "largest expected gain in log score over a sample of the pool",       \
       "Tan, Du, Buntine, NeurIPS 2021", DAL_CAP_MC, "", options, CORELOG_PARAMS)
-DAL_MODULE(bemps, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                      \
+    A(STRATEGY, "coremse",                                                                            \
+      "k-means on v_x / ||v_x||, v_x = (sum_{y,y'} J^2 / p(x,y) - sum_y' p(x',y')^2) over x' of a "   \
+      "sample X' of the pool, of the x of largest sums",                                              \
+      "a centre takes a sample of its own cluster; ALScope has an X' for each part of the pool and "  \
+      "returns other samples than it scored")                                                         \
+    A(STRATEGY, "corelog",                                                                            \
+      "k-means on v_x / ||v_x||, v_x = (sum_{y,y'} J ln(J / (p(x,y) p(x',y')))) over x' of a sample " \
+      "X' of the pool, of the x of largest sums",                                                     \
+      "p ln(p/q), where the authors' code has p p/q and ALScope the divergence the other way round")
+DAL_MODULE_ABOUT(bemps, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

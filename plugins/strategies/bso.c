@@ -298,4 +298,9 @@ static const dal_strategy_impl bso_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "bso", bso_impl, "a bound that cheats: the best labels by the true classes, beam search",  \
       "Zhan et al., IJCAI 2021", DAL_CAP_OUTPUTS " " DAL_CAP_TRUTH, "", options, PARAMS)
-DAL_MODULE(bso, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                   \
+    A(STRATEGY, "bso",                                                                             \
+      "b times: the `width` sets L + x of the beam whose model is right most often on validation " \
+      "data, with true classes",                                                                   \
+      "ties by log loss; a set reached twice counts once")
+DAL_MODULE_ABOUT(bso, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -166,4 +166,8 @@ static const dal_strategy_impl cal_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "cal", cal_impl, "unlike its nearest labelled samples in what the model says",             \
       "Margatina et al., EMNLP 2021", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(cal, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                          \
+    A(STRATEGY, "cal",                                                                    \
+      "largest 1/k sum_{l in k nearest labelled} KL(p_l || p_x)",                         \
+      "p = 0 where a neighbour has more scores infinity; with nothing labelled: refused")
+DAL_MODULE_ABOUT(cal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -171,4 +171,10 @@ static const dal_strategy_impl ceal_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "ceal", ceal_impl, "another strategy, and training on what the model is sure of",          \
       "Wang et al., TCSVT 2016", DAL_CAP_OUTPUTS, "", options, PARAMS)
-DAL_MODULE(ceal, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                     \
+    A(STRATEGY, "ceal",                                                                              \
+      "picks of the strategy inside; x with H(x) < max(0, delta_0 - dr t) is trained on as argmax "  \
+      "p, once",                                                                                     \
+      "defaults 0.05 and 0.0033 as usually cited for the paper; DeepAL+ has 5e-5 and 0.033e-5, and " \
+      "a table of inner strategies out of step")
+DAL_MODULE_ABOUT(ceal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -339,4 +339,9 @@ static const dal_strategy_impl cluster_margin_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "cluster-margin", cluster_margin_impl, "smallest margins in turn from the smallest clusters",\
       "Citovsky et al., NeurIPS 2021", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(cluster_margin, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                \
+    A(STRATEGY, "cluster-margin",                                                               \
+      "of the factor b smallest margins, average-linkage clusters; a sample of each, from the " \
+      "smallest cluster up, round and round",                                                   \
+      "clusters are made of those samples in each round, not once of the whole pool")
+DAL_MODULE_ABOUT(cluster_margin, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

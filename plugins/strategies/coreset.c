@@ -109,4 +109,8 @@ static const dal_strategy_impl coreset_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "coreset", coreset_impl, "farthest first: k-center greedy on features",                    \
       "Sener & Savarese, ICLR 2018", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(coreset, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                               \
+    A(STRATEGY, "coreset",                                                     \
+      "b times argmax_i min_{j labelled or picked} ||h_i - h_j||",             \
+      "the greedy cover; their mixed-integer step is left out, as everywhere")
+DAL_MODULE_ABOUT(coreset, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -323,4 +323,10 @@ static const dal_strategy_impl coreset_cb_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "coreset-cb", coreset_cb_impl, "k-center greedy that evens out the classes",                      \
       "Bengar et al., WACV 2022", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(coreset_cb, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                   \
+    A(STRATEGY, "coreset-cb",                                                                      \
+      "b times argmin_i -m_i + lambda/C sum_c |Omega_c - A_c - p_ic|, m distance to labelled and " \
+      "picked",                                                                                    \
+      "greedy, without the mixed-integer step; Omega from n_L + b, where ALScope assumes 2 b at "  \
+      "first and breaks when a class is missing")
+DAL_MODULE_ABOUT(coreset_cb, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -110,4 +110,8 @@ static const dal_strategy_impl coreset_pca_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "coreset-pca", coreset_pca_impl, "farthest first on the principal components of features", \
       "Zhan et al. 2022, arXiv 2203.13450", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(coreset_pca, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                \
+    A(STRATEGY, "coreset-pca",                                                  \
+      "coreset on the first `components` principal components of all features", \
+      "in float, where DeepAL+ overflows in half precision")
+DAL_MODULE_ABOUT(coreset_pca, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

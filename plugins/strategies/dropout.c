@@ -130,4 +130,24 @@ IMPL(mean_std, DAL_LARGEST_FIRST);
       "Freeman 1965; Gal et al., ICML 2017", DAL_CAP_MC, "", options, PARAMS)                                    \
     C(STRATEGY, "mean-std", mean_std_impl, "largest standard deviation over passes, mean over classes",          \
       "Kampffmeyer et al., CVPRW 2016", DAL_CAP_MC, "", options, PARAMS)
-DAL_MODULE(dropout, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                    \
+    A(STRATEGY, "least-confidence-mcd",                                                             \
+      "smallest max_c p, p the mean of K passes",                                                   \
+      "real dropout with one mask for all samples, batch-norm frozen; ALScope and DeepAL+ have no " \
+      "dropout layer")                                                                              \
+    A(STRATEGY, "margin-mcd",                                                                       \
+      "smallest p(1) - p(2), p the mean of K passes",                                               \
+      "as least-confidence-mcd")                                                                    \
+    A(STRATEGY, "entropy-mcd",                                                                      \
+      "largest H(p), p the mean of K passes",                                                       \
+      "as least-confidence-mcd")                                                                    \
+    A(STRATEGY, "bald",                                                                             \
+      "largest H(p) - 1/K sum_k H(P_k), p = 1/K sum_k P_k",                                         \
+      "ALScope picks the least")                                                                    \
+    A(STRATEGY, "variation-ratios",                                                                 \
+      "largest 1 - f/K, f passes with the most frequent top class; equal ones by H(p)",             \
+      "ALScope, DeepAL+ and AutoAL compute 1 - max p of one pass, which is least-confidence")       \
+    A(STRATEGY, "mean-std",                                                                         \
+      "largest 1/C sum_c std_k P_k[c]",                                                             \
+      "divides by K, not K - 1: the same order")
+DAL_MODULE_ABOUT(dropout, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -303,4 +303,10 @@ static const dal_strategy_impl dwus_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "dwus", dwus_impl, "uncertainty of a classifier on clusters times density",                 \
       "Nguyen & Smeulders, ICML 2004", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(dwus, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                  \
+    A(STRATEGY, "dwus",                                                                           \
+      "largest min(P, 1 - P) p(x); P(y|x) = sum_k P(k|x) s(y (w c_k + w0)), p a mixture of "      \
+      "Gaussians round k-means centres",                                                          \
+      "sigma is the variance in both; libact takes its root in p(x); more than two classes: one " \
+      "against the rest")
+DAL_MODULE_ABOUT(dwus, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -218,4 +218,10 @@ static const dal_strategy_impl eer_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "eer", eer_impl, "the label after which the model would be surest of all else",            \
       "Roy & McCallum, ICML 2001", DAL_CAP_OUTPUTS, "", options, PARAMS)
-DAL_MODULE(eer, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                    \
+    A(STRATEGY, "eer",                                                                              \
+      "smallest sum_y p(y|x) R_y, R_y the loss expected of a model trained on L and (x, y) over "   \
+      "other candidates",                                                                           \
+      "the b best of one pass, where the paper asks for one at a time; risk over `evaluate` drawn " \
+      "candidates")
+DAL_MODULE_ABOUT(eer, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

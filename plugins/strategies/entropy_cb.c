@@ -333,4 +333,8 @@ static const dal_strategy_impl entropy_cb_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "entropy-cb", entropy_cb_impl, "largest entropy in a batch that evens out the classes",           \
       "Bengar et al., WACV 2022", DAL_CAP_OUTPUTS, "", options, PARAMS)
-DAL_MODULE(entropy_cb, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                 \
+    A(STRATEGY, "entropy-cb",                                                                    \
+      "min_z sum_i z_i sum_c p_ic ln p_ic + lambda ||P'z - Omega||_1, z of b ones",              \
+      "dual ascent and swaps with a bound on the gap, no commercial solver; Omega from n_L + b")
+DAL_MODULE_ABOUT(entropy_cb, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

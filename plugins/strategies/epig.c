@@ -137,4 +137,8 @@ static const dal_strategy_impl epig_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "epig", epig_impl, "most information about the classes of a random sample of the pool",     \
       "Bickford Smith et al., AISTATS 2023", DAL_CAP_MC, "", options, PARAMS)
-DAL_MODULE(epig, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                           \
+    A(STRATEGY, "epig",                                                    \
+      "largest mean_{x*} I(y; y* | x, x*), x* a sample of the candidates", \
+      "targets come from the pool unless it is what you ask about")
+DAL_MODULE_ABOUT(epig, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

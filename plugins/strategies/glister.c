@@ -596,4 +596,10 @@ static const dal_strategy_impl glister_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "glister", glister_impl, "gradient steps that lower the loss on other data most",                 \
       "Killamsetty et al., AAAI 2021 (GLISTER)", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(glister, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                     \
+    A(STRATEGY, "glister",                                                                           \
+      "b times argmax_i <g_i, r>, r the mean gradient of validation data (or all) after steps of "   \
+      "size eta on L and the picks",                                                                 \
+      "gradients are never formed; regularisers as in DISTIL, whose published runs switch them off " \
+      "by a wrong case")
+DAL_MODULE_ABOUT(glister, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -658,4 +658,9 @@ static const dal_strategy_impl gradmatch_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "gradmatch", gradmatch_impl, "gradients that add up to the gradient of everything",               \
       "Killamsetty et al., ICML 2021 (GRAD-MATCH)", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(gradmatch, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                   \
+    A(STRATEGY, "gradmatch",                                                                       \
+      "b times argmin_i ||g_i - r||, r = b/N sum g - sum of picked g",                             \
+      "variant: distil matches the whole sum; weights: the OMP of the paper, told as scores, for " \
+      "labels weigh the same in training; classes: apart is its per-class form")
+DAL_MODULE_ABOUT(gradmatch, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -219,4 +219,9 @@ static const dal_strategy_impl graph_density_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "graph-density", graph_density_impl, "densest first in a graph of nearest neighbours",     \
       "Ebert et al., CVPR 2012", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(graph_density, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                   \
+    A(STRATEGY, "graph-density",                                                                   \
+      "b times argmax Gra(i) = mean weight exp(-gamma d) of its edges; then Gra(j) -= Gra(i) for " \
+      "its neighbours",                                                                            \
+      "what earlier rounds took off is not remembered; gamma 1/d")
+DAL_MODULE_ABOUT(graph_density, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -272,7 +272,7 @@ static void hier_cost(void *self, const void *opt, const dal_problem *problem, d
 {
     const double n = (double)problem->n + (double)problem->n_labelled, d = (double)problem->d;
     (void)self, (void)opt;
-    out->bytes = 12 * n * d + 160 * n + 8 * n * (double)problem->c;
+    out->bytes = 12 * n * d + 300 * n + 8 * n * (double)problem->c + 12 * d * d + 8e6;
     out->flops = 5 * n * n * d;
     snprintf(out->formula, sizeof out->formula, "O(n^2 d) time, O(n d + n c) memory");
 }
@@ -291,4 +291,10 @@ static const dal_strategy_impl hier_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "hier", hier_impl, "draws where a cluster tree is not yet pure",                            \
       "Dasgupta & Hsu, ICML 2008", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(hier, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                    \
+    A(STRATEGY, "hier",                                                                             \
+      "draw a node of the pruned Ward tree ~ size (1 - lower bound of its label), then one of its " \
+      "candidates",                                                                                 \
+      "the pruning is made anew each round; bounds as in the paper, where libact narrows them for " \
+      "finite clusters")
+DAL_MODULE_ABOUT(hier, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

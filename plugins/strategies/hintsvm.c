@@ -247,4 +247,8 @@ static const dal_strategy_impl hintsvm_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "hintsvm", hintsvm_impl, "nearest to a boundary that is drawn through the unlabelled crowd", \
       "Li, Ferng & Lin, ACML 2012", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(hintsvm, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                 \
+    A(STRATEGY, "hintsvm",                                                                       \
+      "smallest |f|; min 1/2 ||w||^2 + C_l sum_L hinge + C_h sum_H |f|",                         \
+      "rule: largest is what libact queries; hint_weight: each gives every hint C_h as it does")
+DAL_MODULE_ABOUT(hintsvm, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -158,4 +158,8 @@ static const dal_strategy_impl infodiv_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "infodiv", infodiv_impl, "smallest margins, shared out over clusters by their size",       \
       "Yang et al. 2017, google/active-learning", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(infodiv, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                      \
+    A(STRATEGY, "infodiv",                                                            \
+      "by increasing margin, x if (picks of its cluster) / b < share of the cluster", \
+      "full k-means, theirs mini-batches")
+DAL_MODULE_ABOUT(infodiv, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

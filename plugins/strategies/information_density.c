@@ -178,4 +178,8 @@ static const dal_strategy_impl information_density_impl = {
     C(STRATEGY, "information-density", information_density_impl,                                           \
       "uncertainty times the mean cosine similarity with the pool", "Settles & Craven, EMNLP 2008",        \
       DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(information_density, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                \
+    A(STRATEGY, "information-density",                          \
+      "largest u(x) (mean cosine with the pool)^beta",          \
+      "by one product with the sum of unit features, no pairs")
+DAL_MODULE_ABOUT(information_density, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

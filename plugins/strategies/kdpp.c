@@ -14,12 +14,15 @@
  *   4. Y: the greedy approach to the most probable set (map; Chen et al. 2018), or an exact draw (sample; Kulesza
  * & Taskar 2011). Where the kernel has fewer than b dimensions the rest is filled up by q.
  *
- * Differs from the paper, whose q is how hard a committee's votes say a sample is (GLAD): a committee is not
- * asked.
+ * In the paper q is how hard a sample is, by the votes of several classifiers. `committee` members like the task's
+ * model, trained on bootstrap samples of what is labelled, vote on every sample; GLAD (Whitehill et al., NeurIPS 2009)
+ * finds the ability of each and the hardness 1 / beta of each sample, which, scaled to [0, 1], is s. The default asks
+ * none and takes the entropy of the model that there is.
  *
  * Needs outputs and features. O(n c) for entropies, n m d for representatives as matrix products; map m b (d + b)
  * at most, sample m d^2 + d^3 + m b^2 for cosine and m^3 for rbf. O(n + m (d + b)) memory.
  */
+#include <dal/committee.h>
 #include <dal/dpp.h>
 #include <dal/embedding.h>
 #include <dal/kcenter.h>
@@ -34,12 +37,14 @@
 #define KERNEL_COSINE 0u
 #define MODE_MAP 0u
 #define MEDIAN_OF 1000
+#define GLAD_ROUNDS 50
 
 typedef struct options {
     uint32_t mode, kernel;
     int64_t candidates;
     int32_t representatives;
     double gamma, width;
+    int64_t committee;
 } options;
 
 /* ---- candidates ------------------------------------------------------------------------------- */
@@ -57,6 +62,46 @@ static void score_all(kept *k, const dal_outputs *o)
     dal_entropy(o, k->unsure);
     for (int64_t i = 0; i < k->all; i++)
         k->unsure[i] = k->unsure[i] > 0 && most > 0 ? k->unsure[i] / most : 0;
+}
+
+typedef struct ballot {
+    int64_t n, c;
+    int32_t *votes; /* [members, n] */
+} ballot;
+
+static dal_status vote(void *ctx, int64_t member, const float *probs)
+{
+    const ballot *b = ctx;
+    for (int64_t i = 0; i < b->n; i++) {
+        int64_t top = 0;
+        for (int64_t k = 1; k < b->c; k++)
+            top = probs[i * b->c + k] > probs[i * b->c + top] ? k : top;
+        b->votes[member * b->n + i] = (int32_t)top;
+    }
+    return DAL_OK;
+}
+
+/* Hardness by the votes of a committee for s. */
+static dal_status ask_committee(kept *k, const dal_view *view, int64_t members, dal_error *err)
+{
+    const dal_rng stream = k->host->rng(k->host, "committee", view->round);
+    ballot b = {.n = k->all, .c = view->n_classes};
+    double least = INFINITY, most = 0;
+    int64_t cells;
+    b.votes = dal_size_mul(members, k->all, &cells) ? dal_array(k->host, cells, sizeof *b.votes) : NULL;
+    dal_status st = b.votes ? dal_committee(k->host, view, members, &stream, vote, &b, err)
+                            : dal_fail(err, DAL_E_NOMEM, "", "no memory for votes on %lld candidates",
+                                       (long long)k->all);
+    if (st == DAL_OK)
+        st = dal_glad(k->host, b.votes, members, k->all, b.c, GLAD_ROUNDS, k->unsure, NULL, err);
+    for (int64_t i = 0; st == DAL_OK && i < k->all; i++) {
+        least = fmin(least, k->unsure[i]);
+        most = fmax(most, k->unsure[i]);
+    }
+    for (int64_t i = 0; st == DAL_OK && i < k->all; i++)
+        k->unsure[i] = most > least ? (k->unsure[i] - least) / (most - least) : 0;
+    k->host->free(k->host, b.votes);
+    return st;
 }
 
 static dal_status keep_unsure(kept *k, int64_t m, dal_error *err)
@@ -118,7 +163,10 @@ static dal_status keep(kept *k, const dal_view *view, const options *opt, int64_
     if (!k->unsure || !k->rows)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld candidates", (long long)k->all);
     score_all(k, &o);
-    st = keep_unsure(k, m, err);
+    if (opt->committee > 0)
+        st = ask_committee(k, view, opt->committee, err);
+    if (st == DAL_OK)
+        st = keep_unsure(k, m, err);
     if (st == DAL_OK && opt->representatives && m < k->all)
         st = keep_representatives(k, view, m / 2, err);
     qsort(k->rows, (size_t)k->n, sizeof *k->rows, ascending);
@@ -236,6 +284,11 @@ static void kdpp_cost(void *self, const void *options_, const dal_problem *probl
     const double r = opt->kernel == KERNEL_COSINE ? fmin(m, d) : m;
     out->bytes = 60 * n + m * (8 * d + 40) + 8e6;
     out->flops = 20 * n * (double)problem->c + 2 * n * m * d;
+    if (opt->committee > 0) { /* a training told as in qbc */
+        const double e = (double)opt->committee, c = (double)problem->c;
+        out->bytes += n * (4 * c + 20 * e) + 40 * (double)problem->n_labelled;
+        out->flops += e * c * d * (2 * n + 300 * (double)problem->n_labelled) + GLAD_ROUNDS * n * e * (e + 60);
+    }
     if (opt->mode == MODE_MAP) {
         out->bytes += 16 * m * b;
         out->flops += 2 * m * b * (d + b / 2);
@@ -264,8 +317,14 @@ static const dal_strategy_impl kdpp_impl = {
     P(T, width, F64, "0", "0..", "", "of rbf; 0: the median distance")                                            \
     P(T, gamma, F64, "2", "0..", "", "weight of informativeness: q = exp(gamma s / 2)")                           \
     P(T, candidates, I64, "0", "0..", "", "the least sure that are considered; 0: max(10 b, 1000)")               \
-    P(T, representatives, BOOL, "true", "", "", "and half as many, farthest from those")
+    P(T, representatives, BOOL, "true", "", "", "and half as many, farthest from those")                          \
+    P(T, committee, I64, "0", "0..1000", "", "models whose votes tell how hard a sample is (paper); 0: entropy")
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "kdpp", kdpp_impl, "unsure and unlike each other: a determinantal point process",                 \
       "Zhan, Li, Chan, 2021", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, PARAMS)
-DAL_MODULE(kdpp, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                 \
+    A(STRATEGY, "kdpp",                                                                          \
+      "P(Y) ~ det (q_i S_ij q_j)_Y, q = exp(gamma s / 2); greedy mode or an exact draw",         \
+      "s is the entropy unless a committee is asked (GLAD); the terms of the paper are known from its " \
+      "abstract only")
+DAL_MODULE_ABOUT(kdpp, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -269,4 +269,12 @@ static const dal_strategy_impl weighted_kmeans_impl = {
       DAL_CAP_FEATURES, "", options, COMMON)                                                                    \
     C(STRATEGY, "weighted-kmeans", weighted_kmeans_impl, "k-means of the most uncertain, weighted by margin",   \
       "Zhdanov 2019, arXiv 1901.05954", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, WEIGHTED)
-DAL_MODULE(kmeans, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                  \
+    A(STRATEGY, "kmeans",                                                                         \
+      "the sample nearest each of b k-means centres",                                             \
+      "Lloyd to the end; DeepAL+ on GPUs returns cluster numbers for positions")                  \
+    A(STRATEGY, "weighted-kmeans",                                                                \
+      "of the beta b smallest margins, k-means weighted by 1 - margin; the sample nearest each "  \
+      "centre",                                                                                   \
+      "full k-means, theirs often mini-batches; incremental: labelled samples are fixed centres")
+DAL_MODULE_ABOUT(kmeans, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

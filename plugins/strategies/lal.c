@@ -390,4 +390,9 @@ static const dal_strategy_impl lal_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "lal", lal_impl, "largest drop of the error, as learned from simulated tasks",              \
       "Konyushkova, Sznitman & Fua, NeurIPS 2017", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(lal, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                      \
+    A(STRATEGY, "lal",                                                                                \
+      "largest drop of the error that a forest predicts from 8 numbers of a 50-tree forest",          \
+      "100 regression trees on a table made here (the paper: 2000 on a larger one); one against the " \
+      "rest")
+DAL_MODULE_ABOUT(lal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

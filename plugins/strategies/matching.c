@@ -329,7 +329,7 @@ static void batch_cost(void *self, const void *options_, const dal_problem *prob
     const double n = (double)problem->n + (double)problem->n_labelled, d = (double)problem->d;
     const double m = (double)problem->n_labelled + (double)problem->n_query;
     (void)self;
-    out->bytes = 8 * n * n + 16 * m * m + 4 * n * d + 130 * n;
+    out->bytes = 8 * n * n + 16 * m * m + 4 * n * d + 140 * n;
     out->flops = MAX_TURNS * (2 * n * n * (double)(opt ? opt->qp_iterations : 1000) + m * m * m) + 3 * n * n * d;
     snprintf(out->formula, sizeof out->formula, "O(turns (iterations n^2 + (n_l + b)^3)) time, O(n^2) memory");
 }
@@ -372,4 +372,13 @@ static const dal_strategy_impl spal_impl = {
       "Wang & Ye, KDD 2013", DAL_CAP_FEATURES, "", options, BMDR_PARAMS)                                    \
     C(STRATEGY, "spal", spal_impl, "bmdr with self-paced weights: easy samples first",                  \
       "Tang & Huang, AAAI 2019", DAL_CAP_FEATURES, "", options, SPAL_PARAMS)
-DAL_MODULE(matching, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                        \
+    A(STRATEGY, "bmdr",                                                                                 \
+      "min_alpha beta/4 alpha' K alpha + (MMD term + worst squared loss)' alpha, 0 <= alpha <= 1, sum " \
+      "b; the b largest",                                                                               \
+      "f may use the kernels of the chosen, as in the paper; ALiPy keeps to those of L; rbf gamma "     \
+      "1/d")                                                                                            \
+    A(STRATEGY, "spal",                                                                                 \
+      "bmdr with the loss and the constraint weighed by v_i = max(0, 1 - alpha_i a_i / lambda)",        \
+      "lambda is doubled for a round in which the weights leave no solution")
+DAL_MODULE_ABOUT(matching, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -147,4 +147,10 @@ static const dal_strategy_impl mcm_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "mcm", mcm_impl, "one of each cluster of what lies inside the margin",                     \
       "Xu et al., ECIR 2003", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(mcm, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                  \
+    A(STRATEGY, "mcm",                                                                            \
+      "of candidates with a smaller margin than all labelled samples, the one nearest each of b " \
+      "k-means centres",                                                                          \
+      "probability margins for distances to a hyperplane; google/active-learning compares two "   \
+      "truths")
+DAL_MODULE_ABOUT(mcm, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -452,4 +452,12 @@ static const dal_strategy_impl last_impl = {
       "Li et al., AAAI 2024", DAL_CAP_OUTPUTS " " DAL_CAP_PERTURB, "", options, PARAMS)                    \
     C(STRATEGY, "noise-stability-last", last_impl, "noise-stability of the last layer alone, from matrices", \
       "Li et al., AAAI 2024", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES " " DAL_CAP_LAST_LAYER, "", options, PARAMS)
-DAL_MODULE(noise_stability, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                              \
+    A(STRATEGY, "noise-stability",                                                            \
+      "k-center from the origin on D(x) = ((f_r(x) - f(x)) / ||f(x)||)_r, f_r with noise of " \
+      "relative size xi on all weights",                                                      \
+      "all of the pool (theirs: 25000); ALScope always shakes by 0.01")                       \
+    A(STRATEGY, "noise-stability-last",                                                       \
+      "noise-stability with noise on the last layer alone",                                   \
+      "what earlier layers would add is lost")
+DAL_MODULE_ABOUT(noise_stability, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -133,4 +133,8 @@ static const dal_strategy_impl partition_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "partition", partition_impl, "another strategy, part by part of the pool",                 \
       "DISTIL's partition strategy", "", "", options, PARAMS)
-DAL_MODULE(partition, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                  \
+    A(STRATEGY, "partition",                                                      \
+      "inner(part k, b_k), b_k = differences of ceil(b end_k / n), concatenated", \
+      "shuffle first by option")
+DAL_MODULE_ABOUT(partition, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

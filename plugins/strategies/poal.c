@@ -568,4 +568,10 @@ static const dal_strategy_impl poal_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "poal", poal_impl, "uncertain and in distribution: a set no other beats in both",          \
       "Zhan et al., TMLR 2023", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(poal, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                       \
+    A(STRATEGY, "poal",                                                                                \
+      "b-subsets with no other better in both sum H(p) and sum M, M = max_c -1/2 (h - mu_c) "          \
+      "Sigma^-1 (h - mu_c); of these the one of the most frequent samples",                            \
+      "B grows with nearness, where the authors' deep code turns it round; one layer, no step of the " \
+      "inputs, no mixtures; swap by option")
+DAL_MODULE_ABOUT(poal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -317,4 +317,8 @@ static const dal_strategy_impl probcover_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "probcover", probcover_impl, "balls round the picks cover most of the pool",               \
       "Yehuda et al., NeurIPS 2022", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(probcover, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                            \
+    A(STRATEGY, "probcover",                                                                \
+      "b times the ball of radius delta that covers most not yet covered",                  \
+      "delta exactly at the purity quantile, theirs on a grid; random once all is covered")
+DAL_MODULE_ABOUT(probcover, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

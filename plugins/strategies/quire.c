@@ -366,4 +366,9 @@ static const dal_strategy_impl quire_impl = {
 #define COMPONENTS(C)                                                                                       \
     C(STRATEGY, "quire", quire_impl, "least worst-case error of kernel regression once labelled",           \
       "Huang, Jin & Zhou, NeurIPS 2010", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(quire, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                      \
+    A(STRATEGY, "quire",                                                                              \
+      "argmin_s max_{y_s} min_{y_u} y' M y, M = (K + lambda I)^-1",                                   \
+      "exact without n x n; variant: shortcut is the formula at the end of the paper; libact has an " \
+      "inner for an outer product; rbf gamma 1/d")
+DAL_MODULE_ABOUT(quire, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

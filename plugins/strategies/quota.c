@@ -178,4 +178,8 @@ static const dal_strategy_impl quota_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "quota", quota_impl, "another strategy, at most so many picks of each predicted class",    \
       "", DAL_CAP_OUTPUTS, "", options, PARAMS)
-DAL_MODULE(quota, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                   \
+    A(STRATEGY, "quota",                                                           \
+      "inner(m), m = b, 2b, ...: without those whose predicted class has q picks", \
+      "by predicted class: true classes and sources are not shown to strategies")
+DAL_MODULE_ABOUT(quota, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -498,4 +498,12 @@ static const dal_strategy_impl all_impl = {
       DAL_CAP_FEATURES " " DAL_CAP_LAST_LAYER, "", options, PARAMS)                                               \
     C(STRATEGY, "saal-all", all_impl, "largest loss at the worst weights nearby, of all layers",                  \
       "Kim et al., ICML 2023", DAL_CAP_OUTPUTS " " DAL_CAP_PERTURB, "", options, PARAMS)
-DAL_MODULE(saal, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                  \
+    A(STRATEGY, "saal",                                                                           \
+      "CE(x, y; w + e), e = rho w^2 g / || |w| g ||, w the last layer in closed form; k-means++ " \
+      "over scores",                                                                              \
+      "scope is the last layer; ALScope divides by ||g|| and looks picks up in the wrong list")   \
+    A(STRATEGY, "saal-all",                                                                       \
+      "CE(x, y; w + e), e = rho w^2 g / || |w| g ||, w all weights",                              \
+      "ALScope divides by ||g|| and looks picks up in the wrong list")
+DAL_MODULE_ABOUT(saal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -290,4 +290,15 @@ IMPL(scg);
       "Kothawade et al., NeurIPS 2021", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, SMI_PARAMS)           \
     C(STRATEGY, "scg", scg_impl, "unlike what is labelled: submodular conditional gain",                         \
       "Kothawade et al., NeurIPS 2021", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, SCG_PARAMS)
-DAL_MODULE(similar, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                    \
+    A(STRATEGY, "similar",                                                                          \
+      "greedy argmax_A I_f(A; Q | P), Q labelled, P queried samples of no class",                   \
+      "cosines as (1 + cos) / 2 (ALScope: raw); a further class of probability 0 for P, where the " \
+      "paper trains C + 1 outputs")                                                                 \
+    A(STRATEGY, "smi",                                                                              \
+      "greedy argmax_A I_f(A; Q), Q labelled samples of some classes",                              \
+      "cosines as (1 + cos) / 2")                                                                   \
+    A(STRATEGY, "scg",                                                                              \
+      "greedy argmax_A f(A | P), P what is labelled",                                               \
+      "cosines as (1 + cos) / 2")
+DAL_MODULE_ABOUT(similar, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

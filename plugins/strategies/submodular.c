@@ -359,4 +359,14 @@ static const dal_strategy_impl fass_impl = {
       "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", options, PARAMS)               \
     C(STRATEGY, "fass", fass_impl, "facility location among the least sure",                                   \
       "Wei, Iyer, Bilmes, ICML 2015", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS, "", fass_options, FASS_PARAMS)
-DAL_MODULE(submodular, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                \
+    A(STRATEGY, "submodular",                                                   \
+      "b times argmax_j f(A + j) - f(A); fl: f = sum_i max_{j in A} s_ij",      \
+      "no n x n kernel; ridge 1 on determinants as in DISTIL")                  \
+    A(STRATEGY, "submodular-gradient",                                          \
+      "submodular with s_ij of last-layer gradients under the predicted class", \
+      "gradients are never formed")                                             \
+    A(STRATEGY, "fass",                                                         \
+      "facility location over the top_n b samples of highest entropy",          \
+      "classes: apart is the f_NN of the paper, together what DISTIL has")
+DAL_MODULE_ABOUT(submodular, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -133,4 +133,8 @@ static const dal_strategy_impl subsample_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "subsample", subsample_impl, "another strategy on a random or chosen part of the pool",    \
       "", "", "", options, PARAMS)
-DAL_MODULE(subsample, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                      \
+    A(STRATEGY, "subsample",                                          \
+      "inner(S, b), S drawn at random or picked by another strategy", \
+      "what would have been picked outside S is lost")
+DAL_MODULE_ABOUT(subsample, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

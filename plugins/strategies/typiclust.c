@@ -232,4 +232,10 @@ static const dal_strategy_impl typiclust_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "typiclust", typiclust_impl, "the most typical sample of each cluster without labels",     \
       "Hacohen et al., ICML 2022", DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(typiclust, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                   \
+    A(STRATEGY, "typiclust",                                                                       \
+      "of the clusters with fewest labels the largest: the sample of largest k / sum_{k nearest} " \
+      "||x - x_i||",                                                                               \
+      "distances are not squared (their search does); full k-means; small clusters follow when "   \
+      "others run dry")
+DAL_MODULE_ABOUT(typiclust, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -148,4 +148,17 @@ static const dal_strategy_impl entropy_impl = {
       "Scheffer et al., IDA 2001", DAL_CAP_OUTPUTS, "", dal_no_options, DAL_NO_PARAMS)                     \
     C(STRATEGY, "entropy", entropy_impl, "largest entropy of the class probabilities", "Settles 2009",     \
       DAL_CAP_OUTPUTS, "", dal_no_options, DAL_NO_PARAMS)
-DAL_MODULE(uncertainty, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                    \
+    A(STRATEGY, "random",                                                           \
+      "a uniform sample without replacement",                                       \
+      "")                                                                           \
+    A(STRATEGY, "least-confidence",                                                 \
+      "smallest max_c p_c",                                                         \
+      "from logits, so that certain samples still have an order")                   \
+    A(STRATEGY, "margin",                                                           \
+      "smallest p(1) - p(2)",                                                       \
+      "from logits likewise")                                                       \
+    A(STRATEGY, "entropy",                                                          \
+      "largest -sum_c p_c ln p_c",                                                  \
+      "nothing is added inside the logarithm (peers: 1e-6; DeepAL+: NaN at p = 0)")
+DAL_MODULE_ABOUT(uncertainty, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

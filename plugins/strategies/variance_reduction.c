@@ -157,4 +157,9 @@ static const dal_strategy_impl vr_impl = {
 #define COMPONENTS(C)                                                                                      \
     C(STRATEGY, "variance-reduction", vr_impl, "the sample that takes most off the variance of all predictions", \
       "Schein & Ungar, Machine Learning 2007", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(variance_reduction, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                    \
+    A(STRATEGY, "variance-reduction",                                                               \
+      "largest tr(F^-1 A) - tr((F + S_x (x) h h')^-1 A), F Fisher information of the labels, A of " \
+      "the candidates' predictions",                                                                \
+      "no retraining for each label; libact has a sign and the ridge wrong")
+DAL_MODULE_ABOUT(variance_reduction, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

@@ -345,4 +345,8 @@ static const dal_strategy_impl vessal_impl = {
 #define COMPONENTS(C)                                                                                             \
     C(STRATEGY, "vessal", vessal_impl, "volume sampling of gradients in one pass", "Saran et al., ICML 2023",     \
       DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)
-DAL_MODULE(vessal, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+#define ABOUT(A)                                                                                  \
+    A(STRATEGY, "vessal",                                                                         \
+      "in a random order keep x with p = min(1, (b - k)/(n - t + 1) x' A^-1 x / tr(Sigma A^-1))", \
+      "long embeddings are sketched by random signs (theirs: a Gaussian projection)")
+DAL_MODULE_ABOUT(vessal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)

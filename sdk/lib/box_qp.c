@@ -5,6 +5,7 @@
 #include <math.h>
 
 #define TASK 64 /* rows of K a task */
+#define COLUMNS 512 /* of K a task, where few components are not 0 */
 #define BISECTIONS 200
 #define WORTH_THREADS 1000 /* rows; waking a thread takes longer than the product of fewer */
 
@@ -74,6 +75,7 @@ typedef struct solver {
     double *y, *ky;       /* the point extrapolated to */
     double *next, *knext; /* the candidate for the next iterate */
     double step;          /* 1 / the curvature believed in */
+    int64_t *used;        /* [n] components that are not 0 */
 } solver;
 
 DAL_CLONES static double dot(const double *a, const double *b, int64_t n)
@@ -92,6 +94,8 @@ typedef struct product_job {
     const dal_box_qp_problem *p;
     const double *x;
     double *out;
+    const int64_t *used; /* [n_used] */
+    int64_t n_used;
 } product_job;
 
 static dal_status product_task(void *ctx, int64_t t)
@@ -103,16 +107,42 @@ static dal_status product_task(void *ctx, int64_t t)
     return DAL_OK;
 }
 
+DAL_CLONES static void add_row(double *out, const double *row, double x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] += x * row[i];
+}
+
+/* The same from the rows of what is used, K being symmetric: a chosen batch is a small part of the pool, and K is
+ * read from memory in every step. */
+static dal_status sparse_task(void *ctx, int64_t t)
+{
+    const product_job *j = ctx;
+    const int64_t first = t * COLUMNS, left = j->p->n - first, n = left < COLUMNS ? left : COLUMNS;
+    double *out = j->out + first;
+    memset(out, 0, (size_t)n * sizeof *out);
+    for (int64_t k = 0; k < j->n_used; k++)
+        add_row(out, j->p->k + j->used[k] * j->p->ld + first, j->x[j->used[k]], n);
+    for (int64_t i = 0; i < n; i++)
+        out[i] *= j->p->scale;
+    return DAL_OK;
+}
+
+/* s K x */
 static dal_status product(const solver *s, const double *x, double *out)
 {
-    product_job j = {s->p, x, out};
+    product_job j = {s->p, x, out, s->used, 0};
     if (s->host->cancelled(s->host))
         return DAL_E_CANCELLED;
-    const int64_t tasks = (s->p->n + TASK - 1) / TASK;
+    for (int64_t i = 0; i < s->p->n; i++)
+        if (x[i] < 0 || x[i] > 0)
+            s->used[j.n_used++] = i;
+    const int sparse = j.n_used < s->p->n / 4;
+    const int64_t size = sparse ? COLUMNS : TASK, tasks = (s->p->n + size - 1) / size;
     if (s->p->n >= WORTH_THREADS)
-        return s->host->parallel_for(s->host, tasks, product_task, &j);
+        return s->host->parallel_for(s->host, tasks, sparse ? sparse_task : product_task, &j);
     for (int64_t t = 0; t < tasks; t++)
-        product_task(&j, t);
+        (sparse ? sparse_task : product_task)(&j, t);
     return DAL_OK;
 }
 
@@ -229,6 +259,9 @@ dal_status dal_box_qp(const dal_host *host, const dal_box_qp_problem *problem, d
     for (int i = 0; i < 8 && st == DAL_OK; i++)
         if (!(room[i] = dal_array(host, n, sizeof **room)))
             st = dal_fail(err, DAL_E_NOMEM, "", "no memory for a program of %lld variables", (long long)n);
+    s.used = dal_array(host, n, sizeof *s.used);
+    if (st == DAL_OK && !s.used)
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for a program of %lld variables", (long long)n);
     if (st == DAL_OK) {
         s.x = room[0], s.kx = room[1], s.old = room[2], s.kold = room[3];
         s.y = room[4], s.ky = room[5], s.next = room[6], s.knext = room[7];
@@ -241,5 +274,6 @@ dal_status dal_box_qp(const dal_host *host, const dal_box_qp_problem *problem, d
     }
     for (int i = 0; i < 8; i++)
         host->free(host, room[i]);
+    host->free(host, s.used);
     return st;
 }

@@ -1,3 +1,4 @@
+#include <dal/pca.h>
 #include <dal/ward.h>
 
 #include "clones.h"
@@ -8,6 +9,11 @@
 #define TASK 256 /* clusters looked at by a task */
 #define PROGRESS_EVERY 256
 #define WORTH_THREADS 1000000 /* numbers to read; waking a thread takes longer than fewer */
+
+/* A shadow of a centroid is its first SHADOW principal components, of the rows: distances of shadows are never larger
+ * than those of centroids, so that most need not be computed. */
+#define SHADOW 32
+#define WORTH_SHADOWS 128 /* features */
 
 typedef struct merge {
     double cost;
@@ -31,6 +37,12 @@ typedef struct ward {
     double *best;    /* per task of the search */
     int64_t *best_slot;
     int64_t from;    /* whose neighbour is searched */
+    double *mean;      /* [d]; NULL: without shadows */
+    float *components; /* [SHADOW, d] */
+    float *shadow;     /* [n, SHADOW] by slot */
+    double *bound;     /* [n] by slot: no more than the cost */
+    double slack;      /* what rounding can add to the distance of two shadows */
+    double limit;      /* of the search: costs above it do not count */
 } ward;
 
 DAL_CLONES static double squared(const double *x, const double *y, int64_t d)
@@ -53,6 +65,82 @@ static double cost_of(const ward *w, int64_t a, int64_t b)
     return na * nb / (na + nb) * squared(w->centre + a * w->d, w->centre + b * w->d, w->d);
 }
 
+/* ---- shadows ---------------------------------------------------------------------------------- */
+
+static void cast_shadow(const ward *w, int64_t slot)
+{
+    const double *c = w->centre + slot * w->d;
+    for (int64_t k = 0; k < SHADOW; k++) {
+        double sum = 0;
+        for (int64_t j = 0; j < w->d; j++)
+            sum += (double)w->components[k * w->d + j] * (c[j] - w->mean[j]);
+        w->shadow[slot * SHADOW + k] = (float)sum;
+    }
+}
+
+static dal_status shadow_task(void *ctx, int64_t t)
+{
+    const ward *w = ctx;
+    for (int64_t i = t * TASK; i < w->n && i < (t + 1) * TASK; i++)
+        cast_shadow(w, i);
+    return DAL_OK;
+}
+
+DAL_CLONES static float squared_shadow(const float *x, const float *y)
+{
+    float lane[16], sum = 0;
+    for (int l = 0; l < 16; l++)
+        lane[l] = (x[l] - y[l]) * (x[l] - y[l]) + (x[16 + l] - y[16 + l]) * (x[16 + l] - y[16 + l]);
+    for (int l = 0; l < 16; l++)
+        sum += lane[l];
+    return sum;
+}
+
+/* The least bound of a task's clusters, into best. */
+static dal_status bound_task(void *ctx, int64_t t)
+{
+    const ward *w = ctx;
+    const int64_t end = (t + 1) * TASK < w->n_alive ? (t + 1) * TASK : w->n_alive;
+    const float *from = w->shadow + w->from * SHADOW;
+    const double size = (double)w->size[w->from];
+    w->best[t] = INFINITY;
+    w->best_slot[t] = -1;
+    for (int64_t i = t * TASK; i < end; i++) {
+        const int64_t slot = w->alive[i];
+        const double other = (double)w->size[slot];
+        const double far = sqrt((double)squared_shadow(from, w->shadow + slot * SHADOW)) * (1 - 1e-5) - w->slack;
+        w->bound[slot] = far > 0 ? size * other / (size + other) * far * far : 0;
+        if (slot != w->from && w->bound[slot] < w->best[t]) {
+            w->best[t] = w->bound[slot];
+            w->best_slot[t] = slot;
+        }
+    }
+    return DAL_OK;
+}
+
+static dal_status take_shadows(ward *w, const dal_matrix *x, dal_error *err)
+{
+    float most = 0;
+    int64_t cells;
+    if (w->d < WORTH_SHADOWS || w->n < 2)
+        return DAL_OK;
+    w->mean = dal_array(w->host, w->d, sizeof *w->mean);
+    w->components = dal_array(w->host, SHADOW * w->d, sizeof *w->components);
+    w->shadow = dal_size_mul(w->n, SHADOW, &cells) ? dal_array(w->host, cells, sizeof *w->shadow) : NULL;
+    w->bound = dal_array(w->host, w->n, sizeof *w->bound);
+    dal_status st = w->mean && w->components && w->shadow && w->bound
+                        ? dal_pca(w->host, x, 1, SHADOW, w->mean, w->components, NULL, err)
+                        : dal_fail(err, DAL_E_NOMEM, "", "no memory for a tree of %lld samples", (long long)w->n);
+    if (st == DAL_OK)
+        st = w->host->parallel_for(w->host, (w->n + TASK - 1) / TASK, shadow_task, w);
+    for (int64_t i = 0; st == DAL_OK && i < w->n * SHADOW; i++)
+        most = fmaxf(most, fabsf(w->shadow[i]));
+    w->slack = 8 * (double)most * 0x1p-22; /* SHADOW differences, each of two rounded numbers */
+    return st;
+}
+
+/* ---- search ----------------------------------------------------------------------------------- */
+
 static dal_status search_task(void *ctx, int64_t t)
 {
     const ward *w = ctx;
@@ -61,7 +149,9 @@ static dal_status search_task(void *ctx, int64_t t)
     w->best_slot[t] = -1;
     for (int64_t i = t * TASK; i < end; i++) {
         const int64_t slot = w->alive[i];
-        const double cost = slot == w->from ? (double)INFINITY : cost_of(w, w->from, slot);
+        if (slot == w->from || (w->mean && w->bound[slot] > w->limit))
+            continue;
+        const double cost = cost_of(w, w->from, slot);
         if (cost < w->best[t]) {
             w->best[t] = cost;
             w->best_slot[t] = slot;
@@ -70,24 +160,52 @@ static dal_status search_task(void *ctx, int64_t t)
     return DAL_OK;
 }
 
-/* The cheapest partner of the chain's last slot; the one before it when that is as cheap, which ends the chain. */
-static dal_status nearest(ward *w, int64_t *partner, double *cost)
+static dal_status run_tasks(const ward *w, dal_status (*task)(void *ctx, int64_t t), int64_t numbers)
 {
     const int64_t tasks = (w->n_alive + TASK - 1) / TASK;
-    dal_status st = DAL_OK;
-    w->from = w->chain[w->n_chain - 1];
-    if (w->n_alive * w->d >= WORTH_THREADS)
-        st = w->host->parallel_for(w->host, tasks, search_task, w);
-    else
-        for (int64_t t = 0; t < tasks; t++)
-            search_task(w, t);
-    *partner = w->n_chain > 1 ? w->chain[w->n_chain - 2] : -1;
-    *cost = *partner >= 0 ? cost_of(w, w->from, *partner) : (double)INFINITY;
+    if (w->n_alive * numbers >= WORTH_THREADS)
+        return w->host->parallel_for(w->host, tasks, task, (void *)(uintptr_t)w);
+    for (int64_t t = 0; t < tasks; t++)
+        task((void *)(uintptr_t)w, t);
+    return DAL_OK;
+}
+
+/* The slot of the least of what the tasks found, ties to the first; -1: none. */
+static int64_t least_of(const ward *w, double *cost)
+{
+    const int64_t tasks = (w->n_alive + TASK - 1) / TASK;
+    int64_t slot = -1;
+    *cost = INFINITY;
     for (int64_t t = 0; t < tasks; t++)
         if (w->best[t] < *cost) {
             *cost = w->best[t];
-            *partner = w->best_slot[t];
+            slot = w->best_slot[t];
         }
+    return slot;
+}
+
+/* The cheapest partner of the chain's last slot; the one before it when that is as cheap, which ends the chain. */
+static dal_status nearest(ward *w, int64_t *partner, double *cost)
+{
+    double least;
+    dal_status st = DAL_OK;
+    w->from = w->chain[w->n_chain - 1];
+    *partner = w->n_chain > 1 ? w->chain[w->n_chain - 2] : -1;
+    *cost = *partner >= 0 ? cost_of(w, w->from, *partner) : (double)INFINITY;
+    w->limit = *cost;
+    if (w->mean) {
+        st = run_tasks(w, bound_task, SHADOW);
+        const int64_t guess = least_of(w, &least);
+        if (guess >= 0)
+            w->limit = fmin(w->limit, cost_of(w, w->from, guess));
+    }
+    if (st == DAL_OK)
+        st = w->mean ? run_tasks(w, search_task, 1) : run_tasks(w, search_task, w->d);
+    const int64_t found = least_of(w, &least);
+    if (least < *cost) {
+        *cost = least;
+        *partner = found;
+    }
     return st;
 }
 
@@ -103,6 +221,8 @@ static void unite(ward *w, int64_t a, int64_t b, double cost)
     w->merges[w->n_merges] = (merge){w->height[keep], w->n_merges, w->node[keep], w->node[drop]};
     w->node[keep] = w->n + w->n_merges++;
     w->size[keep] += w->size[drop];
+    if (w->mean)
+        cast_shadow(w, keep);
     int64_t at = 0;
     while (w->alive[at] != drop)
         at++;
@@ -192,6 +312,8 @@ dal_status dal_ward(const dal_host *host, const dal_matrix *x, int64_t *left, in
 {
     ward w = {.host = host, .n = x->rows, .d = x->cols};
     dal_status st = take(&w, x, err);
+    if (st == DAL_OK)
+        st = take_shadows(&w, x, err);
     if (st == DAL_OK) {
         st = run_chain(&w);
         if (st == DAL_OK)
@@ -199,7 +321,8 @@ dal_status dal_ward(const dal_host *host, const dal_matrix *x, int64_t *left, in
         else
             dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "features that are not finite");
     }
-    void *all[] = {w.centre, w.size, w.node, w.height, w.alive, w.chain, w.merges, w.best, w.best_slot};
+    void *all[] = {w.centre, w.size, w.node, w.height, w.alive, w.chain, w.merges, w.best, w.best_slot,
+                   w.mean, w.components, w.shadow, w.bound};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         host->free(host, all[i]);
     return st;

@@ -7,7 +7,7 @@
  * One line a measurement, `what key=value ...`: the median of some repetitions, the median deviation from it
  * (mad), and the best. Read bandwidth is the best of several access patterns, and it is the best repetition
  * that is held against it: a machine shared with others disturbs both alike. Options: the number of threads
- * (default 2), then "quick" for smaller problems.
+ * (default 2), then "quick" for smaller problems, or "large" for one: coreset's [1M, 128, -, 1000].
  */
 #include <dal/kcenter.h>
 #include <dal/linalg.h>
@@ -343,7 +343,7 @@ static void bench_kcenter(const dal_host *host, int clustered, int64_t n, int64_
     const double pass = (double)(n * d) * sizeof(float) / read_bandwidth(host, f.data, n * d);
     int64_t *picks = malloc((size_t)b * sizeof *picks), plain[SOME];
     double seconds[REPEATS];
-    for (int with = 1; picks && with >= 0; with--) {
+    for (int with = n_labelled > 0; picks && with >= 0; with--) {
         p.n_centres = with;
         const long before = peak_kib();
         for (int i = 0; i < REPEATS; i++)
@@ -372,6 +372,11 @@ int main(int argc, char **argv)
     dal_runtime *rt = bench_runtime(argc > 1 ? atoi(argv[1]) : 2, 1);
     const dal_host *host = dal_runtime_host(rt, "bench");
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc > 2 && strcmp(argv[2], "large") == 0) {
+        bench_kcenter(host, 1, 1000000, 0, 128, 1000);
+        dal_runtime_free(rt);
+        return 0;
+    }
     bench_pool(host);
     bench_scores(host, 1000000 / shrink, 100);
     bench_scores(host, 1000000 / shrink, 10);

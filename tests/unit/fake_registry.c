@@ -70,7 +70,7 @@ static const module_desc faulty = {.path = "/m/faulty.so", .name = "faulty", .ve
 #define PARAMS_OF(LIST) ((const param_desc[]){LIST(DESC_PARAM, T){0}})
 #define COUNT_OF(LIST) ((int)(sizeof PARAMS_OF(LIST) / sizeof(param_desc)) - 1)
 #define COMPONENT(module, kind, id, summary, needs, provides, LIST) \
-    {DAL_KIND_##kind, id, summary, "", needs, provides, PARAMS_OF(LIST), COUNT_OF(LIST), &module}
+    {DAL_KIND_##kind, id, summary, "", needs, provides, PARAMS_OF(LIST), COUNT_OF(LIST), &module, "", ""}
 
 /* Sorted by kind and id, as a registry is. The last two oracles come and go with the flavour. */
 static const component_desc components[] = {

@@ -43,6 +43,24 @@ Test(note_text, tells_what_the_macro_list_says)
     note_info_free(&n);
 }
 
+Test(note_text, tells_formula_and_differences_where_there_are_some)
+{
+    note_info n;
+    dal_error err;
+    cr_assert_eq(parse(HEAD "component\tstrategy\tx\n" ABOUT "component\tmodel\tx\n" ABOUT
+                            "about\tmodel\tx\ty = W h\tno bias\tmore\nabout\tdrawer\tz\t\t\nend\n", &n, &err),
+                 DAL_OK, "%s", err.text);
+    cr_assert_str_eq(n.components[0].formula, "");
+    cr_assert_str_eq(n.components[0].differs, "");
+    cr_assert_str_eq(n.components[1].formula, "y = W h");
+    cr_assert_str_eq(n.components[1].differs, "no bias");
+    note_info_free(&n);
+    refuses(HEAD "about\tmodel\tx\ta\tb\nend\n", "'about' a model 'x' that is not above it");
+    refuses(HEAD "component\tmodel\tx\n" ABOUT "about\tmodel\tx\ta\nend\n", "'about' has 4 fields; expected 5");
+    refuses(HEAD "component\tmodel\tx\n" ABOUT "about\tmodel\tx\ta\tb\nabout\tmodel\tx\ta\tb\nend\n",
+            "a second 'about' line of 'x'");
+}
+
 Test(note_text, passes_over_what_a_newer_sdk_adds)
 {
     note_info n;

@@ -24,7 +24,7 @@ static void mean_of(const float *x, int64_t d, const char *in, int64_t n, double
 static void twin(const float *x, int64_t n, int64_t d, char (*in)[MOST], double *cost)
 {
     static char gone[2 * MOST];
-    static double c[2 * MOST][40], size[2 * MOST];
+    static double c[2 * MOST][140], size[2 * MOST];
     memset(gone, 0, sizeof gone);
     for (int64_t i = 0; i < n; i++) {
         memset(in[i], 0, MOST);
@@ -57,12 +57,13 @@ static void twin(const float *x, int64_t n, int64_t d, char (*in)[MOST], double 
 
 Test(ward, merges_what_the_definition_merges)
 {
-    static const int64_t shapes[][2] = {{1, 3}, {2, 1}, {3, 2}, {40, 1}, {100, 5}, {200, 17}, {150, 33}};
+    static const int64_t shapes[][2] = {{1, 3}, {2, 1}, {3, 2}, {40, 1}, {100, 5}, {200, 17}, {150, 33},
+                                        {120, 128}, {90, 131}};
     static char want[2 * MOST][MOST], got[2 * MOST][MOST];
     static double want_cost[MOST], cost[MOST];
     static int64_t left[MOST], right[MOST];
-    static float x[MOST * 40];
-    for (int s = 0; s < 7; s++) {
+    static float x[MOST * 140];
+    for (int s = 0; s < 9; s++) {
         const int64_t n = shapes[s][0], d = shapes[s][1];
         dal_rng r = dal_rng_from_key((uint64_t)s);
         for (int64_t i = 0; i < n * d; i++)

@@ -34,7 +34,7 @@ typedef struct dal_box_qp_problem {
 } dal_box_qp_problem;
 
 /* [main] From x [n], which is projected first, to the minimum. *residual: the largest component of the last
- * projected step (> tolerance when the iterations were used up). DAL_E_INVALID when X is empty. Extra memory: 64 n
+ * projected step (> tolerance when the iterations were used up). DAL_E_INVALID when X is empty. Extra memory: 72 n
  * bytes. */
 DAL_PUBLIC dal_status dal_box_qp(const dal_host *host, const dal_box_qp_problem *problem, double *x,
                                  double *residual, dal_error *err);

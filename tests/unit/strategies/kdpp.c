@@ -346,6 +346,96 @@ Test(kdpp, fills_up_with_the_least_sure_when_the_kernel_has_no_more_dimensions)
     fx_round_free(r);
 }
 
+/* ---- committees ------------------------------------------------------------------------------- */
+
+/* GLAD over all classes, as it is written: the posterior of every class, and gradients by differences. */
+static double slow_objective(const int32_t *votes, int64_t e, int64_t n, int64_t c, const double *alpha, const double *b,
+                             double (*posterior)[8])
+{
+    double sum = 0;
+    for (int64_t j = 0; j < e; j++)
+        sum -= (alpha[j] - 1) * (alpha[j] - 1) / 2;
+    for (int64_t i = 0; i < n; i++) {
+        sum -= (b[i] - 1) * (b[i] - 1) / 2;
+        for (int64_t j = 0; j < e; j++) {
+            const double right = 1 / (1 + exp(-alpha[j] * exp(b[i]))), p = posterior[i][votes[j * n + i]];
+            sum += p * log(right) + (1 - p) * log((1 - right) / (double)(c - 1));
+        }
+    }
+    return sum;
+}
+
+static void slow_posterior(const int32_t *votes, int64_t e, int64_t n, int64_t c, const double *alpha, const double *b,
+                           double (*posterior)[8])
+{
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < c; k++) {
+            posterior[i][k] = 1;
+            for (int64_t j = 0; j < e; j++) {
+                const double right = 1 / (1 + exp(-alpha[j] * exp(b[i])));
+                posterior[i][k] *= votes[j * n + i] == k ? right : (1 - right) / (double)(c - 1);
+            }
+            sum += posterior[i][k];
+        }
+        for (int64_t k = 0; k < c; k++)
+            posterior[i][k] /= sum;
+    }
+}
+
+/* Where EM has come to rest no parameter can be moved for a better expected likelihood. */
+Test(kdpp, finds_hardness_where_the_likelihood_is_largest)
+{
+    enum { N = 60, E = 5, C = 4 };
+    int32_t votes[E * N];
+    double hardness[N], alpha[E], b[N], posterior[N][8];
+    dal_rng rng = dal_rng_from_key(5);
+    dal_runtime *rt = fx_runtime(1, 1);
+    for (int i = 0; i < N; i++) /* the last member guesses, the others are right on easy samples */
+        for (int j = 0; j < E; j++)
+            votes[j * N + i] = (int32_t)(j == E - 1 || (i % 3 == 0 && dal_rng_uniform(&rng) < .6)
+                                             ? dal_rng_below(&rng, C)
+                                             : i % C);
+    cr_assert_eq(dal_glad(dal_runtime_host(rt, "t"), votes, E, N, C, 3000, hardness, alpha, NULL), DAL_OK);
+    dal_runtime_free(rt);
+    for (int i = 0; i < N; i++)
+        b[i] = -log(hardness[i]);
+    slow_posterior(votes, E, N, C, alpha, b, posterior);
+    for (int k = 0; k < E + N; k++) {
+        double *x = k < E ? &alpha[k] : &b[k - E], at = *x;
+        *x = at + 1e-5;
+        const double above = slow_objective(votes, E, N, C, alpha, b, posterior);
+        *x = at - 1e-5;
+        const double below = slow_objective(votes, E, N, C, alpha, b, posterior);
+        *x = at;
+        cr_assert_float_eq((above - below) / 2e-5, 0, 1e-4, "parameter %d: slope %g", k, (above - below) / 2e-5);
+    }
+    for (int j = 0; j < E - 1; j++)
+        cr_assert_gt(alpha[j], alpha[E - 1]);
+    double easy = 0, hard = 0;
+    for (int i = 0; i < N; i++)
+        *(i % 3 ? &easy : &hard) += hardness[i] / (i % 3 ? 40 : 20);
+    cr_assert_gt(hard, easy);
+}
+
+Test(kdpp, asks_a_committee_where_it_is_told_to)
+{
+    static fx_picks with, without;
+    const fx_spec spec = {2, 90, 30, 0, 4, 6, 0, FX_CURVED}, matrices = {2, 90, 30, 0, 4, 6, 0, 0};
+    options opt = plain;
+    opt.candidates = 30;
+    fx_round *r = fx_round_random(&spec);
+    fx_select(r, &kdpp_impl, &opt, 10, 1, &without);
+    opt.committee = 5;
+    fx_select(r, &kdpp_impl, &opt, 10, 1, &with);
+    cr_assert_neq(memcmp(with.rows, without.rows, 10 * sizeof *with.rows), 0);
+    fx_round_free(r);
+    r = fx_round_random(&matrices);
+    fx_try(r, &kdpp_impl, &opt, 10, 1, &with);
+    cr_assert_str_eq(with.err.text, "there is no model to train here, only its matrices");
+    fx_round_free(r);
+}
+
 Test(kdpp, survives_when_there_is_no_memory)
 {
     options opt = plain;
