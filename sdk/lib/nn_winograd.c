@@ -1,15 +1,14 @@
-/* Convolutions of 3x3 with stride 1 and pad 1 while training, by Winograd's minimal filtering (Lavin & Gray, CVPR 2016,
- * F(2x2, 3x3)): 16 products in place of 36 for each 2x2 of the output. Tiles of 4x4 places, transformed, are the rows of 16
- * matrix products over channels. Forward, backward to the input (the same with filters turned round) and to the weights.
- * Passes go without: there the bits of a sample must not depend on its place. */
+/* Convolutions of 3x3 with stride 1 and pad 1 by Winograd's minimal filtering (Lavin & Gray, CVPR 2016, F(2x2, 3x3)): 16
+ * products in place of 36 for each 2x2 of the output. Tiles of 4x4 places, transformed, are the rows of 16 matrix products over
+ * channels. Forward, backward to the input (the same with filters turned round) and to the weights. A product gives a tile the
+ * same bits in every row, so that a sample has the same ones in every place of a pass. */
 #include "nn_winograd.h"
-
-#include <dal/linalg.h>
 
 #include "clones.h"
 #include "nn_layout.h"
+#include "nn_product.h"
 
-#define L NN_LANES
+#define L NN_PANEL
 #define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
 #define POINTS 16 /* of a transformed tile */
 
@@ -19,18 +18,28 @@ static int64_t plane(int64_t rows, int64_t cols)
     return rows * cols + 16;
 }
 
-/* Channels of 8 neighbours; in memory wherever they lie. */
+/* 16 channels of a place. In a map they lie together, or as two eights `apart` from each other. */
 typedef float lanes __attribute__((vector_size(4 * L)));
 typedef int32_t bits __attribute__((vector_size(4 * L)));
 
-INLINED void load(const float *x, lanes *out)
+INLINED void load(const float *x, int64_t apart, lanes *out)
 {
-    memcpy(out, x, sizeof *out);
+    if (apart == L / 2) {
+        memcpy(out, x, sizeof *out);
+        return;
+    }
+    memcpy(out, x, sizeof *out / 2);
+    memcpy((char *)out + sizeof *out / 2, x + apart, sizeof *out / 2);
 }
 
-INLINED void store(float *y, const lanes *x)
+INLINED void store(float *y, int64_t apart, const lanes *x)
 {
-    memcpy(y, x, sizeof *x);
+    if (apart == L / 2) {
+        memcpy(y, x, sizeof *x);
+        return;
+    }
+    memcpy(y, x, sizeof *x / 2);
+    memcpy(y + apart, (const char *)x + sizeof *x / 2, sizeof *x / 2);
 }
 
 /* Who convolves what: c_in channels of maps h x w, to c_out of the same. */
@@ -56,7 +65,7 @@ int nn_winograd_fits(const dal_nn *nn, int32_t v)
         return 0;
     const nn_node *in = &nn->node[k->in[0]];
     return k->kernel == 3 && k->stride == 1 && k->pad == 1 && k->groups == 1 && k->block > 1 &&
-           in->block == k->block && k->c >= NN_WINOGRAD_LEAST && in->c >= NN_WINOGRAD_LEAST;
+           in->block == k->block && k->c % L == 0 && in->c % L == 0 && k->c >= NN_WINOGRAD_LEAST && in->c >= NN_WINOGRAD_LEAST && nn_product_is_fast();
 }
 
 int64_t nn_winograd_weights(const dal_nn *nn, int32_t v)
@@ -105,32 +114,47 @@ void nn_winograd_pack(const dal_nn *nn, int32_t v, int backward, const float *we
             float turned[9];
             for (int p = 0; p < 9; p++)
                 turned[p] = g[backward ? 8 - p : p];
-            transform_filter(turned, step, to + r * cols + c);
+            transform_filter(turned, step, to + (c / L * rows + r) * L + c % L);
         }
 }
 
-/* G' u G: += nine numbers of a filter. */
-static void gather_filter(const float *u, int64_t step, float *g)
+/* G' u G of sixteen filters: nine of sixteen numbers each. */
+INLINED void gather_filters(const float *u, int64_t step, lanes out[9])
 {
-    float t[3][4];
+    lanes t[3][4];
     for (int x = 0; x < 4; x++) {
-        const float a = u[x * step], b = u[(4 + x) * step], c = u[(8 + x) * step], d = u[(12 + x) * step];
-        t[0][x] = a + 0.5f * (b + c);
-        t[1][x] = 0.5f * (b - c);
-        t[2][x] = 0.5f * (b + c) + d;
+        lanes m[4];
+        for (int y = 0; y < 4; y++)
+            load(u + (4 * y + x) * step, L / 2, &m[y]);
+        t[0][x] = m[0] + 0.5f * (m[1] + m[2]);
+        t[1][x] = 0.5f * (m[1] - m[2]);
+        t[2][x] = 0.5f * (m[1] + m[2]) + m[3];
     }
     for (int y = 0; y < 3; y++) {
-        g[3 * y] += t[y][0] + 0.5f * (t[y][1] + t[y][2]);
-        g[3 * y + 1] += 0.5f * (t[y][1] - t[y][2]);
-        g[3 * y + 2] += 0.5f * (t[y][1] + t[y][2]) + t[y][3];
+        out[3 * y] = t[y][0] + 0.5f * (t[y][1] + t[y][2]);
+        out[3 * y + 1] = 0.5f * (t[y][1] - t[y][2]);
+        out[3 * y + 2] = 0.5f * (t[y][1] + t[y][2]) + t[y][3];
+    }
+}
+
+/* Of sixteen channels in and all out: u [c_out, 16]; gradient += at the filter of the first of them. */
+DAL_CLONES static void gather_panel(const shape *s, const float *u, float *gradient)
+{
+    for (int64_t o = 0; o < s->c_out; o++) {
+        lanes g[9];
+        float *to = gradient + o * s->c_in * 9;
+        gather_filters(u + o * L, plane(s->c_in, s->c_out), g);
+        for (int l = 0; l < L; l++)
+            for (int p = 0; p < 9; p++)
+                to[9 * l + p] += g[p][l];
     }
 }
 
 /* ---- tiles ------------------------------------------------------------------------------------- */
 
-/* A strip of eight channels in a map: place p at p * place. */
+/* Sixteen channels of a map: place p at p * place. */
 typedef struct strip {
-    int64_t h, w, place;
+    int64_t h, w, place, apart;
 } strip;
 
 /* B' d B of the 4x4 places around (y, x); zeros outside. Point p goes to out + p * step. */
@@ -141,12 +165,12 @@ INLINED void transform_in(const strip *s, const float *map, int64_t y, int64_t x
     const float *corner = inside ? map + ((y - 1) * s->w + x - 1) * s->place : map;
     for (int i = 0; inside && i < 4; i++)
         for (int j = 0; j < 4; j++)
-            load(corner + (i * s->w + j) * s->place, &d[i][j]);
+            load(corner + (i * s->w + j) * s->place, s->apart, &d[i][j]);
     for (int i = 0; !inside && i < 4; i++)
         for (int j = 0; j < 4; j++) {
             const int64_t py = y - 1 + i, px = x - 1 + j;
             if (py >= 0 && py < s->h && px >= 0 && px < s->w)
-                load(map + (py * s->w + px) * s->place, &d[i][j]);
+                load(map + (py * s->w + px) * s->place, s->apart, &d[i][j]);
             else
                 memset(&d[i][j], 0, sizeof d[i][j]);
         }
@@ -159,7 +183,7 @@ INLINED void transform_in(const strip *s, const float *map, int64_t y, int64_t x
     for (int i = 0; i < 4; i++) {
         const lanes p[4] = {t[i][0] - t[i][2], t[i][1] + t[i][2], t[i][2] - t[i][1], t[i][1] - t[i][3]};
         for (int j = 0; j < 4; j++)
-            store(out + (4 * i + j) * step, &p[j]);
+            store(out + (4 * i + j) * step, L / 2, &p[j]);
     }
 }
 
@@ -170,7 +194,7 @@ INLINED void transform_out_back(const strip *s, const float *map, int64_t y, int
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++)
             if (y + i < s->h && x + j < s->w)
-                load(map + ((y + i) * s->w + x + j) * s->place, &d[i][j]);
+                load(map + ((y + i) * s->w + x + j) * s->place, s->apart, &d[i][j]);
             else
                 memset(&d[i][j], 0, sizeof d[i][j]);
     for (int j = 0; j < 2; j++) {
@@ -182,11 +206,11 @@ INLINED void transform_out_back(const strip *s, const float *map, int64_t y, int
     for (int i = 0; i < 4; i++) {
         const lanes p[4] = {t[i][0], t[i][0] + t[i][1], t[i][0] - t[i][1], -t[i][1]};
         for (int j = 0; j < 4; j++)
-            store(out + (4 * i + j) * step, &p[j]);
+            store(out + (4 * i + j) * step, L / 2, &p[j]);
     }
 }
 
-/* What is done to a finished place of eight channels. */
+/* What is done to a finished place of sixteen channels. */
 typedef struct ending {
     const float *bias; /* NULL: none */
     int relu, add;
@@ -198,10 +222,10 @@ INLINED void transform_out(const strip *s, const float *in, int64_t step, int64_
     lanes m[4][4], t[2][4], bias = {0};
     const lanes zero = {0};
     if (e->bias)
-        load(e->bias, &bias);
+        load(e->bias, L / 2, &bias);
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++)
-            load(in + (4 * i + j) * step, &m[i][j]);
+            load(in + (4 * i + j) * step, L / 2, &m[i][j]);
     for (int j = 0; j < 4; j++) {
         t[0][j] = m[0][j] + m[1][j] + m[2][j];
         t[1][j] = m[1][j] - m[2][j] - m[3][j];
@@ -212,12 +236,12 @@ INLINED void transform_out(const strip *s, const float *in, int64_t step, int64_
             float *to = map + ((y + i) * s->w + x + j) * s->place;
             if (e->add) {
                 lanes old;
-                load(to, &old);
+                load(to, s->apart, &old);
                 r[j] += old;
             }
             if (e->relu)
                 r[j] = (lanes)((bits)r[j] & ~(r[j] < zero));
-            store(to, &r[j]);
+            store(to, s->apart, &r[j]);
         }
     }
 }
@@ -227,28 +251,43 @@ typedef struct span {
     int64_t from, to, at, rows;
 } span;
 
-/* n strips, their maps `apart` from each other: a whole cache line of the output at a time. */
-DAL_CLONES static void transform_rows(const shape *s, int64_t c, int back, const span *tiles, const float *map, int64_t n,
-                                      int64_t apart, float *out)
+/* apart: a constant in one of two calls. */
+INLINED void transform_strip(const shape *s, int64_t apart, int back, const span *tiles, const float *map, int64_t step,
+                             float *out)
 {
-    const strip as = {s->h, s->w, s->block};
+    const strip as = {s->h, s->w, s->block, apart};
     for (int64_t t = tiles->from; t < tiles->to; t++) {
         const int64_t y = t / s->across * 2, x = t % s->across * 2;
-        float *to = out + (tiles->at + t - tiles->from) * c;
-        for (int64_t i = 0; i < n; i++)
-            if (back)
-                transform_out_back(&as, map + i * apart, y, x, to + i * L, plane(tiles->rows, c));
-            else
-                transform_in(&as, map + i * apart, y, x, to + i * L, plane(tiles->rows, c));
+        float *to = out + (tiles->at + t - tiles->from) * L;
+        if (back)
+            transform_out_back(&as, map, y, x, to, step);
+        else
+            transform_in(&as, map, y, x, to, step);
     }
 }
 
-DAL_CLONES static void finish_rows(const shape *s, const span *tiles, const float *in, const ending *e, float *map)
+DAL_CLONES static void transform_rows(const shape *s, int back, const span *tiles, const float *map, int64_t step, float *out)
 {
-    const strip as = {s->h, s->w, s->block};
+    if (s->block == L)
+        transform_strip(s, L / 2, back, tiles, map, step, out);
+    else
+        transform_strip(s, s->h * s->w * s->block, back, tiles, map, step, out);
+}
+
+INLINED void finish_strip(const shape *s, int64_t apart, const span *tiles, const float *in, int64_t step, const ending *e,
+                          float *map)
+{
+    const strip as = {s->h, s->w, s->block, apart};
     for (int64_t t = tiles->from; t < tiles->to; t++)
-        transform_out(&as, in + (tiles->at + t - tiles->from) * s->c_out, plane(tiles->rows, s->c_out), t / s->across * 2,
-                      t % s->across * 2, e, map);
+        transform_out(&as, in + (tiles->at + t - tiles->from) * L, step, t / s->across * 2, t % s->across * 2, e, map);
+}
+
+DAL_CLONES static void finish_rows(const shape *s, const span *tiles, const float *in, int64_t step, const ending *e, float *map)
+{
+    if (s->block == L)
+        finish_strip(s, L / 2, tiles, in, step, e, map);
+    else
+        finish_strip(s, s->h * s->w * s->block, tiles, in, step, e, map);
 }
 
 /* Calls for each image of a chunk (tiles first..first+rows-1 of all images together). */
@@ -266,9 +305,8 @@ static void transform_chunk(const shape *s, int64_t c, int back, int64_t first, 
     span tiles;
     for (int64_t at = 0; at < rows; at += tiles.to - tiles.from) {
         const float *row = x + image_span(s, first, rows, at, &tiles) * c * s->h * s->w;
-        for (int64_t l = 0; l < c; l += 2 * L)
-            transform_rows(s, c, back, &tiles, row + nn_strip_at(&as, l).first, l + L < c ? 2 : 1,
-                           nn_strip_at(&as, l + L).first - nn_strip_at(&as, l).first, out + l);
+        for (int64_t l = 0; l < c; l += L)
+            transform_rows(s, back, &tiles, row + nn_strip_at(&as, l).first, plane(rows, c), out + l * rows);
     }
 }
 
@@ -280,7 +318,7 @@ static void finish_chunk(const shape *s, int64_t first, int64_t rows, const floa
         float *row = y + image_span(s, first, rows, at, &tiles) * s->c_out * s->h * s->w;
         for (int64_t l = 0; l < s->c_out; l += L) {
             const ending mine = {e->bias ? e->bias + l : NULL, e->relu, e->add};
-            finish_rows(s, &tiles, in + l, &mine, row + nn_strip_at(&as, l).first);
+            finish_rows(s, &tiles, in + l * rows, plane(rows, s->c_out), &mine, row + nn_strip_at(&as, l).first);
         }
     }
 }
@@ -288,20 +326,18 @@ static void finish_chunk(const shape *s, int64_t first, int64_t rows, const floa
 /* ---- the three ways ---------------------------------------------------------------------------- */
 
 /* n images x to y, by transformed weights u [POINTS, c_in, c_out]. */
-static dal_status convolve(const shape *s, int64_t n, const float *x, const float *u, const ending *e, float *scratch,
-                           float *y)
+static void convolve(const shape *s, int64_t n, const float *x, const float *u, const ending *e, float *scratch,
+                     float *y)
 {
     float *in = scratch, *out = scratch + POINTS * plane(s->chunk, s->c_in);
-    dal_status st = DAL_OK;
-    for (int64_t first = 0; first < n * s->tiles && st == DAL_OK; first += s->chunk) {
+    for (int64_t first = 0; first < n * s->tiles; first += s->chunk) {
         const int64_t rest = n * s->tiles - first, rows = rest < s->chunk ? rest : s->chunk;
         transform_chunk(s, s->c_in, 0, first, rows, x, in);
-        for (int64_t p = 0; p < POINTS && st == DAL_OK; p++)
-            st = dal_gemm_nn(rows, s->c_out, s->c_in, 1, in + p * plane(rows, s->c_in), s->c_in,
-                             u + p * plane(s->c_in, s->c_out), s->c_out, 0, out + p * plane(rows, s->c_out), s->c_out);
+        for (int64_t p = 0; p < POINTS; p++)
+            nn_product_nn(rows, s->c_out, s->c_in, in + p * plane(rows, s->c_in), u + p * plane(s->c_in, s->c_out), 0,
+                          out + p * plane(rows, s->c_out));
         finish_chunk(s, first, rows, out, e, y);
     }
-    return st;
 }
 
 dal_status nn_winograd_forward(const nn_job *j, int32_t v)
@@ -309,8 +345,9 @@ dal_status nn_winograd_forward(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const shape s = shape_of(in->c, k->c, k);
     const ending e = {k->bias >= 0 ? j->weights + k->bias : NULL, (k->flags & DAL_NN_RELU) != 0, 0};
-    return convolve(&s, j->n, nn_row(j->value, in, k->in[0], j->first), j->packed[v], &e, j->scratch,
-                    nn_row(j->value, k, v, j->first));
+    convolve(&s, j->n, nn_row(j->value, in, k->in[0], j->first), j->packed[v], &e, j->scratch,
+             nn_row(j->value, k, v, j->first));
+    return DAL_OK;
 }
 
 dal_status nn_winograd_back_data(const nn_job *j, int32_t v)
@@ -318,19 +355,20 @@ dal_status nn_winograd_back_data(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const shape s = shape_of(k->c, in->c, k);
     const ending e = {NULL, 0, !k->first_writer[0]};
-    return convolve(&s, j->n, nn_row(j->d, k, v, j->first), j->packed[v], &e, j->scratch, nn_row(j->d, in, k->in[0], j->first));
+    convolve(&s, j->n, nn_row(j->d, k, v, j->first), j->packed[v], &e, j->scratch, nn_row(j->d, in, k->in[0], j->first));
+    return DAL_OK;
 }
 
 static void add_bias(const nn_node *k, int64_t n, const float *dy, float *gradient)
 {
     for (int64_t i = 0; i < n; i++)
-        for (int64_t c = 0; c < k->c; c += L) {
+        for (int64_t c = 0; c < k->c; c += NN_LANES) {
             const nn_strip s = nn_strip_at(k, c);
-            float sum[L] = {0};
+            float sum[NN_LANES] = {0};
             for (int64_t p = 0; p < k->h * k->w; p++)
-                for (int l = 0; l < L; l++)
+                for (int l = 0; l < NN_LANES; l++)
                     sum[l] += dy[i * k->size + s.first + p * s.place + l];
-            for (int l = 0; l < L; l++)
+            for (int l = 0; l < NN_LANES; l++)
                 gradient[c + l] += sum[l];
         }
 }
@@ -342,18 +380,17 @@ dal_status nn_winograd_back_weights(const nn_job *j, int32_t v)
     const float *x = nn_row(j->value, in, k->in[0], j->first), *dy = nn_row(j->d, k, v, j->first);
     float *a = j->scratch, *b = a + POINTS * plane(s.chunk, s.c_in), *u = b + POINTS * plane(s.chunk, s.c_out);
     float *gradient = nn_gradient_begin(j, k, 0);
-    dal_status st = DAL_OK;
-    for (int64_t first = 0; first < j->n * s.tiles && st == DAL_OK; first += s.chunk) {
+    for (int64_t first = 0; first < j->n * s.tiles; first += s.chunk) {
         const int64_t rest = j->n * s.tiles - first, rows = rest < s.chunk ? rest : s.chunk;
         transform_chunk(&s, s.c_in, 0, first, rows, x, a);
         transform_chunk(&s, s.c_out, 1, first, rows, dy, b);
-        for (int64_t p = 0; p < POINTS && st == DAL_OK; p++)
-            st = dal_gemm_tn(s.c_out, s.c_in, rows, 1, b + p * plane(rows, s.c_out), s.c_out, a + p * plane(rows, s.c_in),
-                             s.c_in, first ? 1 : 0, u + p * plane(s.c_in, s.c_out), s.c_in);
+        for (int64_t p = 0; p < POINTS; p++)
+            nn_product_tn(s.c_out, s.c_in, rows, b + p * plane(rows, s.c_out), a + p * plane(rows, s.c_in), first > 0,
+                          u + p * plane(s.c_in, s.c_out));
     }
-    for (int64_t i = 0; i < s.c_in * s.c_out; i++)
-        gather_filter(u + i, plane(s.c_in, s.c_out), gradient + 9 * i);
+    for (int64_t l = 0; l < s.c_in; l += L)
+        gather_panel(&s, u + l * s.c_out, gradient + l * 9);
     if (k->bias >= 0)
         add_bias(k, j->n, dy, gradient + k->bias - k->weight);
-    return st == DAL_OK ? nn_gradient_end(j, v, 0) : st;
+    return nn_gradient_end(j, v, 0);
 }

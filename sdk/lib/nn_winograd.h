@@ -5,7 +5,7 @@
 #include "nn_private.h"
 
 /* Channels in and out from which on it is worth it: with fewer the transforms take what the products save. */
-#define NN_WINOGRAD_LEAST 128
+#define NN_WINOGRAD_LEAST 32
 
 int nn_winograd_fits(const dal_nn *nn, int32_t v);
 /* Floats of transformed weights, and of scratch. */

@@ -71,7 +71,7 @@ DAL_PUBLIC void dal_nn_free(dal_nn *nn); /* accepts NULL */
 /* Who multiplies. The back ends agree but for rounding: a result is repeated bit for bit on the same one alone. */
 #define DAL_NN_AUTO 0u     /* oneDNN where it was there when libdal was built and the network has convolutions */
 #define DAL_NN_OPENBLAS 1u /* always there */
-#define DAL_NN_ONEDNN 2u   /* convolutions by oneDNN, channels kept together; training, wide 3x3 ones by fewer products */
+#define DAL_NN_ONEDNN 2u   /* convolutions by oneDNN, channels kept together; 3x3 ones by fewer products */
 DAL_PUBLIC void dal_nn_use(dal_nn *nn, uint32_t backend); /* before dal_nn_finish */
 /* [any] Its name and version, of a finished network. */
 DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Our networks beside PyTorch's: the same layers, batch, optimiser and number of threads, one after the other.
 
-    nn_torch.py BENCH_NN [--nets lenet,...] [--backend onednn] [--steps N]
+    nn_torch.py BENCH_NN [--nets lenet,...] [--backend onednn] [--steps N] [--threads N]
 
 BENCH_NN is tests/bench/bench_nn. Prints for each network training and inference in images a second and peak memory:
-ours, PyTorch's, and the ratio. PyTorch (Debian: python3-torch) is told skipped where it is not installed. Each side runs in
+ours, PyTorch's, and the ratio; cpu_ratio is that of processor time, which a busy machine disturbs less (with --threads 1:
+idle threads of both sides spin). PyTorch (Debian: python3-torch) is told skipped where it is not installed. Each side runs in
 a process of its own; PyTorch in its default, f32.
 """
 import argparse
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 
-BATCH, THREADS = 64, 2
+BATCH = 64
 
 
 def build(name):
@@ -72,19 +73,20 @@ def build(name):
 
 def median_seconds(run, least, repeats):
     run()
-    took = []
+    took, used = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         run()
         took.append(time.perf_counter() - start)
+        used.append(time.process_time() - cpu)
         if sum(took) > least and len(took) > 2:
             break
-    return statistics.median(took)
+    return statistics.median(took), statistics.median(used)
 
 
-def torch_side(name, repeats):
+def torch_side(name, repeats, threads):
     import torch
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
     net, shape = build(name)
     x, y = torch.rand(BATCH, *shape), torch.arange(BATCH) % 10
@@ -104,14 +106,16 @@ def torch_side(name, repeats):
     train = median_seconds(step, 5, repeats)
     net.eval()
     used = median_seconds(infer, 3, repeats)
-    print(BATCH / train, BATCH / used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, torch.__version__)
+    print(BATCH / train[0], BATCH / used[0], 1e3 * train[1], 1e3 * used[1],
+          resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, torch.__version__)
 
 
-def ours(bench, name, backend):
-    words = subprocess.run([bench, name, "openblas" if name == "mlp" else backend], capture_output=True, text=True,
-                           check=True).stdout.split()
+def ours(bench, name, backend, threads):
+    words = subprocess.run([bench, name, "openblas" if name == "mlp" else backend, f"threads={threads}"],
+                           capture_output=True, text=True, check=True).stdout.split()
     found = dict(word.split("=", 1) for word in words if "=" in word)
-    return float(found["train_per_s"]), float(found["infer_per_s"]), float(found["peak_mib"])
+    return [float(found[key]) for key in ("train_per_s", "infer_per_s", "train_cpu_ms", "infer_cpu_ms", "peak_mib",
+                                          "train_of_gemm", "infer_of_gemm", "first_step_ms")]
 
 
 def main():
@@ -120,10 +124,11 @@ def main():
     options.add_argument("--nets", default="lenet,cnn-small,resnet18,deepal-mnist-net,mlp")
     options.add_argument("--backend", default="onednn")
     options.add_argument("--steps", type=int, default=200)
+    options.add_argument("--threads", type=int, default=2)
     options.add_argument("--torch", help=argparse.SUPPRESS)
     o = options.parse_args()
     if o.torch:
-        return torch_side(o.torch, o.steps)
+        return torch_side(o.torch, o.steps, o.threads)
     try:
         import torch  # noqa: F401
         there = True
@@ -131,15 +136,16 @@ def main():
         there = False
         print("peers_nn torch=skipped (python3-torch is not installed)")
     for name in o.nets.split(","):
-        mine = ours(o.bench, name, o.backend)
-        line = f"peers_nn net={name} batch={BATCH} threads={THREADS} train_per_s={mine[0]:.0f} infer_per_s={mine[1]:.0f} " \
-               f"peak_mib={mine[2]:.0f}"
+        mine = ours(o.bench, name, o.backend, o.threads)
+        line = f"peers_nn net={name} batch={BATCH} threads={o.threads} train_per_s={mine[0]:.0f} infer_per_s={mine[1]:.0f} " \
+               f"peak_mib={mine[4]:.0f} train_of_gemm={mine[5]:.2f} infer_of_gemm={mine[6]:.2f} first_step_ms={mine[7]:.0f}"
         if there:
-            words = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps)],
-                                   capture_output=True, text=True, check=True).stdout.split()
-            train, infer, peak = map(float, words[:3])
-            line += f" torch={words[3]} torch_train_per_s={train:.0f} torch_infer_per_s={infer:.0f} torch_peak_mib={peak:.0f} " \
-                    f"train_ratio={mine[0] / train:.2f} infer_ratio={mine[1] / infer:.2f}"
+            words = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps),
+                                    "--threads", str(o.threads)], capture_output=True, text=True, check=True).stdout.split()
+            train, infer, train_cpu, infer_cpu, peak = map(float, words[:5])
+            line += f" torch={words[5]} torch_train_per_s={train:.0f} torch_infer_per_s={infer:.0f} torch_peak_mib={peak:.0f} " \
+                    f"train_ratio={mine[0] / train:.2f} infer_ratio={mine[1] / infer:.2f} " \
+                    f"train_cpu_ratio={train_cpu / mine[2]:.2f} infer_cpu_ratio={infer_cpu / mine[3]:.2f}"
         print(line, flush=True)
     return None
 
