@@ -99,3 +99,19 @@ dal_status dense_rows_gather(dense_rows *r, const int64_t *rows, int64_t n, floa
         memcpy(out + i * r->width, r->all + rows[i] * r->width, (size_t)r->width * sizeof *out);
     return DAL_OK;
 }
+
+dal_status dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out, dal_error *err)
+{
+    dense_rows r;
+    dal_status st = dense_rows_init(&r, host, samples, width, err);
+    for (int64_t first = 0; st == DAL_OK && first < samples->n; first += BLOCK) {
+        int64_t ids[BLOCK];
+        const int64_t n = samples->n - first < BLOCK ? samples->n - first : BLOCK;
+        for (int64_t i = 0; i < n; i++)
+            ids[i] = first + i;
+        if ((st = dense_rows_gather(&r, ids, n, out + first * width)) != DAL_OK && err)
+            *err = r.error;
+    }
+    dense_rows_fini(&r);
+    return st;
+}

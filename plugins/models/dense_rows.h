@@ -23,4 +23,7 @@ void dense_rows_fini(dense_rows *r); /* [main] accepts a zeroed one */
 /* [any] Rows rows[n] into out [n, width]. A failure's story is kept in r->error. */
 dal_status dense_rows_gather(dense_rows *r, const int64_t *rows, int64_t n, float *out);
 
+/* [main] All samples at once into out [n, width]. */
+dal_status dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out, dal_error *err);
+
 #endif

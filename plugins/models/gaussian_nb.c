@@ -255,26 +255,9 @@ static int64_t width(void *self)
     return ((const bayes *)self)->d;
 }
 
-static const void *get_extension(void *self, const char *id)
-{
-    static const dal_model_features table = {.struct_size = sizeof table, .width = width, .features = features};
-    (void)self;
-    return strcmp(id, DAL_CAP_FEATURES) == 0 ? &table : NULL;
-}
-
-static const dal_model_impl impl = {
-    .struct_size = sizeof(dal_model_impl),
-    .output = DAL_LOGITS,
-    .create = create,
-    .destroy = destroy,
-    .fit = fit,
-    .predict = predict,
-    .save = save,
-    .load = load,
-    .get_extension = get_extension,
-};
+MODEL_TABLE(DAL_LOGITS)
 
 #define COMPONENTS(C)                                                                                             \
     C(MODEL, "gaussian-nb", impl, "naive Bayes with normal distributions", "", "",                                \
-      DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_FEATURES, options, PARAMS)
+      MODEL_TABLE_PROVIDES, options, PARAMS)
 DAL_MODULE(gaussian_nb, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

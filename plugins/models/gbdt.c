@@ -136,19 +136,10 @@ static dal_status configure(const gbdt *m, BoosterHandle b, int64_t round, dal_e
 static dal_status give_samples(const gbdt *m, const dal_samples *s, DMatrixHandle *out, dal_error *err)
 {
     const dal_host *h = m->host;
-    dense_rows rows = {0};
     int64_t cells = 0;
     float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(h, cells, sizeof *x) : NULL, *of_each = dal_array(h, s->n, sizeof *of_each);
-    dal_status st = x && of_each ? dense_rows_init(&rows, h, s, m->d, err)
+    dal_status st = x && of_each ? dense_rows_all(h, s, m->d, x, err)
                                  : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples", (long long)s->n);
-    for (int64_t first = 0; st == DAL_OK && first < s->n; first += 64) {
-        int64_t ids[64];
-        const int64_t n = s->n - first < 64 ? s->n - first : 64;
-        for (int64_t i = 0; i < n; i++)
-            ids[i] = first + i;
-        if ((st = dense_rows_gather(&rows, ids, n, x + first * m->d)) != DAL_OK && err)
-            *err = rows.error;
-    }
     if (st == DAL_OK && XGDMatrixCreateFromMat_omp(x, (bst_ulong)s->n, (bst_ulong)m->d, NAN, out, 1))
         st = failed("does not take the samples", err);
     for (int64_t i = 0; st == DAL_OK && i < s->n; i++)
@@ -160,8 +151,6 @@ static dal_status give_samples(const gbdt *m, const dal_samples *s, DMatrixHandl
         of_each[i] = (float)((double)s->weights[i] / mean);
     if (st == DAL_OK && s->weights && XGDMatrixSetFloatInfo(*out, "weight", of_each, (bst_ulong)s->n))
         st = failed("does not take the weights", err);
-    if (rows.host)
-        dense_rows_fini(&rows);
     h->free(h, x);
     h->free(h, of_each);
     return st;
@@ -422,26 +411,9 @@ static int64_t width(void *self)
     return ((const gbdt *)self)->d;
 }
 
-static const void *get_extension(void *self, const char *id)
-{
-    static const dal_model_features table = {.struct_size = sizeof table, .width = width, .features = features};
-    (void)self;
-    return strcmp(id, DAL_CAP_FEATURES) == 0 ? &table : NULL;
-}
-
-static const dal_model_impl impl = {
-    .struct_size = sizeof(dal_model_impl),
-    .output = DAL_LOGITS,
-    .create = create,
-    .destroy = destroy,
-    .fit = fit,
-    .predict = predict,
-    .save = save,
-    .load = load,
-    .get_extension = get_extension,
-};
+MODEL_TABLE(DAL_LOGITS)
 
 #define COMPONENTS(C)                                                                                             \
     C(MODEL, "gbdt", impl, "gradient-boosted decision trees, by XGBoost", "Chen & Guestrin, KDD 2016", "",        \
-      DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_FEATURES, options, PARAMS)
+      MODEL_TABLE_PROVIDES, options, PARAMS)
 DAL_MODULE(gbdt, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

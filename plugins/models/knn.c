@@ -102,24 +102,13 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
 {
     knn *m = self;
     const dal_samples *s = f->train;
-    dense_rows rows = {0};
     forget(m);
     dal_status st = model_check_fit("knn", m->d, m->c, f, err);
     if (st != DAL_OK)
         return st;
     st = allocate(m, s->n, err);
     if (st == DAL_OK)
-        st = dense_rows_init(&rows, m->host, s, m->d, err);
-    for (int64_t first = 0; st == DAL_OK && first < s->n; first += BLOCK) {
-        int64_t ids[BLOCK];
-        const int64_t n = s->n - first < BLOCK ? s->n - first : BLOCK;
-        for (int64_t i = 0; i < n; i++)
-            ids[i] = first + i;
-        if ((st = dense_rows_gather(&rows, ids, n, m->x + first * m->d)) != DAL_OK && err)
-            *err = rows.error;
-    }
-    if (rows.host)
-        dense_rows_fini(&rows);
+        st = dense_rows_all(m->host, s, m->d, m->x, err);
     for (int64_t i = 0; st == DAL_OK && i < s->n; i++) {
         m->classes[i] = s->classes[i];
         m->weights[i] = s->weights ? s->weights[i] : 1;
@@ -318,26 +307,9 @@ static int64_t width(void *self)
     return ((const knn *)self)->d;
 }
 
-static const void *get_extension(void *self, const char *id)
-{
-    static const dal_model_features table = {.struct_size = sizeof table, .width = width, .features = features};
-    (void)self;
-    return strcmp(id, DAL_CAP_FEATURES) == 0 ? &table : NULL;
-}
-
-static const dal_model_impl impl = {
-    .struct_size = sizeof(dal_model_impl),
-    .output = DAL_PROBS,
-    .create = create,
-    .destroy = destroy,
-    .fit = fit,
-    .predict = predict,
-    .save = save,
-    .load = load,
-    .get_extension = get_extension,
-};
+MODEL_TABLE(DAL_PROBS)
 
 #define COMPONENTS(C)                                                                                             \
     C(MODEL, "knn", impl, "the classes of the k nearest training samples", "Cover & Hart, IEEE Trans. IT 1967", "", \
-      DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_FEATURES, options, PARAMS)
+      MODEL_TABLE_PROVIDES, options, PARAMS)
 DAL_MODULE(knn, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -17,7 +17,6 @@
 #include "dense_rows.h"
 #include "model_common.h"
 
-#define BLOCK 64
 #define MAGIC "DALWOODS"
 #define MAX_CLASSES 65536
 
@@ -77,22 +76,6 @@ static int64_t features_per_split(const options *o, int64_t d)
     return some < 1 ? 1 : (int64_t)some;
 }
 
-static dal_status gather(const forest *m, const dal_samples *s, float *x, dal_error *err)
-{
-    dense_rows rows = {0};
-    dal_status st = dense_rows_init(&rows, m->host, s, m->d, err);
-    for (int64_t first = 0; st == DAL_OK && first < s->n; first += BLOCK) {
-        int64_t ids[BLOCK];
-        const int64_t n = s->n - first < BLOCK ? s->n - first : BLOCK;
-        for (int64_t i = 0; i < n; i++)
-            ids[i] = first + i;
-        if ((st = dense_rows_gather(&rows, ids, n, x + first * m->d)) != DAL_OK && err)
-            *err = rows.error;
-    }
-    dense_rows_fini(&rows);
-    return st;
-}
-
 /* By the trees that did not draw a sample; samples that all drew do not count. */
 static void tell_out_of_bag(const forest *m, const dal_matrix *x, const int32_t *classes)
 {
@@ -145,7 +128,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     for (int64_t i = 0; weights && i < s->n; i++)
         weights[i] = (double)s->weights[i];
     if (st == DAL_OK)
-        st = gather(m, s, x, err);
+        st = dense_rows_all(m->host, s, m->d, x, err);
     if (st == DAL_OK)
         st = grow(m, f, &(dal_matrix){x, s->n, m->d, m->d}, weights, err);
     m->host->free(m->host, x);
@@ -231,26 +214,9 @@ static int64_t width(void *self)
     return ((const forest *)self)->d;
 }
 
-static const void *get_extension(void *self, const char *id)
-{
-    static const dal_model_features table = {.struct_size = sizeof table, .width = width, .features = features};
-    (void)self;
-    return strcmp(id, DAL_CAP_FEATURES) == 0 ? &table : NULL;
-}
-
-static const dal_model_impl impl = {
-    .struct_size = sizeof(dal_model_impl),
-    .output = DAL_PROBS,
-    .create = create,
-    .destroy = destroy,
-    .fit = fit,
-    .predict = predict,
-    .save = save,
-    .load = load,
-    .get_extension = get_extension,
-};
+MODEL_TABLE(DAL_PROBS)
 
 #define COMPONENTS(C)                                                                                             \
     C(MODEL, "random-forest", impl, "trees on bootstrap samples, each node on a few features", "Breiman, Machine Learning 2001", \
-      "", DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_FEATURES, options, PARAMS)
+      "", MODEL_TABLE_PROVIDES, options, PARAMS)
 DAL_MODULE(random_forest, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -391,26 +391,9 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     return st;
 }
 
-static const void *get_extension(void *self, const char *id)
-{
-    static const dal_model_features table = {.struct_size = sizeof table, .width = width, .features = features};
-    (void)self;
-    return strcmp(id, DAL_CAP_FEATURES) == 0 ? &table : NULL;
-}
-
-static const dal_model_impl impl = {
-    .struct_size = sizeof(dal_model_impl),
-    .output = DAL_PROBS,
-    .create = create,
-    .destroy = destroy,
-    .fit = fit,
-    .predict = predict,
-    .save = save,
-    .load = load,
-    .get_extension = get_extension,
-};
+MODEL_TABLE(DAL_PROBS)
 
 #define COMPONENTS(C)                                                                                             \
     C(MODEL, "svm", impl, "support vector classifier: linear, rbf and poly kernels, probabilities",               \
-      "Chang & Lin, ACM TIST 2011", "", DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_FEATURES, svm_options, PARAMS)
+      "Chang & Lin, ACM TIST 2011", "", MODEL_TABLE_PROVIDES, svm_options, PARAMS)
 DAL_MODULE(svm, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
