@@ -78,7 +78,7 @@ static const void *train(const subject *s, const char *capability, trained *t)
     stage_open(&t->st, t->r, &shape);
     model_fit(&t->st, 0, false);
     t->ids = t->st.w->sets.ids[DAL_ROWS_CANDIDATES];
-    t->x = model_batch(t->st.w, t->ids, N);
+    t->x = world_batch(t->st.w, t->ids, N);
     t->outputs = model_predict_all(&t->st, N);
     const void *table = extension(&t->st, capability);
     CHECK(table, "get_extension gives nothing for %s", capability);
@@ -100,7 +100,7 @@ static float *features_of(const trained *t, const dal_model_features *f, int64_t
     const int64_t d = f->width(self_of(t));
     dal_error err = DAL_ERROR_INIT;
     check_width(d, "features");
-    dal_batch x = model_batch(t->st.w, t->ids + first, n);
+    dal_batch x = world_batch(t->st.w, t->ids + first, n);
     float *out = guard_new((size_t)(n * d) * sizeof *out), *z = outputs ? guard_new((size_t)(n * C) * sizeof *z) : NULL;
     CHECK(f->features(self_of(t), &x, out, z, &err) == DAL_OK, "features fails: %s", err.text);
     guard_check(out, "features");
@@ -109,7 +109,7 @@ static float *features_of(const trained *t, const dal_model_features *f, int64_t
         guard_check(z, "features (outputs)");
         *outputs = z;
     }
-    free(x.data);
+    world_batch_free(&x);
     return out;
 }
 
@@ -166,13 +166,13 @@ static void last_layer(const subject *s, int arg)
 static float *passes_of(const trained *t, const dal_model_mc *m, int64_t first_row, int64_t n, int64_t first, int64_t k)
 {
     const dal_rng stream = dal_rng_from_key(99);
-    dal_batch x = model_batch(t->st.w, t->ids + first_row, n);
+    dal_batch x = world_batch(t->st.w, t->ids + first_row, n);
     dal_error err = DAL_ERROR_INIT;
     float *out = guard_new((size_t)(k * n * C) * sizeof *out);
     CHECK(m->mc(self_of(t), &x, &stream, first, k, out, &err) == DAL_OK, "mc fails: %s", err.text);
     guard_check(out, "mc");
     check_finite(out, k * n * C, "mc");
-    free(x.data);
+    world_batch_free(&x);
     return out;
 }
 
@@ -259,7 +259,7 @@ static void input_gradient(const subject *s, int arg)
     const int64_t d = g->width(self_of(&t));
     dal_error err = DAL_ERROR_INIT;
     check_width(d, "input-gradient");
-    dal_batch x = model_batch(t.st.w, t.ids, ROWS);
+    dal_batch x = world_batch(t.st.w, t.ids, ROWS);
     float *in = guard_new((size_t)(ROWS * d) * sizeof *in), *grad = guard_new((size_t)(ROWS * d) * sizeof *grad);
     float z[ROWS * C], dz[ROWS * C];
     for (int i = 0; i < ROWS * C; i++)
@@ -349,7 +349,7 @@ static void perturb(const subject *s, int arg)
           fall, expected);
     CHECK(same_floats(t.outputs, model_predict_all(&t.st, N), N * C), "changing a copy changes the model");
     impl->destroy(copy);
-    free(t.x.data);
+    world_batch_free(&t.x);
     stage_close(&t.st, t.r);
     rig_check_memory(t.r, "after destroying model and copy");
 }

@@ -41,15 +41,6 @@ double relative_gap(const float *a, const float *b, int64_t n)
     return gap / (1 + most);
 }
 
-dal_batch model_batch(const world *w, const int64_t *ids, int64_t n)
-{
-    const size_t size = (size_t)dal_sample_bytes(&w->spec);
-    dal_batch x = {.struct_size = sizeof x, .spec = &w->spec, .n = n, .data = xcalloc((size_t)n, size)};
-    for (int64_t i = 0; i < n; i++)
-        memcpy((char *)x.data + (size_t)i * size, (const char *)w->raw + (size_t)ids[i] * size, size);
-    return x;
-}
-
 dal_status model_try_fit(stage *st, int64_t round, bool warm, dal_error *err)
 {
     dal_samples *train = world_set(st->w, DAL_ROWS_LABELLED);
@@ -91,7 +82,7 @@ float *model_predict_ids(stage *st, const int64_t *ids, int64_t n, int64_t step)
     float *out = guard_new((size_t)(n * C) * sizeof *out);
     for (int64_t i = 0; i < n; i += step) {
         const int64_t k = n - i < step ? n - i : step;
-        dal_batch x = model_batch(st->w, ids + i, k);
+        dal_batch x = world_batch(st->w, ids + i, k);
         dal_error err = DAL_ERROR_INIT;
         float *part = guard_new((size_t)(k * C) * sizeof *part);
         for (int64_t j = 0; j < k * C; j++)
@@ -100,7 +91,7 @@ float *model_predict_ids(stage *st, const int64_t *ids, int64_t n, int64_t step)
         guard_check(part, "predict");
         memcpy(out + i * C, part, (size_t)(k * C) * sizeof *part);
         guard_free(part);
-        free(x.data);
+        world_batch_free(&x);
     }
     check_outputs(st, out, n);
     return out;
@@ -117,12 +108,12 @@ dal_status model_work(stage *st, rig *r, dal_error *err)
     const dal_status status = model_try_fit(st, 0, false, err);
     if (status)
         return status;
-    dal_batch x = model_batch(st->w, st->w->sets.ids[DAL_ROWS_CANDIDATES], 20);
+    dal_batch x = world_batch(st->w, st->w->sets.ids[DAL_ROWS_CANDIDATES], 20);
     float *out = guard_new(20 * C * sizeof *out);
     const dal_status predicted = impl_of(st)->predict(st->instance->self, &x, out, err);
     guard_check(out, "predict");
     guard_free(out);
-    free(x.data);
+    world_batch_free(&x);
     return predicted;
 }
 

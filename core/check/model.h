@@ -12,8 +12,6 @@ dal_status model_try_fit(stage *st, int64_t round, bool warm, dal_error *err);
 float *model_predict_ids(stage *st, const int64_t *ids, int64_t n, int64_t step);
 /* All candidates. */
 float *model_predict_all(stage *st, int64_t step);
-/* A batch of pool samples; free() data. */
-dal_batch model_batch(const world *w, const int64_t *ids, int64_t n);
 /* Fails the test when some of n floats are NaN or infinite. */
 void check_finite(const float *x, int64_t n, const char *what);
 bool same_floats(const float *a, const float *b, int64_t n);

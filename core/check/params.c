@@ -102,7 +102,18 @@ static void outside(const subject *s, int arg)
 
 /* ---- create at the bounds ---- */
 
-static void create_with(const subject *s, const world_shape *shape, const char *set)
+/* Does a refusal name another parameter? Then the two do not go together, and each may be right alone. */
+static bool names_another(const subject *s, const param_desc *p, const dal_error *err)
+{
+    for (int i = 0; i < s->component->n_params; i++) {
+        const param_desc *other = &s->component->params[i];
+        if (other != p && (strcmp(err->key, other->name) == 0 || strstr(err->text, other->name)))
+            return err->status == DAL_E_INVALID;
+    }
+    return false;
+}
+
+static void create_with(const subject *s, const param_desc *p, const world_shape *shape, const char *set)
 {
     const char *const more[] = {set};
     rig *r = rig_new(s, &(rig_options){0});
@@ -113,7 +124,7 @@ static void create_with(const subject *s, const world_shape *shape, const char *
     stage st;
     dal_error err;
     const dal_instance *i = stage_exact(&st, r, shape, &err);
-    CHECK(i || err.status == DAL_E_NOMEM, "create refuses %s, a bound of its domain: %s", set, err.text);
+    CHECK(i || err.status == DAL_E_NOMEM || names_another(s, p, &err), "create refuses %s, a bound of its domain: %s", set, err.text);
     if (i)
         rig_close(r, i);
     rig_check_memory(r, "at a bound of a parameter");
@@ -142,13 +153,13 @@ static void at_bounds(const subject *s, int arg)
             continue;
         if (!low_open && fabs(low) < 1e15) {
             char *set = setting(p, low);
-            create_with(s, &shape, set);
+            create_with(s, p, &shape, set);
             free(set);
             tried++;
         }
         if (!high_open && fabs(high) < 1e15 && kind != DAL_KIND_DATASET && kind != DAL_KIND_TRANSFORM) {
             char *set = setting(p, high);
-            create_with(s, &shape, set);
+            create_with(s, p, &shape, set);
             free(set);
             tried++;
         }
@@ -160,6 +171,6 @@ static void at_bounds(const subject *s, int arg)
 const check_test param_tests[] = {
     {"params/declared", "domains can be read, defaults lie inside, everything is explained", ALL_KINDS, declared, 0},
     {"params/outside", "values outside their domain are refused before any code runs", ALL_KINDS, outside, 0},
-    {"params/bounds", "create takes every bound of every numeric parameter", ALL_KINDS, at_bounds, 0},
+    {"params/bounds", "create takes every bound of every numeric parameter, or names the one it clashes with", ALL_KINDS, at_bounds, 0},
     {0},
 };

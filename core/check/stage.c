@@ -68,22 +68,25 @@ const dal_instance *stage_exact(stage *st, rig *r, const world_shape *shape, dal
 
 const dal_instance *stage_try(stage *st, rig *r, const world_shape *shape, dal_error *err)
 {
-    const uint32_t kind = r->s->component->kind;
-    world_shape images = *shape;
-    images.flags |= WORLD_IMAGES;
-    make(st, r, shape);
-    dal_status status = rig_try(r, argument(st, kind), &st->instance, err);
-    if (not_for_it(kind, status)) {
-        rig_check_error(status, err, "create");
-        char *first = xstrdup(err->text);
-        stage_free(st);
-        make(st, r, &images);
+    static const uint32_t kinds[] = {0, WORLD_IMAGES, WORLD_SPARSE, WORLD_TEXT};
+    static const char *const names[] = {"vectors", "images", "sparse samples", "texts"};
+    const uint32_t kind = r->s->component->kind, given = shape->flags & WORLD_KINDS;
+    dal_status status = DAL_OK;
+    text why = {0};
+    for (int k = 0; k < (given ? 1 : 4); k++) {
+        world_shape own = *shape;
+        own.flags |= given ? 0 : kinds[k];
+        make(st, r, &own);
         status = rig_try(r, argument(st, kind), &st->instance, err);
-        if (not_for_it(kind, status))
-            check_skip("takes neither vectors (%s) nor images (%s)", first, err->text);
-        free(first);
+        rig_check_error(status, err, "create");
+        if (!not_for_it(kind, status))
+            break;
+        text_addf(&why, "%s%s (%s)", k > 0 ? ", " : "", given ? "these samples" : names[k], err->text);
+        stage_free(st);
     }
-    rig_check_error(status, err, "create");
+    if (not_for_it(kind, status))
+        check_skip("takes none of: %s", why.s);
+    text_free(&why);
     return status == DAL_OK ? st->instance : NULL;
 }
 

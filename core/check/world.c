@@ -5,8 +5,6 @@
 
 #include "util/text.h"
 
-#define SIDE 12 /* of images */
-
 /* ---- making it ---- */
 
 static void make_features(world *w, dal_rng *rng)
@@ -25,24 +23,6 @@ static void make_features(world *w, dal_rng *rng)
                 twin >= 0 ? w->features[twin * s->d + j]
                           : w->weights[k * s->d + j] + (float)(0.7 * dal_rng_normal(rng));
     }
-}
-
-static void make_samples(world *w)
-{
-    const int64_t d = w->shape.d;
-    if (!(w->shape.flags & WORLD_IMAGES)) {
-        w->spec = (dal_sample_spec){sizeof w->spec, DAL_VECTOR, DAL_F32, 1, {d}, w->shape.c};
-        w->raw = w->features;
-        return;
-    }
-    w->spec = (dal_sample_spec){sizeof w->spec, DAL_IMAGE, DAL_U8, 3, {1, SIDE, SIDE}, w->shape.c};
-    uint8_t *pixels = xcalloc((size_t)(w->n * SIDE * SIDE), 1);
-    for (int64_t i = 0; i < w->n; i++)
-        for (int64_t j = 0; j < SIDE * SIDE; j++) {
-            const double v = 128 + 40 * (double)w->features[i * d + j % d];
-            pixels[i * SIDE * SIDE + j] = (uint8_t)fmin(255, fmax(0, v));
-        }
-    w->raw = pixels;
 }
 
 static int by_number(const void *a, const void *b)
@@ -158,15 +138,6 @@ static dal_status mc(const provider *p, scratch *s, const int64_t *ids, int64_t 
     return z ? DAL_OK : DAL_E_NOMEM;
 }
 
-static dal_status read_raw(const world *w, const int64_t *ids, int64_t n, dal_batch *out)
-{
-    const size_t size = (size_t)dal_sample_bytes(&w->spec);
-    for (int64_t i = 0; i < n; i++)
-        memcpy((char *)out->data + (size_t)i * size, (const char *)w->raw + (size_t)ids[i] * size, size);
-    out->n = n;
-    return DAL_OK;
-}
-
 static dal_status inputs(const provider *p, scratch *s, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
 {
     const world *w = world_of(p);
@@ -175,7 +146,7 @@ static dal_status inputs(const provider *p, scratch *s, const int64_t *ids, int6
     if (!room)
         return DAL_E_NOMEM;
     *out = (dal_batch){.struct_size = sizeof *out, .spec = &w->spec, .data = room};
-    return read_raw(w, ids, n, out);
+    return world_read(w, ids, n, out);
 }
 
 static dal_status last_layer(const provider *p, dal_matrix *weights, const float **bias, dal_error *err)
@@ -209,9 +180,19 @@ static dal_status read_rows(const dal_samples *s, const int64_t *rows, int64_t n
             ids[i] = s->ids[rows[i]];
     }
     if (st == DAL_OK)
-        st = read_raw(w, ids, n, out);
+        st = world_read(w, ids, n, out);
     free(ids);
     return st;
+}
+
+static dal_status row_sizes(const dal_samples *s, const int64_t *rows, int64_t n, int64_t *out, dal_error *err)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (rows[i] < 0 || rows[i] >= s->n)
+            return dal_fail(err, DAL_E_INVALID, "", "row %lld of a list of %lld samples", (long long)rows[i], (long long)s->n);
+        world_sizes(s->impl, &s->ids[rows[i]], 1, &out[i]);
+    }
+    return DAL_OK;
 }
 
 dal_samples *world_samples(const world *w, const int64_t *ids, const int32_t *classes, const float *weights,
@@ -222,7 +203,7 @@ dal_samples *world_samples(const world *w, const int64_t *ids, const int32_t *cl
             return NULL;
     dal_samples *s = xcalloc(1, sizeof *s);
     *s = (dal_samples){.struct_size = sizeof *s, .impl = (void *)(uintptr_t)w, .spec = w->spec, .n = n, .ids = ids,
-                       .classes = classes, .weights = weights, .read = read_rows};
+                       .classes = classes, .weights = weights, .sizes = w->offsets ? row_sizes : NULL, .read = read_rows};
     return s;
 }
 
@@ -278,7 +259,15 @@ static dal_status dataset_read(void *self, uint32_t split, const int64_t *ids, i
                                dal_error *err)
 {
     const dal_status st = check_ids(self, split, ids, n, err);
-    return st ? st : read_raw(self, ids, n, out);
+    return st ? st : world_read(self, ids, n, out);
+}
+
+static dal_status dataset_sizes(void *self, uint32_t split, const int64_t *ids, int64_t n, int64_t *out, dal_error *err)
+{
+    const dal_status st = check_ids(self, split, ids, n, err);
+    if (st == DAL_OK)
+        world_sizes(self, ids, n, out);
+    return st;
 }
 
 static dal_status dataset_fingerprint(void *self, uint64_t out[2], dal_error *err)
@@ -297,7 +286,13 @@ dal_dataset world_dataset(world *w)
                                           .classes = dataset_classes,
                                           .read = dataset_read,
                                           .fingerprint = dataset_fingerprint};
-    return (dal_dataset){&impl, w};
+    static const dal_dataset_impl ragged = {.struct_size = sizeof ragged,
+                                            .info = dataset_info,
+                                            .classes = dataset_classes,
+                                            .sizes = dataset_sizes,
+                                            .read = dataset_read,
+                                            .fingerprint = dataset_fingerprint};
+    return (dal_dataset){w->offsets ? &ragged : &impl, w};
 }
 
 /* ---- life ---- */
@@ -320,7 +315,7 @@ world *world_new(const world_shape *shape, const dal_host *host)
     for (int64_t k = 0; k < c; k++)
         w->bias[k] = (float)(0.1 * dal_rng_normal(&rng));
     make_features(w, &rng);
-    make_samples(w);
+    world_make_samples(w);
     make_sets(w, &rng);
     w->base = (provider){.host = host,
                          .n_classes = c,
@@ -346,6 +341,8 @@ void world_free(world *w)
         return;
     if (w->raw != w->features)
         free(w->raw);
+    free(w->offsets);
+    free(w->indices);
     free(w->features);
     free(w->weights);
     free(w->bias);

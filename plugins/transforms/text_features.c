@@ -384,7 +384,7 @@ static dal_status check_pieces(const pieces *p, dal_error *err)
     if (p->char_to > 0 && p->char_from == 0)
         return dal_fail(err, DAL_E_INVALID, "char_from", "char_from is 0; expected 1..%lld", (long long)p->char_to);
     if (p->words == 0 && p->char_to == 0)
-        return dal_fail(err, DAL_E_INVALID, "ngrams", "neither words nor characters are counted");
+        return dal_fail(err, DAL_E_INVALID, "ngrams", "ngrams is 0 and char_to is 0: neither words nor characters are counted");
     return DAL_OK;
 }
 

@@ -78,6 +78,33 @@ static dal_status predict_batch(void *self, const dal_batch *x, float *out, dal_
     return st;
 }
 
+/* Where a text or a sparse sample lies is no part of it. */
+static dal_status predict_place(void *self, const dal_batch *x, float *out, dal_error *err)
+{
+    const model *m = self;
+    const dal_status st = predict(self, x, out, err);
+    for (int64_t i = 0; i < x->n; i++)
+        out[i * m->c] += (float)x->offsets[i];
+    return st;
+}
+
+static dal_status create_text(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+{
+    return spec->modality == DAL_TEXT ? create(host, given, spec, self, err) : dal_fail(err, DAL_E_UNSUPPORTED, "", "only texts");
+}
+
+static dal_status create_sparse(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+{
+    return spec->modality == DAL_SPARSE ? create(host, given, spec, self, err)
+                                        : dal_fail(err, DAL_E_UNSUPPORTED, "", "only sparse samples");
+}
+
+static dal_status create_none(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+{
+    (void)host, (void)given, (void)spec, (void)self;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "", "not these");
+}
+
 static dal_status predict_memory(void *self, const dal_batch *x, float *out, dal_error *err)
 {
     const model *m = self;
@@ -114,10 +141,11 @@ static dal_status load_trusting(void *self, const dal_reader *r, dal_error *err)
     return r->read(r, ((model *)self)->bias, sizeof ((model *)self)->bias, &got, err);
 }
 
-#define MODEL(name, predict_, load_)                                                        \
+#define MODEL(name, predict_, load_) MODEL_OF(name, create, predict_, load_)
+#define MODEL_OF(name, create_, predict_, load_)                                            \
     static const dal_model_impl name = {.struct_size = sizeof(dal_model_impl),              \
                                         .output = DAL_LOGITS,                               \
-                                        .create = create,                                   \
+                                        .create = create_,                                  \
                                         .destroy = destroy,                                 \
                                         .fit = fit,                                         \
                                         .predict = predict_,                                \
@@ -129,6 +157,9 @@ MODEL(batch_impl, predict_batch, load);
 MODEL(memory_impl, predict_memory, load);
 MODEL(rounded_impl, predict, load_rounded);
 MODEL(trusting_impl, predict, load_trusting);
+MODEL_OF(text_impl, create_text, predict_place, load);
+MODEL_OF(sparse_impl, create_sparse, predict_place, load);
+MODEL_OF(none_impl, create_none, predict, load);
 
 #define PLAIN(C, id, impl) C(MODEL, id, impl, "breaks one promise", "-", "", DAL_CAP_OUTPUTS, options, PARAMS)
 #define COMPONENTS(C)                                                                               \
@@ -136,6 +167,9 @@ MODEL(trusting_impl, predict, load_trusting);
     PLAIN(C, "batch-bound", batch_impl)                                                             \
     PLAIN(C, "remembers", memory_impl)                                                              \
     PLAIN(C, "rounds", rounded_impl)                                                                \
+    PLAIN(C, "text-bound", text_impl)                                                               \
+    PLAIN(C, "sparse-bound", sparse_impl)                                                           \
+    PLAIN(C, "choosy", none_impl)                                                                   \
     PLAIN(C, "trusting", trusting_impl)                                                             \
     C(MODEL, "boasts", sound, "offers what it has not", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, \
       options, PARAMS)
