@@ -47,7 +47,7 @@ typedef struct forest_grower {
     forest_tree *t;
     int64_t *draws;    /* [n] rows; a node's are consecutive */
     int64_t *room;     /* [n] */
-    uint64_t *keys;    /* [n] for sorting */
+    uint64_t *keys, *spare; /* [n] for sorting */
     int64_t *features; /* [d] */
     double *counts;    /* [3, c] weights of the classes: of a node, of both sides of a split */
     int64_t room_shares;

@@ -28,7 +28,7 @@ typedef struct dal_forest_spec {
 
 typedef struct dal_forest dal_forest;
 
-/* [main], or in a task, where everything runs in the caller. x [n, d] with n >= 1, y [n], all finite. About 16 n
+/* [main], or in a task, where everything runs in the caller. x [n, d] with n >= 1, y [n], all finite. About 24 n
  * bytes a tree. */
 DAL_PUBLIC dal_status dal_forest_grow(const dal_host *host, const dal_forest_spec *spec, const dal_matrix *x,
                                       const double *y, const dal_rng *stream, dal_forest **out, dal_error *err);
