@@ -58,7 +58,7 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
                          dal_error *err)
 {
     const options *o = opts;
-    const nn_plan plan = {"logistic", PROVIDES, sizeof(logistic), DAL_NN_GLOROT, layers, NULL};
+    const nn_plan plan = {"logistic", PROVIDES, sizeof(logistic), DAL_NN_GLOROT, layers, NULL, NULL};
     const nn_options training = {.mc_dropout = o->mc_dropout, .backend = DAL_NN_OPENBLAS};
     int64_t width;
     nn_model *m;

@@ -85,7 +85,7 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
                          dal_error *err)
 {
     const options *o = opts;
-    const nn_plan plan = {"mlp", NN_PROVIDES, sizeof(nn_model), DAL_NN_GLOROT, layers, o};
+    const nn_plan plan = {"mlp", NN_PROVIDES, sizeof(nn_model), DAL_NN_GLOROT, layers, o, NULL};
     const nn_options training = training_of(o);
     int64_t width;
     nn_model *m;

@@ -110,6 +110,12 @@ typedef struct mc_plan {
     int64_t n;               /* samples of the batch */
 } mc_plan;
 
+/* Dropouts that passes mask; 0: they mask the features. */
+static int64_t own_masks(const nn_model *m)
+{
+    return m->mask_features ? 0 : m->info.n_dropouts;
+}
+
 static int64_t dropout_size(const nn_model *m, int64_t k)
 {
     int64_t shape[3];
@@ -120,7 +126,7 @@ static int64_t dropout_size(const nn_model *m, int64_t k)
 static dal_status mc_plan_init(mc_plan *p, const nn_model *m, const dal_rng *stream, int64_t first, int64_t n_passes,
                                dal_error *err)
 {
-    const int32_t own = m->info.n_dropouts;
+    const int64_t own = own_masks(m);
     const double rate = own ? m->options.dropout : m->options.mc_dropout;
     const float scale = (float)(1 / (1 - rate));
     int64_t count;
@@ -161,11 +167,11 @@ static dal_status mc_tile(void *ctx, dal_nn_pass *pass, int64_t first, int64_t n
     memcpy(p->features, h, (size_t)(n * d) * sizeof *h);
     for (int64_t k = 0; k < p->n_passes && st == DAL_OK; k++) {
         const float *mask = p->masks + k * p->width;
-        for (int64_t l = 0; l < m->info.n_dropouts; l++) {
+        for (int64_t l = 0; l < own_masks(m); l++) {
             p->layers[l] = mask;
             mask += dropout_size(m, l);
         }
-        for (int64_t i = 0; m->info.n_dropouts == 0 && i < n * d; i++)
+        for (int64_t i = 0; own_masks(m) == 0 && i < n * d; i++)
             h[i] = p->features[i] * mask[i % d];
         st = dal_nn_run(m->nn, m->weights, m->state, pass, n, p->from, m->info.output, p->layers);
         memcpy(p->out + (k * p->n + first) * c, pass->value[m->info.output], (size_t)(n * c) * sizeof(float));

@@ -50,7 +50,9 @@ static dal_status augment(const training *t, int64_t first, int64_t n, float *x)
 {
     const nn_model *m = t->m;
     const int64_t crop = m->options.crop, size = m->info.n_inputs;
-    if (crop == 0 && !m->options.flip)
+    if (m->reader && m->reader->augment)
+        m->reader->augment(m, &t->augment, t->ids + first, n, x);
+    if (m->reader || (crop == 0 && !m->options.flip))
         return DAL_OK;
     float *copy = dal_array(m->host, size, sizeof *copy);
     if (!copy)
@@ -109,6 +111,21 @@ static dal_nn_rule rule_of(const training *t)
                          .raw_epsilon = fine->raw_epsilon};
 }
 
+/* Samples with a reader are read once and kept. */
+static dal_status begin_rows(training *t, dense_rows *r, const dal_samples *s)
+{
+    const nn_model *m = t->m;
+    int64_t values;
+    if (!m->reader)
+        return dense_rows_init(r, m->host, s, m->info.n_inputs, t->err);
+    *r = (dense_rows){.host = m->host, .samples = s, .width = m->info.n_inputs, .error = DAL_ERROR_INIT,
+                      .taken = ATOMIC_FLAG_INIT};
+    r->all = dal_size_mul(s->n, r->width, &values) ? dal_array(m->host, values, sizeof *r->all) : NULL;
+    if (!r->all)
+        return dal_fail(t->err, DAL_E_NOMEM, "", "no memory for %lld samples", (long long)s->n);
+    return m->reader->rows(m, s, r->all, t->err);
+}
+
 /* ---- one fit ------------------------------------------------------------------------------------ */
 
 /* Of those trained on; if nothing of them weighs anything, what is held out does. */
@@ -132,12 +149,12 @@ static dal_status begin(training *t)
     const int64_t n = t->holdout.n_train;
     t->batch = m->options.batch_size < n ? m->options.batch_size : n;
     t->weight_scale = 1 / mean_weight(t);
-    dal_status st = dense_rows_init(&t->labelled, h, t->fit->train, m->info.n_inputs, t->err);
+    dal_status st = begin_rows(t, &t->labelled, t->fit->train);
     if (st == DAL_OK)
         st = nn_companions_begin(&t->companions, m, t->fit, m->options.epochs, 2 * t->batch, t->err);
     if (st == DAL_OK && (t->companions.wants & DAL_WANT_UNLABELLED) && t->fit->unlabelled) {
         t->n_more = t->fit->unlabelled->n;
-        st = dense_rows_init(&t->unlabelled, h, t->fit->unlabelled, m->info.n_inputs, t->err);
+        st = begin_rows(t, &t->unlabelled, t->fit->unlabelled);
     }
     if (st != DAL_OK)
         return st;
@@ -301,7 +318,12 @@ dal_status nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, da
     nn_model *m = self;
     training t = {.m = m, .fit = f, .err = err};
     const int warm = f->warm && m->fitted;
-    dal_status st = model_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
+    dal_status st = m->reader ? model_check_labels(m->id, m->n_classes, f, err)
+                              : model_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
+    if (st == DAL_OK && m->reader)
+        st = m->reader->check(m, &f->train->spec, err);
+    if (st == DAL_OK && m->reader && !warm)
+        st = m->reader->prepare(m, f->train, err);
     if (st != DAL_OK)
         return st;
     char who[128];

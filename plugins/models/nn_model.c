@@ -31,11 +31,16 @@ static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
     if (!m->nn || !m->users)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     dal_nn_use(m->nn, m->options.backend);
-    plan->layers(m->nn, dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]), m->n_classes, plan->options);
+    const dal_nn_value x = m->reader ? dal_nn_tokens(m->nn, m->image[0], m->image[1])
+                                     : dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]);
+    plan->layers(m->nn, x, m->n_classes, plan->options);
     dal_error e = DAL_ERROR_INIT;
     const dal_status st = dal_nn_finish(m->nn, &e);
     if (st == DAL_E_UNSUPPORTED)
         return dal_fail(err, st, "backend", "%s", e.text);
+    if (st != DAL_OK && m->reader)
+        return dal_fail(err, st, "", "%s cannot be made for texts of %lld tokens and %lld words: %s", m->id,
+                        (long long)m->image[0], (long long)m->image[1], e.text);
     if (st != DAL_OK && m->image[1] * m->image[2] == 1)
         return dal_fail(err, st, "", "%s cannot be made for samples of %lld values: %s", m->id, (long long)m->image[0], e.text);
     if (st != DAL_OK)
@@ -70,7 +75,8 @@ dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sa
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
     memset(m, 0, plan->size);
     *m = (nn_model){.host = host, .id = plan->id, .provides = plan->provides, .size = plan->size, .options = *training,
-                    .init = plan->init, .n_classes = spec->n_classes, .image = {shape[0], shape[1], shape[2]},
+                    .init = plan->init, .plan = *plan, .reader = plan->reader, .n_classes = spec->n_classes,
+                    .image = {shape[0], shape[1], shape[2]},
                     .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .decoupled = training->optimizer == NN_ADAMW}};
     dal_status st = declare(m, plan, err);
     if (st == DAL_OK)
@@ -85,7 +91,7 @@ dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sa
 dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
                         uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err)
 {
-    const nn_plan plan = {id, NN_PROVIDES, sizeof(nn_model), init, layers, options};
+    const nn_plan plan = {id, NN_PROVIDES, sizeof(nn_model), init, layers, options, NULL};
     int64_t image[3];
     nn_model *m;
     dal_status st = image_of(spec, id, image, err);
@@ -96,20 +102,44 @@ dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_s
     return st;
 }
 
-void nn_model_destroy(void *self)
+/* Leaves the network to the copies that still use it. */
+static void let_go(nn_model *m)
 {
-    nn_model *m = self;
-    if (!m)
-        return;
     const dal_host *h = m->host;
     if (!m->users || --*m->users == 0) {
+        if (m->reader && m->known)
+            m->reader->drop(m);
         dal_nn_free(m->nn);
         h->free(h, m->milestones);
         h->free(h, m->users);
     }
     h->free(h, m->state);
     h->free(h, m->weights);
-    h->free(h, m);
+    m->nn = NULL;
+    m->users = NULL;
+    m->known = NULL;
+    m->milestones = NULL;
+    m->state = m->weights = NULL;
+}
+
+dal_status nn_model_declare(nn_model *m, const int64_t shape[3], void *known, dal_error *err)
+{
+    let_go(m);
+    m->fitted = 0;
+    m->known = known;
+    m->options = *(const nn_options *)m->plan.options; /* whose list of milestones went with the network */
+    memcpy(m->image, shape, sizeof m->image);
+    const dal_status st = declare(m, &m->plan, err);
+    return st == DAL_OK ? take_weights(m, err) : st;
+}
+
+void nn_model_destroy(void *self)
+{
+    nn_model *m = self;
+    if (!m)
+        return;
+    let_go(m);
+    m->host->free(m->host, m);
 }
 
 /* ---- reading a fitted network ------------------------------------------------------------------- */
@@ -118,6 +148,8 @@ dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err)
 {
     if (!m->fitted)
         return dal_fail(err, DAL_E_CONTRACT, "", "%s has not been trained: fit or load comes first", m->id);
+    if (x && m->reader)
+        return m->reader->check(m, x->spec, err);
     return x ? model_check_width(m->id, m->info.n_inputs, x->spec, err) : DAL_OK;
 }
 
@@ -133,8 +165,12 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
         return DAL_E_NOMEM;
     for (int64_t first = 0; first < x->n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t n = x->n - first < DAL_NN_TILE ? x->n - first : DAL_NN_TILE;
-        dal_dense_read(x, first, n, p->value[m->info.input]);
-        st = dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
+        if (m->reader)
+            st = m->reader->read(m, x, first, n, p->value[m->info.input], err);
+        else
+            dal_dense_read(x, first, n, p->value[m->info.input]);
+        if (st == DAL_OK)
+            st = dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
         if (st == DAL_OK)
             st = done(ctx, p, first, n);
     }
@@ -197,6 +233,8 @@ dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err)
 {
     const nn_model *m = self;
     dal_status st = nn_model_ready(m, NULL, err);
+    if (st == DAL_OK && m->reader)
+        st = m->reader->save(m, w, err);
     if (st != DAL_OK)
         return st;
     const file_header h = {MAGIC, FORMAT_VERSION, (uint32_t)m->info.n_parameters, (uint64_t)m->info.n_weights,
@@ -239,7 +277,9 @@ dal_status nn_model_load(void *self, const dal_reader *r, dal_error *err)
     nn_model *m = self;
     const dal_host *h = m->host;
     file_header head;
-    dal_status st = read_header(m, r, &head, err);
+    dal_status st = m->reader ? m->reader->load(m, r, err) : DAL_OK;
+    if (st == DAL_OK)
+        st = read_header(m, r, &head, err);
     if (st != DAL_OK)
         return st;
     float *weights = dal_array(h, m->info.n_weights, sizeof *weights);

@@ -88,13 +88,34 @@ typedef struct nn_options {
 /* Declares the layers from x on and the output of c classes. */
 typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
 
+struct nn_model;
+
+/* How samples become rows of the input, where they are no images or vectors. */
+typedef struct nn_reader {
+    dal_status (*check)(const struct nn_model *m, const dal_sample_spec *spec, dal_error *err);
+    /* Rows first..first+n-1 of x, [n, inputs]. */
+    dal_status (*read)(const struct nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err);
+    /* All rows of a list, [samples->n, inputs]. */
+    dal_status (*rows)(const struct nn_model *m, const dal_samples *samples, float *to, dal_error *err);
+    /* [main] Before a fit from fresh weights: what the training set says of the network's shape, see nn_model_declare. */
+    dal_status (*prepare)(struct nn_model *m, const dal_samples *train, dal_error *err);
+    /* [any] Optional: n rows of a training step, of pool indices ids, from the epoch's stream. */
+    void (*augment)(const struct nn_model *m, const dal_rng *epoch, const int64_t *ids, int64_t n, float *rows);
+    /* [main] What the reader keeps, before the weights of a saved model; load declares the network. */
+    dal_status (*save)(const struct nn_model *m, const dal_writer *w, dal_error *err);
+    dal_status (*load)(struct nn_model *m, const dal_reader *r, dal_error *err);
+    void (*drop)(struct nn_model *m); /* [main] the last user leaves m->known */
+} nn_reader;
+
 /* What an architecture is. */
 typedef struct nn_plan {
     const char *id, *provides; /* of the component: for messages; its capability ids */
     size_t size;               /* of the whole object, an nn_model first */
     uint32_t init;             /* DAL_NN_UNIFORM... */
     nn_layers *layers;
-    const void *options; /* for layers; only looked at while the model is made */
+    const void *options; /* for layers; only looked at while the model is made. With a reader: until it is destroyed, and begins
+                            with the nn_options of the training */
+    const nn_reader *reader; /* NULL: images or vectors */
 } nn_plan;
 
 /* What is not asked about everywhere. Set behind nn_model_make, else these: */
@@ -111,8 +132,12 @@ typedef struct nn_model {
     const char *id, *provides;
     size_t size; /* of the whole object, for copies */
     dal_nn *nn;
-    int64_t *users; /* of nn and milestones: the model and its copies */
+    int64_t *users; /* of nn, milestones and known: the model and its copies */
     int64_t *milestones; /* those of the options */
+    const nn_reader *reader;
+    void *known;      /* the reader's: the words that have rows */
+    nn_plan plan;
+    int mask_features; /* Monte-Carlo passes mask the features, whatever dropouts there are */
     dal_nn_info info;
     nn_options options;
     nn_fine fine;
@@ -125,6 +150,9 @@ typedef struct nn_model {
 /* An object of plan->size bytes, zeroed behind the nn_model, for samples of this shape. */
 dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sample_spec *spec, const int64_t shape[3],
                          const nn_options *training, nn_model **out, dal_error *err);
+/* Of a model with a reader: lets go of the network, declares it for texts of up to shape[0] ids below shape[1], and takes
+ * memory for its weights. The reader's `known` becomes this. */
+dal_status nn_model_declare(nn_model *m, const int64_t shape[3], void *known, dal_error *err);
 /* The create of an architecture; takes images [channels, height, width] alone. */
 dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
                         uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err);

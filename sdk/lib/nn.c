@@ -490,6 +490,8 @@ static void draw_tables(const dal_nn *nn, uint32_t how, const dal_rng *stream, i
 static int64_t fan_in_of(const dal_nn *nn, const nn_node *k)
 {
     const nn_node *in = &nn->node[k->in[0]];
+    if (k->op == &nn_token_conv_op)
+        return in->c * k->kernel;
     return k->op == &nn_conv_op ? in->c / k->groups * k->kernel * k->kernel : nn_width(in);
 }
 

@@ -23,15 +23,78 @@ static int has_mirror(const nn_node *k)
     return k->shown && k->block > 1;
 }
 
+/* Passes draw no masks. */
+static int64_t aux_of(const nn_node *k)
+{
+    return k->op == &nn_dropout_op ? 0 : k->aux;
+}
+
+/* Of texts without gradients: values of tokens share memory once all who read them have run. But the embedding's is kept. */
+static int may_share(const nn_node *k)
+{
+    return k->tokens && k->op != &nn_embedding_op;
+}
+
+static int32_t last_reader(const dal_nn *nn, int32_t v)
+{
+    int32_t last = v;
+    for (int32_t k = v + 1; k < nn->n; k++)
+        last = nn->node[k].in[0] == v || nn->node[k].in[1] == v ? k : last;
+    return last;
+}
+
+typedef struct place {
+    int64_t at, size;
+    int32_t until; /* the last reader of what is there */
+} place;
+
+/* at[v] of all that may share, in floats; returns how many they are together. places: [n values]. */
+static int64_t share(const dal_nn *nn, place *places, int64_t *at)
+{
+    int64_t top = 0, n = 0;
+    for (int32_t v = 0; v < nn->n; v++) {
+        const int64_t size = room(nn->node[v].size);
+        place *best = NULL;
+        if (!may_share(&nn->node[v]))
+            continue;
+        for (int64_t i = 0; i < n; i++)
+            if (places[i].until < v && places[i].size >= size && (!best || places[i].size < best->size))
+                best = &places[i];
+        if (!best) {
+            best = &places[n++];
+            *best = (place){.at = top, .size = size};
+            top += size;
+        }
+        best->until = last_reader(nn, v);
+        at[v] = best->at;
+    }
+    return top;
+}
+
+/* How many floats all values need, and where those lie that share. */
+static dal_status plan_values(const dal_nn *nn, const dal_host *host, int gradients, int64_t *at, int64_t *shared,
+                              int64_t *floats)
+{
+    place *places = gradients ? NULL : dal_array(host, nn->n, sizeof *places);
+    if (!gradients && !places)
+        return DAL_E_NOMEM;
+    *shared = *floats = gradients ? 0 : share(nn, places, at);
+    for (int32_t v = 0; v < nn->n; v++)
+        if (gradients || !may_share(&nn->node[v]))
+            *floats += (has_mirror(&nn->node[v]) ? 2 : 1) * room(nn->node[v].size);
+    host->free(host, places);
+    return DAL_OK;
+}
+
 /* Room for values, their d and what layers keep; rows of each value lie together. */
 static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, dal_error *err)
 {
     pass_memory *m = p->impl;
-    int64_t floats = 0, bytes = 0, scratch = nn->scratch;
-    for (int32_t v = 0; v < nn->n; v++) {
-        floats += (has_mirror(&nn->node[v]) ? 2 : 1) * room(nn->node[v].size);
-        bytes += room(nn->node[v].aux);
-    }
+    int64_t floats, bytes = 0, scratch = nn->scratch, at_shared[DAL_NN_MAX_VALUES], shared;
+    if (plan_values(nn, host, gradients, at_shared, &shared, &floats) != DAL_OK)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
+    for (int32_t v = 0; v < nn->n; v++)
+        bytes += room(aux_of(&nn->node[v]));
     if (nn->onednn) {
         m->plans = nn_tile_plans(nn, err);
         if (!m->plans)
@@ -45,20 +108,21 @@ static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, da
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass over a network of %d layers", (int)nn->n - 1);
     /* rows of a tile that are not in use are numbers, too */
     memset(m->block, 0, (size_t)((gradients ? 2 : 1) * floats) * sizeof(float));
-    float *at = m->block;
+    float *at = m->block + shared;
     char *aux = m->aux_block;
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
-        m->value[v] = p->value[v] = at;
+        const int own = gradients || !may_share(k);
+        m->value[v] = p->value[v] = own ? at : m->block + at_shared[v];
         m->d[v] = p->d[v] = gradients ? at + floats : NULL;
-        at += room(k->size);
+        at += own ? room(k->size) : 0;
         if (has_mirror(k)) {
             p->value[v] = at;
             p->d[v] = gradients ? at + floats : NULL;
             at += room(k->size);
         }
         m->aux[v] = aux;
-        aux += room(k->aux);
+        aux += room(aux_of(k));
     }
     return DAL_OK;
 }

@@ -91,8 +91,9 @@ typedef struct nn_op {
 } nn_op;
 
 extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
-    nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_relu6_op, nn_layer_norm_op, nn_embedding_op, nn_attention_op,
-    nn_token_linear_op, nn_token_mean_op, nn_first_token_op;
+    nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_relu6_op, nn_layer_norm_op, nn_embedding_op,
+    nn_attention_op, nn_token_linear_op, nn_token_mean_op, nn_first_token_op, nn_token_conv_op, nn_token_max_op,
+    nn_join_op;
 
 /* Declaring, see nn.c. nn_fault returns -1. */
 DAL_PRINTF(3, 4)
@@ -159,6 +160,13 @@ void nn_move(const float *from, float *to, int64_t n, int add);
 void nn_add_bias(const float *bias, int64_t n, int64_t width, int relu, float *y);
 /* The gradient of weights [c of v, in] += dy [n, c]' x [n, in], rows ld apart, and of the bias. */
 dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int64_t in, int64_t ld);
+
+/* Windows that a convolution over tokens has scratch for at once: a longest text, or some shorter ones. */
+static inline int64_t nn_token_conv_rows(const nn_node *k)
+{
+    const int64_t longest = k->h + k->kernel - 1;
+    return longest > 256 ? longest : 256;
+}
 
 /* Batch-norm knows its batch only when all shards have been seen. Per channel, of a shard, [2 c] doubles: forward the
  * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */

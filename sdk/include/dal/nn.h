@@ -130,9 +130,16 @@ DAL_PUBLIC dal_nn_value dal_nn_embedding(dal_nn *nn, dal_nn_value x, const char 
  * softmax(q k' / sqrt(width / heads)) v over the tokens of a sample; [width] a token. While training, inverted dropout of
  * the softmax. */
 DAL_PUBLIC dal_nn_value dal_nn_attention(dal_nn *nn, dal_nn_value x, int64_t heads, double dropout);
-/* A vector a sample: the mean of its tokens, the first. Of no tokens: zeros. */
+/* Kim 2014: out maps of the kernel tokens around each, from (kernel - 1) / 2 before it; beyond the ends of a text are zeros.
+ * Weights [out, kernel, width], bias [out]. */
+DAL_PUBLIC dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel,
+                                          uint32_t flags);
+/* A vector a sample: the mean of its tokens, the first, the largest of each number. Of no tokens: zeros. */
 DAL_PUBLIC dal_nn_value dal_nn_token_mean(dal_nn *nn, dal_nn_value x);
 DAL_PUBLIC dal_nn_value dal_nn_first_token(dal_nn *nn, dal_nn_value x);
+DAL_PUBLIC dal_nn_value dal_nn_token_max(dal_nn *nn, dal_nn_value x);
+/* Vectors side by side: [widths of a and b together]. */
+DAL_PUBLIC dal_nn_value dal_nn_join(dal_nn *nn, dal_nn_value a, dal_nn_value b);
 
 /* What the model shows: stages in the order called, the features (input of the last layer), the logits. */
 DAL_PUBLIC void dal_nn_stage(dal_nn *nn, dal_nn_value x);
@@ -191,7 +198,8 @@ typedef struct dal_nn_pass {
 DAL_PUBLIC dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradients, dal_error *err);
 DAL_PUBLIC void dal_nn_pass_free(dal_nn_pass *p); /* [any] accepts NULL */
 /* [any] Forward over the n <= DAL_NN_TILE samples in value[input]: the values from..to, both counted. Of texts: the ids say
- * how many tokens there are, from whichever value on; DAL_E_INVALID where dal_nn_check_tokens complains. Dropout value k of
+ * how many tokens there are, from whichever value on; without gradients, values of tokens other than the
+ * embedding's share memory: begin with one of the first two or with a vector. DAL_E_INVALID where dal_nn_check_tokens complains. Dropout value k of
  * those in order (from 0, over the whole network) multiplies by masks[k] [size] if that is given and not NULL: the
  * same mask for every sample, [longest, width] for tokens. */
 DAL_PUBLIC dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
