@@ -103,7 +103,10 @@ static const char *base_name(const char *path)
 static dal_status named_map(mrc *self, part *p, const dal_csv_field *f, int32_t *number, dal_error *err)
 {
     char name[1024], path[4096];
-    if (f->size == 0 || f->size >= (int64_t)sizeof name || memchr(f->text, '\0', (size_t)f->size))
+    int plain = f->size > 0 && f->size < (int64_t)sizeof name;
+    for (int64_t i = 0; plain && i < f->size; i++)
+        plain = (unsigned char)f->text[i] >= 0x20 && f->text[i] != 0x7f;
+    if (!plain)
         return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: expected the name of a file", p->particles,
                         (long long)f->line, (long long)f->column);
     memcpy(name, f->text, (size_t)f->size);

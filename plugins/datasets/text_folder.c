@@ -264,7 +264,7 @@ static dal_status need_scratch(text_folder *self, const char *name, int64_t size
     if (size > DAL_TEXT_MOST / 2)
         return dal_fail(err, DAL_E_FORMAT, "path", "%s: %.200s: a text of %lld bytes, expected at most %lld", self->opt->path,
                         name, (long long)size, (long long)(DAL_TEXT_MOST / 2));
-    if (size <= self->n_scratch)
+    if (self->scratch && size <= self->n_scratch) /* an empty text has a place, too */
         return DAL_OK;
     host->free(host, self->scratch);
     self->n_scratch = 0;

@@ -245,6 +245,7 @@ Test(mrc, takes_the_images_that_a_star_file_names_below_a_folder)
         {"loop_\n_rlnImageName\n1@../stack.mrcs\n", ":3:1: '../stack.mrcs' leads out of the folder"},
         {"loop_\n_rlnImageName\n1@a/../../stack.mrcs\n", ":3:1: 'a/../../stack.mrcs' leads out of the folder"},
         {"loop_\n_rlnImageName\n1@/etc/passwd\n", ":3:1: '/etc/passwd' leads out of the folder"},
+        {"loop_\n_rlnImageName\n1@\033[2J\n", ":3:1: expected the name of a file"},
         {"loop_\n_rlnImageName\n1@p.star\n", "p.star: truncated: "},
     };
     o.label = "";
