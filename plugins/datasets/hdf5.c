@@ -1,0 +1,607 @@
+/* hdf5: vectors or images in HDF5 files (PatchCamelyon, what h5py and Keras write), read where they lie.
+ *
+ * Features are a dataset [n, d] (vectors), [n, h, w] or [n, c, h, w] (images; [n, h, w, c] with layout: hwc) of any kind of
+ * number: unsigned bytes stay so, all else becomes f32. Labels are a dataset of n whole numbers 0..C-1, -1 for a sample
+ * without a label, -2 for one that belongs to none of the classes; in the same file, or another one. Samples are read as
+ * they are asked for; chunks, which may be packed, are kept unpacked as far as `cache` allows.
+ *
+ * libhdf5 takes one caller at a time, so that readers wait for each other. Datasets whose values lie in other files
+ * (external, virtual, or behind a link) are refused: a file must not make us read another.
+ */
+#include <dal/dataset.h>
+#include <dal/file.h>
+
+#ifdef DAL_HAVE_HDF5
+#define H5_USE_110_API /* later ones ask and answer in other words */
+#include <hdf5.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#endif
+
+typedef struct options {
+    const char *path, *x, *y, *y_path, *test_path, *test_x, *test_y, *test_y_path;
+    uint32_t layout;
+    int64_t n_classes, cache;
+    dal_str_list class_names;
+} options;
+
+#ifdef DAL_HAVE_HDF5
+
+enum { LAYOUT_AUTO, LAYOUT_CHW, LAYOUT_HWC };
+
+#define MAX_CHUNK ((int64_t)1 << 28)  /* bytes of a chunk, unpacked: what one value may cost */
+#define MAX_SAMPLE ((int64_t)1 << 30) /* bytes of a sample */
+#define LABEL_BLOCK 65536
+#define MAX_RANK 4
+
+typedef struct split {
+    const char *path, *name, *y_path, *y_name; /* files and datasets in them */
+    const char *keys[4];                       /* of these */
+    hid_t x;
+    hsize_t dims[MAX_RANK];
+    int rank;
+    int32_t *classes; /* [n] or NULL */
+    int64_t n;
+} split;
+
+typedef struct hdf5 {
+    const dal_host *host;
+    const options *opt;
+    dal_sample_spec spec;
+    int channels_last;
+    split splits[DAL_SPLITS];
+} hdf5;
+
+/* ---- the library -------------------------------------------------------------------------------- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* libhdf5 prints pages on every fault unless it is told not to. */
+typedef struct quiet {
+    H5E_auto2_t func;
+    void *data;
+} quiet;
+
+static quiet enter(void)
+{
+    quiet q = {NULL, NULL};
+    pthread_mutex_lock(&lock);
+    H5Eget_auto2(H5E_DEFAULT, &q.func, &q.data);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    return q;
+}
+
+static void leave(const quiet *q)
+{
+    H5Eclear2(H5E_DEFAULT);
+    H5Eset_auto2(H5E_DEFAULT, q->func, q->data);
+    pthread_mutex_unlock(&lock);
+}
+
+static herr_t take_reason(unsigned n, const H5E_error2_t *e, void *to)
+{
+    if (n == 0 && e->desc)
+        snprintf(to, 120, ": %s", e->desc);
+    return 0;
+}
+
+/* "train.h5: /x: WHAT: the innermost reason that the library has" */
+static dal_status fault(const char *key, const char *path, const char *name, const char *what, dal_error *err)
+{
+    char reason[128] = "";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_reason, reason);
+    for (char *p = reason; *p; p++)
+        *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
+    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s%s%s%s", path, name, name[0] ? ": " : "", what, reason);
+}
+
+/* ---- files and datasets ------------------------------------------------------------------------- */
+
+/* A regular file that can be read and begins as HDF5 does, here or behind a block of the user's. */
+static dal_status open_file(const dal_host *host, const char *path, const char *key, hid_t *file, dal_error *err)
+{
+    dal_file *f = NULL;
+    dal_status st = dal_file_open(host, path, key, &f, err);
+    const int packed = st == DAL_OK && dal_file_is_gzip(f);
+    dal_file_close(f);
+    if (st != DAL_OK)
+        return st;
+    if (packed)
+        return dal_fail(err, DAL_E_FORMAT, key, "%s: gzip data; unpack it first, HDF5 files are read where they lie", path);
+    if (H5Fis_hdf5(path) <= 0)
+        return dal_fail(err, DAL_E_FORMAT, key, "%s: is no HDF5 file", path);
+    *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    return *file >= 0 ? DAL_OK : fault(key, path, "", "cannot be opened: cut short or damaged", err);
+}
+
+typedef struct listing {
+    char text[300];
+    size_t at;
+    int more;
+} listing;
+
+static herr_t list_name(hid_t group, const char *name, const H5L_info_t *info, void *to)
+{
+    listing *l = to;
+    const size_t n = strlen(name);
+    (void)group, (void)info;
+    l->more = l->at + n + 4 > sizeof l->text;
+    if (!l->more)
+        l->at += (size_t)snprintf(l->text + l->at, sizeof l->text - l->at, "%s%s", l->at ? ", " : "", name);
+    return l->more;
+}
+
+static dal_status no_dataset(hid_t file, const char *path, const char *key, const char *name, dal_error *err)
+{
+    listing l = {.at = 0};
+    H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_name, &l);
+    for (char *p = l.text; *p; p++)
+        *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
+    return dal_fail(err, DAL_E_INVALID, key, "%s: there is no dataset '%.100s' in it; it has %s%s", path, name,
+                    l.text[0] ? l.text : "nothing", l.more ? ", ..." : "");
+}
+
+/* Are the values of a dataset in this very file, and in chunks that can be held? */
+static dal_status check_storage(hid_t file, hid_t set, const char *path, const char *key, const char *name, dal_error *err)
+{
+    H5O_info_t own, home;
+    hsize_t chunk[H5S_MAX_RANK];
+    int64_t bytes = 1;
+    dal_status st = DAL_OK;
+    const hid_t plist = H5Dget_create_plist(set), type = H5Dget_type(set);
+    const int layout = plist >= 0 ? (int)H5Pget_layout(plist) : -1;
+    if (layout < 0 || type < 0 || H5Oget_info(set, &own) < 0 || H5Oget_info(file, &home) < 0)
+        st = fault(key, path, name, "cannot be opened", err);
+    else if (own.fileno != home.fileno || layout == H5D_VIRTUAL || H5Pget_external_count(plist) != 0)
+        st = dal_fail(err, DAL_E_UNSUPPORTED, key, "%s: %s: its values lie in another file; copy them into this one", path, name);
+    if (st == DAL_OK && layout == H5D_CHUNKED) {
+        const int rank = H5Pget_chunk(plist, H5S_MAX_RANK, chunk);
+        int fits = rank > 0 && dal_size_mul(bytes, (int64_t)H5Tget_size(type), &bytes);
+        for (int i = 0; i < rank && fits; i++)
+            fits = chunk[i] <= (hsize_t)MAX_CHUNK && dal_size_mul(bytes, (int64_t)chunk[i], &bytes);
+        if (!fits || bytes > MAX_CHUNK)
+            st = dal_fail(err, DAL_E_OVERFLOW, key, "%s: %s: chunks of more than %lld bytes", path, name, (long long)MAX_CHUNK);
+    }
+    if (type >= 0)
+        H5Tclose(type);
+    if (plist >= 0)
+        H5Pclose(plist);
+    return st;
+}
+
+/* Its type: numbers? *u8: they are unsigned bytes. */
+static dal_status check_type(hid_t set, const char *path, const char *key, const char *name, int *u8, dal_error *err)
+{
+    const hid_t type = H5Dget_type(set);
+    const H5T_class_t cls = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    *u8 = cls == H5T_INTEGER && H5Tget_size(type) == 1 && H5Tget_sign(type) == H5T_SGN_NONE;
+    if (type >= 0)
+        H5Tclose(type);
+    if (cls == H5T_INTEGER || cls == H5T_FLOAT || cls == H5T_ENUM)
+        return DAL_OK;
+    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: is not of numbers", path, name);
+}
+
+static dal_status take_shape(hid_t set, const char *path, const char *key, const char *name, hsize_t *dims, int *rank,
+                             dal_error *err)
+{
+    const hid_t space = H5Dget_space(set);
+    *rank = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
+    if (*rank >= 1 && *rank <= MAX_RANK && H5Sget_simple_extent_dims(space, dims, NULL) < 0)
+        *rank = -1;
+    if (space >= 0)
+        H5Sclose(space);
+    if (*rank < 1 || *rank > MAX_RANK)
+        return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: %d dimensions, expected 1..%d", path, name, *rank, MAX_RANK);
+    for (int i = 0; i < *rank; i++)
+        if (dims[i] < 1 || dims[i] > INT64_MAX / 16)
+            return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: dimension %d is %llu, expected at least 1", path, name, i,
+                            (unsigned long long)dims[i]);
+    return DAL_OK;
+}
+
+/* Open a dataset by its path in a file, with room for `cache` bytes of chunks. keys: of the file, and of the name. */
+static dal_status open_set(const dal_host *host, const char *path, const char *name, const char *key, const char *name_key,
+                           int64_t cache, hid_t *set, dal_error *err)
+{
+    hid_t file = -1, access = -1;
+    dal_status st = open_file(host, path, key, &file, err);
+    if (st == DAL_OK) {
+        access = H5Pcreate(H5P_DATASET_ACCESS);
+        if (access < 0 || H5Pset_chunk_cache(access, 12421, (size_t)cache, 1) < 0)
+            st = fault(key, path, name, "cannot be opened", err);
+    }
+    if (st == DAL_OK) {
+        *set = H5Dopen2(file, name, access);
+        if (*set < 0)
+            st = H5Lexists(file, name, H5P_DEFAULT) > 0 ? fault(name_key, path, name, "is no dataset that can be opened", err)
+                                                         : no_dataset(file, path, name_key, name, err);
+    }
+    if (st == DAL_OK)
+        st = check_storage(file, *set, path, name_key, name, err);
+    if (access >= 0)
+        H5Pclose(access);
+    if (file >= 0)
+        H5Fclose(file); /* stays open as long as its dataset is */
+    return st;
+}
+
+/* Values of `count` rows from `first` on into out, as `type`. */
+static dal_status read_rows(hid_t set, const hsize_t *dims, int rank, int64_t first, int64_t count, hid_t type, void *out,
+                            const char *path, const char *key, const char *name, dal_error *err)
+{
+    hsize_t start[MAX_RANK] = {(hsize_t)first}, size[MAX_RANK];
+    memcpy(size, dims, sizeof size);
+    size[0] = (hsize_t)count;
+    const hid_t space = H5Dget_space(set), memory = H5Screate_simple(rank, size, NULL);
+    herr_t rc = -1;
+    if (space >= 0 && memory >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL) >= 0)
+        rc = H5Dread(set, type, memory, space, H5P_DEFAULT, out);
+    char what[100];
+    snprintf(what, sizeof what, "rows %lld..%lld cannot be read (damaged, or packed by a filter that is not here)",
+             (long long)first, (long long)(first + count - 1));
+    const dal_status st = rc >= 0 ? DAL_OK : fault(key, path, name, what, err);
+    if (space >= 0)
+        H5Sclose(space);
+    if (memory >= 0)
+        H5Sclose(memory);
+    return st;
+}
+
+/* ---- features ----------------------------------------------------------------------------------- */
+
+static dal_status settle_spec(hdf5 *self, split *s, int u8, dal_error *err)
+{
+    const hsize_t *d = s->dims;
+    dal_sample_spec spec = {.struct_size = sizeof spec, .dtype = u8 ? DAL_U8 : DAL_F32};
+    int64_t bytes = u8 ? 1 : 4;
+    /* a last axis of 1, 3 or 4 behind a larger one: most likely channels, and silently wrong as a width */
+    const int looks_last = s->rank == 4 && (d[3] == 1 || d[3] == 3 || d[3] == 4) && d[1] > 4;
+    int last = 0;
+    for (int i = 1; i < s->rank; i++)
+        if (!dal_size_mul(bytes, (int64_t)d[i], &bytes) || bytes > MAX_SAMPLE)
+            return dal_fail(err, DAL_E_OVERFLOW, s->keys[1], "%s: %s: samples of more than %lld bytes", s->path, s->name,
+                            (long long)MAX_SAMPLE);
+    if (s->rank == 4 && self->opt->layout == LAYOUT_AUTO && looks_last)
+        return dal_fail(err, DAL_E_INVALID, "layout", "%s: %s is [%llu, %llu, %llu, %llu], which looks like [n, h, w, c]; say "
+                        "layout: hwc if it is, layout: chw if not", s->path, s->name, (unsigned long long)d[0],
+                        (unsigned long long)d[1], (unsigned long long)d[2], (unsigned long long)d[3]);
+    if (s->rank <= 2) {
+        spec.modality = DAL_VECTOR;
+        spec.ndim = 1;
+        spec.shape[0] = s->rank == 2 ? (int64_t)d[1] : 1;
+    } else {
+        last = s->rank == 4 && self->opt->layout == LAYOUT_HWC;
+        const int64_t image[3] = {s->rank == 3 ? 1 : (int64_t)d[last ? 3 : 1], (int64_t)d[s->rank == 3 || last ? 1 : 2],
+                                  (int64_t)d[s->rank == 3 || last ? 2 : 3]};
+        spec.modality = DAL_IMAGE;
+        spec.ndim = 3;
+        memcpy(spec.shape, image, sizeof image);
+    }
+    if (self->spec.ndim == 0) {
+        self->spec = spec;
+        self->channels_last = last;
+    }
+    if (memcmp(self->spec.shape, spec.shape, sizeof spec.shape) != 0 || self->spec.ndim != spec.ndim ||
+        self->spec.dtype != spec.dtype)
+        return dal_fail(err, DAL_E_INVALID, s->keys[1], "%s: %s: samples of another shape or type than those of the pool, %s: %s",
+                        s->path, s->name, self->splits[DAL_SPLIT_TRAIN].path, self->splits[DAL_SPLIT_TRAIN].name);
+    return DAL_OK;
+}
+
+static dal_status open_features(hdf5 *self, split *s, dal_error *err)
+{
+    int u8 = 0;
+    dal_status st = open_set(self->host, s->path, s->name, s->keys[0], s->keys[1], self->opt->cache, &s->x, err);
+    if (st == DAL_OK)
+        st = check_type(s->x, s->path, s->keys[1], s->name, &u8, err);
+    if (st == DAL_OK)
+        st = take_shape(s->x, s->path, s->keys[1], s->name, s->dims, &s->rank, err);
+    if (st != DAL_OK)
+        return st;
+    s->n = (int64_t)s->dims[0];
+    return settle_spec(self, s, u8, err);
+}
+
+/* ---- labels ------------------------------------------------------------------------------------- */
+
+static dal_status take_labels(const split *s, const double *values, int64_t first, int64_t n, dal_error *err)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double v = values[i];
+        if (!(v >= DAL_LABEL_OOD && v < INT32_MAX && v == floor(v)))
+            return dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: label %g in row %lld, expected a class from 0, -1 (none) or -2 "
+                            "(none of the classes)", s->y_path, s->y_name, v, (long long)(first + i));
+        s->classes[first + i] = (int32_t)v;
+    }
+    return DAL_OK;
+}
+
+static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
+{
+    hid_t y = -1;
+    hsize_t dims[MAX_RANK];
+    int rank, u8;
+    double *block = NULL;
+    dal_status st = open_set(self->host, s->y_path, s->y_name, s->keys[2], s->keys[3], 0, &y, err);
+    if (st == DAL_OK)
+        st = check_type(y, s->y_path, s->keys[3], s->y_name, &u8, err);
+    if (st == DAL_OK)
+        st = take_shape(y, s->y_path, s->keys[3], s->y_name, dims, &rank, err);
+    for (int i = 1; st == DAL_OK && i < rank; i++)
+        if (dims[i] != 1)
+            st = dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: dimension %d is %llu, expected 1: a label for each sample", s->y_path,
+                          s->y_name, i, (unsigned long long)dims[i]);
+    if (st == DAL_OK && dims[0] != (hsize_t)s->n)
+        st = dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: %llu labels, but there are %lld samples", s->y_path, s->y_name,
+                      (unsigned long long)dims[0], (long long)s->n);
+    if (st == DAL_OK) {
+        s->classes = dal_array(self->host, s->n, sizeof *s->classes);
+        block = dal_array(self->host, LABEL_BLOCK, sizeof *block);
+        if (!s->classes || !block)
+            st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld labels", (long long)s->n);
+    }
+    for (int64_t i = 0; st == DAL_OK && i < s->n; i += LABEL_BLOCK) {
+        const int64_t n = s->n - i < LABEL_BLOCK ? s->n - i : LABEL_BLOCK;
+        st = read_rows(y, dims, rank, i, n, H5T_NATIVE_DOUBLE, block, s->y_path, s->keys[3], s->y_name, err);
+        if (st == DAL_OK)
+            st = take_labels(s, block, i, n, err);
+    }
+    if (y >= 0)
+        H5Dclose(y);
+    self->host->free(self->host, block);
+    return st;
+}
+
+/* C is what the user says, else as many as there are names, else the largest label + 1. */
+static dal_status settle_classes(hdf5 *self, dal_error *err)
+{
+    const dal_str_list *names = &self->opt->class_names;
+    int64_t largest = -1, n = self->opt->n_classes ? self->opt->n_classes : names->n;
+    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+        for (int64_t i = 0; self->splits[k].classes && i < self->splits[k].n; i++)
+            largest = self->splits[k].classes[i] > largest ? self->splits[k].classes[i] : largest;
+    self->spec.n_classes = n = n ? n : largest + 1;
+    if (names->n > 0 && names->n != n)
+        return dal_fail(err, DAL_E_INVALID, "class_names", "%lld names for %lld classes", (long long)names->n, (long long)n);
+    for (int64_t i = 0; i < names->n; i++)
+        for (int64_t j = 0; j < i; j++)
+            if (strcmp(names->items[i], names->items[j]) == 0)
+                return dal_fail(err, DAL_E_INVALID, "class_names", "'%s' names class %lld and class %lld", names->items[i],
+                                (long long)j, (long long)i);
+    for (uint32_t k = 0; k < DAL_SPLITS; k++) {
+        const split *s = &self->splits[k];
+        for (int64_t i = 0; s->classes && i < s->n; i++)
+            if (s->classes[i] >= n)
+                return dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: label %d in row %lld, expected 0..%lld", s->y_path, s->y_name,
+                                s->classes[i], (long long)i, (long long)n - 1);
+    }
+    return DAL_OK;
+}
+
+/* ---- create ------------------------------------------------------------------------------------- */
+
+static void hdf5_destroy(void *p)
+{
+    hdf5 *self = p;
+    if (!self)
+        return;
+    const quiet q = enter();
+    for (uint32_t k = 0; k < DAL_SPLITS; k++) {
+        if (self->splits[k].x >= 0)
+            H5Dclose(self->splits[k].x);
+        self->host->free(self->host, self->splits[k].classes);
+    }
+    leave(&q);
+    self->host->free(self->host, self);
+}
+
+/* What is not said of the test split is as in the pool. */
+static dal_status build(hdf5 *self, dal_error *err)
+{
+    const options *o = self->opt;
+    const int test = o->test_path[0] || o->test_x[0];
+    self->splits[DAL_SPLIT_TRAIN] = (split){.path = o->path, .name = o->x, .y_path = o->y_path[0] ? o->y_path : o->path,
+                                            .y_name = o->y, .keys = {"path", "x", o->y_path[0] ? "y_path" : "path", "y"}, .x = -1};
+    self->splits[DAL_SPLIT_TEST] = (split){
+        .path = o->test_path[0] ? o->test_path : o->path, .name = o->test_x[0] ? o->test_x : o->x,
+        .y_path = o->test_y_path[0] ? o->test_y_path : o->test_path[0] ? o->test_path : o->path,
+        .y_name = o->test_y[0] ? o->test_y : o->y, .keys = {"test_path", "test_x", "test_y_path", "test_y"}, .x = -1};
+    if (!test && (o->test_y[0] || o->test_y_path[0]))
+        return dal_fail(err, DAL_E_INVALID, o->test_y[0] ? "test_y" : "test_y_path",
+                        "there are no features of a test split: give test_path or test_x");
+    if (o->test_x[0] && !o->test_path[0] && o->y[0] && !o->test_y[0])
+        return dal_fail(err, DAL_E_INVALID, "test_x", "the pool's labels are not those of the test split: give test_y");
+    dal_status st = open_features(self, &self->splits[DAL_SPLIT_TRAIN], err);
+    if (st == DAL_OK && o->y[0])
+        st = open_labels(self, &self->splits[DAL_SPLIT_TRAIN], err);
+    if (st == DAL_OK && test)
+        st = open_features(self, &self->splits[DAL_SPLIT_TEST], err);
+    if (st == DAL_OK && test && self->splits[DAL_SPLIT_TEST].y_name[0])
+        st = open_labels(self, &self->splits[DAL_SPLIT_TEST], err);
+    return st == DAL_OK ? settle_classes(self, err) : st;
+}
+
+static dal_status hdf5_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+{
+    (void)input;
+    hdf5 *self = host->alloc(host, sizeof *self, 0);
+    if (!self)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
+    *self = (hdf5){.host = host, .opt = opt};
+    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+        self->splits[k].x = -1;
+    const quiet q = enter();
+    const dal_status st = build(self, err);
+    leave(&q);
+    if (st == DAL_OK)
+        *out = self;
+    else
+        hdf5_destroy(self);
+    return st;
+}
+
+/* ---- the slots ---------------------------------------------------------------------------------- */
+
+static dal_status hdf5_info(void *p, dal_dataset_info *info, dal_error *err)
+{
+    const hdf5 *self = p;
+    (void)err;
+    info->spec = self->spec;
+    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+        info->n[k] = self->splits[k].n;
+    info->class_names = self->opt->class_names.n > 0 ? self->opt->class_names.items : NULL;
+    return DAL_OK;
+}
+
+static dal_status hdf5_classes(void *p, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const split *s = &((const hdf5 *)p)->splits[k];
+    const dal_status st = dal_check_ids(s->n, ids, n, err);
+    for (int64_t i = 0; i < n && st == DAL_OK; i++)
+        out[i] = s->classes ? s->classes[ids[i]] : DAL_LABEL_NONE;
+    return st;
+}
+
+/* Sample `id` was read: are its values numbers? */
+static dal_status check_values(const split *s, const float *x, int64_t n, int64_t id, dal_error *err)
+{
+    for (int64_t j = 0; j < n; j++)
+        if (!isfinite(x[j]))
+            return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: value %lld of row %lld is not finite", s->path, s->name,
+                            (long long)j, (long long)id);
+    return DAL_OK;
+}
+
+/* One sample from [h, w, c] to [c, h, w], `size` bytes a value. */
+static void to_planes(const dal_sample_spec *spec, const unsigned char *from, size_t size, unsigned char *to)
+{
+    const int64_t channels = spec->shape[0], pixels = spec->shape[1] * spec->shape[2];
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < pixels; i++, to += size)
+            memcpy(to, from + (size_t)(i * channels + c) * size, size);
+}
+
+/* How many ids from here on follow each other. */
+static int64_t run_of(const int64_t *ids, int64_t n)
+{
+    int64_t m = 1;
+    while (m < n && ids[m] == ids[m - 1] + 1)
+        m++;
+    return m;
+}
+
+static dal_status hdf5_read(void *p, uint32_t k, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+{
+    const hdf5 *self = p;
+    const split *s = &self->splits[k];
+    const int u8 = self->spec.dtype == DAL_U8;
+    const int64_t values = dal_sample_values(&self->spec);
+    const size_t size = u8 ? 1 : sizeof(float), bytes = (size_t)values * size;
+    unsigned char *scratch = NULL;
+    dal_status st = dal_check_ids(s->n, ids, n, err);
+    if (st == DAL_OK && self->channels_last && !(scratch = dal_array(self->host, 1, bytes)))
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory to read a sample");
+    if (st != DAL_OK)
+        return st;
+    const quiet q = enter();
+    for (int64_t i = 0, m; i < n && st == DAL_OK; i += m) {
+        unsigned char *to = (unsigned char *)out->data + (size_t)i * bytes;
+        m = run_of(ids + i, n - i);
+        st = read_rows(s->x, s->dims, s->rank, ids[i], m, u8 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, to, s->path, s->keys[1],
+                       s->name, err);
+        for (int64_t j = 0; j < m && st == DAL_OK; j++, to += bytes) {
+            if (!u8)
+                st = check_values(s, (const float *)(const void *)to, values, ids[i + j], err);
+            if (st == DAL_OK && scratch) {
+                memcpy(scratch, to, bytes);
+                to_planes(&self->spec, scratch, size, to);
+            }
+        }
+    }
+    leave(&q);
+    self->host->free(self->host, scratch);
+    return st;
+}
+
+/* "train.h5 17" */
+static void hdf5_describe(void *p, uint32_t k, int64_t id, char *out, size_t size)
+{
+    const split *s = &((const hdf5 *)p)->splits[k];
+    const char *slash = s->path ? strrchr(s->path, '/') : NULL;
+    if (id < 0 || id >= s->n)
+        snprintf(out, size, "%lld", (long long)id);
+    else
+        snprintf(out, size, "%s %lld", slash ? slash + 1 : s->path, (long long)id);
+}
+
+#else
+
+static dal_status hdf5_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+{
+    (void)host, (void)input, (void)out;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "path",
+                    "%s: this build reads no HDF5 files: it was configured without hdf5 (Debian: libhdf5-dev)",
+                    ((const options *)opt)->path);
+}
+
+static void hdf5_destroy(void *p)
+{
+    (void)p;
+}
+
+static dal_status hdf5_info(void *p, dal_dataset_info *info, dal_error *err)
+{
+    (void)p, (void)info;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "", "no HDF5");
+}
+
+static dal_status hdf5_classes(void *p, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    (void)p, (void)k, (void)ids, (void)n, (void)out;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "", "no HDF5");
+}
+
+static dal_status hdf5_read(void *p, uint32_t k, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+{
+    (void)p, (void)k, (void)ids, (void)n, (void)out;
+    return dal_fail(err, DAL_E_UNSUPPORTED, "", "no HDF5");
+}
+
+static void hdf5_describe(void *p, uint32_t k, int64_t id, char *out, size_t size)
+{
+    (void)p, (void)k;
+    snprintf(out, size, "%lld", (long long)id);
+}
+
+#endif
+
+static const dal_dataset_impl hdf5_impl = {
+    .struct_size = sizeof hdf5_impl,
+    .create = hdf5_create,
+    .destroy = hdf5_destroy,
+    .info = hdf5_info,
+    .classes = hdf5_classes,
+    .read = hdf5_read,
+    .describe = hdf5_describe,
+};
+
+#define PARAMS(P, T)                                                                                     \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the file of the pool")                                   \
+    P(T, x, STR, "/x", "nonempty", "", "its features: the path of a dataset [n,d], [n,h,w] or [n,c,h,w] of any numbers") \
+    P(T, y, STR, "/y", "", "", "its classes: a dataset of n whole numbers; empty: an unlabelled pool")   \
+    P(T, y_path, PATH, "", "file", "", "the file that has them; none: the same")                         \
+    P(T, test_path, PATH, "", "file", "", "the file of the test split; none: the same, where there is a test_x") \
+    P(T, test_x, STR, "", "", "", "the test split; none: as x, where there is a test_path")              \
+    P(T, test_y, STR, "", "", "", "its classes; none: as y")                                             \
+    P(T, test_y_path, PATH, "", "file", "", "the file that has them; none: that of the test split")      \
+    P(T, layout, CHOICE, "auto", "auto|chw|hwc", "",                                                     \
+      "order of the axes of 4-dimensional datasets; auto: chw, but what looks like hwc is refused")      \
+    P(T, cache, I64, "64M", "0..68719476736", "bytes", "of chunks that are kept unpacked")                       \
+    P(T, n_classes, I64, "0", "0..2147483646", "", "classes; 0: as many as names, or the largest label + 1") \
+    P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")
+#define COMPONENTS(C)                                                                                    \
+    C(DATASET, "hdf5", hdf5_impl, "vectors or images in HDF5 files, chunked and packed ones, too",       \
+      "The HDF Group: HDF5", "", DAL_CAP_CONCURRENT, options, PARAMS)
+DAL_MODULE(hdf5, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
