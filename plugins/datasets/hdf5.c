@@ -32,6 +32,9 @@ enum { LAYOUT_AUTO, LAYOUT_CHW, LAYOUT_HWC };
 
 #define MAX_CHUNK ((int64_t)1 << 28)  /* bytes of a chunk, unpacked: what one value may cost */
 #define MAX_SAMPLE ((int64_t)1 << 30) /* bytes of a sample */
+#ifndef HDF5_GROWTH
+#define HDF5_GROWTH 65536 /* no filter packs more tightly; chunks that were never written take no room at all */
+#endif
 #define LABEL_BLOCK 65536
 #define MAX_RANK 4
 
@@ -301,7 +304,14 @@ static dal_status open_features(hdf5 *self, split *s, dal_error *err)
     if (st != DAL_OK)
         return st;
     s->n = (int64_t)s->dims[0];
-    return settle_spec(self, s, u8, err);
+    st = settle_spec(self, s, u8, err);
+    if (st != DAL_OK)
+        return st;
+    const int64_t stored = (int64_t)H5Dget_storage_size(s->x), sample = dal_sample_bytes(&self->spec);
+    if (stored < 0 || s->n / HDF5_GROWTH > stored / sample)
+        return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: is said to have %lld samples, in %lld bytes", s->path, s->name,
+                        (long long)s->n, (long long)stored);
+    return DAL_OK;
 }
 
 /* ---- labels ------------------------------------------------------------------------------------- */

@@ -258,7 +258,7 @@ Test(hdf5, refuses_values_that_lie_in_other_files)
     }
 }
 
-Test(hdf5, refuses_chunks_and_samples_that_are_too_large)
+Test(hdf5, refuses_chunks_samples_and_counts_that_are_too_large)
 {
     const char *path = fx_path("a.h5");
     unlink(path);
@@ -271,9 +271,15 @@ Test(hdf5, refuses_chunks_and_samples_that_are_too_large)
     H5Pset_chunk(plist, 2, small);
     const hid_t more = H5Screate_simple(2, wide, NULL);
     H5Dclose(H5Dcreate2(file, "w", H5T_NATIVE_UINT8, more, H5P_DEFAULT, plist, H5P_DEFAULT));
+    const hsize_t tall[] = {(hsize_t)1 << 50, 2}, tiny[] = {16, 2};
+    H5Pset_chunk(plist, 2, tiny);
+    H5Dclose(H5Dcreate2(file, "t", H5T_NATIVE_UINT8, H5Screate_simple(2, tall, NULL), H5P_DEFAULT, plist, H5P_DEFAULT));
     H5Fclose(file);
     options o = with(path);
     o.y = "";
+    o.x = "t";
+    refuse(o, DAL_E_FORMAT, "x", ": t: is said to have 1125899906842624 samples, in 0 bytes");
+    o.x = "/x";
     refuse(o, DAL_E_OVERFLOW, "x", ": /x: chunks of more than 268435456 bytes");
     o.x = "w";
     refuse(o, DAL_E_OVERFLOW, "x", ": w: samples of more than 1073741824 bytes");
