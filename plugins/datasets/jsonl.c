@@ -348,13 +348,15 @@ static dal_status index_file(jsonl *self, uint32_t k, const char *path, const ch
     return st;
 }
 
-static dal_status build(jsonl *self, dal_error *err)
+static dal_status build(void *p, const void *opt, dal_error *err)
 {
-    const options *o = self->opt;
+    jsonl *self = p;
+    const options *o = self->opt = opt;
     const char *paths[DAL_SPLITS] = {o->path, o->validation_path, o->test_path};
     static const char *const keys[DAL_SPLITS] = {"path", "validation_path", "test_path"};
     const dal_label_rule rule = {o->labels, o->class_names, o->names};
     dal_status st = DAL_OK;
+    self->texts.decode = decode;
     if (o->text.n == 0 || o->text.n > MAX_KEYS)
         return dal_fail(err, DAL_E_INVALID, "text", "%lld keys of text, expected 1..%d", (long long)o->text.n, MAX_KEYS);
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
@@ -374,19 +376,7 @@ static void jsonl_destroy(void *p)
 static dal_status jsonl_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
 {
     (void)input;
-    void *p = NULL;
-    dal_status st = dal_texts_new(host, sizeof(jsonl), &p, err);
-    if (st != DAL_OK)
-        return st;
-    jsonl *self = p;
-    self->opt = opt;
-    self->texts.decode = decode;
-    st = build(self, err);
-    if (st == DAL_OK)
-        *out = self;
-    else
-        jsonl_destroy(self);
-    return st;
+    return dal_texts_create(host, sizeof(jsonl), opt, build, jsonl_destroy, out, err);
 }
 
 static const dal_dataset_impl jsonl_impl = {

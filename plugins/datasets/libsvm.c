@@ -317,9 +317,10 @@ static dal_status settle_width(libsvm *self, dal_error *err)
     return DAL_OK;
 }
 
-static dal_status build(libsvm *self, dal_error *err)
+static dal_status build(void *p, const void *opt, dal_error *err)
 {
-    const options *o = self->opt;
+    libsvm *self = p;
+    const options *o = self->opt = opt;
     const char *paths[DAL_SPLITS] = {o->path, o->validation_path, o->test_path};
     static const char *const keys[DAL_SPLITS] = {"path", "validation_path", "test_path"};
     const dal_label_rule rule = {o->labels, o->class_names, o->names};
@@ -371,18 +372,7 @@ static void libsvm_destroy(void *p)
 static dal_status libsvm_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
 {
     (void)input;
-    void *p = NULL;
-    dal_status st = dal_texts_new(host, sizeof(libsvm), &p, err);
-    if (st != DAL_OK)
-        return st;
-    libsvm *self = p;
-    self->opt = opt;
-    st = build(self, err);
-    if (st == DAL_OK)
-        *out = self;
-    else
-        libsvm_destroy(self);
-    return st;
+    return dal_texts_create(host, sizeof(libsvm), opt, build, libsvm_destroy, out, err);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------- */

@@ -449,10 +449,15 @@ static dal_status build_part(mrc *self, uint32_t k, dal_error *err)
     return st;
 }
 
-static dal_status build(mrc *self, dal_error *err)
+static dal_status build(void *object, const void *opt, dal_error *err)
 {
-    const options *o = self->opt;
+    mrc *self = object;
+    const options *o = self->opt = opt;
     const dal_label_rule rule = {o->labels, o->class_names, ""};
+    self->parts[DAL_SPLIT_TRAIN] = (part){.path = o->path, .particles = o->particles, .label_file = o->label_file,
+                                          .keys = {"path", "particles", "label_file"}};
+    self->parts[DAL_SPLIT_TEST] = (part){.path = o->test_path, .particles = o->test_particles, .label_file = o->test_label_file,
+                                         .keys = {"test_path", "test_particles", "test_label_file"}};
     if ((o->label[0] || o->box > 0) && !o->particles[0])
         return dal_fail(err, DAL_E_INVALID, o->label[0] ? "label" : "box", "this is about particles, and there is no file of them");
     if (!o->test_path[0] && (o->test_particles[0] || o->test_label_file[0]))
@@ -480,24 +485,8 @@ static void mrc_destroy(void *p)
 
 static dal_status mrc_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
 {
-    const options *o = opt;
     (void)input;
-    void *p = NULL;
-    dal_status st = dal_texts_new(host, sizeof(mrc), &p, err);
-    if (st != DAL_OK)
-        return st;
-    mrc *self = p;
-    self->opt = o;
-    self->parts[DAL_SPLIT_TRAIN] = (part){.path = o->path, .particles = o->particles, .label_file = o->label_file,
-                                          .keys = {"path", "particles", "label_file"}};
-    self->parts[DAL_SPLIT_TEST] = (part){.path = o->test_path, .particles = o->test_particles, .label_file = o->test_label_file,
-                                         .keys = {"test_path", "test_particles", "test_label_file"}};
-    st = build(self, err);
-    if (st == DAL_OK)
-        *out = self;
-    else
-        mrc_destroy(self);
-    return st;
+    return dal_texts_create(host, sizeof(mrc), opt, build, mrc_destroy, out, err);
 }
 
 /* ---- the table ---------------------------------------------------------------------------------- */

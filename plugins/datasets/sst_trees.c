@@ -244,25 +244,21 @@ static void sst_destroy(void *p)
     dal_texts_destroy(self);
 }
 
-static dal_status sst_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status build(void *p, const void *opt, dal_error *err)
 {
-    (void)input;
-    void *p = NULL;
-    dal_status st = dal_texts_new(host, sizeof(sst), &p, err);
-    if (st != DAL_OK)
-        return st;
     sst *self = p;
     self->opt = opt;
     self->texts.decode = decode;
     self->texts.n_classes = self->opt->classes == FINE ? N_LABELS : 2;
     self->texts.class_names = self->opt->classes == FINE ? fine_names : binary_names;
-    self->stack = dal_array(host, MAX_DEPTH, sizeof *self->stack);
-    st = self->stack ? open_files(self, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for the trees");
-    if (st == DAL_OK)
-        *out = self;
-    else
-        sst_destroy(self);
-    return st;
+    self->stack = dal_array(self->texts.host, MAX_DEPTH, sizeof *self->stack);
+    return self->stack ? open_files(self, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for the trees");
+}
+
+static dal_status sst_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+{
+    (void)input;
+    return dal_texts_create(host, sizeof(sst), opt, build, sst_destroy, out, err);
 }
 
 static const dal_dataset_impl sst_impl = {

@@ -477,27 +477,24 @@ static void text_folder_destroy(void *p)
     dal_texts_destroy(self);
 }
 
+static dal_status build(void *p, const void *opt, dal_error *err)
+{
+    text_folder *self = p;
+    self->opt = opt;
+    self->texts.decode = decode;
+    dal_status st = read_all(self, err);
+    if (st == DAL_OK)
+        st = settle(self, err);
+    self->texts.host->free(self->texts.host, self->scratch);
+    self->scratch = NULL;
+    return st;
+}
+
 static dal_status text_folder_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                                      dal_error *err)
 {
     (void)input;
-    void *p = NULL;
-    dal_status st = dal_texts_new(host, sizeof(text_folder), &p, err);
-    if (st != DAL_OK)
-        return st;
-    text_folder *self = p;
-    self->opt = opt;
-    self->texts.decode = decode;
-    st = read_all(self, err);
-    if (st == DAL_OK)
-        st = settle(self, err);
-    host->free(host, self->scratch);
-    self->scratch = NULL;
-    if (st == DAL_OK)
-        *out = self;
-    else
-        text_folder_destroy(self);
-    return st;
+    return dal_texts_create(host, sizeof(text_folder), opt, build, text_folder_destroy, out, err);
 }
 
 /* "train/pos/0_9.txt": the last three parts of the name. */

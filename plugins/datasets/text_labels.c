@@ -105,13 +105,15 @@ static dal_status index_file(text_labels *self, uint32_t k, const char *path, co
     return st;
 }
 
-static dal_status build(text_labels *self, dal_error *err)
+static dal_status build(void *p, const void *opt, dal_error *err)
 {
-    const options *o = self->opt;
+    text_labels *self = p;
+    const options *o = self->opt = opt;
     const char *paths[DAL_SPLITS] = {o->path, o->validation_path, o->test_path};
     static const char *const keys[DAL_SPLITS] = {"path", "validation_path", "test_path"};
     const dal_label_rule rule = {o->labels, o->class_names, o->names};
     dal_status st = DAL_OK;
+    self->texts.decode = decode;
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
         if (paths[k][0])
             st = index_file(self, k, paths[k], keys[k], err);
@@ -130,19 +132,7 @@ static dal_status text_labels_create(const dal_host *host, const void *opt, cons
                                      dal_error *err)
 {
     (void)input;
-    void *p = NULL;
-    dal_status st = dal_texts_new(host, sizeof(text_labels), &p, err);
-    if (st != DAL_OK)
-        return st;
-    text_labels *self = p;
-    self->opt = opt;
-    self->texts.decode = decode;
-    st = build(self, err);
-    if (st == DAL_OK)
-        *out = self;
-    else
-        text_labels_destroy(self);
-    return st;
+    return dal_texts_create(host, sizeof(text_labels), opt, build, text_labels_destroy, out, err);
 }
 
 static const dal_dataset_impl text_labels_impl = {

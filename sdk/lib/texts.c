@@ -69,6 +69,22 @@ void dal_texts_destroy(void *self)
     host->free(host, t);
 }
 
+dal_status dal_texts_create(const dal_host *host, size_t size, const void *options,
+                            dal_status (*build)(void *self, const void *options, dal_error *err), void (*destroy)(void *self),
+                            void **self, dal_error *err)
+{
+    void *p = NULL;
+    dal_status st = dal_texts_new(host, size, &p, err);
+    if (st != DAL_OK)
+        return st;
+    st = build(p, options, err);
+    if (st == DAL_OK)
+        *self = p;
+    else
+        destroy(p);
+    return st;
+}
+
 dal_status dal_texts_add(dal_texts *t, uint32_t k, const dal_text_row *row, const char *path, const char *key,
                          dal_error *err)
 {

@@ -1,8 +1,9 @@
 /* dal/texts.h: (libdal) a table of labelled texts: what datasets of text share, whatever their files look like.
  *
- * A dataset's object begins with a dal_texts. Its create calls dal_texts_new, adds a row for each text in each of its
- * files, which stay where they are (mapped, or inflated once), and numbers the classes with dal_texts_settle. read asks
- * its `decode` for the texts that are wanted. The other slots of the table are the functions of DAL_TEXTS_SLOTS.
+ * A dataset's object begins with a dal_texts. Its create is dal_texts_create with a function that adds a row for each text
+ * in each of its files, which stay where they are (mapped, or inflated once), and numbers the classes with
+ * dal_texts_settle. read asks its `decode` for the texts that are wanted. The other slots of the table are the functions
+ * of DAL_TEXTS_SLOTS.
  */
 #ifndef DAL_TEXTS_H
 #define DAL_TEXTS_H
@@ -51,7 +52,12 @@ typedef struct dal_texts {
     dal_status (*decode)(void *self, uint32_t split, const dal_text_row *row, char *out, dal_error *err);
 } dal_texts;
 
-/* [main] An object of `size` bytes that begins with a dal_texts, the rest zero. */
+/* [main] All of a dataset's create: an object of `size` bytes that begins with a dal_texts, the rest zero, is filled by
+ * `build` and, when that fails, given to `destroy`; then *self is left alone. `destroy` ends with dal_texts_destroy. */
+DAL_PUBLIC dal_status dal_texts_create(const dal_host *host, size_t size, const void *options,
+                                       dal_status (*build)(void *self, const void *options, dal_error *err),
+                                       void (*destroy)(void *self), void **self, dal_error *err);
+/* [main] Its first step alone. */
 DAL_PUBLIC dal_status dal_texts_new(const dal_host *host, size_t size, void **self, dal_error *err);
 DAL_PUBLIC void dal_texts_destroy(void *self); /* accepts NULL; frees the object too */
 
