@@ -19,7 +19,8 @@
 /* "/data/My Table.csv.gz" -> "my-table" */
 static char *name_from(const char *path)
 {
-    static const char *const ends[] = {".gz", ".bz2", ".csv", ".tsv", ".txt", ".npz", ".npy", ".tar", ".zip", ".bin", ".data"};
+    static const char *const ends[] = {".gz", ".bz2", ".csv", ".tsv", ".txt", ".npz", ".npy", ".tar", ".zip",
+                                       ".bin", ".data", ".arff", ".h5", ".hdf5", ".mrc", ".mrcs", ".map"};
     const char *slash = strrchr(path, '/');
     char *name = xstrdup(slash ? slash + 1 : path);
     for (int pass = 0; pass < 2; pass++)

@@ -275,26 +275,40 @@ static int label_column(const grid *g)
     return -1;
 }
 
-/* What a table of numbers cannot use. */
-static void leave_out_words(const grid *g, int label, look *l)
+/* The columns of words that are to be left out, or those that can be one-hot; *names tells which. */
+static char *list_words(const grid *g, int label, bool many, text *names)
 {
-    text list = {0}, names = {0};
+    text list = {0};
     for (int i = 0; i < g->width; i++) {
         const column *c = &g->columns[i];
-        if (i == label || c->numbers + c->missing >= c->n)
+        const bool has_many = c->distinct > 20 || c->distinct * 3 > c->n + 3;
+        if (i == label || c->numbers + c->missing >= c->n || has_many != many)
             continue;
         char *quoted = yaml_quoted(c->name, strlen(c->name));
         text_addf(&list, "%s%s", list.n ? ", " : "[", quoted);
-        text_addf(&names, "%s%s", names.n ? ", " : "", c->name);
+        text_addf(names, "%s%s", names->n ? ", " : "", c->name);
         free(quoted);
     }
-    if (list.n) {
-        text_addf(&l->odd, "columns of words are no numbers, and are left out: %s\n", names.s);
+    if (list.n)
         text_add(&list, "]");
-        look_set(l, "drop", text_take(&list));
+    return list.n ? text_take(&list) : NULL;
+}
+
+/* Words are no numbers: few texts that come again become a value each. */
+static void look_at_words(const grid *g, int label, look *l)
+{
+    text few = {0}, many = {0};
+    char *one_hot = list_words(g, label, false, &few), *drop = list_words(g, label, true, &many);
+    if (one_hot) {
+        text_addf(&l->odd, "columns of words become a value for each of their texts, 0 or 1: %s\n", few.s);
+        look_set(l, "one_hot", one_hot);
     }
-    text_free(&names);
-    text_free(&list);
+    if (drop) {
+        text_addf(&l->odd, "columns of words are no numbers, and are left out: %s\n", many.s);
+        look_set(l, "drop", drop);
+    }
+    text_free(&few);
+    text_free(&many);
 }
 
 static void look_at_table(const grid *g, char delimiter, look *l)
@@ -307,7 +321,7 @@ static void look_at_table(const grid *g, char delimiter, look *l)
         missing += g->columns[i].missing > 0 && i != label;
     }
     l->format = prose ? "texts" : "table";
-    text_addf(&l->words, "%s, %s between %d columns, %s", prose ? "texts in a table" : "a table of numbers",
+    text_addf(&l->words, "%s, %s between %d columns, %s", prose ? "texts in a table" : "a table",
               delimiter == ',' ? "commas" : delimiter == ';' ? "semicolons" : delimiter == '\t' ? "tabs" : "blanks", g->width,
               g->header ? "whose first line names them" : "without a line that names them");
     if (label >= 0) {
@@ -321,7 +335,7 @@ static void look_at_table(const grid *g, char delimiter, look *l)
     }
     look_set(l, "header", xstrdup(g->header ? "yes" : "no"));
     if (!prose)
-        leave_out_words(g, label, l);
+        look_at_words(g, label, l);
     if (!prose && missing) {
         text_addf(&l->odd, "values are missing in %d columns; each becomes the mean of its column\n", missing);
         look_set(l, "missing", xstrdup("mean"));
