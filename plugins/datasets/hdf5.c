@@ -12,8 +12,8 @@
 #include <dal/file.h>
 
 #ifdef DAL_HAVE_HDF5
-#define H5_USE_110_API /* later ones ask and answer in other words */
-#include <hdf5.h>
+#include "hdf5_chunks.h"
+
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -36,13 +36,13 @@ enum { LAYOUT_AUTO, LAYOUT_CHW, LAYOUT_HWC };
 #define HDF5_GROWTH 65536 /* no filter packs more tightly; chunks that were never written take no room at all */
 #endif
 #define LABEL_BLOCK 65536
-#define MAX_RANK 4
 
 typedef struct split {
     const char *path, *name, *y_path, *y_name; /* files and datasets in them */
     const char *keys[4];                       /* of these */
     hid_t x;
-    hsize_t dims[MAX_RANK];
+    hdf5_chunks chunks; /* of x */
+    hsize_t dims[HDF5_RANK];
     int rank;
     int32_t *classes; /* [n] or NULL */
     int64_t n;
@@ -145,12 +145,25 @@ static dal_status no_dataset(hid_t file, const char *path, const char *key, cons
                     l.text[0] ? l.text : "nothing", l.more ? ", ..." : "");
 }
 
-/* Are the values of a dataset in this very file, and in chunks that can be held? */
+/* A dataset without chunks: is there as much of it as its shape says? libhdf5 1.10 itself reads on behind the end. */
+static dal_status check_whole(hid_t set, hid_t type, const char *path, const char *key, const char *name, dal_error *err)
+{
+    const hid_t space = H5Dget_space(set);
+    const int64_t points = space >= 0 ? (int64_t)H5Sget_simple_extent_npoints(space) : -1;
+    const hsize_t stored = H5Dget_storage_size(set);
+    int64_t bytes = -1;
+    if (space >= 0)
+        H5Sclose(space);
+    if (dal_size_mul(points, (int64_t)H5Tget_size(type), &bytes) && (hsize_t)bytes <= stored)
+        return DAL_OK;
+    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: %llu bytes of it are stored, its shape says %lld", path, name,
+                    (unsigned long long)stored, (long long)bytes);
+}
+
+/* Are the values of a dataset in this very file, and all there? */
 static dal_status check_storage(hid_t file, hid_t set, const char *path, const char *key, const char *name, dal_error *err)
 {
     H5O_info_t own, home;
-    hsize_t chunk[H5S_MAX_RANK];
-    int64_t bytes = 1;
     dal_status st = DAL_OK;
     const hid_t plist = H5Dget_create_plist(set), type = H5Dget_type(set);
     const int layout = plist >= 0 ? (int)H5Pget_layout(plist) : -1;
@@ -158,14 +171,8 @@ static dal_status check_storage(hid_t file, hid_t set, const char *path, const c
         st = fault(key, path, name, "cannot be opened", err);
     else if (own.fileno != home.fileno || layout == H5D_VIRTUAL || H5Pget_external_count(plist) != 0)
         st = dal_fail(err, DAL_E_UNSUPPORTED, key, "%s: %s: its values lie in another file; copy them into this one", path, name);
-    if (st == DAL_OK && layout == H5D_CHUNKED) {
-        const int rank = H5Pget_chunk(plist, H5S_MAX_RANK, chunk);
-        int fits = rank > 0 && dal_size_mul(bytes, (int64_t)H5Tget_size(type), &bytes);
-        for (int i = 0; i < rank && fits; i++)
-            fits = chunk[i] <= (hsize_t)MAX_CHUNK && dal_size_mul(bytes, (int64_t)chunk[i], &bytes);
-        if (!fits || bytes > MAX_CHUNK)
-            st = dal_fail(err, DAL_E_OVERFLOW, key, "%s: %s: chunks of more than %lld bytes", path, name, (long long)MAX_CHUNK);
-    }
+    if (st == DAL_OK && layout != H5D_CHUNKED)
+        st = check_whole(set, type, path, key, name, err);
     if (type >= 0)
         H5Tclose(type);
     if (plist >= 0)
@@ -191,12 +198,12 @@ static dal_status take_shape(hid_t set, const char *path, const char *key, const
 {
     const hid_t space = H5Dget_space(set);
     *rank = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
-    if (*rank >= 1 && *rank <= MAX_RANK && H5Sget_simple_extent_dims(space, dims, NULL) < 0)
+    if (*rank >= 1 && *rank <= HDF5_RANK && H5Sget_simple_extent_dims(space, dims, NULL) < 0)
         *rank = -1;
     if (space >= 0)
         H5Sclose(space);
-    if (*rank < 1 || *rank > MAX_RANK)
-        return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: %d dimensions, expected 1..%d", path, name, *rank, MAX_RANK);
+    if (*rank < 1 || *rank > HDF5_RANK)
+        return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: %d dimensions, expected 1..%d", path, name, *rank, HDF5_RANK);
     for (int i = 0; i < *rank; i++)
         if (dims[i] < 1 || dims[i] > INT64_MAX / 16)
             return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: dimension %d is %llu, expected at least 1", path, name, i,
@@ -230,11 +237,34 @@ static dal_status open_set(const dal_host *host, const char *path, const char *n
     return st;
 }
 
-/* Values of `count` rows from `first` on into out, as `type`. */
-static dal_status read_rows(hid_t set, const hsize_t *dims, int rank, int64_t first, int64_t count, hid_t type, void *out,
-                            const char *path, const char *key, const char *name, dal_error *err)
+/* Chunks of a dataset, where it has any. */
+static dal_status open_chunks(const dal_host *host, hid_t set, const hsize_t *dims, int rank, hdf5_chunks *c, const char *path,
+                              const char *key, const char *name, dal_error *err)
 {
-    hsize_t start[MAX_RANK] = {(hsize_t)first}, size[MAX_RANK];
+    const hid_t plist = H5Dget_create_plist(set);
+    const char *what = "";
+    dal_status st = DAL_OK;
+    *c = (hdf5_chunks){0};
+    if (plist >= 0 && H5Pget_layout(plist) == H5D_CHUNKED)
+        st = hdf5_chunks_open(host, set, dims, rank, MAX_CHUNK, c, &what);
+    if (plist >= 0)
+        H5Pclose(plist);
+    if (st == DAL_OK)
+        return st;
+    *c = (hdf5_chunks){0};
+    return dal_fail(err, st, key, "%s: %s: %s", path, name, what);
+}
+
+/* Values of `count` rows from `first` on into out, as `type`. */
+static dal_status read_rows(hid_t set, hdf5_chunks *chunks, const hsize_t *dims, int rank, int64_t first, int64_t count,
+                            hid_t type, void *out, const char *path, const char *key, const char *name, dal_error *err)
+{
+    const char *why = "";
+    const dal_status known = hdf5_chunks_check(chunks, first, count, &why);
+    if (known != DAL_OK)
+        return dal_fail(err, known, key, "%s: %s: rows %lld..%lld cannot be read: %s", path, name, (long long)first,
+                        (long long)(first + count - 1), why);
+    hsize_t start[HDF5_RANK] = {(hsize_t)first}, size[HDF5_RANK];
     memcpy(size, dims, sizeof size);
     size[0] = (hsize_t)count;
     const hid_t space = H5Dget_space(set), memory = H5Screate_simple(rank, size, NULL);
@@ -242,7 +272,7 @@ static dal_status read_rows(hid_t set, const hsize_t *dims, int rank, int64_t fi
     if (space >= 0 && memory >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL) >= 0)
         rc = H5Dread(set, type, memory, space, H5P_DEFAULT, out);
     char what[100];
-    snprintf(what, sizeof what, "rows %lld..%lld cannot be read (damaged, or packed by a filter that is not here)",
+    snprintf(what, sizeof what, "rows %lld..%lld cannot be read",
              (long long)first, (long long)(first + count - 1));
     const dal_status st = rc >= 0 ? DAL_OK : fault(key, path, name, what, err);
     if (space >= 0)
@@ -311,7 +341,7 @@ static dal_status open_features(hdf5 *self, split *s, dal_error *err)
     if (stored < 0 || s->n / HDF5_GROWTH > stored / sample)
         return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: is said to have %lld samples, in %lld bytes", s->path, s->name,
                         (long long)s->n, (long long)stored);
-    return DAL_OK;
+    return open_chunks(self->host, s->x, s->dims, s->rank, &s->chunks, s->path, s->keys[1], s->name, err);
 }
 
 /* ---- labels ------------------------------------------------------------------------------------- */
@@ -331,9 +361,10 @@ static dal_status take_labels(const split *s, const double *values, int64_t firs
 static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
 {
     hid_t y = -1;
-    hsize_t dims[MAX_RANK];
+    hsize_t dims[HDF5_RANK];
     int rank, u8;
     double *block = NULL;
+    hdf5_chunks chunks = {0};
     dal_status st = open_set(self->host, s->y_path, s->y_name, s->keys[2], s->keys[3], 0, &y, err);
     if (st == DAL_OK)
         st = check_type(y, s->y_path, s->keys[3], s->y_name, &u8, err);
@@ -346,6 +377,8 @@ static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
     if (st == DAL_OK && dims[0] != (hsize_t)s->n)
         st = dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: %llu labels, but there are %lld samples", s->y_path, s->y_name,
                       (unsigned long long)dims[0], (long long)s->n);
+    if (st == DAL_OK)
+        st = open_chunks(self->host, y, dims, rank, &chunks, s->y_path, s->keys[3], s->y_name, err);
     if (st == DAL_OK) {
         s->classes = dal_array(self->host, s->n, sizeof *s->classes);
         block = dal_array(self->host, LABEL_BLOCK, sizeof *block);
@@ -354,10 +387,11 @@ static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
     }
     for (int64_t i = 0; st == DAL_OK && i < s->n; i += LABEL_BLOCK) {
         const int64_t n = s->n - i < LABEL_BLOCK ? s->n - i : LABEL_BLOCK;
-        st = read_rows(y, dims, rank, i, n, H5T_NATIVE_DOUBLE, block, s->y_path, s->keys[3], s->y_name, err);
+        st = read_rows(y, &chunks, dims, rank, i, n, H5T_NATIVE_DOUBLE, block, s->y_path, s->keys[3], s->y_name, err);
         if (st == DAL_OK)
             st = take_labels(s, block, i, n, err);
     }
+    hdf5_chunks_free(&chunks);
     if (y >= 0)
         H5Dclose(y);
     self->host->free(self->host, block);
@@ -399,6 +433,7 @@ static void hdf5_destroy(void *p)
         return;
     const quiet q = enter();
     for (uint32_t k = 0; k < DAL_SPLITS; k++) {
+        hdf5_chunks_free(&self->splits[k].chunks);
         if (self->splits[k].x >= 0)
             H5Dclose(self->splits[k].x);
         self->host->free(self->host, self->splits[k].classes);
@@ -504,8 +539,8 @@ static int64_t run_of(const int64_t *ids, int64_t n)
 
 static dal_status hdf5_read(void *p, uint32_t k, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
 {
-    const hdf5 *self = p;
-    const split *s = &self->splits[k];
+    hdf5 *self = p;
+    split *s = &self->splits[k];
     const int u8 = self->spec.dtype == DAL_U8;
     const int64_t values = dal_sample_values(&self->spec);
     const size_t size = u8 ? 1 : sizeof(float), bytes = (size_t)values * size;
@@ -519,7 +554,7 @@ static dal_status hdf5_read(void *p, uint32_t k, const int64_t *ids, int64_t n, 
     for (int64_t i = 0, m; i < n && st == DAL_OK; i += m) {
         unsigned char *to = (unsigned char *)out->data + (size_t)i * bytes;
         m = run_of(ids + i, n - i);
-        st = read_rows(s->x, s->dims, s->rank, ids[i], m, u8 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, to, s->path, s->keys[1],
+        st = read_rows(s->x, &s->chunks, s->dims, s->rank, ids[i], m, u8 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, to, s->path, s->keys[1],
                        s->name, err);
         for (int64_t j = 0; j < m && st == DAL_OK; j++, to += bytes) {
             if (!u8)
