@@ -180,17 +180,38 @@ static dal_status check_storage(hid_t file, hid_t set, const char *path, const c
     return st;
 }
 
+/* Is this a kind of number as it is written everywhere? Others, of odd fields, are not left to libhdf5 to convert. */
+static int is_usual(hid_t type)
+{
+    const hid_t usual[] = {H5T_STD_U8LE,  H5T_STD_U8BE,  H5T_STD_I8LE,  H5T_STD_I8BE,  H5T_STD_U16LE,  H5T_STD_U16BE,
+                           H5T_STD_I16LE, H5T_STD_I16BE, H5T_STD_U32LE, H5T_STD_U32BE, H5T_STD_I32LE,  H5T_STD_I32BE,
+                           H5T_STD_U64LE, H5T_STD_U64BE, H5T_STD_I64LE, H5T_STD_I64BE, H5T_IEEE_F32LE, H5T_IEEE_F32BE,
+                           H5T_IEEE_F64LE, H5T_IEEE_F64BE};
+    int found = 0;
+    for (size_t i = 0; i < sizeof usual / sizeof *usual && !found; i++)
+        found = H5Tequal(type, usual[i]) > 0;
+    for (int big = 0; big < 2 && !found; big++) { /* binary16, which has no name there */
+        const hid_t half = H5Tcopy(big ? H5T_IEEE_F32BE : H5T_IEEE_F32LE);
+        found = half >= 0 && H5Tset_fields(half, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(half, 2) >= 0 &&
+                H5Tset_ebias(half, 15) >= 0 && H5Tequal(type, half) > 0;
+        if (half >= 0)
+            H5Tclose(half);
+    }
+    return found;
+}
+
 /* Its type: numbers? *u8: they are unsigned bytes. */
 static dal_status check_type(hid_t set, const char *path, const char *key, const char *name, int *u8, dal_error *err)
 {
     const hid_t type = H5Dget_type(set);
     const H5T_class_t cls = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
     *u8 = cls == H5T_INTEGER && H5Tget_size(type) == 1 && H5Tget_sign(type) == H5T_SGN_NONE;
+    const int usual = type >= 0 && is_usual(type);
     if (type >= 0)
         H5Tclose(type);
-    if (cls == H5T_INTEGER || cls == H5T_FLOAT || cls == H5T_ENUM)
+    if (usual)
         return DAL_OK;
-    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: is not of numbers", path, name);
+    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: is not of integers or of floats of 16, 32 or 64 bits", path, name);
 }
 
 static dal_status take_shape(hid_t set, const char *path, const char *key, const char *name, hsize_t *dims, int *rank,

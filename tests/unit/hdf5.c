@@ -85,7 +85,11 @@ static void close_hdf5(dal_runtime *rt, fx_dataset *d)
 
 Test(hdf5, reads_every_kind_of_number_plain_in_chunks_and_packed)
 {
-    const hid_t types[] = {H5T_NATIVE_FLOAT, H5T_STD_I8LE,  H5T_STD_I16BE,    H5T_STD_U32BE,
+    const hid_t half = H5Tcopy(H5T_IEEE_F32LE); /* as h5py has it */
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    const hid_t types[] = {half, H5T_STD_I8LE,  H5T_STD_I16BE,    H5T_STD_U32BE,
                            H5T_STD_I64LE,    H5T_IEEE_F64BE, H5T_NATIVE_UINT8};
     for (int t = 0; t < 7; t++)
         for (int how = 0; how < 3; how++) {
@@ -197,6 +201,11 @@ Test(hdf5, says_what_does_not_fit)
     options o = with(path);
     o.x = "z";
     refuse(o, DAL_E_INVALID, "x", ": there is no dataset 'z' in it; it has few, five, none, wide, x, y");
+    const hid_t odd = H5Tcopy(H5T_STD_I32LE);
+    H5Tset_precision(odd, 20);
+    add(path, &(const made){.name = "odd", .type = odd, .rank = 1, .dims = {7}}, 0);
+    o.x = "odd";
+    refuse(o, DAL_E_FORMAT, "x", ": odd: is not of integers or of floats of 16, 32 or 64 bits");
     o.x = "/none";
     refuse(o, DAL_E_FORMAT, "x", ": /none: dimension 0 is 0, expected at least 1");
     o.x = "/five";
@@ -262,7 +271,7 @@ Test(hdf5, refuses_chunks_samples_and_counts_that_are_too_large)
 {
     const char *path = fx_path("a.h5");
     unlink(path);
-    const hsize_t dims[] = {(hsize_t)1 << 40, 1 << 20}, chunk[] = {1 << 20, 1 << 10};
+    const hsize_t dims[] = {1 << 14, 1 << 20}, chunk[] = {1 << 14, 1 << 15};
     const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(2, dims, NULL);
     const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(plist, 2, chunk);
