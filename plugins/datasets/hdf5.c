@@ -5,7 +5,8 @@
  * without a label, -2 for one that belongs to none of the classes; in the same file, or another one. Samples are read as
  * they are asked for; chunks, which may be packed, are kept unpacked as far as `cache` allows.
  *
- * libhdf5 takes one caller at a time, so that readers wait for each other. Datasets whose values lie in other files
+ * libhdf5 takes one caller at a time, so that readers wait for each other. It may end by a signal over a damaged file, so
+ * each file is opened by a child first, whose end tells. Datasets whose values lie in other files
  * (external, virtual, or behind a link) are refused: a file must not make us read another.
  */
 #include <dal/dataset.h>
@@ -14,9 +15,13 @@
 #ifdef DAL_HAVE_HDF5
 #include "hdf5_chunks.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #endif
 
 typedef struct options {
@@ -101,8 +106,54 @@ static dal_status fault(const char *key, const char *path, const char *name, con
 
 /* ---- files and datasets ------------------------------------------------------------------------- */
 
+/* What the child does: all that opening needs, and a first value. Nobody hears what comes of it, if it comes to an end. */
+static void try_set(const char *path, const char *name)
+{
+    const hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = file >= 0 ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+    const hid_t plist = set >= 0 ? H5Dget_create_plist(set) : -1, type = set >= 0 ? H5Dget_type(set) : -1;
+    const hid_t space = set >= 0 ? H5Dget_space(set) : -1;
+    hsize_t dims[H5S_MAX_RANK], last[H5S_MAX_RANK] = {0}, stored;
+    H5O_info_t info;
+    const int rank = space >= 0 ? H5Sget_simple_extent_dims(space, dims, NULL) : -1;
+    if (rank < 1 || rank > HDF5_RANK || plist < 0 || type < 0)
+        return;
+    H5Oget_info(set, &info);
+    H5Dget_storage_size(set);
+    H5Tget_class(type);
+    if (H5Pget_layout(plist) != H5D_CHUNKED)
+        return;
+    H5Dget_chunk_storage_size(set, last, &stored);
+    if (H5Pget_chunk(plist, rank, last) != rank)
+        return;
+    for (int i = 0; i < rank; i++)
+        last[i] = last[i] > 0 && dims[i] > 0 ? (dims[i] - 1) / last[i] * last[i] : 0;
+    H5Dget_chunk_storage_size(set, last, &stored);
+}
+
+/* Can libhdf5 open this dataset without coming to harm? */
+static dal_status try_in_child(const char *path, const char *name, const char *key, dal_error *err)
+{
+    const struct rlimit seconds = {20, 20}, no_core = {0, 0};
+    int status = 0;
+    const pid_t child = fork();
+    if (child < 0)
+        return dal_fail(err, DAL_E_FAILED, key, "%s: no process to try it in: %s", path, strerror(errno));
+    if (child == 0) {
+        setrlimit(RLIMIT_CPU, &seconds);
+        setrlimit(RLIMIT_CORE, &no_core);
+        try_set(path, name);
+        _exit(0);
+    }
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return DAL_OK;
+    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: libhdf5 itself fails over it: damaged; copy or download it again", path, name);
+}
+
 /* A regular file that can be read and begins as HDF5 does, here or behind a block of the user's. */
-static dal_status open_file(const dal_host *host, const char *path, const char *key, hid_t *file, dal_error *err)
+static dal_status open_file(const dal_host *host, const char *path, const char *key, const char *name, hid_t *file,
+                            dal_error *err)
 {
     dal_file *f = NULL;
     dal_status st = dal_file_open(host, path, key, &f, err);
@@ -114,6 +165,9 @@ static dal_status open_file(const dal_host *host, const char *path, const char *
         return dal_fail(err, DAL_E_FORMAT, key, "%s: gzip data; unpack it first, HDF5 files are read where they lie", path);
     if (H5Fis_hdf5(path) <= 0)
         return dal_fail(err, DAL_E_FORMAT, key, "%s: is no HDF5 file", path);
+    st = try_in_child(path, name, key, err);
+    if (st != DAL_OK)
+        return st;
     *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     return *file >= 0 ? DAL_OK : fault(key, path, "", "cannot be opened: cut short or damaged", err);
 }
@@ -237,7 +291,7 @@ static dal_status open_set(const dal_host *host, const char *path, const char *n
                            int64_t cache, hid_t *set, dal_error *err)
 {
     hid_t file = -1, access = -1;
-    dal_status st = open_file(host, path, key, &file, err);
+    dal_status st = open_file(host, path, key, name, &file, err);
     if (st == DAL_OK) {
         access = H5Pcreate(H5P_DATASET_ACCESS);
         if (access < 0 || H5Pset_chunk_cache(access, 12421, (size_t)cache, 1) < 0)

@@ -311,6 +311,30 @@ Test(hdf5, refuses_what_is_no_hdf5_or_cut_short)
     free(bytes);
 }
 
+/* The head of a heap of names that is said to have 2^53 bytes: libhdf5 1.10 ends by a signal, later ones may complain. */
+Test(hdf5, outlives_a_file_that_libhdf5_does_not)
+{
+    const made x = VECTORS, y = LABELS;
+    size_t n;
+    int hit = 0;
+    unsigned char *bytes = fx_slurp(file_of("a.h5", &x, &y), &n);
+    for (size_t i = 0; i + 16 < n && !hit; i++)
+        if (memcmp(bytes + i, "HEAP", 4) == 0) {
+            bytes[i + 14] = 0x20; /* of the size in bytes 8..15 */
+            hit = 1;
+        }
+    cr_assert(hit);
+    dal_error err = DAL_ERROR_INIT;
+    const options o = with(fx_write("b.h5", bytes, n));
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(1, 0);
+    cr_assert_neq(hdf5_impl.create(dal_runtime_host(rt, "hdf5"), &o, NULL, &self, &err), DAL_OK);
+    cr_assert(strstr(err.text, "b.h5"), "%s", err.text);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    free(bytes);
+}
+
 Test(hdf5, tells_a_damaged_chunk_and_a_value_that_is_not_finite_when_it_reads_them)
 {
     const made x = {.name = "x", .type = H5T_NATIVE_FLOAT, .rank = 2, .dims = {7, 3}, .chunk = {7, 3}, .pack = 1};
