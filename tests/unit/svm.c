@@ -249,6 +249,30 @@ Test(svm, gives_the_same_bits_with_any_threads_blocks_and_cache)
     free(b.data);
 }
 
+/* 1,200 rows of 1,200 floats are 5.5 MiB: of the smaller cache most is computed more than once. */
+Test(svm, gives_the_same_bits_when_its_cache_is_too_small)
+{
+    float *p[2];
+    for (int k = 0; k < 2; k++) {
+        svm_options o = usual;
+        o.cache = k ? 1 : 64;
+        o.C = 10;
+        o.probability = SVM_MARGINS;
+        dal_runtime *rt = fx_runtime(1, 1);
+        fx_list *l = fx_clusters(1200, 6, 2, DAL_F32, 0.6, 3);
+        svm *m = make(rt, &o, &l->s.spec);
+        fx_fit(&impl, m, l, 0, 0);
+        cr_assert_gt(m->machine.l, 400);
+        p[k] = fx_predict(&impl, m, l, 200);
+        impl.destroy(m);
+        fx_list_free(l);
+        dal_runtime_free(rt);
+    }
+    cr_assert_arr_eq(p[0], p[1], 2400 * sizeof(float));
+    free(p[0]);
+    free(p[1]);
+}
+
 /* A machine that knows its training set by heart; sigmoids fitted to that would be sure of everything. */
 Test(svm, is_calibrated_by_samples_it_was_not_trained_on)
 {
