@@ -261,6 +261,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
     for (int64_t i = 0; i < m->info.n_weights; i++)
         x[i] = warm ? (double)m->weights[i] : 0;
+    nn_model_changed(m);
     m->fitted = 0; /* until the end: a broken fit leaves nothing to predict with */
     st = begin(&p, err);
     if (st == DAL_OK)

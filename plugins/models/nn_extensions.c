@@ -292,6 +292,8 @@ static dal_status copy(void *self, void **out, dal_error *err)
     if (!c)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a copy of the model");
     memcpy(c, m, m->size);
+    c->ready = NULL;
+    c->lent = 0;
     ++*c->users;
     c->weights = dal_array(m->host, m->info.n_weights, sizeof *c->weights);
     c->state = dal_array(m->host, m->info.n_state, sizeof *c->state);
@@ -314,6 +316,8 @@ static int64_t n_weights(void *self)
 static float *weights(void *self)
 {
     nn_model *m = self;
+    nn_model_changed(m);
+    m->lent = 1;
     return m->weights;
 }
 

@@ -329,6 +329,7 @@ dal_status nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, da
     char who[128];
     snprintf(who, sizeof who, "convolutions by %s", dal_nn_backend(m->nn));
     m->host->log(m->host, DAL_LOG_DEBUG, who);
+    nn_model_changed(m);
     m->fitted = 0; /* until the end: a broken fit leaves nothing to predict with */
     if (!warm) {
         const dal_rng stream = m->host->rng(m->host, "weights", f->round);

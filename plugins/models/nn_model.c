@@ -106,6 +106,7 @@ dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_s
 static void let_go(nn_model *m)
 {
     const dal_host *h = m->host;
+    nn_model_changed(m);
     if (!m->users || --*m->users == 0) {
         if (m->reader && m->known)
             m->reader->drop(m);
@@ -153,6 +154,31 @@ dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err)
     return x ? model_check_width(m->id, m->info.n_inputs, x->spec, err) : DAL_OK;
 }
 
+void nn_model_changed(nn_model *m)
+{
+    dal_nn_ready_free(atomic_exchange(&m->ready, NULL));
+}
+
+/* The model's own, made by whoever comes first; one for this call where the weights are lent. */
+static dal_nn_ready *take_ready(const nn_model *m, dal_error *err)
+{
+    nn_model *cache = (nn_model *)(uintptr_t)m; /* constant to everybody but for this */
+    dal_nn_ready *found = atomic_load(&m->ready), *none = NULL;
+    if (found)
+        return found;
+    found = dal_nn_ready_new(m->nn, m->host, m->weights, m->state, err);
+    if (!found || m->lent || atomic_compare_exchange_strong(&cache->ready, &none, found))
+        return found;
+    dal_nn_ready_free(found);
+    return none;
+}
+
+static void give_ready(const nn_model *m, dal_nn_ready *r)
+{
+    if (m->lent)
+        dal_nn_ready_free(r);
+}
+
 dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int gradients,
                           dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
                           dal_error *err)
@@ -160,9 +186,12 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
     dal_status st = nn_model_ready(m, x, err);
     if (st != DAL_OK)
         return st;
-    dal_nn_pass *p = dal_nn_pass_new(m->nn, m->host, gradients, err);
-    if (!p)
+    dal_nn_ready *ready = gradients ? NULL : take_ready(m, err);
+    dal_nn_pass *p = gradients || ready ? dal_nn_pass_new(m->nn, m->host, gradients, err) : NULL;
+    if (!p) {
+        give_ready(m, ready);
         return DAL_E_NOMEM;
+    }
     for (int64_t first = 0; first < x->n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t n = x->n - first < DAL_NN_TILE ? x->n - first : DAL_NN_TILE;
         if (m->reader)
@@ -170,11 +199,13 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
         else
             dal_dense_read(x, first, n, p->value[m->info.input]);
         if (st == DAL_OK)
-            st = dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
+            st = ready ? dal_nn_run_ready(ready, m->weights, m->state, p, n, m->info.input, to, NULL)
+                       : dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
         if (st == DAL_OK)
             st = done(ctx, p, first, n);
     }
     dal_nn_pass_free(p);
+    give_ready(m, ready);
     return st;
 }
 
@@ -297,6 +328,7 @@ dal_status nn_model_load(void *self, const dal_reader *r, dal_error *err)
     if (st == DAL_OK)
         st = check_finite(state, m->info.n_state, "state", err);
     if (st == DAL_OK) {
+        nn_model_changed(m);
         memcpy(m->weights, weights, (size_t)m->info.n_weights * sizeof *weights);
         memcpy(m->state, state, (size_t)m->info.n_state * sizeof *state);
         m->fitted = 1;

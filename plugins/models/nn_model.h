@@ -8,6 +8,7 @@
 
 #include <dal/model.h>
 #include <dal/nn.h>
+#include <stdatomic.h>
 
 /* What rules training beside the optimiser. */
 typedef struct nn_control {
@@ -144,6 +145,8 @@ typedef struct nn_model {
     uint32_t init; /* DAL_NN_UNIFORM... */
     int64_t n_classes, image[3];
     float *weights, *state;
+    dal_nn_ready *_Atomic ready; /* the weights made ready for passes, once they have been asked for; NULL: not yet */
+    int lent;                    /* somebody may write the weights at any time */
     int fitted;
 } nn_model;
 
@@ -181,6 +184,8 @@ extern const dal_model_input_gradient nn_model_input_gradient;
 extern const dal_model_perturb nn_model_perturb;
 extern const dal_model_companion nn_model_companion;
 
+/* The weights have changed, or are about to. */
+void nn_model_changed(nn_model *m);
 /* Fitted, and x a batch of samples like those of create? */
 dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err);
 /* Each tile of x, forward to value `to`, then done(ctx, pass, first, n). */

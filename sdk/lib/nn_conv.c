@@ -106,13 +106,13 @@ static dal_status forward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     for (int64_t i = j->first; i < j->first + j->n && st == DAL_OK; i++) {
         const float *x = nn_row(j->value, g.in, g.k->in[0], i);
-        float *y = nn_row(j->value, g.k, v, i);
+        float *y = nn_row(j->value, g.k, nn_conv_out(j, v), i);
         for (int64_t group = 0; group < g.k->groups && st == DAL_OK; group++)
-            st = dal_gemm_nn(g.c_out, g.places, g.patch, 1, j->weights + g.k->weight + group * g.c_out * g.patch, g.patch,
+            st = dal_gemm_nn(g.c_out, g.places, g.patch, 1, nn_conv_weights(j, v) + group * g.c_out * g.patch, g.patch,
                              patches_of(&g, x, group, j->scratch), g.places, 0, y + group * g.c_out * g.places, g.places);
-        if (g.k->bias >= 0)
-            add_bias(j->weights + g.k->bias, g.k->c, g.places, y);
-        if (g.k->flags & DAL_NN_RELU)
+        if (nn_conv_bias(j, v))
+            add_bias(nn_conv_bias(j, v), g.k->c, g.places, y);
+        if (nn_conv_relu(j, v))
             nn_relu(y, g.k->size);
     }
     return st;

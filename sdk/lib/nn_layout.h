@@ -27,6 +27,9 @@ static inline nn_strip nn_strip_at(const nn_node *k, int64_t c)
     return (nn_strip){c / k->block * k->block * map + c % k->block, k->block, 1};
 }
 
+/* y [n rows] += a bias for each channel, wherever they lie. */
+void nn_strips_add_bias(const nn_node *k, int64_t n, const float *bias, float *y);
+
 /* Layers whose input is blocked. Pools: their output may be planes. */
 dal_status nn_strips_norm_forward(const nn_job *j, int32_t v);
 dal_status nn_strips_norm_backward(const nn_job *j, int32_t v);

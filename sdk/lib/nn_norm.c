@@ -7,7 +7,6 @@
 #include "clones.h"
 #include "nn_layout.h"
 
-#define EPS 1e-5
 #define MOMENTUM 0.1
 
 static int64_t map_of(const nn_node *k)
@@ -80,7 +79,7 @@ void nn_norm_statistics(const nn_node *k, const float *weights, float *state, co
     const double count = (double)(n * map_of(k));
     for (int64_t c = 0; c < k->c; c++) {
         const double mean = sums[c] / count, spread = sums[k->c + c] / count - mean * mean;
-        const double variance = spread > 0 ? spread : 0, inverse = 1 / sqrt(variance + EPS);
+        const double variance = spread > 0 ? spread : 0, inverse = 1 / sqrt(variance + NN_NORM_EPS);
         const double gain = (double)weights[k->weight + c], bias = (double)weights[k->bias + c];
         norm[c] = (float)(gain * inverse);
         norm[k->c + c] = (float)(bias - gain * inverse * mean);
@@ -97,7 +96,7 @@ void nn_norm_statistics(const nn_node *k, const float *weights, float *state, co
 static void remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4])
 {
     const double mean = (double)j->state[k->state + c], variance = (double)j->state[k->state + k->c + c];
-    const double inverse = 1 / sqrt(variance + EPS), gain = (double)j->weights[k->weight + c];
+    const double inverse = 1 / sqrt(variance + NN_NORM_EPS), gain = (double)j->weights[k->weight + c];
     out[0] = (float)(gain * inverse);
     out[1] = (float)((double)j->weights[k->bias + c] - gain * inverse * mean);
     out[2] = (float)mean;

@@ -170,10 +170,10 @@ nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err)
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++) {
         if (nn->node[v].op != &nn_conv_op)
             continue;
-        if (n > 0 && nn_winograd_fits(nn, v)) {
+        if (nn_winograd_fits(nn, v)) /* passes without ready weights do not use it */
             p->scratch = nn_winograd_scratch(nn, v) > p->scratch ? nn_winograd_scratch(nn, v) : p->scratch;
+        if (n > 0 && nn_winograd_fits(nn, v))
             continue;
-        }
         conv[v].n = n ? n : rows_of_pass(&nn->node[v]);
         const maker m = maker_of(nn, v, conv[v].n);
         st = told(make_conv(&m, &conv[v]), m.k, "make a convolution of this shape", err);

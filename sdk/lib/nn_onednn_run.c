@@ -1,6 +1,7 @@
 /* Running oneDNN's convolutions on the calling thread. */
 #include "nn_onednn_plan.h"
 
+#include "nn_layout.h"
 #include "nn_winograd.h"
 
 #define MAX_ARGS 6
@@ -57,7 +58,7 @@ dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weigh
         nn_winograd_pack(nn, v, backward, weights, to);
         return DAL_OK;
     }
-    return status_of(move(nn->onednn, c->pack[w], &c->plain, weights + nn->node[v].weight, &c->w[w], to));
+    return status_of(move(nn->onednn, c->pack[w], &c->plain, weights, &c->w[w], to));
 }
 
 dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns)
@@ -110,13 +111,13 @@ static dnnl_status_t forward_rows(const nn_job *j, int32_t v, int64_t first, con
     const conv_plan *p = &j->plans->conv[v];
     const way *w = &p->way[FORWARD];
     const struct nn_onednn *o = j->nn->onednn;
-    float *out = nn_row(j->value, k, v, first), *y = w->move_y ? j->scratch + w->scratch_y : out;
+    float *out = nn_row(j->value, k, nn_conv_out(j, v), first), *y = w->move_y ? j->scratch + w->scratch_y : out;
     call c = {.o = o, .st = dnnl_success};
     const float *x = ordered(j, w->move_x, &p->x, nn_row(j->value, in, k->in[0], first), &w->x, w->scratch_x, &c.st);
     give(&c, DNNL_ARG_SRC, &w->x, x);
     give(&c, DNNL_ARG_WEIGHTS, &w->w, weights);
     if (k->bias >= 0)
-        give(&c, DNNL_ARG_BIAS, &o->conv[v].bias, j->weights + k->bias);
+        give(&c, DNNL_ARG_BIAS, &o->conv[v].bias, nn_conv_bias(j, v));
     give(&c, DNNL_ARG_DST, &w->y, y);
     give(&c, DNNL_ARG_SCRATCHPAD, &w->scratchpad, j->scratch);
     const dnnl_status_t st = finish(&c, w->run);
@@ -128,13 +129,19 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     const conv_plan *p = &j->plans->conv[v];
     dnnl_status_t st = dnnl_success;
-    if (j->training && nn_winograd_fits(j->nn, v))
+    if ((j->training || j->ready) && nn_winograd_fits(j->nn, v))
         return nn_winograd_forward(j, v);
     const float *weights = weights_of(j, v, &p->way[FORWARD], FORWARD, &st);
-    for (int64_t i = 0; i < j->n && st == dnnl_success; i += p->n)
+    const float *late = k->bias < 0 ? nn_conv_bias(j, v) : NULL; /* one the primitive does not know of */
+    for (int64_t i = 0; i < j->n && st == dnnl_success; i += p->n) {
+        const int64_t n = j->n - i < p->n ? j->n - i : p->n;
         st = forward_rows(j, v, j->first + i, weights);
-    if (k->flags & DAL_NN_RELU)
-        nn_relu(nn_row(j->value, k, v, j->first), j->n * k->size);
+        float *y = nn_row(j->value, k, nn_conv_out(j, v), j->first + i);
+        if (late)
+            nn_strips_add_bias(k, n, late, y);
+        if (nn_conv_relu(j, v))
+            nn_relu(y, n * k->size);
+    }
     return failed(j, v, "forward convolution", st);
 }
 

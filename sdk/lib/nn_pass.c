@@ -1,5 +1,7 @@
 /* Passes over a fitted network, a tile of samples on the calling thread. */
 #include "nn_layout.h"
+
+#include "nn_arena.h"
 #include "nn_onednn.h"
 
 typedef struct pass_memory {
@@ -29,102 +31,101 @@ static int64_t aux_of(const nn_node *k)
     return k->op == &nn_dropout_op ? 0 : k->aux;
 }
 
-/* Of texts without gradients: values of tokens share memory once all who read them have run. But the embedding's is kept. */
-static int may_share(const nn_node *k)
+/* The last layer that reads value x while values lie over one another; n: it stays. A batch-norm may be in its convolution, which
+ * then reads while it writes the norm's value. */
+static int32_t last_reader(const dal_nn *nn, int32_t x)
 {
-    return k->tokens && k->op != &nn_embedding_op;
-}
-
-static int32_t last_reader(const dal_nn *nn, int32_t v)
-{
-    int32_t last = v;
-    for (int32_t k = v + 1; k < nn->n; k++)
-        last = nn->node[k].in[0] == v || nn->node[k].in[1] == v ? k : last;
+    int32_t last = x;
+    for (int32_t r = x + 1; r < nn->n; r++) {
+        const dal_nn_value a = nn->node[r].in[0];
+        const int behind = a > x && nn->node[r].op == &nn_norm_op && nn->node[a].op == &nn_conv_op && nn->node[a].in[0] == x;
+        if (a == x || nn->node[r].in[1] == x || behind)
+            last = r;
+    }
     return last;
 }
 
-typedef struct place {
-    int64_t at, size;
-    int32_t until; /* the last reader of what is there */
-} place;
-
-/* at[v] of all that may share, in floats; returns how many they are together. places: [n values]. */
-static int64_t share(const dal_nn *nn, place *places, int64_t *at)
+/* Must it be there when a pass goes on from a stage or a dropout layer? Texts go on from their embedding alone. */
+static int stays(const dal_nn *nn, int32_t x, int32_t last)
 {
-    int64_t top = 0, n = 0;
-    for (int32_t v = 0; v < nn->n; v++) {
-        const int64_t size = room(nn->node[v].size);
-        place *best = NULL;
-        if (!may_share(&nn->node[v]))
-            continue;
-        for (int64_t i = 0; i < n; i++)
-            if (places[i].until < v && places[i].size >= size && (!best || places[i].size < best->size))
-                best = &places[i];
-        if (!best) {
-            best = &places[n++];
-            *best = (place){.at = top, .size = size};
-            top += size;
-        }
-        best->until = last_reader(nn, v);
-        at[v] = best->at;
-    }
-    return top;
+    int cut = x == 0 || nn->node[x].shown || nn->node[x].op == &nn_embedding_op;
+    if (nn->node[x].tokens)
+        return cut;
+    for (int32_t c = x; c < last && !cut; c++)
+        cut = nn->node[c].shown || nn->node[c + 1].dropout >= 0;
+    return cut;
 }
 
-/* How many floats all values need, and where those lie that share. */
-static dal_status plan_values(const dal_nn *nn, const dal_host *host, int gradients, int64_t *at, int64_t *shared,
-                              int64_t *floats)
+/* Where each value lies, offsets in floats; returns how many there are. together: none over another. */
+static int64_t plan_values(const dal_nn *nn, int together, int64_t *offset, int32_t *last, nn_hole *holes)
 {
-    place *places = gradients ? NULL : dal_array(host, nn->n, sizeof *places);
-    if (!gradients && !places)
-        return DAL_E_NOMEM;
-    *shared = *floats = gradients ? 0 : share(nn, places, at);
-    for (int32_t v = 0; v < nn->n; v++)
-        if (gradients || !may_share(&nn->node[v]))
-            *floats += (has_mirror(&nn->node[v]) ? 2 : 1) * room(nn->node[v].size);
-    host->free(host, places);
-    return DAL_OK;
+    nn_arena a = {holes, 0, 0};
+    for (int32_t v = 0; v < nn->n; v++) {
+        last[v] = last_reader(nn, v);
+        if (!together || stays(nn, v, last[v]))
+            last[v] = nn->n;
+    }
+    for (int32_t v = 0; v < nn->n; v++) {
+        offset[v] = nn_arena_take(&a, room(nn->node[v].size));
+        for (int32_t x = 0; x <= v; x++)
+            if (last[x] == v)
+                nn_arena_give(&a, offset[x], room(nn->node[x].size));
+    }
+    return a.top;
 }
 
 /* Room for values, their d and what layers keep; rows of each value lie together. */
-static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, dal_error *err)
+static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, int64_t *offset, int32_t *last,
+                       nn_hole *holes, dal_error *err)
 {
     pass_memory *m = p->impl;
-    int64_t floats, bytes = 0, scratch = nn->scratch, at_shared[DAL_NN_MAX_VALUES], shared;
-    if (plan_values(nn, host, gradients, at_shared, &shared, &floats) != DAL_OK)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
-    for (int32_t v = 0; v < nn->n; v++)
+    int64_t floats = plan_values(nn, !gradients, offset, last, holes), mirrors = 0, bytes = 0, scratch = nn->scratch;
+    for (int32_t v = 0; v < nn->n; v++) {
+        mirrors += has_mirror(&nn->node[v]) ? room(nn->node[v].size) : 0;
         bytes += room(aux_of(&nn->node[v]));
+    }
     if (nn->onednn) {
         m->plans = nn_tile_plans(nn, err);
         if (!m->plans)
             return DAL_E_FAILED;
         scratch = nn_plans_scratch(m->plans) > scratch ? nn_plans_scratch(m->plans) : scratch;
     }
-    m->block = dal_array(host, (gradients ? 2 : 1) * floats, sizeof(float));
+    const int64_t all = floats + mirrors;
+    m->block = dal_array(host, (gradients ? 2 : 1) * all, sizeof(float));
     m->scratch = dal_array(host, scratch, sizeof(float));
     m->aux_block = dal_array(host, bytes, 1);
     if (!m->block || !m->scratch || !m->aux_block)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass over a network of %d layers", (int)nn->n - 1);
     /* rows of a tile that are not in use are numbers, too */
-    memset(m->block, 0, (size_t)((gradients ? 2 : 1) * floats) * sizeof(float));
-    float *at = m->block + shared;
+    memset(m->block, 0, (size_t)((gradients ? 2 : 1) * all) * sizeof(float));
+    float *mirror = m->block + floats;
     char *aux = m->aux_block;
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
-        const int own = gradients || !may_share(k);
-        m->value[v] = p->value[v] = own ? at : m->block + at_shared[v];
-        m->d[v] = p->d[v] = gradients ? at + floats : NULL;
-        at += own ? room(k->size) : 0;
+        m->value[v] = p->value[v] = m->block + offset[v];
+        m->d[v] = p->d[v] = gradients ? m->value[v] + all : NULL;
         if (has_mirror(k)) {
-            p->value[v] = at;
-            p->d[v] = gradients ? at + floats : NULL;
-            at += room(k->size);
+            p->value[v] = mirror;
+            p->d[v] = gradients ? mirror + all : NULL;
+            mirror += room(k->size);
         }
         m->aux[v] = aux;
         aux += room(aux_of(k));
     }
     return DAL_OK;
+}
+
+static dal_status plan_and_take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, dal_error *err)
+{
+    int64_t *offset = dal_array(host, nn->n, sizeof *offset);
+    int32_t *last = dal_array(host, nn->n, sizeof *last);
+    nn_hole *holes = dal_array(host, nn->n, sizeof *holes);
+    const dal_status st = offset && last && holes ? take(nn, host, gradients, p, offset, last, holes, err)
+                                                  : dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
+    host->free(host, holes);
+    host->free(host, last);
+    host->free(host, offset);
+    return st;
 }
 
 dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradients, dal_error *err)
@@ -142,7 +143,7 @@ dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradien
     *p = (dal_nn_pass){.struct_size = sizeof *p, .impl = m, .value = dal_array(host, nn->n, sizeof(float *)),
                        .d = dal_array(host, nn->n, sizeof(float *))};
     const dal_status st = m->aux && m->value && m->d && p->value && p->d
-                              ? take(nn, host, gradients, p, err)
+                              ? plan_and_take(nn, host, gradients, p, err)
                               : dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
     if (st != DAL_OK) {
         dal_nn_pass_free(p);
@@ -176,22 +177,41 @@ static nn_job job_of(const dal_nn *nn, const float *weights, const float *state,
                     .scratch = m->scratch, .plans = m->plans, .n = n, .token_at = m->token_at, .tile = 1};
 }
 
+static dal_status run(const nn_job *j, dal_nn_pass *p, dal_nn_value from, dal_nn_value to)
+{
+    const dal_nn *nn = j->nn;
+    pass_memory *m = p->impl;
+    dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], j->n, m->token_at, NULL) : DAL_OK;
+    for (int32_t v = 1; v < from; v++) /* the caller may have changed them */
+        if (has_mirror(&nn->node[v]))
+            nn_from_planes(&nn->node[v], j->n, p->value[v], m->value[v]);
+    for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
+        if (!j->ready || !j->ready->drawn[v])
+            st = nn->node[v].op->forward(j, v);
+        if (has_mirror(&nn->node[v]))
+            nn_to_planes(&nn->node[v], j->n, m->value[v], p->value[v]);
+    }
+    return st;
+}
+
 dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                       dal_nn_value from, dal_nn_value to, const float *const *masks)
 {
-    pass_memory *m = p->impl;
     nn_job j = job_of(nn, weights, state, p, n);
-    dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], n, m->token_at, NULL) : DAL_OK;
     j.masks = masks;
-    for (int32_t v = 1; v < from; v++) /* the caller may have changed them */
-        if (has_mirror(&nn->node[v]))
-            nn_from_planes(&nn->node[v], n, p->value[v], m->value[v]);
-    for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
-        st = nn->node[v].op->forward(&j, v);
-        if (has_mirror(&nn->node[v]))
-            nn_to_planes(&nn->node[v], n, m->value[v], p->value[v]);
-    }
-    return st;
+    return run(&j, p, from, to);
+}
+
+dal_status dal_nn_run_ready(const dal_nn_ready *r, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+                            dal_nn_value from, dal_nn_value to, const float *const *masks)
+{
+    nn_job j = job_of(r->nn, weights, state, p, n);
+    j.masks = masks;
+    j.ready = r;
+    j.packed = r->nn->onednn ? r->weights : NULL;
+    if (from > 1 && r->drawn[from])
+        from = r->nn->node[from].in[0];
+    return run(&j, p, from, to);
 }
 
 dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,

@@ -61,6 +61,15 @@ typedef struct nn_turns {
     atomic_int failed;
 } nn_turns;
 
+/* Weights made ready for passes. weights: of convolutions, packed where oneDNN convolves, else drawn into or NULL: as given. */
+struct dal_nn_ready {
+    const dal_nn *nn;
+    const dal_host *host;
+    int32_t *norm;        /* [n values] of a convolution: the batch-norm drawn into it, whose value it makes; 0: none */
+    unsigned char *drawn; /* [n values] a batch-norm that is in its convolution */
+    float **weights, **bias; /* [n values]; bias: NULL: its own */
+};
+
 /* What a layer works on: samples first..first+n-1 of a batch, on the calling thread. */
 typedef struct nn_job {
     const dal_nn *nn;
@@ -74,6 +83,7 @@ typedef struct nn_job {
     float *mine;      /* training: [largest layer's weights] of this shard */
     const struct nn_plans *plans; /* oneDNN's, of shards of n rows or of passes */
     float *const *packed;         /* [n values] weights in oneDNN's order; NULL: each layer packs its own */
+    const struct dal_nn_ready *ready; /* forward passes, may be NULL; packed is its */
     int64_t first, n;
     const int64_t *token_at; /* of texts: sample first+i has the tokens token_at[i]..token_at[i+1]-1 of this job; [n + 1] */
     int training;     /* batch-norm has its own statistics, dropout draws */
@@ -167,6 +177,30 @@ static inline int64_t nn_token_conv_rows(const nn_node *k)
     const int64_t longest = k->h + k->kernel - 1;
     return longest > 256 ? longest : 256;
 }
+
+/* Of a convolution: the value it makes, its weights, its bias (NULL: none), whether ReLU ends it. */
+static inline int32_t nn_conv_out(const nn_job *j, int32_t v)
+{
+    return j->ready && j->ready->norm[v] ? j->ready->norm[v] : v;
+}
+
+static inline const float *nn_conv_weights(const nn_job *j, int32_t v)
+{
+    return j->ready && j->ready->weights[v] ? j->ready->weights[v] : j->weights + j->nn->node[v].weight;
+}
+
+static inline const float *nn_conv_bias(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    return j->ready && j->ready->bias[v] ? j->ready->bias[v] : k->bias >= 0 ? j->weights + k->bias : NULL;
+}
+
+static inline int nn_conv_relu(const nn_job *j, int32_t v)
+{
+    return (j->nn->node[nn_conv_out(j, v)].flags & DAL_NN_RELU) != 0;
+}
+
+#define NN_NORM_EPS 1e-5
 
 /* Batch-norm knows its batch only when all shards have been seen. Per channel, of a shard, [2 c] doubles: forward the
  * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */

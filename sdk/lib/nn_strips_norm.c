@@ -6,7 +6,6 @@
 #include "clones.h"
 
 #define L NN_LANES
-#define EPS 1e-5
 
 /* Of eight channels: y = scale x + shift; mean, 1 / deviation; the means of dy and dy xhat (0: statistics are constants). */
 typedef struct numbers {
@@ -29,7 +28,7 @@ static numbers numbers_of(const nn_job *j, int32_t v, int64_t c)
     }
     for (int64_t l = 0; l < L && !j->training; l++) {
         const double mean = (double)j->state[k->state + c + l], variance = (double)j->state[k->state + k->c + c + l];
-        const double inverse = 1 / sqrt(variance + EPS), gain = (double)j->weights[k->weight + c + l];
+        const double inverse = 1 / sqrt(variance + NN_NORM_EPS), gain = (double)j->weights[k->weight + c + l];
         n.scale[l] = (float)(gain * inverse);
         n.shift[l] = (float)((double)j->weights[k->bias + c + l] - gain * inverse * mean);
         n.mean[l] = (float)mean;
@@ -173,4 +172,24 @@ dal_status nn_strips_norm_backward(const nn_job *j, int32_t v)
                        least_of(k), !k->first_writer[0], nn_row(j->d, k, k->in[0], i) + s.first);
     }
     return DAL_OK;
+}
+
+DAL_CLONES static void shift_strip(const float *bias, int64_t step, int64_t n, float *y)
+{
+    float b[L];
+    memcpy(b, bias, sizeof b);
+    for (int64_t p = 0; p < n; p++)
+        for (int l = 0; l < L; l++)
+            y[p * step + l] += b[l];
+}
+
+void nn_strips_add_bias(const nn_node *k, int64_t n, const float *bias, float *y)
+{
+    const int64_t map = k->h * k->w;
+    for (int64_t i = 0; i < n; i++, y += k->size) {
+        for (int64_t c = 0; k->block > 1 && c < k->c; c += L)
+            shift_strip(bias + c, k->block, map, y + nn_strip_at(k, c).first);
+        for (int64_t at = 0; k->block == 1 && at < k->size; at++)
+            y[at] += bias[at / map];
+    }
 }

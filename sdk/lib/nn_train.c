@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "nn_chain.h"
+#include "nn_arena.h"
 #include "nn_onednn.h"
 
 #define MANY_WEIGHTS ((int64_t)8 << 20) /* above it half as many shards, each of which reads them all */
@@ -60,50 +61,25 @@ static void *take(dal_nn_trainer *t, int64_t n, size_t size)
     return p;
 }
 
-/* A hole in the arena of d. */
-typedef struct hole {
-    int64_t at, size;
-} hole;
-typedef struct arena {
-    hole *free;
-    int64_t n_free, top;
-} arena;
-
-static int64_t arena_take(arena *a, int64_t size)
-{
-    int64_t best = -1;
-    for (int64_t i = 0; i < a->n_free; i++)
-        if (a->free[i].size >= size && (best < 0 || a->free[i].size < a->free[best].size))
-            best = i;
-    if (best < 0) {
-        a->top += size;
-        return a->top - size;
-    }
-    const int64_t at = a->free[best].at;
-    a->free[best].at += size;
-    a->free[best].size -= size;
-    return at;
-}
-
 /* Where d of each value lies: as late as it is written and as long as it is read, by whole segments, since shards of
  * one segment are not at the same layer at the same time. offset [n]: -1: not wanted. */
-static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, hole *holes, int32_t *over)
+static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole *holes, int32_t *over)
 {
     const dal_nn *nn = t->nn;
-    arena a = {holes, 0, 0};
+    nn_arena a = {holes, 0, 0};
     int32_t n_over = 0;
     for (int32_t v = 0; v < nn->n; v++)
-        offset[v] = nn->node[v].shown ? arena_take(&a, t->capacity * nn->node[v].size) : -1;
+        offset[v] = nn->node[v].shown ? nn_arena_take(&a, t->capacity * nn->node[v].size) : -1;
     for (int32_t k = nn->n - 1; k > 0; k--) {
         if (nn->node[k].op == &nn_norm_op) { /* a new segment: what the old ones have read is free */
             for (int32_t i = 0; i < n_over; i++)
-                a.free[a.n_free++] = (hole){offset[over[i]], t->capacity * nn->node[over[i]].size};
+                nn_arena_give(&a, offset[over[i]], t->capacity * nn->node[over[i]].size);
             n_over = 0;
         }
         for (int i = 0; i < 2; i++) {
             const dal_nn_value x = nn->node[k].in[i];
             if (x > 0 && offset[x] < 0)
-                offset[x] = arena_take(&a, t->capacity * nn->node[x].size);
+                offset[x] = nn_arena_take(&a, t->capacity * nn->node[x].size);
         }
         if (!nn->node[k].shown)
             over[n_over++] = k;
@@ -115,7 +91,7 @@ static dal_status take_gradients(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
     int64_t *offset = dal_array(t->host, nn->n, sizeof *offset);
-    hole *holes = dal_array(t->host, nn->n, sizeof *holes);
+    nn_hole *holes = dal_array(t->host, nn->n, sizeof *holes);
     int32_t *over = dal_array(t->host, nn->n, sizeof *over);
     if (offset && holes && over) {
         t->gradients_of_values = take(t, plan_gradients(t, offset, holes, over), sizeof(float));
@@ -441,7 +417,7 @@ static dal_status pack_task(void *ctx, int64_t v)
 {
     dal_nn_trainer *t = ctx;
     return nn_packed_size(t->nn, (int32_t)v)
-               ? nn_pack(t->nn, (int32_t)v, t->backward, t->weights, t->packed[v])
+               ? nn_pack(t->nn, (int32_t)v, t->backward, t->weights + t->nn->node[v].weight, t->packed[v])
                : DAL_OK;
 }
 

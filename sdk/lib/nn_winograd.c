@@ -110,7 +110,7 @@ void nn_winograd_pack(const dal_nn *nn, int32_t v, int backward, const float *we
     const int64_t rows = backward ? out : in, cols = backward ? in : out;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < cols; c++) {
-            const float *g = weights + k->weight + (backward ? r * in + c : c * in + r) * 9;
+            const float *g = weights + (backward ? r * in + c : c * in + r) * 9;
             float turned[9];
             for (int p = 0; p < 9; p++)
                 turned[p] = g[backward ? 8 - p : p];
@@ -344,9 +344,9 @@ dal_status nn_winograd_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const shape s = shape_of(in->c, k->c, k);
-    const ending e = {k->bias >= 0 ? j->weights + k->bias : NULL, (k->flags & DAL_NN_RELU) != 0, 0};
+    const ending e = {nn_conv_bias(j, v), nn_conv_relu(j, v), 0};
     convolve(&s, j->n, nn_row(j->value, in, k->in[0], j->first), j->packed[v], &e, j->scratch,
-             nn_row(j->value, k, v, j->first));
+             nn_row(j->value, k, nn_conv_out(j, v), j->first));
     return DAL_OK;
 }
 

@@ -1,4 +1,4 @@
-/* nn_winograd.h: convolutions of 3x3 by fewer products, while training. */
+/* nn_winograd.h: convolutions of 3x3 by fewer products, while training and in passes by ready weights. */
 #ifndef DAL_NN_WINOGRAD_H
 #define DAL_NN_WINOGRAD_H
 

@@ -5,16 +5,6 @@
 
 /* ---- back ends ---------------------------------------------------------------------------------- */
 
-static double furthest(const float *a, const float *b, int64_t n)
-{
-    double most = 0, size = 0;
-    for (int64_t i = 0; i < n; i++) {
-        most = fmax(most, fabs((double)a[i] - (double)b[i]));
-        size = fmax(size, fabs((double)a[i]));
-    }
-    return most / size;
-}
-
 /* The gradient of a step of the case's back end into g, the stage of a pass into stage, as many as there are. */
 static void both_ways(float **g, float **stage, int64_t *n, int64_t *m, dal_status (*between)(void *, const dal_nn_step_view *))
 {

@@ -135,6 +135,17 @@ static inline dal_nn_batch batch_of(fixture *f)
                           .fill = fill, .ctx = f, .dropout = dal_rng_from_key(99)};
 }
 
+/* How far b is from a, by the largest of a. */
+static inline double furthest(const float *a, const float *b, int64_t n)
+{
+    double most = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+        size = fmax(size, fabs((double)a[i]));
+    }
+    return most / size;
+}
+
 static inline double loss_at(fixture *f, dal_nn_trainer *t)
 {
     const dal_nn_batch b = batch_of(f);

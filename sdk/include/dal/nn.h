@@ -185,7 +185,8 @@ DAL_PUBLIC void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *strea
 
 /* ---- passes ------------------------------------------------------------------------------------ */
 
-/* The numbers of one pass. value[v] [DAL_NN_TILE, size of v]; d alike, NULL without gradients. Planar are the input, the
+/* The numbers of one pass. value[v] [DAL_NN_TILE, size of v]; d alike, NULL without gradients: then a value that is not the
+ * input, a stage, the features, the output or read across a stage or a dropout layer may be written over by later ones. Planar are the input, the
  * stages, the features, what dropout and linear layers read and make; others are the engine's own. */
 typedef struct dal_nn_pass {
     uint32_t struct_size;
@@ -204,6 +205,17 @@ DAL_PUBLIC void dal_nn_pass_free(dal_nn_pass *p); /* [any] accepts NULL */
  * same mask for every sample, [longest, width] for tokens. */
 DAL_PUBLIC dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                                  dal_nn_value from, dal_nn_value to, const float *const *masks);
+/* [any] Weights made ready for passes forward: packed for the back end, batch-norm with what it remembers drawn into the
+ * convolution before it. weights and state are borrowed and must not change while it is used; any number of passes may
+ * share it. The same numbers as dal_nn_run's but for rounding, for each sample the same in every place, too. */
+typedef struct dal_nn_ready dal_nn_ready;
+DAL_PUBLIC dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const float *weights, const float *state,
+                                          dal_error *err);
+DAL_PUBLIC void dal_nn_ready_free(dal_nn_ready *r); /* [any] accepts NULL */
+/* [any] dal_nn_run by ready weights, which were made from these. No value is made of a convolution with a batch-norm drawn
+ * into it, so dal_nn_run_back cannot follow. */
+DAL_PUBLIC dal_status dal_nn_run_ready(const dal_nn_ready *r, const float *weights, const float *state, dal_nn_pass *p,
+                                       int64_t n, dal_nn_value from, dal_nn_value to, const float *const *masks);
 /* [any] The number of the k-th dropout value, or -1. */
 DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
 /* [any] Backward from d[output] (set by the caller) after a whole forward pass without masks: d[input] (of texts: d of the

@@ -1,0 +1,112 @@
+/* Weights made ready for passes: convolutions in the order their back end wants, and with the scale and shift of a batch-norm
+ * that follows drawn into them, so that the norm itself, and its ReLU, cost nothing. */
+#include "nn_private.h"
+
+#include <math.h>
+
+#include "nn_onednn.h"
+
+/* The batch-norm that alone reads convolution v, or 0. */
+static int32_t norm_of(const dal_nn *nn, int32_t v)
+{
+    const nn_node *k = &nn->node[v];
+    int32_t reader = 0, n = 0;
+    for (int32_t r = v + 1; r < nn->n; r++)
+        if (nn->node[r].in[0] == v || nn->node[r].in[1] == v) {
+            reader = r;
+            n++;
+        }
+    return n == 1 && !k->shown && !(k->flags & DAL_NN_RELU) && nn->node[reader].op == &nn_norm_op ? reader : 0;
+}
+
+/* The layer's weights scaled, and the bias that is left. */
+static void draw_in(const nn_node *conv, const nn_node *norm, const float *weights, const float *state, float *own, float *bias)
+{
+    const int64_t filter = (conv->n_weights - (conv->bias >= 0 ? conv->c : 0)) / conv->c;
+    for (int64_t c = 0; c < conv->c; c++) {
+        const double mean = (double)state[norm->state + c], variance = (double)state[norm->state + norm->c + c];
+        const double scale = (double)weights[norm->weight + c] / sqrt(variance + NN_NORM_EPS);
+        const double before = conv->bias >= 0 ? (double)weights[conv->bias + c] : 0;
+        bias[c] = (float)((double)weights[norm->bias + c] + scale * (before - mean));
+        for (int64_t i = 0; i < filter; i++)
+            own[c * filter + i] = (float)(scale * (double)weights[conv->weight + c * filter + i]);
+    }
+}
+
+/* One convolution. */
+static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, const float *state)
+{
+    const dal_nn *nn = r->nn;
+    const nn_node *k = &nn->node[v];
+    const int32_t norm = norm_of(nn, v);
+    const float *from = weights + k->weight;
+    float *own = NULL;
+    dal_status st = DAL_OK;
+    if (norm) {
+        own = dal_array(r->host, k->n_weights, sizeof *own);
+        r->bias[v] = dal_array(r->host, k->c, sizeof **r->bias);
+        if (own && r->bias[v])
+            draw_in(k, &nn->node[norm], weights, state, own, r->bias[v]);
+        else
+            st = DAL_E_NOMEM;
+        r->norm[v] = norm;
+        r->drawn[norm] = 1;
+        from = own;
+    }
+    if (nn->onednn && st == DAL_OK) {
+        r->weights[v] = dal_array(r->host, nn_packed_size(nn, v), sizeof **r->weights);
+        st = r->weights[v] ? nn_pack(nn, v, 0, from, r->weights[v]) : DAL_E_NOMEM;
+    } else if (st == DAL_OK) {
+        r->weights[v] = own;
+        own = NULL;
+    }
+    r->host->free(r->host, own);
+    return st;
+}
+
+dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const float *weights, const float *state,
+                               dal_error *err)
+{
+    dal_nn_ready *r = host->alloc(host, sizeof *r, 0);
+    dal_status st = r ? DAL_OK : DAL_E_NOMEM;
+    if (r) {
+        *r = (dal_nn_ready){.nn = nn, .host = host, .norm = dal_array(host, nn->n, sizeof *r->norm),
+                            .drawn = dal_array(host, nn->n, 1), .weights = dal_array(host, nn->n, sizeof *r->weights),
+                            .bias = dal_array(host, nn->n, sizeof *r->bias)};
+        if (r->weights)
+            memset(r->weights, 0, (size_t)nn->n * sizeof *r->weights);
+        if (r->bias)
+            memset(r->bias, 0, (size_t)nn->n * sizeof *r->bias);
+        st = r->norm && r->drawn && r->weights && r->bias ? DAL_OK : DAL_E_NOMEM;
+    }
+    if (st == DAL_OK) {
+        memset(r->norm, 0, (size_t)nn->n * sizeof *r->norm);
+        memset(r->drawn, 0, (size_t)nn->n);
+    }
+    for (int32_t v = 1; v < nn->n && st == DAL_OK; v++)
+        if (nn->node[v].op == &nn_conv_op)
+            st = make_ready(r, v, weights, state);
+    if (st == DAL_OK)
+        return r;
+    dal_nn_ready_free(r);
+    dal_fail(err, st, "", "no memory for the weights of a network of %d layers once more", (int)nn->n - 1);
+    return NULL;
+}
+
+void dal_nn_ready_free(dal_nn_ready *r)
+{
+    if (!r)
+        return;
+    const dal_host *host = r->host;
+    for (int32_t v = 0; v < r->nn->n; v++) {
+        if (r->weights)
+            host->free(host, r->weights[v]);
+        if (r->bias)
+            host->free(host, r->bias[v]);
+    }
+    host->free(host, r->bias);
+    host->free(host, r->weights);
+    host->free(host, r->drawn);
+    host->free(host, r->norm);
+    host->free(host, r);
+}
