@@ -33,7 +33,7 @@ static dal_status features(void *self, const dal_batch *x, float *out, float *ou
 {
     const nn_model *m = self;
     features_job j = {m, out, outputs};
-    return nn_model_tiles(m, x, outputs ? m->info.output : m->info.features, 0, keep_features, &j, err);
+    return nn_model_tiles(m, x, outputs ? m->info.output : m->info.features, NN_VALUES, keep_features, &j, err);
 }
 
 const dal_model_features nn_model_features = {
@@ -90,7 +90,7 @@ static dal_status stages(void *self, const dal_batch *x, float *const *out, dal_
 {
     const nn_model *m = self;
     stages_job j = {m, out};
-    return nn_model_tiles(m, x, m->info.output, 0, keep_stages, &j, err);
+    return nn_model_tiles(m, x, m->info.output, NN_STAGES, keep_stages, &j, err);
 }
 
 const dal_model_stages nn_model_stages = {
@@ -190,7 +190,7 @@ static dal_status mc(void *self, const dal_batch *x, const dal_rng *stream, int6
     p.out = out;
     p.n = x->n;
     if (st == DAL_OK)
-        st = nn_model_tiles(m, x, m->info.features, 0, mc_tile, &p, err);
+        st = nn_model_tiles(m, x, m->info.features, NN_VALUES, mc_tile, &p, err);
     mc_plan_fini(&p);
     return st;
 }
@@ -274,7 +274,7 @@ static dal_status gradient(void *self, const float *inputs, int64_t n, const flo
     dal_sample_spec spec;
     const dal_batch x = as_batch(m, inputs, n, &spec);
     gradient_job j = {m, output_gradient, out};
-    return nn_model_tiles(m, &x, m->info.output, 1, gradient_tile, &j, err);
+    return nn_model_tiles(m, &x, m->info.output, NN_GRADIENTS, gradient_tile, &j, err);
 }
 
 const dal_model_input_gradient nn_model_input_gradient = {.struct_size = sizeof(dal_model_input_gradient),
@@ -361,7 +361,7 @@ static dal_status loss_gradient(void *self, const dal_batch *x, const float *tar
     const nn_model *m = self;
     loss_job j = {m, targets, out, losses, x->n};
     memset(out, 0, (size_t)m->info.n_weights * sizeof *out);
-    return nn_model_tiles(m, x, m->info.output, 1, loss_tile, &j, err);
+    return nn_model_tiles(m, x, m->info.output, NN_GRADIENTS, loss_tile, &j, err);
 }
 
 const dal_model_perturb nn_model_perturb = {.struct_size = sizeof(dal_model_perturb),

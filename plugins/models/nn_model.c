@@ -179,19 +179,21 @@ static void give_ready(const nn_model *m, dal_nn_ready *r)
         dal_nn_ready_free(r);
 }
 
-dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int gradients,
+dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int what,
                           dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
                           dal_error *err)
 {
     dal_status st = nn_model_ready(m, x, err);
     if (st != DAL_OK)
         return st;
+    const int gradients = what == NN_GRADIENTS;
     dal_nn_ready *ready = gradients ? NULL : take_ready(m, err);
     dal_nn_pass *p = gradients || ready ? dal_nn_pass_new(m->nn, m->host, gradients, err) : NULL;
     if (!p) {
         give_ready(m, ready);
         return DAL_E_NOMEM;
     }
+    p->no_stages = what == NN_VALUES;
     for (int64_t first = 0; first < x->n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t n = x->n - first < DAL_NN_TILE ? x->n - first : DAL_NN_TILE;
         if (m->reader)
@@ -226,7 +228,7 @@ dal_status nn_model_predict(void *self, const dal_batch *x, float *out, dal_erro
 {
     const nn_model *m = self;
     copy_job j = {m->info.output, m->n_classes, out};
-    return nn_model_tiles(m, x, m->info.output, 0, copy_rows, &j, err);
+    return nn_model_tiles(m, x, m->info.output, NN_VALUES, copy_rows, &j, err);
 }
 
 /* ---- save and load ------------------------------------------------------------------------------ */

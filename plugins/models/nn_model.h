@@ -188,8 +188,12 @@ extern const dal_model_companion nn_model_companion;
 void nn_model_changed(nn_model *m);
 /* Fitted, and x a batch of samples like those of create? */
 dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err);
+/* What done looks at, beside the features and the output: nothing, stages too, gradients too (and stages). */
+#define NN_VALUES 0
+#define NN_STAGES 1
+#define NN_GRADIENTS 2
 /* Each tile of x, forward to value `to`, then done(ctx, pass, first, n). */
-dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int gradients,
+dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int what,
                           dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
                           dal_error *err);
 /* The mean over the map of value v of row i, [channels]. */

@@ -182,13 +182,13 @@ static dal_status run(const nn_job *j, dal_nn_pass *p, dal_nn_value from, dal_nn
     const dal_nn *nn = j->nn;
     pass_memory *m = p->impl;
     dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], j->n, m->token_at, NULL) : DAL_OK;
-    for (int32_t v = 1; v < from; v++) /* the caller may have changed them */
+    for (int32_t v = 1; !p->no_stages && v < from; v++) /* the caller may have changed them */
         if (has_mirror(&nn->node[v]))
             nn_from_planes(&nn->node[v], j->n, p->value[v], m->value[v]);
     for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
         if (!j->ready || !j->ready->drawn[v])
             st = nn->node[v].op->forward(j, v);
-        if (has_mirror(&nn->node[v]))
+        if (!p->no_stages && has_mirror(&nn->node[v]))
             nn_to_planes(&nn->node[v], j->n, m->value[v], p->value[v]);
     }
     return st;

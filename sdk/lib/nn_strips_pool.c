@@ -24,6 +24,9 @@ typedef struct strip_job {
     nn_strip x, y;
 } strip_job;
 
+typedef float lanes __attribute__((vector_size(4 * L)));
+typedef int32_t places __attribute__((vector_size(4 * L)));
+
 /* from [places, L]: which place of the map; ties go to the first. */
 DAL_CLONES static void max_strip(const strip_job *j, const float *x, float *y, int32_t *restrict from)
 {
@@ -32,26 +35,23 @@ DAL_CLONES static void max_strip(const strip_job *j, const float *x, float *y, i
         for (int64_t ox = 0; ox < k->w; ox++, from += L) {
             const window s = window_at(k, in, oy, ox);
             const int64_t start = s.y0 * in->w + s.x0, out = oy * k->w + ox;
-            float best[L];
-            int32_t at[L];
-            for (int l = 0; l < L; l++) {
-                best[l] = x[start * j->x.place + l];
-                at[l] = (int32_t)start;
-            }
+            places at = (places){0} + (int32_t)start;
+            lanes best;
+            memcpy(&best, x + start * j->x.place, sizeof best);
             for (int64_t iy = s.y0; iy < s.y1; iy++)
                 for (int64_t ix = s.x0; ix < s.x1; ix++) {
-                    const int32_t place = (int32_t)(iy * in->w + ix);
-                    const float *row = x + place * j->x.place;
-                    for (int l = 0; l < L; l++) {
-                        const int more = row[l] > best[l];
-                        best[l] = more ? row[l] : best[l];
-                        at[l] = more ? place : at[l];
-                    }
+                    const places here = (places){0} + (int32_t)(iy * in->w + ix);
+                    lanes row;
+                    memcpy(&row, x + (iy * in->w + ix) * j->x.place, sizeof row);
+                    const places more = row > best;
+                    best = (lanes)(((places)row & more) | ((places)best & ~more));
+                    at = (here & more) | (at & ~more);
                 }
-            for (int l = 0; l < L; l++) {
+            if (j->y.lane == 1)
+                memcpy(y + out * j->y.place, &best, sizeof best);
+            for (int l = 0; j->y.lane > 1 && l < L; l++)
                 y[out * j->y.place + l * j->y.lane] = best[l];
-                from[l] = at[l];
-            }
+            memcpy(from, &at, sizeof at);
         }
 }
 

@@ -190,7 +190,7 @@ DAL_PUBLIC void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *strea
  * stages, the features, what dropout and linear layers read and make; others are the engine's own. */
 typedef struct dal_nn_pass {
     uint32_t struct_size;
-    uint32_t reserved;
+    uint32_t no_stages; /* the caller may set it: it neither reads nor writes stages, but for the features */
     float **value, **d;
     void *impl;
 } dal_nn_pass;
