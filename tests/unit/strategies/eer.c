@@ -83,6 +83,12 @@ Test(eer, picks_what_its_slow_twin_picks)
     fx_twin_agrees(&eer_impl, &some, twin, shapes, 2, 0);
 }
 
+Test(eer, follows_its_samples_when_the_pool_is_permuted)
+{
+    const fx_spec spec = {1, 30, 10, 0, 3, 5, 0, FX_MODEL};
+    fx_picks_follow_samples(&eer_impl, &plain, &spec, 10);
+}
+
 Test(eer, refuses_more_trainings_than_allowed)
 {
     static fx_picks p;

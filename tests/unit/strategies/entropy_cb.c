@@ -201,6 +201,11 @@ Test(entropy_cb, evens_out_the_classes)
     fx_round_free(r);
 }
 
+Test(entropy_cb, follows_its_samples_when_the_pool_is_permuted)
+{
+    fx_picks_follow_samples(&entropy_cb_impl, &plain, &fx_shapes[1], 20);
+}
+
 Test(entropy_cb, names_the_sample_that_is_not_a_number)
 {
     static fx_picks p;

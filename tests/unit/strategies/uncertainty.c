@@ -47,6 +47,90 @@ Test(score_strategies, pick_the_worked_example_in_its_order)
     }
 }
 
+/* ---- twin and laws ------------------------------------------------------------------------------ */
+
+typedef double slow_score(const double *p, int64_t c); /* the largest first */
+
+static double slow_confidence(const double *p, int64_t c)
+{
+    double most = 0;
+    for (int64_t k = 0; k < c; k++)
+        most = fmax(most, p[k]);
+    return -most;
+}
+
+static double slow_margin(const double *p, int64_t c)
+{
+    double first = 0, second = 0;
+    for (int64_t k = 0; k < c; k++) {
+        second = fmax(second, fmin(first, p[k]));
+        first = fmax(first, p[k]);
+    }
+    return second - first;
+}
+
+static double slow_entropy(const double *p, int64_t c)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < c; k++)
+        sum -= p[k] > 0 ? p[k] * log(p[k]) : 0;
+    return sum;
+}
+
+/* options: which score it is. */
+static int64_t twin(const fx_round *r, const dal_host *host, const void *which, int64_t b, int64_t *rows)
+{
+    const int64_t n = r->set[DAL_ROWS_CANDIDATES].n;
+    double *score = malloc((size_t)n * sizeof *score), *p = malloc((size_t)r->c * sizeof *p);
+    (void)host;
+    for (int64_t i = 0; i < n; i++) {
+        fx_probs(r, DAL_ROWS_CANDIDATES, i, p);
+        score[i] = (*(slow_score *const *)which)(p, r->c);
+    }
+    for (int64_t k = 0; k < b; k++) {
+        rows[k] = 0;
+        for (int64_t i = 1; i < n; i++)
+            rows[k] = score[i] > score[rows[k]] ? i : rows[k];
+        score[rows[k]] = -INFINITY;
+    }
+    free(score);
+    free(p);
+    return b;
+}
+
+static const struct {
+    const dal_strategy_impl *impl;
+    slow_score *slow;
+} ranks[] = {{&least_confidence_impl, slow_confidence}, {&margin_impl, slow_margin}, {&entropy_impl, slow_entropy}};
+
+/* Not on saturated outputs (the sixth shape), which double cannot tell apart; tests/unit/uncertainty.c has them. */
+Test(score_strategies, pick_what_their_slow_twins_pick)
+{
+    for (int k = 0; k < 3; k++) {
+        fx_twin_agrees(ranks[k].impl, &ranks[k].slow, twin, fx_shapes, 5, 0);
+        fx_twin_agrees(ranks[k].impl, &ranks[k].slow, twin, fx_shapes + 6, fx_n_shapes - 6, 0);
+    }
+}
+
+Test(score_strategies, follow_their_samples_when_the_pool_is_permuted)
+{
+    for (int k = 0; k < 3; k++)
+        fx_picks_follow_samples(ranks[k].impl, NULL, &fx_shapes[1], 60);
+}
+
+Test(score_strategies, do_not_see_the_features)
+{
+    static fx_picks a, b;
+    for (int k = 0; k < 3; k++) {
+        fx_round *r = fx_round_random(&fx_shapes[1]);
+        fx_select(r, ranks[k].impl, NULL, 60, 1, &a);
+        fx_round_scale(r, 3);
+        fx_select(r, ranks[k].impl, NULL, 60, 1, &b);
+        cr_assert_arr_eq(a.rows, b.rows, 60 * sizeof *a.rows);
+        fx_round_free(r);
+    }
+}
+
 Test(score_strategies, hand_on_why_there_are_no_outputs)
 {
     const dal_strategy_impl *impls[] = {&least_confidence_impl, &margin_impl, &entropy_impl};
