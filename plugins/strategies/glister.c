@@ -352,29 +352,72 @@ static dal_status against_all(const glister *s, int64_t row, double *gain, dal_e
     return st == DAL_OK ? DAL_OK : dal_fail(err, st, "", "no memory to compare %lld candidates", (long long)x->rows);
 }
 
-/* Bounds from above of what each candidate adds at first, by products in float. */
+/* Factors of the rows first..first+m-1 in double: a [m, c], h [m, d]; f [c] is scratch. */
+static void widen(const glister *s, int64_t first, int64_t m, float *f, double *a, double *h)
+{
+    const dal_matrix *x = &s->pool.features;
+    for (int64_t i = 0; i < m; i++) {
+        dal_gradient_factor(&s->pool, first + i, 1, f, NULL);
+        for (int64_t k = 0; k < s->c; k++)
+            a[i * s->c + k] = (double)f[k];
+        for (int64_t k = 0; k < s->d; k++)
+            h[i * s->d + k] = (double)x->data[(first + i) * x->stride + k];
+    }
+}
+
+/* What the rows first..first+m-1 add by the rows from..from+k-1, or hardly more. */
+static dal_status add_bounds(const glister *s, int64_t first, int64_t m, const double *a, const double *h,
+                             int64_t from, int64_t k, const double *other_a, const double *other_h, double *product)
+{
+    const double unit = 4 * (double)(s->d + s->c + 16) * 0x1p-52;
+    double *by_h = product + TILE * TILE;
+    dal_status st = dal_dgemm_nt(m, k, s->c, 1, a, s->c, other_a, s->c, 0, product, TILE);
+    if (st == DAL_OK)
+        st = dal_dgemm_nt(m, k, s->d, 1, h, s->d, other_h, s->d, 0, by_h, TILE);
+    for (int64_t i = 0; st == DAL_OK && i < m; i++)
+        for (int64_t j = 0; j < k; j++) {
+            const double both = s->norms[first + i] + s->norms[from + j];
+            s->extra[first + i] += fmax(0, s->nearest[from + j] - (1 - unit) * both +
+                                               2 * product[i * TILE + j] * (by_h[i * TILE + j] + 1));
+        }
+    return st;
+}
+
+/* Bounds from above of what each candidate adds at first, by products in double. */
 static dal_status bound_task(void *ctx, int64_t t)
 {
     const glister *s = ctx;
     const int64_t n = s->pool.features.rows, first = t * TILE, m = n - first < TILE ? n - first : TILE;
-    const double unit = 16 * (double)(s->d + s->c + 16) * 0x1p-24;
-    float *products = dal_array(s->host, TILE * TILE, sizeof *products);
-    dal_status st = products ? DAL_OK : DAL_E_NOMEM;
-    memset(s->extra + first, 0, (size_t)m * sizeof *s->extra);
-    for (int64_t from = 0; st == DAL_OK && from < n; from += TILE) {
-        const int64_t k = n - from < TILE ? n - from : TILE;
-        st = s->host->cancelled(s->host) ? DAL_E_CANCELLED
-                                         : dal_gradient_products(s->host, &s->pool, first, m, &s->pool, from, k,
-                                                                 products, TILE, NULL);
-        for (int64_t i = 0; st == DAL_OK && i < m; i++)
-            for (int64_t j = 0; j < k; j++) {
-                const double both = s->norms[first + i] + s->norms[from + j];
-                s->extra[first + i] += fmax(0, s->nearest[from + j] - both + 2 * (double)products[i * TILE + j] +
-                                                   unit * both);
-            }
+    const int64_t wide = s->c + s->d;
+    float *f = dal_array(s->host, s->c, sizeof *f);
+    double *room = dal_array(s->host, 2 * TILE * (TILE + wide), sizeof *room);
+    dal_status st = f && room ? DAL_OK : DAL_E_NOMEM;
+    if (st == DAL_OK) {
+        double *mine = room + 2 * TILE * TILE, *other = mine + TILE * wide;
+        memset(s->extra + first, 0, (size_t)m * sizeof *s->extra);
+        widen(s, first, m, f, mine, mine + TILE * s->c);
+        for (int64_t from = 0; st == DAL_OK && from < n; from += TILE) {
+            const int64_t k = n - from < TILE ? n - from : TILE;
+            if (s->host->cancelled(s->host))
+                st = DAL_E_CANCELLED;
+            widen(s, from, k, f, other, other + TILE * s->c);
+            if (st == DAL_OK)
+                st = add_bounds(s, first, m, mine, mine + TILE * s->c, from, k, other, other + TILE * s->c, room);
+        }
+        /* sums in another order than a look's */
+        for (int64_t i = first; st == DAL_OK && i < first + m; i++)
+            s->extra[i] *= 1 + (double)n * 0x1p-50;
     }
-    s->host->free(s->host, products);
+    s->host->free(s->host, f);
+    s->host->free(s->host, room);
     return st;
+}
+
+static dal_status bound_all(glister *s, dal_error *err)
+{
+    const dal_status st = s->host->parallel_for(s->host, (s->pool.features.rows + TILE - 1) / TILE, bound_task, s);
+    return st == DAL_OK ? DAL_OK
+                        : dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for products");
 }
 
 static dal_status begin_regulariser(glister *s, dal_error *err)
@@ -394,19 +437,16 @@ static dal_status begin_regulariser(glister *s, dal_error *err)
         most = fmax(most, s->norms[i]);
     for (int64_t i = 0; i < n; i++)
         s->nearest[i] = 4 * most;
-    if (s->opt->regulariser == DIVERSITY)
-        return DAL_OK;
-    const dal_status st = s->host->parallel_for(s->host, (n + TILE - 1) / TILE, bound_task, s);
-    return st == DAL_OK ? DAL_OK
-                        : dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "no memory for products");
+    return s->opt->regulariser == DIVERSITY ? DAL_OK : bound_all(s, err);
 }
 
-/* The candidate of the largest gain, looking again only at those that may be it. */
+/* The candidate of the largest gain, looking again only at those that may be it; at all, by products, where these are
+ * many, as after the first pick. */
 static dal_status best_facility(glister *s, int64_t *row, double *gain, dal_error *err)
 {
-    const int64_t n = s->pool.features.rows;
+    const int64_t n = s->pool.features.rows, many = n / 20 + 8;
     memset(s->fresh, 0, (size_t)n);
-    for (;;) {
+    for (int64_t looks = 0;; looks++) {
         int64_t best = -1;
         for (int64_t i = 0; i < n; i++)
             if (!s->taken[i] && (best < 0 || s->base[i] + s->opt->lambda * s->extra[i] > *gain)) {
@@ -416,10 +456,13 @@ static dal_status best_facility(glister *s, int64_t *row, double *gain, dal_erro
         *row = best;
         if (s->fresh[best])
             return DAL_OK;
-        const dal_status st = against_all(s, best, &s->extra[best], err);
+        const dal_status st = looks == many ? bound_all(s, err) : against_all(s, best, &s->extra[best], err);
         if (st != DAL_OK)
             return st;
-        s->fresh[best] = 1;
+        if (looks == many) /* bounds again, all of them */
+            memset(s->fresh, 0, (size_t)n);
+        else
+            s->fresh[best] = 1;
     }
 }
 
@@ -572,7 +615,7 @@ static void glister_cost(void *self, const void *options_, const dal_problem *pr
     out->flops = ceil(b / (double)opt->refresh) * 2 * (n + v) * c * d + 2 * b * v * (c + d);
     snprintf(out->formula, sizeof out->formula, "O(b / refresh (n + n_l) c d) time, O((n + n_l) c + c d) memory");
     if (opt->regulariser == FACILITY_LOCATION || opt->regulariser == DIVERSITY) {
-        out->bytes += 25 * n + 4 * 65536 * 8 + n / 32;
+        out->bytes += 25 * n + 4 * 4096 * (c + d + 256) + n / 32;
         out->flops += 2 * n * (c + d) * (opt->regulariser == DIVERSITY ? b : n + 20 * b);
         snprintf(out->formula, sizeof out->formula,
                  "O(b / refresh (n + n_l) c d + n %s (c + d)) time, O((n + n_l) c + c d) memory",
