@@ -65,7 +65,8 @@ typedef struct dal_error {
 
 #define DAL_ERROR_INIT {sizeof(dal_error), DAL_OK, {0}, {0}}
 
-/* Fill err (which may be NULL) and return st, so that a slot can end `return dal_fail(...)`. */
+/* Fill err (which may be NULL) and return st, so that a slot can end `return dal_fail(...)`. The text is one line, fit for
+ * a terminal: control characters, which names out of a file may hold, become '?'. */
 DAL_PRINTF(4, 5)
 static inline dal_status dal_fail(dal_error *err, dal_status st, const char *key, const char *fmt, ...)
 {
@@ -76,6 +77,9 @@ static inline dal_status dal_fail(dal_error *err, dal_status st, const char *key
         va_start(ap, fmt);
         vsnprintf(err->text, sizeof err->text, fmt, ap);
         va_end(ap);
+        for (char *c = err->text; *c; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                *c = '?';
     }
     return st;
 }
