@@ -234,6 +234,45 @@ static void any_order(const subject *s, int arg)
     }
 }
 
+/* Sources, where they are told: there are some, they have names, every sample is of one or of none that is known. */
+static void sources(const subject *s, int arg)
+{
+    (void)arg;
+    rig *r = rig_new(s, &(rig_options){0});
+    stage st;
+    stage_open(&st, r, &small_world);
+    const view_of d = look(&st);
+    const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d.impl, d.self});
+    if (!t)
+        check_skip("it does not offer %s", DAL_CAP_GROUPS);
+    CHECK(DAL_HAS(dal_dataset_groups, t, count) && DAL_HAS(dal_dataset_groups, t, groups), "its table lacks count or groups");
+    const int64_t n_groups = t->count(d.self);
+    CHECK(n_groups >= 1 && n_groups <= INT32_MAX, "it tells of %lld sources", (long long)n_groups);
+    for (int64_t g = 0; g < n_groups && DAL_HAS(dal_dataset_groups, t, name); g++) {
+        const char *name = t->name(d.self, g);
+        CHECK(!name || utf8_valid(name, strlen(name), NULL), "the name of source %lld is not UTF-8", (long long)g);
+    }
+    for (uint32_t split = 0; split < DAL_SPLITS; split++) {
+        int64_t ids[READ];
+        const int64_t n = spread(&d, split, ids), beyond[] = {-1, d.info.n[split]};
+        dal_error err = DAL_ERROR_INIT;
+        int32_t *groups = guard_new((size_t)(n + 1) * sizeof *groups), again;
+        CHECK(t->groups(d.self, split, ids, n, groups, &err) == DAL_OK, "groups fails: %s", err.text);
+        guard_check(groups, "groups");
+        for (int64_t i = 0; i < n; i++) {
+            CHECK(groups[i] >= DAL_GROUP_NONE && groups[i] < n_groups, "sample %lld of split %u is of source %d, of %lld",
+                  (long long)ids[i], split, (int)groups[i], (long long)n_groups);
+            CHECK(t->groups(d.self, split, &ids[i], 1, &again, &err) == DAL_OK && again == groups[i],
+                  "the source of sample %lld of split %u is another one asked for alone", (long long)ids[i], split);
+        }
+        guard_free(groups);
+        for (int k = 0; k < 2; k++)
+            CHECK(t->groups(d.self, split, &beyond[k], 1, &again, &err), "groups takes sample %lld of %lld",
+                  (long long)beyond[k], (long long)d.info.n[split]);
+    }
+    stage_close(&st, r);
+}
+
 static void out_of_range(const subject *s, int arg)
 {
     static const int64_t shifts[] = {0, 1, 1000000000, INT64_MAX / 2};
@@ -354,6 +393,7 @@ static void concurrent(const subject *s, int arg)
 const check_test dataset_tests[] = {
     {"contents", "sizes, classes and samples are what info says", BOTH, contents, 0},
     {"order", "a sample does not depend on the order of reading", BOTH, any_order, 0},
+    {"sources", "sources of samples, where they are told, are what their table says", BOTH, sources, 0},
     {"range", "samples that do not exist are refused", BOTH, out_of_range, 0},
     {"same/content", "two instances have the same samples and the same fingerprint", BOTH, same_content, 1},
     {"same/threads", "1 and 2 threads make the same samples", BOTH, same_content, 2},

@@ -12,7 +12,7 @@
 void strategy_check_needs(const subject *s)
 {
     static const char *const shown[] = {DAL_CAP_OUTPUTS, DAL_CAP_FEATURES, DAL_CAP_MC, DAL_CAP_LAST_LAYER,
-                                        DAL_CAP_TRUTH};
+                                        DAL_CAP_TRUTH, DAL_CAP_GROUPS};
     char *needs = xstrdup(s->component->needs), *save = NULL;
     for (char *id = strtok_r(needs, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
         bool there = false;

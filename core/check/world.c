@@ -270,6 +270,28 @@ static dal_status dataset_sizes(void *self, uint32_t split, const int64_t *ids, 
     return st;
 }
 
+static int64_t count_groups(void *self)
+{
+    (void)self;
+    return WORLD_GROUPS;
+}
+
+static dal_status dataset_groups(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const world *w = self;
+    const dal_status st = check_ids(w, split, ids, n, err);
+    for (int64_t i = 0; st == DAL_OK && i < n; i++)
+        out[i] = w->groups[ids[i]];
+    return st;
+}
+
+static const void *dataset_extension(void *self, const char *id)
+{
+    static const dal_dataset_groups table = {.struct_size = sizeof table, .count = count_groups, .groups = dataset_groups};
+    (void)self;
+    return strcmp(id, DAL_CAP_GROUPS) == 0 ? &table : NULL;
+}
+
 static dal_status dataset_fingerprint(void *self, uint64_t out[2], dal_error *err)
 {
     const world *w = self;
@@ -285,17 +307,21 @@ dal_dataset world_dataset(world *w)
                                           .info = dataset_info,
                                           .classes = dataset_classes,
                                           .read = dataset_read,
-                                          .fingerprint = dataset_fingerprint};
+                                          .fingerprint = dataset_fingerprint,
+                                          .get_extension = dataset_extension};
     static const dal_dataset_impl ragged = {.struct_size = sizeof ragged,
                                             .info = dataset_info,
                                             .classes = dataset_classes,
                                             .sizes = dataset_sizes,
                                             .read = dataset_read,
-                                            .fingerprint = dataset_fingerprint};
+                                            .fingerprint = dataset_fingerprint,
+                                            .get_extension = dataset_extension};
     return (dal_dataset){w->offsets ? &ragged : &impl, w};
 }
 
 /* ---- life ---- */
+
+static const char *const group_names[WORLD_GROUPS] = {"north", "south", "west"};
 
 world *world_new(const world_shape *shape, const dal_host *host)
 {
@@ -312,6 +338,9 @@ world *world_new(const world_shape *shape, const dal_host *host)
     w->ids = xcalloc((size_t)(w->n + shape->candidates + shape->others), sizeof(int64_t));
     for (int64_t i = 0; i < c * d; i++)
         w->weights[i] = (float)dal_rng_normal(&rng);
+    w->groups = xcalloc((size_t)w->n, sizeof *w->groups);
+    for (int64_t i = 0; i < w->n; i++) /* one in nine is of none that is known */
+        w->groups[i] = i % 9 == 8 ? DAL_GROUP_NONE : (int32_t)(i % 9 % WORLD_GROUPS);
     for (int64_t k = 0; k < c; k++)
         w->bias[k] = (float)(0.1 * dal_rng_normal(&rng));
     make_features(w, &rng);
@@ -322,6 +351,9 @@ world *world_new(const world_shape *shape, const dal_host *host)
                          .d = d,
                          .n_pool = w->n,
                          .truth = w->classes,
+                         .groups = w->groups,
+                         .n_groups = WORLD_GROUPS,
+                         .group_names = group_names,
                          .output_kind = shape->output_kind,
                          .mc_kind = shape->output_kind,
                          .impl = w,
@@ -347,6 +379,7 @@ void world_free(world *w)
     free(w->weights);
     free(w->bias);
     free(w->classes);
+    free(w->groups);
     free(w->labelled_classes);
     free(w->ids);
     free(w);

@@ -20,6 +20,8 @@
 #define WORLD_TEXT 32u   /* d words */
 #define WORLD_KINDS (WORLD_IMAGES | WORLD_SPARSE | WORLD_TEXT)
 
+#define WORLD_GROUPS 3
+
 typedef struct world_shape {
     int64_t candidates, labelled, ood, others; /* others: unlabelled, but no candidates */
     int64_t c, d;
@@ -39,6 +41,7 @@ typedef struct world {
     int32_t *indices; /* [offsets[n]] of sparse samples, else NULL */
     float *weights, *bias;
     int32_t *classes; /* [n] the truth; DAL_LABEL_OOD for some */
+    int32_t *groups;  /* [n] 0..WORLD_GROUPS-1 or DAL_GROUP_NONE */
     int64_t *ids;     /* storage of the row sets */
     int32_t *labelled_classes;
     row_sets sets;

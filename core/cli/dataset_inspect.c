@@ -133,6 +133,33 @@ static void print_counts(const source *s, const survey *v)
     table_free(t);
 }
 
+/* "sources: 3, north 20, south 12, ..." of the pool, where the dataset tells them. */
+static void print_sources(const source *s)
+{
+    enum { MOST = 20 };
+    char number[32];
+    if (!s->groups)
+        return;
+    int64_t *counts = xcalloc((size_t)s->n_groups + 1, sizeof *counts);
+    for (int64_t i = 0; i < s->info.n[DAL_SPLIT_TRAIN]; i++)
+        counts[s->groups[i] >= 0 ? s->groups[i] : s->n_groups]++;
+    text t = {0};
+    text_addf(&t, "%s:", human_count(s->n_groups, number));
+    for (int64_t g = 0; g < s->n_groups && g < MOST; g++) {
+        char *name = samples_line(s->group_names[g], (int64_t)strlen(s->group_names[g]), 40);
+        text_addf(&t, "%s %s %s", g ? "," : "", name, human_count(counts[g], number));
+        free(name);
+    }
+    if (s->n_groups > MOST)
+        text_addf(&t, ", %s more", human_count(s->n_groups - MOST, number));
+    if (counts[s->n_groups] > 0)
+        text_addf(&t, ", not known %s", human_count(counts[s->n_groups], number));
+    putchar('\n');
+    print_field("sources", t.s, stdout);
+    text_free(&t);
+    free(counts);
+}
+
 /* ---- samples ---- */
 
 static void caption(const source *s, uint32_t split, int64_t id, int width)
@@ -262,6 +289,21 @@ static void print_json(const opened *o, const survey *v)
         json_t *name = json_string(o->source->class_names[c]);
         json_array_append_new(names, name ? name : json_integer(c));
     }
+    if (o->source->groups) {
+        json_t *sources = json_array(), *counts = json_array();
+        for (int64_t g = 0; g < o->source->n_groups; g++) {
+            json_t *name = json_string(o->source->group_names[g]);
+            json_array_append_new(sources, name ? name : json_integer(g));
+        }
+        for (int64_t g = 0; g < o->source->n_groups; g++)
+            json_array_append_new(counts, json_integer(0));
+        for (int64_t i = 0; i < o->source->info.n[DAL_SPLIT_TRAIN]; i++)
+            if (o->source->groups[i] >= 0) {
+                json_t *one = json_array_get(counts, (size_t)o->source->groups[i]);
+                json_integer_set(one, json_integer_value(one) + 1);
+            }
+        json_object_set_new(j, "sources", json_pack("{s:o, s:o}", "names", sources, "samples", counts));
+    }
     json_object_set_new(j, "chain", chain);
     json_object_set_new(j, "classes", names);
     json_object_set_new(j, "dataset", json_loads(spec, 0, NULL));
@@ -301,6 +343,7 @@ static int show(const cli_args *a, opened *o, uint32_t split, int64_t n)
     } else {
         print_chain(&v);
         print_counts(o->source, &v);
+        print_sources(o->source);
         st = print_samples(o->source, split, n, &err);
     }
     survey_fini(&v);

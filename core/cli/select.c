@@ -33,6 +33,7 @@ static const cli_option options[] = {
     {"labelled-features", 0, "FILE", false, "features of the labelled samples [n labelled, d]"},
     {"labelled-classes", 0, "FILE", false, "their classes [n labelled]"},
     {"labelled-outputs", 0, "FILE", false, "their outputs [n labelled, c], of the kind of --probs or --logits"},
+    {"groups", 0, "FILE", false, "the number of the source of each row [n], from 0; -1: not known"},
     {"ids", 0, "FILE", false, "a name for each row, one a line; picks are then told by name"},
     {"output", 'o', "FILE", false, "write picks.csv, or row numbers to picks.npy, instead of printing CSV"},
     {"candidates", 0, "N", false, "choose among N rows, drawn at random (default: among all)"},
@@ -427,6 +428,7 @@ static void open_all(const cli_args *a, job *j, diags *d)
         .labelled_features = cli_value(a, "labelled-features"),
         .labelled_classes = cli_value(a, "labelled-classes"),
         .labelled_outputs = cli_value(a, "labelled-outputs"),
+        .groups = cli_value(a, "groups"),
     };
     if (composer_new(j->registry, (int32_t)j->threads, (uint64_t)j->seed, &events, &j->composer, &err) != DAL_OK) {
         diags_error(d, (place){0}, "%s", err.text);

@@ -22,13 +22,13 @@ static const char *models_with(const reader *rd, const char *capability)
 }
 
 /* The text at word, up to the next space, when it is a capability that this model lacks. Anybody may
- * invent one: the name does not matter. The truth is the dataset's, which is looked at later. */
+ * invent one: the name does not matter. Truth and groups are the dataset's, which is looked at later. */
 static const char *lacking(reader *rd, const char *word, size_t n, const component_desc *model)
 {
     const char *capability = arena_strn(rd->mem, word, n);
     const bool there =
         strcmp(capability, DAL_CAP_OUTPUTS) == 0 || strcmp(capability, DAL_CAP_TRUTH) == 0 ||
-        dal_has_word(model->provides, capability);
+        strcmp(capability, DAL_CAP_GROUPS) == 0 || dal_has_word(model->provides, capability);
     return there ? NULL : capability;
 }
 
@@ -57,7 +57,8 @@ static void check_initial_needs(reader *rd, const component_spec *s)
     for (const char *word = c->needs; *word;) {
         const size_t n = strcspn(word, " ");
         const char *capability = arena_strn(rd->mem, word, n);
-        if (n && strcmp(capability, DAL_CAP_FEATURES) != 0 && strcmp(capability, DAL_CAP_TRUTH) != 0)
+        if (n && strcmp(capability, DAL_CAP_FEATURES) != 0 && strcmp(capability, DAL_CAP_TRUTH) != 0 &&
+            strcmp(capability, DAL_CAP_GROUPS) != 0)
             complain(rd, s->at, "strategy '%s' needs %s, and no model is trained yet when the initial set is chosen; "
                      "expected a strategy that needs features alone, which the inputs then are, or nothing", c->id,
                      capability);

@@ -19,6 +19,7 @@ static const struct {
     {DAL_CAP_FEATURES, "give --features F.npy, [n, d]"},
     {DAL_CAP_MC, "give --mc M.npy, probabilities of the passes [k, n, c]"},
     {DAL_CAP_LAST_LAYER, "give --last-layer W.npy, [c, d], or [c, d+1] with the bias last"},
+    {DAL_CAP_GROUPS, "give --groups G.npy, the number of each row's source, [n]"},
 };
 
 const char *matrices_advice(const char *capability)
@@ -43,6 +44,7 @@ const char *matrices_missing(const matrices *m, const char *capability)
                        : strcmp(capability, DAL_CAP_FEATURES) == 0   ? f->features != NULL
                        : strcmp(capability, DAL_CAP_MC) == 0         ? f->mc != NULL
                        : strcmp(capability, DAL_CAP_LAST_LAYER) == 0 ? f->last_layer != NULL
+                       : strcmp(capability, DAL_CAP_GROUPS) == 0     ? f->groups != NULL
                                                                      : false;
     return there ? NULL : lacks(&m->base, capability);
 }
@@ -222,6 +224,35 @@ static void read_classes(matrices *m, const char *path, diags *d)
     free(wide);
 }
 
+/* Sources are numbered as in the file; there are as many as the largest number tells. */
+static void read_groups(matrices *m, const char *path, diags *d)
+{
+    enum { MOST = 1 << 24 };
+    dal_error err = DAL_ERROR_INIT;
+    int64_t *wide = xcalloc((size_t)m->n, sizeof *wide), most = 0;
+    m->groups = xcalloc((size_t)(m->n + m->n_labelled), sizeof *m->groups);
+    if (dal_npy_to_i64(m->groups_file, 0, m->n, wide, &err) != DAL_OK)
+        diags_error(d, (place){0}, "%s", err.text);
+    for (int64_t i = 0; i < m->n && !*err.text; i++) {
+        if (wide[i] < DAL_GROUP_NONE || wide[i] >= MOST) {
+            diags_error(d, (place){0}, "%s: row %lld is of source %lld, expected 0..%d, or -1: not known", path, (long long)i,
+                        (long long)wide[i], MOST - 1);
+            break;
+        }
+        m->groups[i] = (int32_t)wide[i];
+        most = wide[i] > most ? wide[i] : most;
+    }
+    for (int64_t i = m->n; i < m->n + m->n_labelled; i++)
+        m->groups[i] = DAL_GROUP_NONE;
+    free(wide);
+    m->group_names = xcalloc((size_t)most + 2, sizeof(char *));
+    for (int64_t g = 0; g <= most; g++)
+        m->group_names[g] = xasprintf("%lld", (long long)g);
+    m->base.groups = m->groups;
+    m->base.n_groups = most + 1;
+    m->base.group_names = (const char *const *)m->group_names;
+}
+
 static void split_bias(matrices *m, const char *path, const char *features_path, diags *d)
 {
     m->weights = whole(m->last_layer_file, &m->own_weights, m->base.host, d);
@@ -302,6 +333,7 @@ dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, co
     m->labelled_file = open_file(f->labelled_features, 2, "[n labelled, d]", d);
     m->classes_file = open_file(f->labelled_classes, 1, "[n labelled]", d);
     m->labelled_outputs_file = open_file(f->labelled_outputs, 2, "[n labelled, c]", d);
+    m->groups_file = open_file(f->groups, 1, "[n]", d);
     check_rows(m, f, n_known, d);
     m->base = (provider){
         .host = host,
@@ -317,8 +349,12 @@ dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, co
         .lacks = lacks,
     };
     check_labelled(m, f, outputs_path, d);
+    if (m->groups_file && m->n >= 0 && dal_npy_size(m->groups_file, 0) != m->n)
+        diags_error(d, (place){0}, "%s is %s, and there are %lld rows; expected one source a row", f->groups,
+                    dal_npy_describe(m->groups_file), (long long)m->n);
     if (diags_errors(d))
         return DAL_E_INVALID;
+    m->base.n_pool = m->n + m->n_labelled;
     m->passes = m->mc_file ? dal_npy_size(m->mc_file, 0) : 0;
     m->mc = whole(m->mc_file, &m->own_mc, host, d);
     m->labelled = whole(m->labelled_file, &m->own_labelled, host, d);
@@ -327,6 +363,8 @@ dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, co
         split_bias(m, f->last_layer, f->features, d);
     if (m->classes_file)
         read_classes(m, f->labelled_classes, d);
+    if (m->groups_file)
+        read_groups(m, f->groups, d);
     if (f->probs)
         check_probabilities(m->outputs, f->probs, d);
     if (f->probs && m->labelled_outputs_file)
@@ -342,10 +380,14 @@ void matrices_close(matrices *m)
         if (owned[i])
             h->free(h, owned[i]);
     dal_npy *files[] = {m->outputs,       m->features,     m->mc_file,              m->last_layer_file,
-                        m->labelled_file, m->classes_file, m->labelled_outputs_file};
-    for (int i = 0; i < 7; i++)
+                        m->labelled_file, m->classes_file, m->labelled_outputs_file, m->groups_file};
+    for (int i = 0; i < 8; i++)
         dal_npy_close(files[i]);
     free(m->bias);
     free(m->classes);
+    free(m->groups);
+    for (int64_t g = 0; m->group_names && m->group_names[g]; g++)
+        free(m->group_names[g]);
+    free(m->group_names);
     *m = (matrices){0};
 }

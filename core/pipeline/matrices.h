@@ -12,16 +12,20 @@
 typedef struct matrix_files {
     const char *probs, *logits, *features, *mc, *last_layer, *labelled_features, *labelled_classes,
         *labelled_outputs; /* of the kind of the candidates */
+    const char *groups;
 } matrix_files;
 
 typedef struct matrices {
     provider base;
-    dal_npy *outputs, *features, *mc_file, *last_layer_file, *labelled_file, *classes_file, *labelled_outputs_file;
+    dal_npy *outputs, *features, *mc_file, *last_layer_file, *labelled_file, *classes_file, *labelled_outputs_file,
+        *groups_file;
     matrix_files given;
     dal_matrix mc, weights, labelled, labelled_outputs;
     float *own_mc, *own_weights, *own_labelled, *own_labelled_outputs, *bias;
     int64_t n, n_labelled, passes;
     int32_t *classes; /* [n_labelled] or NULL */
+    int32_t *groups;  /* [n + n_labelled] or NULL; those of labelled samples are not known */
+    char **group_names; /* [base.n_groups], NULL-ended */
 } matrices;
 
 /* Map the files and check their shapes against each other; every fault goes to d. matrices_close in any

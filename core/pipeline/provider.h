@@ -31,6 +31,9 @@ typedef struct provider {
     int64_t n_classes, d;  /* 0: not known */
     int64_t n_pool;        /* ids from here on are validation samples */
     const int32_t *truth;  /* [n_pool], NULL: not known */
+    const int32_t *groups; /* [n_pool] which source each sample is of, NULL: not known */
+    int64_t n_groups;
+    const char *const *group_names; /* [n_groups] */
     uint32_t output_kind, mc_kind;
     const dal_model *model;              /* NULL for matrices */
     bool concurrent;                     /* its [worker] slots may be called several at once */

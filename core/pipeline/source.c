@@ -6,6 +6,7 @@
 #include "util/text.h"
 
 #define MAX_SAMPLE_VALUES ((int64_t)1 << 31)
+#define MAX_GROUPS ((int64_t)1 << 24)
 
 static const component_desc *top_desc(const source *s)
 {
@@ -75,6 +76,43 @@ static dal_status read_classes(source *s, uint32_t split, dal_error *err)
     return DAL_OK;
 }
 
+/* The groups of the pool, where the dataset tells them. */
+static dal_status read_groups(source *s, dal_error *err)
+{
+    enum { BLOCK = 8192 };
+    const dal_dataset_groups *t = dal_groups_of(&s->top);
+    const int64_t n = s->info.n[DAL_SPLIT_TRAIN];
+    int64_t ids[BLOCK];
+    if (!t)
+        return DAL_OK;
+    if (!DAL_HAS(dal_dataset_groups, t, count) || !DAL_HAS(dal_dataset_groups, t, groups))
+        return dal_fail(err, DAL_E_CONTRACT, "", "offers %s, but its table lacks count or groups", DAL_CAP_GROUPS);
+    s->n_groups = t->count(s->top.self);
+    if (s->n_groups < 1 || s->n_groups > MAX_GROUPS)
+        return dal_fail(err, DAL_E_CONTRACT, "", "says it has %lld sources, expected 1..%lld", (long long)s->n_groups,
+                        (long long)MAX_GROUPS);
+    s->own_group_names = xcalloc((size_t)s->n_groups + 1, sizeof(char *));
+    for (int64_t g = 0; g < s->n_groups; g++) {
+        const char *name = DAL_HAS(dal_dataset_groups, t, name) ? t->name(s->top.self, g) : NULL;
+        s->own_group_names[g] = name ? xstrdup(name) : xasprintf("%lld", (long long)g);
+    }
+    s->group_names = (const char *const *)s->own_group_names;
+    s->groups = xcalloc((size_t)n, sizeof *s->groups);
+    dal_status st = DAL_OK;
+    for (int64_t first = 0; st == DAL_OK && first < n; first += BLOCK) {
+        const int64_t m = n - first < BLOCK ? n - first : BLOCK;
+        for (int64_t i = 0; i < m; i++)
+            ids[i] = first + i;
+        int32_t *out = s->groups + first;
+        st = CALL(top_desc(s), groups, t->groups(s->top.self, DAL_SPLIT_TRAIN, ids, m, out, err), err);
+        for (int64_t i = 0; st == DAL_OK && i < m; i++)
+            if (out[i] < DAL_GROUP_NONE || out[i] >= s->n_groups)
+                st = dal_fail(err, DAL_E_CONTRACT, "", "says sample %lld is of source %d, expected 0..%lld",
+                              (long long)ids[i], (int)out[i], (long long)s->n_groups - 1);
+    }
+    return st;
+}
+
 static void number_classes(source *s)
 {
     const int64_t c = s->info.spec.n_classes;
@@ -120,7 +158,7 @@ static dal_status look_inside(source *s, dal_error *err)
     number_classes(s);
     for (uint32_t split = 0; st == DAL_OK && split < DAL_SPLITS; split++)
         st = read_classes(s, split, err);
-    return st;
+    return st == DAL_OK ? read_groups(s, err) : st;
 }
 
 dal_status source_open(composer *c, const manifest *m, source **out, diags *d)
@@ -163,6 +201,10 @@ void source_close(source *s)
     for (int64_t k = 0; s->own_names && s->own_names[k]; k++)
         free(s->own_names[k]);
     free(s->own_names);
+    for (int64_t g = 0; s->own_group_names && s->own_group_names[g]; g++)
+        free(s->own_group_names[g]);
+    free(s->own_group_names);
+    free(s->groups);
     for (uint32_t split = 0; split < DAL_SPLITS; split++)
         free(s->classes[split]);
     pthread_mutex_destroy(&s->lock);
@@ -371,6 +413,8 @@ dal_status source_fingerprint(source *s, uint64_t out[2], dal_error *err)
     }
     XXH3_128bits_update(h, &s->info.spec, sizeof s->info.spec);
     XXH3_128bits_update(h, s->info.n, sizeof s->info.n);
+    if (s->groups)
+        XXH3_128bits_update(h, s->groups, (size_t)s->info.n[DAL_SPLIT_TRAIN] * sizeof *s->groups);
     batch_buffer buffer = {0};
     for (uint32_t split = 0; st == DAL_OK && split < DAL_SPLITS; split++) {
         const int64_t n = s->info.n[split], step = n > SAMPLES ? n / SAMPLES : 1;

@@ -17,12 +17,15 @@ typedef struct source {
     dal_dataset_info info;
     const char *const *class_names; /* [info.spec.n_classes], never NULL */
     int32_t *classes[DAL_SPLITS];   /* [info.n[split]] as the dataset knows them */
+    int32_t *groups;                /* [info.n[DAL_SPLIT_TRAIN]] which source each is of; NULL: it does not tell */
+    int64_t n_groups;
+    const char *const *group_names; /* [n_groups] */
     bool concurrent;
     pthread_mutex_t lock; /* held round every call when not concurrent */
-    char **own_names;
+    char **own_names, **own_group_names;
 } source;
 
-/* Open dataset and transforms of m and read all classes. Failures go to d, each at its place. */
+/* Open dataset and transforms of m and read all classes, and the groups of the pool. Failures go to d, each at its place. */
 dal_status source_open(composer *c, const manifest *m, source **out, diags *d);
 void source_close(source *s); /* accepts NULL */
 

@@ -110,6 +110,15 @@ static void check_truth(const trial *t, const component_spec *spec, const char *
                 spec->kind == DAL_KIND_ORACLE ? "another oracle such as 'file'" : "another strategy");
 }
 
+static void check_groups(const trial *t, const component_spec *spec, const char *needs, diags *d)
+{
+    char title[96];
+    if (dal_has_word(needs, DAL_CAP_GROUPS) && !t->source->groups)
+        diags_error(d, spec->at, "%s needs to know which source each sample is of, and the dataset does not tell; expected "
+                    "one that does, as concat of several datasets, or a loader with a `group` column",
+                    spec_title(spec, title));
+}
+
 /* ---- models and strategies ---- */
 
 typedef struct model_facts {
@@ -172,6 +181,7 @@ static void look_at_strategy(trial *t, const component_spec *spec, const dal_ins
     };
     plan->problem = largest_query(t, job->d);
     check_truth(t, spec, i->component->needs, d);
+    check_groups(t, spec, i->component->needs, d);
     cost_tree *tree = cost_open(t->composer, spec, i);
     const int64_t n = plan->problem.n > 0 ? cost_candidates(tree, &plan->problem, &rule, spec->at, d) : 0;
     plan->candidates = n > 0 && n < plan->problem.n ? n : m->candidates;
@@ -186,6 +196,7 @@ static void look_at_strategy(trial *t, const component_spec *spec, const dal_ins
 static void look_at_initial(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
 {
     (void)ctx;
+    check_groups(t, spec, i->component->needs, d);
     const dal_sample_spec *inputs = &t->source->info.spec;
     const int64_t n = t->source->info.n[DAL_SPLIT_TRAIN];
     const memory_rule rule = {

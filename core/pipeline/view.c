@@ -508,7 +508,14 @@ static const void *api_extension(const dal_view *api, const char *id)
     round_view *v = self_of(api);
     if (strcmp(id, DAL_CAP_CONCURRENT) == 0)
         return v->p->concurrent ? v->p->model : NULL;
-    if (strcmp(id, DAL_CAP_TRUTH) != 0 || !dal_has_word(v->who->needs, id) || !v->p->truth)
+    if (!dal_has_word(v->who->needs, id))
+        return NULL;
+    if (strcmp(id, DAL_CAP_GROUPS) == 0 && v->p->groups) {
+        v->groups = (dal_view_groups){sizeof v->groups, 0,           v->p->n_pool, v->p->n_groups,
+                                      v->p->groups,     v->p->group_names};
+        return &v->groups;
+    }
+    if (strcmp(id, DAL_CAP_TRUTH) != 0 || !v->p->truth)
         return NULL;
     v->truth = (dal_view_truth){sizeof v->truth, 0, v->p->n_pool, v->p->truth};
     return &v->truth;

@@ -17,6 +17,7 @@ struct round_view {
     int filled[DAL_ROW_SETS];
     int64_t infer_ns;
     dal_view_truth truth;
+    dal_view_groups groups;
 };
 
 /* A block while its callback runs. `api.impl` is set to it by who calls view_block. */

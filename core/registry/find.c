@@ -184,6 +184,7 @@ bool component_offers(const component_desc *model, const char *needs)
     char *copy = xstrdup(needs), *save = NULL;
     for (char *id = strtok_r(copy, " ", &save); id; id = strtok_r(NULL, " ", &save))
         all = all && (strcmp(id, DAL_CAP_OUTPUTS) == 0 || strcmp(id, DAL_CAP_TRUTH) == 0 ||
+                      strcmp(id, DAL_CAP_GROUPS) == 0 ||
                       dal_has_word(model->provides, id));
     free(copy);
     return all;

@@ -9,12 +9,17 @@
  *
  * All samples must be of one kind, type and shape. `splits: train` takes only pools together; what is validated and tested
  * on stays that of the dataset below.
+ *
+ * A sample is of the source that its dataset is, called by `names`, the first for the dataset below, else by its number from
+ * 1: quotas by source and splits by source can then treat the datasets alike. Sources inside a dataset are not told any
+ * more.
  */
 #include "parts.h"
 
 typedef struct options {
     dal_ref_list with;
     uint32_t classes, splits;
+    dal_str_list names;
 } options;
 
 enum { BY_NAME, BY_NUMBER, APART };
@@ -22,7 +27,9 @@ enum { ALL_SPLITS, TRAIN_ONLY };
 
 typedef struct concat {
     parts base;
-    char **names; /* [n_classes + 1] NULL-ended */
+    const options *opt;
+    char (*numbers)[24]; /* [parts] names of sources that have none */
+    char **names;        /* [n_classes + 1] NULL-ended */
     int64_t n_names, room;
     int32_t *slots; /* [2 * room] hash table of the names: their numbers, -1: free; freed when create is done */
     int64_t *last;  /* [room] the last part that has a class of this name; likewise */
@@ -147,8 +154,6 @@ static dal_status join(concat *self, const options *o, dal_error *err)
     return st;
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
-
 static void concat_destroy(void *p)
 {
     concat *self = p;
@@ -158,10 +163,49 @@ static void concat_destroy(void *p)
     for (int64_t c = 0; c < self->n_names; c++)
         host->free(host, self->names[c]);
     host->free(host, self->names);
+    host->free(host, self->numbers);
     host->free(host, self->slots);
     host->free(host, self->last);
     parts_destroy(self);
 }
+
+/* ---- sources ---------------------------------------------------------------------------------- */
+
+static dal_status name_sources(concat *self, dal_error *err)
+{
+    const dal_str_list *names = &self->opt->names;
+    const int64_t n = self->base.n;
+    if (names->n > 0 && names->n != n)
+        return dal_fail(err, DAL_E_INVALID, "names", "%lld names for %lld datasets, the first of which is the one below",
+                        (long long)names->n, (long long)n);
+    self->numbers = dal_array(self->base.host, n, sizeof *self->numbers);
+    if (!self->numbers)
+        return no_memory(err);
+    for (int64_t i = 0; i < n; i++)
+        snprintf(self->numbers[i], sizeof self->numbers[i], "%lld", (long long)i + 1);
+    return DAL_OK;
+}
+
+static int64_t count_sources(void *p)
+{
+    return ((const concat *)p)->base.n;
+}
+
+static const char *name_source(void *p, int64_t g)
+{
+    const concat *self = p;
+    return self->opt->names.n > 0 ? self->opt->names.items[g] : self->numbers[g];
+}
+
+static const void *concat_get_extension(void *p, const char *id)
+{
+    static const dal_dataset_groups table = {
+        .struct_size = sizeof table, .count = count_sources, .name = name_source, .groups = parts_groups};
+    (void)p;
+    return strcmp(id, DAL_CAP_GROUPS) == 0 ? &table : NULL;
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
 
 static dal_status concat_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                                 dal_error *err)
@@ -174,10 +218,13 @@ static dal_status concat_create(const dal_host *host, const void *opt, const dal
     if (st != DAL_OK)
         return st;
     concat *self = made;
+    self->opt = o;
     for (int64_t i = 0; i < o->with.n && st == DAL_OK; i++)
         st = parts_add(&self->base, o->with.items[i], 0, "with", err);
     if (st == DAL_OK)
         st = join(self, o, err);
+    if (st == DAL_OK)
+        st = name_sources(self, err);
     host->free(host, self->slots);
     host->free(host, self->last);
     self->slots = NULL;
@@ -199,13 +246,15 @@ static const dal_dataset_impl concat_impl = {
     .sizes = parts_sizes,
     .describe = parts_describe,
     .fingerprint = parts_fingerprint,
+    .get_extension = concat_get_extension,
 };
 
 #define PARAMS(P, T)                                                                                    \
     P(T, with, COMPONENTS, DAL_REQUIRED, "dataset", "", "the datasets to put behind this one, in this order") \
     P(T, classes, CHOICE, "by-name", "by-name|by-number|apart", "",                                     \
       "which classes are the same: those of one name, of one number, or none")                          \
-    P(T, splits, CHOICE, "all", "all|train", "", "which splits become longer")
+    P(T, splits, CHOICE, "all", "all|train", "", "which splits become longer")                          \
+    P(T, names, STRS, "", "nonempty", "", "of the datasets as sources, that below first; none: 1, 2, ...")
 #define COMPONENTS(C)                                                                                   \
     C(TRANSFORM, "concat", concat_impl, "the samples of other datasets behind those of this one", "", "", \
       DAL_CAP_CONCURRENT, options, PARAMS)

@@ -216,6 +216,7 @@ static const dal_dataset_impl corrupt_impl = {
     .read = value_map_read,
     .describe = dal_derived_describe,
     .fingerprint = corrupt_fingerprint,
+    .get_extension = dal_derived_get_extension,
 };
 
 #define PARAMS(P, T)                                                                                    \

@@ -291,6 +291,7 @@ static const dal_dataset_impl open_set_impl = {
     .sizes = dal_derived_sizes,
     .describe = dal_derived_describe,
     .fingerprint = dal_derived_fingerprint,
+    .get_extension = dal_derived_get_extension, /* none with `ood`: the source would tell the label */
 };
 
 #define PARAMS(P, T)                                                                                    \

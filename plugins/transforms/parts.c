@@ -436,6 +436,17 @@ void parts_describe(void *self, uint32_t k, int64_t id, char *out, size_t size)
     leave(q);
 }
 
+dal_status parts_groups(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const parts *p = self;
+    const dal_status st = dal_check_ids(p->info.n[k], ids, n, err);
+    for (int64_t i = 0; i < n && st == DAL_OK; i++) {
+        int64_t id = ids[i];
+        out[i] = (int32_t)part_of(p, k, &id);
+    }
+    return st;
+}
+
 dal_status parts_fingerprint(void *self, uint64_t out[2], dal_error *err)
 {
     const parts *p = self;

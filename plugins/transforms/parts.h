@@ -56,5 +56,7 @@ dal_status parts_read(void *self, uint32_t k, const int64_t *ids, int64_t n, dal
 dal_status parts_sizes(void *self, uint32_t k, const int64_t *ids, int64_t n, int64_t *out, dal_error *err);
 void parts_describe(void *self, uint32_t k, int64_t id, char *out, size_t size);
 dal_status parts_fingerprint(void *self, uint64_t out[2], dal_error *err);
+/* [worker] Which part each sample is of: the groups of datasets that were put together. */
+dal_status parts_groups(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err);
 
 #endif

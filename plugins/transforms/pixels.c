@@ -180,6 +180,7 @@ static dal_status vector_fingerprint(void *p, uint64_t out[2], dal_error *err)
         .read = read_,                           \
         .describe = dal_derived_describe,        \
         .fingerprint = fingerprint_,             \
+        .get_extension = dal_derived_get_extension, \
     }
 static const dal_dataset_impl resize_impl = TABLE(resize_create, value_map_read, resize_fingerprint);
 static const dal_dataset_impl grayscale_impl = TABLE(grayscale_create, value_map_read, grayscale_fingerprint);

@@ -155,6 +155,7 @@ static const dal_dataset_impl redundancy_impl = {
     .sizes = dal_derived_sizes,
     .describe = dal_derived_describe,
     .fingerprint = redundancy_fingerprint,
+    .get_extension = dal_derived_get_extension,
 };
 
 #define PARAMS(P, T)                                                                                    \

@@ -282,6 +282,7 @@ static const dal_dataset_impl merge_impl = {
     .sizes = dal_derived_sizes,
     .describe = dal_derived_describe,
     .fingerprint = dal_derived_fingerprint,
+    .get_extension = dal_derived_get_extension,
 };
 static const dal_dataset_impl remap_impl = {
     .struct_size = sizeof remap_impl, .create = remap_create, DAL_DERIVED_SLOTS};

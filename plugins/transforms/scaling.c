@@ -438,6 +438,33 @@ static dal_status scaling_fingerprint(void *p, uint64_t out[2], dal_error *err)
     return st;
 }
 
+/* Samples stay in place: their sources are those below. */
+static int64_t count_sources(void *p)
+{
+    const dal_dataset *in = ((const scaling *)p)->input;
+    return dal_groups_of(in)->count(in->self);
+}
+
+static const char *name_source(void *p, int64_t g)
+{
+    const dal_dataset *in = ((const scaling *)p)->input;
+    const dal_dataset_groups *below = dal_groups_of(in);
+    return DAL_HAS(dal_dataset_groups, below, name) ? below->name(in->self, g) : NULL;
+}
+
+static dal_status pass_sources(void *p, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const dal_dataset *in = ((const scaling *)p)->input;
+    return dal_groups_of(in)->groups(in->self, split, ids, n, out, err);
+}
+
+static const void *scaling_get_extension(void *p, const char *id)
+{
+    static const dal_dataset_groups table = {
+        .struct_size = sizeof table, .count = count_sources, .name = name_source, .groups = pass_sources};
+    return strcmp(id, DAL_CAP_GROUPS) == 0 && dal_groups_of(((const scaling *)p)->input) ? &table : NULL;
+}
+
 #define TABLE(create_)                      \
     {                                       \
         .struct_size = sizeof(dal_dataset_impl), \
@@ -448,6 +475,7 @@ static dal_status scaling_fingerprint(void *p, uint64_t out[2], dal_error *err)
         .read = scaling_read,               \
         .describe = scaling_describe,       \
         .fingerprint = scaling_fingerprint, \
+        .get_extension = scaling_get_extension, \
     }
 static const dal_dataset_impl standardize_impl = TABLE(standardize_create);
 static const dal_dataset_impl scale_impl = TABLE(scale_create);

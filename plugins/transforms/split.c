@@ -4,6 +4,10 @@
  * class gives its share: the shares are rounded down and the largest remainders get one more (equal ones: the
  * lower class), so that the sizes are exact; samples of no known class are shared out like one more class.
  *
+ * By source (`by_source`, where the dataset tells which hospital, patient, person a sample is of): all samples of a source
+ * go to the same split. In random order, sources are taken as long as they fit into what is left of the size, first for the
+ * test split: the sizes are then the most there can be. A sample of no known source is one of its own. Classes do not matter.
+ *
  * By index files: train_ids, validation_ids, test_ids hold places in the pool, from 0, as text (one a line) or
  * .npy; without train_ids the pool keeps the rest. This repeats a split that somebody else has made.
  *
@@ -16,7 +20,7 @@
 
 typedef struct options {
     double validation, test;
-    int32_t stratified;
+    int32_t stratified, by_source;
     int64_t seed;
     const char *train_ids, *validation_ids, *test_ids;
 } options;
@@ -112,12 +116,11 @@ static void take(split *self, groups *g, uint32_t k, int64_t size)
     }
 }
 
-static dal_status split_by_size(split *self, const options *o, dal_error *err)
+/* How many samples of the pool the others get, want[DAL_SPLITS]. */
+static dal_status settle_sizes(const split *self, const options *o, int64_t *want, dal_error *err)
 {
-    const dal_derived *d = &self->base;
-    const int64_t n = d->below.n[DAL_SPLIT_TRAIN];
+    const int64_t n = self->base.below.n[DAL_SPLIT_TRAIN];
     const double sizes[DAL_SPLITS] = {0, o->validation, o->test};
-    int64_t want[DAL_SPLITS] = {0};
     dal_status st = DAL_OK;
     for (uint32_t k = 1; k < DAL_SPLITS && st == DAL_OK; k++)
         if (sizes[k] > 0)
@@ -127,6 +130,15 @@ static dal_status split_by_size(split *self, const options *o, dal_error *err)
         st = dal_fail(err, DAL_E_INVALID, o->validation > 0 ? "validation" : "test",
                       "%lld to validate and test on leave nothing of a pool of %lld", (long long)both,
                       (long long)n);
+    return st;
+}
+
+static dal_status split_by_size(split *self, const options *o, dal_error *err)
+{
+    const dal_derived *d = &self->base;
+    const int64_t n = d->below.n[DAL_SPLIT_TRAIN];
+    int64_t want[DAL_SPLITS] = {0};
+    dal_status st = settle_sizes(self, o, want, err);
     if (st != DAL_OK)
         return st;
     memset(self->to, DAL_SPLIT_TRAIN, (size_t)n);
@@ -138,6 +150,93 @@ static dal_status split_by_size(split *self, const options *o, dal_error *err)
         take(self, &g, DAL_SPLIT_VALIDATION, want[DAL_SPLIT_VALIDATION]);
     }
     free_groups(d->host, &g);
+    return st;
+}
+
+/* ---- by source -------------------------------------------------------------------------------- */
+
+/* Sources are numbered as below; behind them, one for each sample of no known source. */
+typedef struct sources {
+    int32_t *groups; /* [samples] as below; then */
+    int64_t *of;     /* [samples] */
+    int64_t *sizes;  /* [n] */
+    int64_t *order;  /* [n] */
+    unsigned char *to;
+    int64_t n;
+} sources;
+
+static void free_sources(const dal_host *host, sources *s)
+{
+    host->free(host, s->groups);
+    host->free(host, s->of);
+    host->free(host, s->sizes);
+    host->free(host, s->order);
+    host->free(host, s->to);
+}
+
+/* To be freed whether it succeeds or not. */
+static dal_status make_sources(const dal_derived *d, sources *s, dal_error *err)
+{
+    const int64_t n = d->below.n[DAL_SPLIT_TRAIN];
+    *s = (sources){0};
+    const dal_status st = dal_derived_groups_below(d, DAL_SPLIT_TRAIN, &s->groups, &s->n, err);
+    if (st != DAL_OK) {
+        if (st == DAL_E_UNSUPPORTED && err)
+            snprintf(err->key, sizeof err->key, "by_source");
+        return st;
+    }
+    s->of = dal_array(d->host, n, sizeof *s->of);
+    for (int64_t i = 0; i < n && s->of; i++)
+        s->of[i] = s->groups[i] >= 0 ? s->groups[i] : s->n++;
+    s->sizes = dal_array(d->host, s->n, sizeof *s->sizes);
+    s->order = dal_array(d->host, s->n, sizeof *s->order);
+    s->to = dal_array(d->host, s->n, 1);
+    if (!s->of || !s->sizes || !s->order || !s->to)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory to split %lld samples", (long long)n);
+    memset(s->to, DAL_SPLIT_TRAIN, (size_t)s->n);
+    memset(s->sizes, 0, (size_t)s->n * sizeof *s->sizes);
+    for (int64_t i = 0; i < n; i++)
+        s->sizes[s->of[i]]++;
+    for (int64_t g = 0; g < s->n; g++)
+        s->order[g] = g;
+    return DAL_OK;
+}
+
+/* Sources that fit, for split k. */
+static dal_status take_sources(sources *s, uint32_t k, int64_t size, dal_error *err)
+{
+    int64_t left = size;
+    for (int64_t i = 0; i < s->n; i++) {
+        const int64_t g = s->order[i];
+        if (s->to[g] != DAL_SPLIT_TRAIN || s->sizes[g] == 0 || s->sizes[g] > left)
+            continue;
+        s->to[g] = (unsigned char)k;
+        left -= s->sizes[g];
+    }
+    return left < size || size == 0
+               ? DAL_OK
+               : dal_fail(err, DAL_E_INVALID, size_keys[k], "each source that is left has more than %lld samples",
+                          (long long)size);
+}
+
+static dal_status split_by_source(split *self, const options *o, dal_error *err)
+{
+    const dal_derived *d = &self->base;
+    int64_t want[DAL_SPLITS] = {0};
+    sources s = {0};
+    dal_status st = settle_sizes(self, o, want, err);
+    if (st == DAL_OK)
+        st = make_sources(d, &s, err);
+    if (st == DAL_OK) {
+        dal_rng r = dal_derived_rng(d->host, o->seed, "split by source");
+        dal_rng_shuffle(&r, s.order, s.n, s.n);
+        st = take_sources(&s, DAL_SPLIT_TEST, want[DAL_SPLIT_TEST], err);
+    }
+    if (st == DAL_OK)
+        st = take_sources(&s, DAL_SPLIT_VALIDATION, want[DAL_SPLIT_VALIDATION], err);
+    for (int64_t i = 0; i < d->below.n[DAL_SPLIT_TRAIN] && st == DAL_OK; i++)
+        self->to[i] = s.to[s.of[i]];
+    free_sources(d->host, &s);
     return st;
 }
 
@@ -249,9 +348,9 @@ static dal_status split_by_files(split *self, const options *o, dal_error *err)
     const char *const paths[DAL_SPLITS] = {o->train_ids, o->validation_ids, o->test_ids};
     const int64_t n = self->base.below.n[DAL_SPLIT_TRAIN];
     dal_status st = DAL_OK;
-    if (o->validation > 0 || o->test > 0)
-        return dal_fail(err, DAL_E_INVALID, o->validation > 0 ? "validation" : "test",
-                        "there are index files: sizes are for splits at random");
+    if (o->validation > 0 || o->test > 0 || o->by_source)
+        return dal_fail(err, DAL_E_INVALID, o->validation > 0 ? "validation" : o->test > 0 ? "test" : "by_source",
+                        "there are index files: sizes and sources are for splits at random");
     memset(self->to, NOWHERE, (size_t)n);
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
         if (paths[k][0])
@@ -278,6 +377,7 @@ static dal_status apply(split *self, const options *o, dal_error *err)
     if (!self->to)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for the transform");
     dal_status st = o->train_ids[0] || o->validation_ids[0] || o->test_ids[0] ? split_by_files(self, o, err)
+                    : o->by_source                                            ? split_by_source(self, o, err)
                                                                               : split_by_size(self, o, err);
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
         if (wanted[k])
@@ -310,7 +410,8 @@ static const dal_dataset_impl split_impl = {
     P(T, validation, F64, "0", "0..", "samples",                                                        \
       "size of the validation split: a count, or a fraction of the pool below 1")                       \
     P(T, test, F64, "0", "0..", "samples", "size of the test split, likewise; 0: none is made")         \
-    P(T, stratified, BOOL, "true", "", "", "each class gives its share")                                \
+    P(T, stratified, BOOL, "true", "", "", "each class gives its share (not by source)")                \
+    P(T, by_source, BOOL, "false", "", "", "samples of one source stay together; the sizes are then the most") \
     P(T, seed, I64, "1", "", "", "of the choice; 0: it follows the seed of the run")                    \
     P(T, train_ids, PATH, "", "file", "",                                                               \
       "places of the pool that stay in it, from 0: text, one a line, or .npy")                          \

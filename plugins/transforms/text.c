@@ -251,7 +251,8 @@ static dal_status maker_read(void *p, uint32_t k, const int64_t *ids, int64_t n,
 
 #define SLOTS                                                                                            \
     .destroy = maker_destroy, .info = dal_derived_info, .classes = dal_derived_classes,                  \
-    .sizes = maker_sizes, .read = maker_read, .describe = dal_derived_describe
+    .sizes = maker_sizes, .read = maker_read, .describe = dal_derived_describe,                  \
+    .get_extension = dal_derived_get_extension
 
 static const dal_dataset_impl lowercase_impl = {
     .struct_size = sizeof lowercase_impl, .create = lowercase_create, SLOTS};

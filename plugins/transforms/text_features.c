@@ -544,7 +544,8 @@ static dal_status features_read(void *p, uint32_t k, const int64_t *ids, int64_t
 
 #define SLOTS                                                                                            \
     .destroy = features_destroy, .info = dal_derived_info, .classes = dal_derived_classes,               \
-    .sizes = features_sizes, .read = features_read, .describe = dal_derived_describe
+    .sizes = features_sizes, .read = features_read, .describe = dal_derived_describe,            \
+    .get_extension = dal_derived_get_extension
 
 static const dal_dataset_impl hashing_impl = {.struct_size = sizeof hashing_impl, .create = hashing_create, SLOTS};
 static const dal_dataset_impl tfidf_impl = {.struct_size = sizeof tfidf_impl, .create = tfidf_create, SLOTS};

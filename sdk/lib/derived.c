@@ -83,6 +83,36 @@ dal_status dal_derived_classes_below(const dal_derived *d, uint32_t split, int32
     return st;
 }
 
+dal_status dal_derived_groups_below(const dal_derived *d, uint32_t split, int32_t **out, int64_t *n_groups,
+                                    dal_error *err)
+{
+    const dal_dataset_groups *table = dal_groups_of(d->input);
+    const int64_t n = d->below.n[split];
+    int64_t ids[BLOCK];
+    if (!table)
+        return dal_fail(err, DAL_E_UNSUPPORTED, "", "the dataset does not tell which source its samples are of");
+    *n_groups = table->count(d->input->self);
+    int32_t *groups = dal_array(d->host, n, sizeof *groups);
+    if (!groups)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the sources of %lld samples", (long long)n);
+    dal_status st = DAL_OK;
+    for (int64_t first = 0; first < n && st == DAL_OK; first += BLOCK) {
+        const int64_t m = n - first < BLOCK ? n - first : BLOCK;
+        for (int64_t i = 0; i < m; i++)
+            ids[i] = first + i;
+        st = table->groups(d->input->self, split, ids, m, groups + first, err);
+        for (int64_t i = first; i < first + m && st == DAL_OK; i++)
+            if (groups[i] < DAL_GROUP_NONE || groups[i] >= *n_groups)
+                st = dal_fail(err, DAL_E_CONTRACT, "", "sample %lld is of source %d of %lld", (long long)i, (int)groups[i],
+                              (long long)*n_groups);
+    }
+    if (st == DAL_OK)
+        *out = groups;
+    else
+        d->host->free(d->host, groups);
+    return st;
+}
+
 void dal_group_by_class(const int32_t *classes, int64_t n, int64_t n_classes, int64_t *order, int64_t *first)
 {
     memset(first, 0, (size_t)(n_classes + 2) * sizeof *first);
@@ -319,4 +349,39 @@ dal_status dal_derived_fingerprint(void *self, uint64_t out[2], dal_error *err)
         out[1] = dal_hash64(out[1], out, sizeof *out);
     }
     return st;
+}
+
+/* ---- groups ----------------------------------------------------------------------------------- */
+
+static int64_t count_groups(void *self)
+{
+    const dal_dataset *in = ((const dal_derived *)self)->input;
+    return dal_groups_of(in)->count(in->self);
+}
+
+static const char *name_group(void *self, int64_t g)
+{
+    const dal_dataset *in = ((const dal_derived *)self)->input;
+    const dal_dataset_groups *below = dal_groups_of(in);
+    return DAL_HAS(dal_dataset_groups, below, name) ? below->name(in->self, g) : NULL;
+}
+
+static dal_status map_groups(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const dal_derived *d = self;
+    const int64_t *below;
+    int64_t *mapped;
+    dal_status st = map_ids(d, k, ids, n, &mapped, &below, err);
+    if (st == DAL_OK)
+        st = dal_groups_of(d->input)->groups(d->input->self, d->from[k], below, n, out, err);
+    d->host->free(d->host, mapped);
+    return st;
+}
+
+const void *dal_derived_get_extension(void *self, const char *id)
+{
+    static const dal_dataset_groups table = {
+        .struct_size = sizeof table, .count = count_groups, .name = name_group, .groups = map_groups};
+    const dal_derived *d = self;
+    return strcmp(id, DAL_CAP_GROUPS) == 0 && dal_groups_of(d->input) ? &table : NULL;
 }

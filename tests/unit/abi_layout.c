@@ -1,4 +1,4 @@
-/* The layout of every released struct of the ABI, as ABI 1.0 has it on 64-bit Linux.
+/* The layout of every released struct of the ABI, as ABI 1.1 has it on 64-bit Linux.
  *
  * Modules that were compiled years ago rely on these numbers. A line may be added when a struct grows at its
  * end (and its SIZE with it, in a new ABI minor); a line that is here is never changed. What the compiler
@@ -195,7 +195,7 @@ AT(dal_dataset_info, spec, 8, 56)
 AT(dal_dataset_info, n, 64, 24)
 AT(dal_dataset_info, class_names, 88, 8)
 
-SIZE(dal_dataset_impl, 72)
+SIZE(dal_dataset_impl, 80)
 AT(dal_dataset_impl, struct_size, 0, 4)
 AT(dal_dataset_impl, reserved, 4, 4)
 AT(dal_dataset_impl, create, 8, 8)
@@ -206,6 +206,14 @@ AT(dal_dataset_impl, read, 40, 8)
 AT(dal_dataset_impl, sizes, 48, 8)
 AT(dal_dataset_impl, describe, 56, 8)
 AT(dal_dataset_impl, fingerprint, 64, 8)
+AT(dal_dataset_impl, get_extension, 72, 8)
+
+SIZE(dal_dataset_groups, 32)
+AT(dal_dataset_groups, struct_size, 0, 4)
+AT(dal_dataset_groups, reserved, 4, 4)
+AT(dal_dataset_groups, count, 8, 8)
+AT(dal_dataset_groups, name, 16, 8)
+AT(dal_dataset_groups, groups, 24, 8)
 
 SIZE(dal_dataset, 16)
 AT(dal_dataset, impl, 0, 8)
@@ -386,6 +394,14 @@ AT(dal_view_truth, struct_size, 0, 4)
 AT(dal_view_truth, reserved, 4, 4)
 AT(dal_view_truth, n, 8, 8)
 AT(dal_view_truth, classes, 16, 8)
+
+SIZE(dal_view_groups, 40)
+AT(dal_view_groups, struct_size, 0, 4)
+AT(dal_view_groups, reserved, 4, 4)
+AT(dal_view_groups, n, 8, 8)
+AT(dal_view_groups, n_groups, 16, 8)
+AT(dal_view_groups, groups, 24, 8)
+AT(dal_view_groups, names, 32, 8)
 
 SIZE(dal_picks, 296)
 AT(dal_picks, struct_size, 0, 4)

@@ -41,7 +41,7 @@ static void join_toys(joined *j, uint32_t classes, uint32_t splits)
     fx_toy_open(&j->b);
     j->other = (fx_other){&j->b.dataset, "zoo", NULL};
     j->refs[0] = j->refs[1] = fx_other_ref(&j->other);
-    j->o = (options){{j->refs, 1}, classes, splits};
+    j->o = (options){.with = {j->refs, 1}, .classes = classes, .splits = splits};
     j->x = fx_derive(&concat_impl, &j->o, &j->a, 1);
 }
 
@@ -129,6 +129,29 @@ Test(concat, reads_in_any_order_what_it_reads_one_by_one)
     fx_drop(&j.x);
 }
 
+Test(concat, tells_which_dataset_a_sample_is_of)
+{
+    joined j;
+    join_toys(&j, BY_NAME, ALL_SPLITS);
+    const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){&concat_impl, j.x.d.self});
+    cr_assert_eq(t->count(j.x.d.self), 2);
+    cr_assert_str_eq(t->name(j.x.d.self, 0), "1");
+    cr_assert_str_eq(t->name(j.x.d.self, 1), "2");
+    for (int64_t i = 0; i < 9; i++)
+        cr_assert_eq(fx_group(&j.x.d, DAL_SPLIT_TRAIN, i), i >= 5);
+    cr_assert_eq(fx_group(&j.x.d, DAL_SPLIT_VALIDATION, 0), 1);
+    cr_assert_eq(fx_group(&j.x.d, DAL_SPLIT_TEST, 1), 0);
+    cr_assert_null(concat_impl.get_extension(j.x.d.self, "dal.dataset.moods/1"));
+    fx_drop(&j.x);
+    static const char *const names[] = {"pets", "zoo"};
+    j.o.names = (dal_str_list){names, 2};
+    j.x = fx_derive(&concat_impl, &j.o, &j.a, 1);
+    cr_assert_str_eq(t->name(j.x.d.self, 1), "zoo");
+    fx_drop(&j.x);
+    j.o.names.n = 1;
+    fx_refused(&concat_impl, &j.o, &j.a, DAL_E_INVALID, "names", "1 names for 2 datasets");
+}
+
 /* ---- texts ---- */
 
 /* Sample i of the pool is `letter` i + 1 times. */
@@ -180,7 +203,7 @@ Test(concat, lays_texts_out_one_after_the_other)
     b.dataset = (dal_dataset){&letters_impl, &b};
     const fx_other other = {&b.dataset, "letters", NULL};
     const dal_component_ref *ref = fx_other_ref(&other);
-    const options o = {{&ref, 1}, BY_NAME, ALL_SPLITS};
+    const options o = {.with = {&ref, 1}, .classes = BY_NAME, .splits = ALL_SPLITS};
     dal_runtime *rt = fx_runtime_others(1, 1, 0);
     fx_dataset d = fx_open(&concat_impl, dal_runtime_host(rt, "transform"), &o, &a.dataset);
     cr_assert_eq(d.info.n[DAL_SPLIT_TRAIN], 12);
@@ -206,7 +229,7 @@ Test(concat, refuses_other_shapes_and_tells_both)
     fx_toy a = first_toy(), b = second_toy();
     const fx_other other = {&b.dataset, "zoo", NULL};
     const dal_component_ref *ref = fx_other_ref(&other);
-    options o = {{&ref, 1}, BY_NAME, ALL_SPLITS};
+    options o = {.with = {&ref, 1}, .classes = BY_NAME, .splits = ALL_SPLITS};
     b.spec.shape[0] = 7;
     fx_toy_open(&b);
     fx_refused(&concat_impl, &o, &a, DAL_E_INVALID, "with",
@@ -230,7 +253,7 @@ Test(concat, refuses_what_cannot_be_put_together)
     fx_toy_open(&b);
     fx_other other = {&b.dataset, "zoo", NULL};
     const dal_component_ref *ref = fx_other_ref(&other);
-    options o = {{&ref, 1}, BY_NAME, ALL_SPLITS};
+    options o = {.with = {&ref, 1}, .classes = BY_NAME, .splits = ALL_SPLITS};
     b.names = twins;
     fx_refused(&concat_impl, &o, &a, DAL_E_INVALID, "classes", "two classes of dataset 2 are called 'dog'");
     o.with.n = 0;
@@ -280,7 +303,7 @@ Test(concat, lets_one_thread_at_a_time_into_a_dataset_that_wants_it)
     b.dataset = (dal_dataset){&impl, &b};
     const fx_other other = {&b.dataset, "zoo", NULL};
     const dal_component_ref *ref = fx_other_ref(&other);
-    const options o = {{&ref, 1}, BY_NAME, ALL_SPLITS};
+    const options o = {.with = {&ref, 1}, .classes = BY_NAME, .splits = ALL_SPLITS};
     dal_runtime *rt = fx_runtime_others(4, 1, 0);
     const dal_host *host = dal_runtime_host(rt, "transform");
     fx_dataset d = fx_open(&concat_impl, host, &o, &a.dataset);

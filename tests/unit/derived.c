@@ -105,3 +105,72 @@ Test(derived, reads_sizes_as_users_write_them)
     fx_expect(&err, dal_derived_size(1e300, 50, "k", "it", &n, &err), DAL_E_INVALID, "k",
               "expected a whole number");
 }
+
+/* ---- groups ---- */
+
+static int32_t thirds[NUMBERS];
+
+static fx_toy grouped(int64_t n)
+{
+    static const char *const names[] = {"north", "south", "west"};
+    fx_toy t = fx_numbers(n, 5);
+    for (int i = 0; i < NUMBERS; i++)
+        thirds[i] = i % 4 - 1; /* one in four is of none that is known */
+    t.n_groups = 3;
+    t.group_names = names;
+    for (int k = 0; k < 3; k++)
+        t.groups[k] = thirds;
+    return t;
+}
+
+Test(derived, samples_stay_of_their_groups)
+{
+    fx_toy t = grouped(100);
+    fx_derived x = fx_derive(&plain_impl, NULL, &t, 1);
+    dal_derived *d = x.d.self;
+    unsigned char flags[100];
+    dal_error err = DAL_ERROR_INIT;
+    for (int i = 0; i < 100; i++)
+        flags[i] = i % 3 == 1;
+    cr_assert_eq(dal_derived_keep(d, DAL_SPLIT_TRAIN, DAL_SPLIT_TRAIN, flags, 1, &err), DAL_OK);
+    for (int64_t i = 0; i < d->info.n[DAL_SPLIT_TRAIN]; i++)
+        cr_assert_eq(fx_group(&x.d, DAL_SPLIT_TRAIN, i), (3 * i + 1) % 4 - 1);
+    const dal_dataset_groups *table = dal_groups_of(&(dal_dataset){&plain_impl, d});
+    cr_assert_eq(table->count(d), 3);
+    cr_assert_str_eq(table->name(d, 2), "west");
+    int64_t bad = 33;
+    int32_t g;
+    fx_expect(&err, table->groups(d, DAL_SPLIT_TRAIN, &bad, 1, &g, &err), DAL_E_INVALID, "", "this split has 0..32");
+    cr_assert_null(plain_impl.get_extension(d, "dal.dataset.moods/1"));
+    fx_drop(&x);
+}
+
+Test(derived, has_no_groups_where_there_are_none_below)
+{
+    fx_toy t = fx_numbers(100, 5);
+    fx_derived x = fx_derive(&plain_impl, NULL, &t, 1);
+    int32_t *groups = NULL;
+    int64_t n;
+    dal_error err = DAL_ERROR_INIT;
+    cr_assert_null(dal_groups_of(&(dal_dataset){&plain_impl, x.d.self}));
+    fx_expect(&err, dal_derived_groups_below(x.d.self, DAL_SPLIT_TRAIN, &groups, &n, &err), DAL_E_UNSUPPORTED, "",
+              "does not tell which source");
+    fx_drop(&x);
+}
+
+Test(derived, trusts_no_group_below)
+{
+    fx_toy t = grouped(100);
+    fx_derived x = fx_derive(&plain_impl, NULL, &t, 1);
+    int32_t *groups = NULL;
+    int64_t n;
+    dal_error err = DAL_ERROR_INIT;
+    cr_assert_eq(dal_derived_groups_below(x.d.self, DAL_SPLIT_TRAIN, &groups, &n, &err), DAL_OK, "%s", err.text);
+    cr_assert(n == 3 && groups[0] == -1 && groups[99] == 2);
+    const dal_host *host = ((dal_derived *)x.d.self)->host;
+    host->free(host, groups);
+    thirds[50] = 3;
+    fx_expect(&err, dal_derived_groups_below(x.d.self, DAL_SPLIT_TRAIN, &groups, &n, &err), DAL_E_CONTRACT, "",
+              "sample 50 is of source 3 of 3");
+    fx_drop(&x);
+}

@@ -137,6 +137,18 @@ static inline int32_t fx_class(const fx_dataset *d, uint32_t split, int64_t id)
     return c;
 }
 
+/* The group of a sample of a dataset that tells groups. */
+static inline int32_t fx_group(const fx_dataset *d, uint32_t split, int64_t id)
+{
+    dal_error err = DAL_ERROR_INIT;
+    int32_t g;
+    const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d->impl, d->self});
+    cr_assert(t, "it tells no groups");
+    cr_assert_eq(t->groups(d->self, split, &id, 1, &g, &err), DAL_OK, "%s", err.text);
+    cr_assert(g >= DAL_GROUP_NONE && g < t->count(d->self), "group %d", (int)g);
+    return g;
+}
+
 /* Every byte of a split and every class, in one number. */
 static inline uint64_t fx_digest(const fx_dataset *d, uint32_t split)
 {
@@ -159,6 +171,9 @@ typedef struct fx_toy {
     const void *data[DAL_SPLITS];
     const int32_t *cls[DAL_SPLITS];
     const char *const *names;
+    const int32_t *groups[DAL_SPLITS];
+    int64_t n_groups; /* 0: it tells none */
+    const char *const *group_names;
     dal_dataset dataset;
 } fx_toy;
 
@@ -193,10 +208,41 @@ static inline dal_status fx_toy_read(void *self, uint32_t k, const int64_t *ids,
     return DAL_OK;
 }
 
+static inline int64_t fx_toy_count_groups(void *self)
+{
+    return ((const fx_toy *)self)->n_groups;
+}
+
+static inline const char *fx_toy_group_name(void *self, int64_t g)
+{
+    const fx_toy *t = self;
+    return t->group_names ? t->group_names[g] : NULL;
+}
+
+static inline dal_status fx_toy_groups(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out,
+                                       dal_error *err)
+{
+    const fx_toy *t = self;
+    (void)err;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = t->groups[k] ? t->groups[k][ids[i]] : DAL_GROUP_NONE;
+    return DAL_OK;
+}
+
+static inline const void *fx_toy_extension(void *self, const char *id)
+{
+    static const dal_dataset_groups table = {
+        .struct_size = sizeof table, .count = fx_toy_count_groups, .name = fx_toy_group_name, .groups = fx_toy_groups};
+    return ((const fx_toy *)self)->n_groups && strcmp(id, DAL_CAP_GROUPS) == 0 ? &table : NULL;
+}
+
 static inline void fx_toy_open(fx_toy *t)
 {
-    static const dal_dataset_impl impl = {
-        .struct_size = sizeof impl, .info = fx_toy_info, .classes = fx_toy_classes, .read = fx_toy_read};
+    static const dal_dataset_impl impl = {.struct_size = sizeof impl,
+                                          .info = fx_toy_info,
+                                          .classes = fx_toy_classes,
+                                          .read = fx_toy_read,
+                                          .get_extension = fx_toy_extension};
     t->dataset = (dal_dataset){&impl, t};
 }
 

@@ -178,7 +178,7 @@ Test(split, refuses_index_files_that_are_wrong)
     refused(o, DAL_E_NOT_FOUND, "validation_ids", "/nowhere/x: cannot open");
     o.validation_ids = "";
     o.validation = 3;
-    refused(o, DAL_E_INVALID, "validation", "there are index files: sizes are for splits at random");
+    refused(o, DAL_E_INVALID, "validation", "there are index files: sizes and sources are for splits at random");
     o.validation = 0;
     const double half[] = {0.5};
     dal_error err = DAL_ERROR_INIT;
@@ -205,4 +205,85 @@ Test(split, refuses_sizes_that_cannot_be)
     t = pool(100, 10);
     fx_toy_open(&t);
     fx_no_memory(&split_impl, &o, &t.dataset, 9);
+}
+
+/* ---- by source ---- */
+
+/* Source g has g + 1 samples, strewn about; every tenth sample is of none that is known. */
+static fx_toy sourced(int64_t n_groups, int64_t *n)
+{
+    static int32_t of[NUMBERS];
+    int64_t at = 0;
+    for (int64_t turn = 0; turn < n_groups; turn++)
+        for (int64_t g = turn; g < n_groups; g++, at++)
+            of[at] = at % 10 == 9 ? DAL_GROUP_NONE : (int32_t)g;
+    fx_toy t = fx_numbers(at, 5);
+    t.n[DAL_SPLIT_TEST] = 0;
+    t.groups[DAL_SPLIT_TRAIN] = of;
+    t.n_groups = n_groups;
+    *n = at;
+    return t;
+}
+
+Test(split, keeps_the_samples_of_a_source_together)
+{
+    for (int64_t seed = 1; seed <= 20; seed++) {
+        int64_t n;
+        int where[40];
+        fx_toy t = sourced(40, &n); /* 820 samples */
+        options o = none;
+        o.validation = .1;
+        o.test = 100;
+        o.by_source = 1;
+        o.seed = seed;
+        fx_derived x = fx_derive(&split_impl, &o, &t, 1);
+        int64_t all = 0, seen = 0;
+        char *there = calloc((size_t)n, 1);
+        memset(where, -1, sizeof where);
+        for (uint32_t k = 0; k < DAL_SPLITS; k++) {
+            all += x.d.info.n[k];
+            for (int64_t i = 0; i < x.d.info.n[k]; i++) {
+                const int number = fx_number(&x, k, i);
+                const int32_t g = t.groups[DAL_SPLIT_TRAIN][number];
+                seen += !there[number];
+                there[number] = 1;
+                cr_assert_eq(fx_group(&x.d, k, i), g);
+                cr_assert(g < 0 || where[g] < 0 || where[g] == (int)k, "source %d is in two splits", (int)g);
+                if (g >= 0)
+                    where[g] = (int)k;
+            }
+        }
+        free(there);
+        cr_assert(all == n && seen == n);
+        /* single samples of no known source fill what is left to the last place */
+        cr_assert_eq(x.d.info.n[DAL_SPLIT_TEST], 100);
+        cr_assert_eq(x.d.info.n[DAL_SPLIT_VALIDATION], 82);
+        fx_drop(&x);
+    }
+}
+
+Test(split, takes_no_more_of_large_sources_than_asked)
+{
+    static int32_t of[90];
+    for (int i = 0; i < 90; i++)
+        of[i] = i / 30;
+    fx_toy t = fx_numbers(90, 5);
+    t.n[DAL_SPLIT_TEST] = 0;
+    t.groups[DAL_SPLIT_TRAIN] = of;
+    t.n_groups = 3;
+    options o = none;
+    o.test = 59;
+    o.by_source = 1;
+    fx_derived x = fx_derive(&split_impl, &o, &t, 1);
+    cr_assert_eq(x.d.info.n[DAL_SPLIT_TEST], 30, "one source, since two would be more than 59");
+    cr_assert_eq(x.d.info.n[DAL_SPLIT_TRAIN], 60);
+    fx_drop(&x);
+    o.test = 20;
+    fx_refused(&split_impl, &o, &t, DAL_E_INVALID, "test", "each source that is left has more than 20 samples");
+    t.n_groups = 0;
+    fx_refused(&split_impl, &o, &t, DAL_E_UNSUPPORTED, "by_source", "does not tell which source");
+    t.n_groups = 3;
+    o.test = 30;
+    fx_toy_open(&t);
+    fx_no_memory(&split_impl, &o, &t.dataset, 7);
 }

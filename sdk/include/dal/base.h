@@ -24,7 +24,7 @@ extern "C" {
 /* The ABI this SDK speaks. A host loads a module when the majors are equal and the module's minor is
  * not newer than the host's. It moves apart from the package's version. */
 #define DAL_ABI_MAJOR 1
-#define DAL_ABI_MINOR 0
+#define DAL_ABI_MINOR 1
 
 /* True when table p (of `type`) is long enough to hold slot f and the slot is filled. */
 #define DAL_HAS(type, p, f) \
@@ -118,6 +118,9 @@ typedef struct dal_outputs {
 #define DAL_LABEL_NONE (-1) /* not known */
 #define DAL_LABEL_OOD (-2)  /* known to belong to none of the C classes */
 
+/* Groups (sources) of samples: 0..G-1, or this: not known. */
+#define DAL_GROUP_NONE (-1)
+
 /* Kinds of components. A host skips a kind it does not know, with a note. */
 #define DAL_KIND_DATASET 1u
 #define DAL_KIND_TRANSFORM 2u
@@ -137,6 +140,7 @@ typedef struct dal_outputs {
 #define DAL_CAP_COMPANION "dal.model.companion/1"      /* a strategy's losses trained along */
 #define DAL_CAP_WARM_START "dal.model.warm-start/1"    /* fit can go on from the last weights */
 #define DAL_CAP_TRUTH "dal.oracle.truth/1"             /* the labels the dataset came with */
+#define DAL_CAP_GROUPS "dal.dataset.groups/1"          /* which source each sample is of */
 
 #ifdef __cplusplus
 }

@@ -64,13 +64,36 @@ typedef struct dal_dataset_impl {
      * classes and 1,024 samples spread evenly over the splits. DAL_E_UNSUPPORTED: take the default (what a
      * transform answers when the dataset below has none). A resumed run refuses a changed dataset. */
     dal_status (*fingerprint)(void *self, uint64_t out[2], dal_error *err);
+    /* [any] Optional: what else this dataset can tell, by id, or NULL. Since ABI 1.1. */
+    const void *(*get_extension)(void *self, const char *id);
 } dal_dataset_impl;
+
+/* DAL_CAP_GROUPS: where each sample comes from: the hospital, the patient, the person who wrote it, the file. Known
+ * before any label is. Not a class: a strategy that names the capability in its needs may look at it. */
+typedef struct dal_dataset_groups {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t (*count)(void *self); /* [any] G, at least 1 */
+    /* [any] Optional: the name of group g, UTF-8, until destroy; default, or NULL: its number. */
+    const char *(*name)(void *self, int64_t g);
+    /* [worker] Groups of the samples ids[n] of a split: 0..G-1 or DAL_GROUP_NONE. */
+    dal_status (*groups)(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err);
+} dal_dataset_groups;
+
 
 /* An open dataset. Frozen. */
 typedef struct dal_dataset {
     const dal_dataset_impl *impl;
     void *self;
 } dal_dataset;
+
+/* The groups of a dataset, or NULL: it tells none. */
+static inline const dal_dataset_groups *dal_groups_of(const dal_dataset *d)
+{
+    return DAL_HAS(dal_dataset_impl, d->impl, get_extension)
+               ? (const dal_dataset_groups *)d->impl->get_extension(d->self, DAL_CAP_GROUPS)
+               : NULL;
+}
 
 #ifdef __cplusplus
 }

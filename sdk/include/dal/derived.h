@@ -38,6 +38,11 @@ DAL_PUBLIC void dal_derived_destroy(void *self); /* accepts NULL; the slot of ob
 DAL_PUBLIC dal_status dal_derived_classes_below(const dal_derived *d, uint32_t split, int32_t **out,
                                                 dal_error *err);
 
+/* [main] The group of every sample of a split below into *out [below.n[split]], the caller's to free, and how many groups
+ * there are. DAL_E_UNSUPPORTED when the input tells none; a group that it has not is DAL_E_CONTRACT. */
+DAL_PUBLIC dal_status dal_derived_groups_below(const dal_derived *d, uint32_t split, int32_t **out, int64_t *n_groups,
+                                               dal_error *err);
+
 /* The samples of classes[n] that are of class 0..n_classes-1, class after class, each in ascending order, into
  * order[n]; those of class c are order[first[c]] .. order[first[c + 1] - 1]. first has room for n_classes + 2. */
 DAL_PUBLIC void dal_group_by_class(const int32_t *classes, int64_t n, int64_t n_classes, int64_t *order,
@@ -79,11 +84,13 @@ DAL_PUBLIC dal_status dal_derived_sizes(void *self, uint32_t k, const int64_t *i
 /* The name or the number that the sample has below. */
 DAL_PUBLIC void dal_derived_describe(void *self, uint32_t k, int64_t id, char *out, size_t size);
 DAL_PUBLIC dal_status dal_derived_fingerprint(void *self, uint64_t out[2], dal_error *err);
+/* Samples stay of the groups they are of below. */
+DAL_PUBLIC const void *dal_derived_get_extension(void *self, const char *id);
 
 #define DAL_DERIVED_SLOTS                                                                        \
     .destroy = dal_derived_destroy, .info = dal_derived_info, .classes = dal_derived_classes,    \
     .read = dal_derived_read, .sizes = dal_derived_sizes, .describe = dal_derived_describe,      \
-    .fingerprint = dal_derived_fingerprint
+    .fingerprint = dal_derived_fingerprint, .get_extension = dal_derived_get_extension
 
 #ifdef __cplusplus
 }

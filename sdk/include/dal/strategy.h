@@ -94,7 +94,7 @@ typedef struct dal_view {
     dal_status (*pseudo_label)(const struct dal_view *v, int64_t id, int32_t cls, float weight,
                                dal_error *err);
     /* DAL_CAP_TRUTH (a bound that cheats, where the strategy names it in its needs): const dal_view_truth *;
-     * DAL_CAP_CONCURRENT: the model, when its [worker] slots allow several calls at once; others, or not known:
+     * DAL_CAP_GROUPS (likewise, where it is in its needs): const dal_view_groups *; DAL_CAP_CONCURRENT: the model, when its [worker] slots allow several calls at once; others, or not known:
      * NULL. */
     const void *(*get_extension)(const struct dal_view *v, const char *id);
 } dal_view;
@@ -106,6 +106,15 @@ typedef struct dal_view_truth {
     int64_t n;
     const int32_t *classes;
 } dal_view_truth;
+
+/* Groups (sources) of all pool samples, [n] by pool index: 0..n_groups-1 or DAL_GROUP_NONE. Since ABI 1.1. */
+typedef struct dal_view_groups {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t n, n_groups;
+    const int32_t *groups;
+    const char *const *names; /* [n_groups] */
+} dal_view_groups;
 
 /* What select fills. The arrays have room for `want`. */
 typedef struct dal_picks {

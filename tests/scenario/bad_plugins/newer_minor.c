@@ -1,7 +1,7 @@
 /* Built for an ABI that is one minor version ahead. */
 #include <dal/base.h>
 #undef DAL_ABI_MINOR
-#define DAL_ABI_MINOR 1
+#define DAL_ABI_MINOR 2
 #include "good.h"
 
 static dal_status pick(void *self, const dal_view *view, dal_picks *picks, dal_error *err)

@@ -1,4 +1,4 @@
-/* At most so many of a predicted class. */
+/* At most so many of a predicted class, or of a source. */
 #include "tests/unit/strategies/inner.h"
 
 #include <math.h>
@@ -90,4 +90,100 @@ Test(quota, survives_when_there_is_no_memory)
 {
     const options opt = {FIRST_OUTPUT, 2};
     fx_survives_no_memory(&quota_impl, &opt, &fx_shapes[0], 10);
+}
+
+/* ---- sources ---- */
+
+Test(source_quota, goes_on_in_the_order_of_the_strategy_inside)
+{
+    static fx_picks p;
+    static const int32_t groups[] = {2, 2, 2, 0, 1, 1};
+    fx_round *r = fx_round_of(6, 2, probs, 1, probs);
+    fx_round_groups(r, groups, 3);
+    const source_options two = {FIRST_OUTPUT, 2}, even = {FIRST_OUTPUT, 0};
+    fx_select(r, &source_impl, &two, 4, 1, &p);
+    const int64_t want[] = {0, 1, 3, 4};
+    cr_assert_arr_eq(p.rows, want, sizeof want);
+    cr_assert_float_eq(p.scores[2], 0.6, 1e-7);
+    fx_select(r, &source_impl, &even, 3, 1, &p); /* one of each */
+    const int64_t one[] = {0, 3, 4};
+    cr_assert_arr_eq(p.rows, one, sizeof one);
+    fx_round_free(r);
+}
+
+Test(source_quota, counts_what_is_of_no_known_source_as_a_source_more)
+{
+    static fx_picks p;
+    static const int32_t groups[] = {DAL_GROUP_NONE, DAL_GROUP_NONE, 3, DAL_GROUP_NONE, 3, 3};
+    fx_round *r = fx_round_of(6, 2, probs, 1, probs);
+    fx_round_groups(r, groups, 9);
+    const source_options even = {FIRST_OUTPUT, 0}, one = {FIRST_OUTPUT, 1};
+    fx_select(r, &source_impl, &even, 4, 1, &p); /* of two sources that have candidates: two each */
+    const int64_t want[] = {0, 1, 2, 4};
+    cr_assert_arr_eq(p.rows, want, sizeof want);
+    fx_select(r, &source_impl, &one, 4, 1, &p);
+    cr_assert(p.n == 2 && p.rows[0] == 0 && p.rows[1] == 2);
+    cr_assert_str_eq(p.reason, "2 of 4: with at most 1 of each source there are no more");
+    fx_round_free(r);
+}
+
+static int64_t source_twin(const fx_round *r, const source_options *opt, const int32_t *groups, int64_t n_groups, int64_t b,
+                           int64_t *rows)
+{
+    const int64_t n = r->set[DAL_ROWS_CANDIDATES].n;
+    int64_t *wanted = malloc((size_t)n * sizeof *wanted), count[8] = {0}, present = 0, got = 0;
+    char *in = malloc((size_t)n);
+    memset(in, 1, (size_t)n);
+    inner_best(r, in, n, wanted);
+    b = b > n ? n : b;
+    for (int64_t g = -1; g < n_groups; g++)
+        for (int64_t i = 0; i < n; i++)
+            if (groups[i] == g) {
+                present++;
+                break;
+            }
+    const int64_t q = opt->per_source ? opt->per_source : (b + present - 1) / present;
+    for (int64_t i = 0; i < n && got < b; i++)
+        if (count[groups[wanted[i]] + 1]++ < q)
+            rows[got++] = wanted[i];
+    free(wanted);
+    free(in);
+    return got;
+}
+
+Test(source_quota, picks_what_its_slow_twin_picks)
+{
+    static fx_picks p;
+    static int64_t want[FX_MAX_PICKS];
+    static int32_t groups[FX_MAX_PICKS];
+    const source_options all[] = {{FIRST_OUTPUT, 3}, {FIRST_OUTPUT, 0}};
+    dal_rng rng = dal_rng_from_key(8);
+    for (int64_t s = 0; s < fx_n_shapes; s++)
+        for (int64_t n_groups = 1; n_groups <= 7; n_groups += 3)
+            for (int k = 0; k < 2; k++) {
+                fx_round *r = fx_round_random(&fx_shapes[s]);
+                const int64_t n = fx_shapes[s].n, sizes[] = {1, n / 7 + 1, n};
+                for (int64_t i = 0; i < n; i++)
+                    groups[i] = (int32_t)dal_rng_below(&rng, n_groups + 1) - 1;
+                fx_round_groups(r, groups, n_groups);
+                for (int b = 0; b < 3; b++) {
+                    fx_select(r, &source_impl, &all[k], sizes[b], 1, &p);
+                    const int64_t m = source_twin(r, &all[k], groups, n_groups, sizes[b], want);
+                    cr_assert_eq(m, p.n, "shape %d, %d sources: %d picks, the twin makes %d", (int)s, (int)n_groups, (int)p.n,
+                                 (int)m);
+                    cr_assert_arr_eq(p.rows, want, (size_t)m * sizeof *want);
+                }
+                fx_round_free(r);
+            }
+}
+
+Test(source_quota, says_when_no_sources_are_told)
+{
+    static fx_picks p;
+    const source_options opt = {FIRST_OUTPUT, 1};
+    fx_round *r = fx_round_of(6, 2, probs, 1, probs);
+    fx_try(r, &source_impl, &opt, 2, 1, &p);
+    cr_assert_eq(p.status, DAL_E_UNSUPPORTED);
+    cr_assert_str_eq(p.err.text, "the dataset does not tell which source its samples are of");
+    fx_round_free(r);
 }

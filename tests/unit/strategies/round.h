@@ -31,10 +31,13 @@ typedef struct fx_round {
     int64_t round;
     const dal_host *host; /* set while a strategy runs */
     dal_model model; /* of fx_round_model; impl NULL: there is none, as in `dalhost select` */
-    int borrowed;    /* the model and the truth are another round's */
+    int borrowed;    /* the model, the truth and the groups are another round's */
     int64_t n_pool;
     int32_t *truth; /* [n_pool] by pool index, or NULL */
     dal_view_truth truth_table;
+    int32_t *groups; /* [n_pool] likewise */
+    int64_t n_groups;
+    dal_view_groups groups_table;
     struct fx_round *parent; /* of a subview */
     int64_t n_pseudo, pseudo_ids[FX_MAX_PICKS];
     int32_t pseudo_classes[FX_MAX_PICKS];
@@ -71,6 +74,8 @@ void fx_round_mc(fx_round *r, int64_t passes, const float *mc);
 void fx_round_model(fx_round *r, int curved);
 /* Samples tell their true classes (DAL_CAP_TRUTH): those of the candidates [n] and of the labelled samples. */
 void fx_round_truth(fx_round *r, const int32_t *classes);
+/* They tell their sources (DAL_CAP_GROUPS): those of the candidates [n], of n_groups; nothing is known of others. */
+void fx_round_groups(fx_round *r, const int32_t *groups, int64_t n_groups);
 void fx_round_free(fx_round *r);
 /* The same round with candidate i holding what candidate order[i] of r holds; ids stay in place. */
 fx_round *fx_round_permuted(const fx_round *r, const int64_t *order);

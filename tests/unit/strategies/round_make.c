@@ -65,6 +65,7 @@ void fx_round_free(fx_round *r)
         if (r->model.impl)
             r->model.impl->destroy(r->model.self);
         free(r->truth);
+        free(r->groups);
     }
     free(r);
 }
@@ -72,6 +73,22 @@ void fx_round_free(fx_round *r)
 void fx_round_model(fx_round *r, int curved)
 {
     r->model = (dal_model){&fx_model_impl, fx_model_new(r->c, r->d, r->weights, r->bias, curved)};
+}
+
+void fx_round_groups(fx_round *r, const int32_t *groups, int64_t n_groups)
+{
+    const fx_rows *pool = &r->set[DAL_ROWS_CANDIDATES];
+    int64_t n = 0;
+    for (int s = 0; s < (int)DAL_ROWS_VALIDATION; s++)
+        for (int64_t i = 0; i < r->set[s].n; i++)
+            n = r->set[s].ids[i] >= n ? r->set[s].ids[i] + 1 : n;
+    r->n_pool = n;
+    r->n_groups = n_groups;
+    r->groups = malloc((size_t)n * sizeof *r->groups);
+    for (int64_t i = 0; i < n; i++)
+        r->groups[i] = DAL_GROUP_NONE;
+    for (int64_t i = 0; i < pool->n; i++)
+        r->groups[pool->ids[i]] = groups[i];
 }
 
 void fx_round_truth(fx_round *r, const int32_t *classes)

@@ -201,7 +201,8 @@ static dal_status view_subview(const dal_view *v, const int64_t *candidates, int
     fx_round *sub = calloc(1, sizeof *sub);
     *sub = (fx_round){.c = r->c, .d = r->d, .passes = r->passes, .output_kind = r->output_kind,
                       .mc_kind = r->mc_kind, .round = r->round, .host = r->host, .model = r->model, .borrowed = 1,
-                      .n_pool = r->n_pool, .truth = r->truth, .parent = of(v)};
+                      .n_pool = r->n_pool, .truth = r->truth, .groups = r->groups, .n_groups = r->n_groups,
+                      .parent = of(v)};
     sub->weights = fx_copy(r->weights, r->c * r->d, sizeof(float));
     sub->bias = fx_copy(r->bias, r->c, sizeof(float));
     sub->set[DAL_ROWS_CANDIDATES] = gather(r, candidates, NULL, n);
@@ -319,6 +320,10 @@ static const void *view_extension(const dal_view *v, const char *id)
     fx_round *r = of(v);
     if (strcmp(id, DAL_CAP_CONCURRENT) == 0)
         return r->c % 2 ? r->model.impl : NULL; /* one call at a time in every other round */
+    if (r->groups && strcmp(id, DAL_CAP_GROUPS) == 0) {
+        r->groups_table = (dal_view_groups){sizeof r->groups_table, 0, r->n_pool, r->n_groups, r->groups, NULL};
+        return &r->groups_table;
+    }
     if (!r->truth || strcmp(id, DAL_CAP_TRUTH) != 0)
         return NULL;
     r->truth_table = (dal_view_truth){sizeof r->truth_table, 0, r->n_pool, r->truth};
