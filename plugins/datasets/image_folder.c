@@ -1,20 +1,30 @@
-/* image-folder: pictures (JPEG, PNG, PGM, PPM) in a folder a class, on disk or in an archive (.zip, .tar, .tar.gz, ...).
+/* image-folder: pictures (JPEG, PNG, PGM, PPM) in a folder a class, on disk or in an archive (.zip, .tar, .tar.gz, ...), or
+ * in any folders and listed in a table.
  *
  * The classes are the folders, in the order of their names as bytes; what lies deeper belongs to the folder at the top.
  * Pictures in no folder bear no label. Files of other kinds do not count. When everything lies in one folder more, as
  * archives are often made ("train/cat/1.png"), that one is no class. The other splits are folders or archives of their
- * own, with classes that the pool has.
+ * own, with classes that the pool has. `level: 3` takes the third folder from there for the class ("cats/small/ANT/1.png"),
+ * `group_level` one for the source of a sample: a patient, a camera, a site. `only` leaves out pictures whose name, with all
+ * its folders, does not have this in it.
+ *
+ * With `listing`, a table in text (.csv, .tsv) among the files of `train` tells which pictures there are and the class,
+ * split and source of each, in columns that can be named; see image_listing.h. Pictures that it does not list are left out.
+ * The classes are then the distinct labels, by number when all are whole numbers, else by bytes.
  *
  * The header of every picture is looked at when the dataset is opened, so that wrong files and sizes come to light
  * before any work. Archives are never unpacked to files; see dal/files.h for what is kept of them.
  */
-#include <dal/text.h>
-
 #include "image_codec.h"
+#include "image_listing.h"
 #include "image_set.h"
+#include "name_set.h"
 
 typedef struct options {
     const char *train, *validation, *test;
+    int64_t level, group_level;
+    const char *only, *listing, *listing_path, *listing_label, *listing_split, *listing_group;
+    dal_str_list class_names;
     dal_i64_list size;
     uint32_t channels;
     int64_t cache;
@@ -26,17 +36,20 @@ static const char *const keys[DAL_SPLITS] = {"train", "validation", "test"};
 
 typedef struct folder {
     const dal_host *host;
+    const options *opt;
     image_set set;
     dal_files *files[DAL_SPLITS];
-    char *text; /* all class names, NUL-ended */
-    const char **names;
-    int64_t n_classes;
+    size_t root[DAL_SPLITS]; /* length of the folders that all names of a split begin with */
+    name_set classes, groups;
+    int has_groups;
 } folder;
 
-static int is_picture(void *ctx, const char *name)
+static int is_wanted(void *ctx, const char *name)
 {
-    (void)ctx;
-    return image_has_name(name);
+    const options *o = ctx;
+    if (o->listing[0] && listing_is(name, o->listing))
+        return 1;
+    return image_has_name(name) && (!o->only[0] || strstr(name, o->only));
 }
 
 /* How long the folders at the beginning of all names are that hold nothing but one folder more. */
@@ -58,109 +71,156 @@ static size_t shared_root(const dal_files *f)
     }
 }
 
-/* The class folder of a name without its root: its length, 0 when there is none. */
-static size_t folder_length(const char *name)
+/* The folder of a name at this level, from 1; none: size 0. */
+static name_slice folder_at(const char *name, int64_t level)
 {
-    const char *slash = strchr(name, '/');
-    return slash ? (size_t)(slash - name) : 0;
-}
-
-/* UTF-8 without control characters. */
-static int is_text(const char *name)
-{
-    for (const char *p = name; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            return 0;
-    return dal_utf8_fault(name, (int64_t)strlen(name)) < 0;
-}
-
-/* The classes of the pool. Names come in order, so that the files of a class lie side by side. */
-static dal_status list_classes(folder *self, const dal_files *f, size_t root, dal_error *err)
-{
-    const int64_t n = dal_files_count(f);
-    int64_t bytes = 0, count = 0;
-    const char *last = NULL;
-    for (int turn = 0; turn < 2; turn++) {
-        char *to = self->text;
-        for (int64_t i = 0; i < n; i++) {
-            const char *name = dal_files_name(f, i) + root;
-            const size_t length = folder_length(name);
-            if (length == 0 || (last && strncmp(last, name, length + 1) == 0))
-                continue;
-            last = name;
-            if (turn == 0) {
-                bytes += (int64_t)length + 1;
-                count++;
-                continue;
-            }
-            memcpy(to, name, length);
-            to[length] = '\0';
-            self->names[self->n_classes++] = to;
-            to += length + 1;
-        }
-        if (turn == 0) {
-            self->text = dal_array(self->host, bytes, 1);
-            self->names = dal_array(self->host, count, sizeof *self->names);
-            if (!self->text || !self->names)
-                return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
-            last = NULL;
-        }
-        if (count > MAX_CLASSES)
-            return dal_fail(err, DAL_E_OVERFLOW, keys[0], "%lld folders, expected at most %d classes",
-                            (long long)count, MAX_CLASSES);
+    for (;; level--) {
+        const char *slash = strchr(name, '/');
+        if (!slash || level < 1)
+            return (name_slice){name, 0};
+        if (level == 1)
+            return (name_slice){name, slash - name};
+        name = slash + 1;
     }
-    for (int64_t c = 0; c < self->n_classes; c++)
-        if (!is_text(self->names[c]))
-            return dal_fail(err, DAL_E_FORMAT, keys[0], "the name of folder %lld, a class, is not UTF-8 text",
-                            (long long)c + 1);
-    return DAL_OK;
 }
 
-/* The class whose folder is name[length], or -1. */
-static int32_t find_class(const folder *self, const char *name, size_t length)
-{
-    int64_t low = 0, high = self->n_classes;
-    while (low < high) {
-        const int64_t middle = low + (high - low) / 2;
-        const char *c = self->names[middle];
-        const int order = strncmp(name, c, length);
-        if (order == 0 && !c[length])
-            return (int32_t)middle;
-        if (order > 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return -1;
-}
+/* ---- folders that are classes ------------------------------------------------------------------- */
 
-static dal_status open_split(folder *self, uint32_t k, const char *path, dal_error *err)
+static dal_status open_files(folder *self, uint32_t k, const char *path, dal_error *err)
 {
-    dal_files **f = &self->files[k];
-    dal_status st = dal_files_open(self->host, path, keys[k], is_picture, NULL, f, err);
-    if (st != DAL_OK)
+    const options *o = self->opt;
+    void *const ctx = (void *)(uintptr_t)o;
+    const dal_status st = dal_files_open(self->host, path, keys[k], is_wanted, ctx, &self->files[k], err);
+    if (st != DAL_OK || dal_files_count(self->files[k]) > 0)
         return st;
-    if (dal_files_count(*f) == 0)
-        return dal_fail(err, DAL_E_INVALID, keys[k],
-                        "%s: there are no pictures in it: expected names with .jpg, .jpeg, .png, .ppm, .pgm or .pnm",
-                        path);
-    const size_t root = shared_root(*f);
-    if (k == DAL_SPLIT_TRAIN)
-        st = list_classes(self, *f, root, err);
-    self->set.splits[k].files = *f;
+    return dal_fail(err, DAL_E_INVALID, keys[k],
+                    "%s: there are no pictures in it%s%s%s: expected names with .jpg, .jpeg, .png, .ppm, .pgm or .pnm",
+                    path, o->only[0] ? " that have '" : "", o->only, o->only[0] ? "' in their names" : "");
+}
+
+/* The distinct folders at a level, of the pool or of all splits. */
+static dal_status list_folders(folder *self, int64_t level, uint32_t splits, const char *what, name_set *out,
+                               dal_error *err)
+{
+    int64_t n = 0, at = 0;
+    for (uint32_t k = 0; k < splits; k++)
+        n += self->files[k] ? dal_files_count(self->files[k]) : 0;
+    name_slice *all = dal_array(self->host, n, sizeof *all);
+    if (!all)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
+    for (uint32_t k = 0; k < splits; k++)
+        for (int64_t i = 0; self->files[k] && i < dal_files_count(self->files[k]); i++)
+            all[at++] = folder_at(dal_files_name(self->files[k], i) + self->root[k], level);
+    const dal_status st = name_set_make(self->host, all, n, 0, MAX_CLASSES, what, keys[0], out, err);
+    self->host->free(self->host, all);
+    return st;
+}
+
+static dal_status add_pictures(folder *self, uint32_t k, dal_error *err)
+{
+    const dal_files *f = self->files[k];
+    const options *o = self->opt;
+    dal_status st = DAL_OK;
+    self->set.splits[k].files = f;
     self->set.splits[k].key = keys[k];
-    for (int64_t i = 0; i < dal_files_count(*f) && st == DAL_OK; i++) {
-        const char *name = dal_files_name(*f, i) + root;
-        const size_t length = folder_length(name);
-        const int32_t cls = length > 0 ? find_class(self, name, length) : DAL_LABEL_NONE;
-        if (length > 0 && cls < 0) {
+    for (int64_t i = 0; i < dal_files_count(f) && st == DAL_OK; i++) {
+        const char *name = dal_files_name(f, i) + self->root[k];
+        const name_slice class = folder_at(name, o->level), group = folder_at(name, o->group_level);
+        const int32_t cls = class.size > 0 ? name_set_find(&self->classes, class.text, class.size) : DAL_LABEL_NONE;
+        if (class.size > 0 && cls < 0) {
             char place[512];
-            dal_files_place(*f, i, place, sizeof place);
-            st = dal_fail(err, DAL_E_INVALID, keys[k], "%s: it is in a folder that the pool has not", place);
-        } else {
-            st = image_set_add(&self->set, k, i, cls, err);
+            dal_files_place(f, i, place, sizeof place);
+            return dal_fail(err, DAL_E_INVALID, keys[k], "%s: it is in a folder that the pool has not", place);
         }
+        st = image_set_add(&self->set, k, i, cls, err);
+        if (st == DAL_OK && group.size > 0)
+            self->set.splits[k].refs[i].group = name_set_find(&self->groups, group.text, group.size);
     }
+    return st;
+}
+
+static dal_status open_folders(folder *self, dal_error *err)
+{
+    const options *o = self->opt;
+    const char *const paths[DAL_SPLITS] = {o->train, o->validation, o->test};
+    dal_status st = DAL_OK;
+    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
+        if (paths[k][0]) {
+            st = open_files(self, k, paths[k], err);
+            self->root[k] = st == DAL_OK ? shared_root(self->files[k]) : 0;
+        }
+    if (st == DAL_OK)
+        st = list_folders(self, o->level, 1, "classes", &self->classes, err);
+    if (st == DAL_OK && o->group_level > 0)
+        st = list_folders(self, o->group_level, DAL_SPLITS, "sources", &self->groups, err);
+    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
+        if (self->files[k])
+            st = add_pictures(self, k, err);
+    self->has_groups = self->groups.n > 0;
+    return st;
+}
+
+/* ---- pictures in a table ------------------------------------------------------------------------ */
+
+/* The distinct labels, or sources, of all rows. */
+static dal_status list_words(folder *self, const listing *l, int groups, name_set *out, dal_error *err)
+{
+    name_slice *all = dal_array(self->host, l->n, sizeof *all);
+    if (!all)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
+    for (int64_t i = 0; i < l->n; i++) {
+        const char *text = groups ? l->rows[i].group : l->rows[i].label;
+        all[i] = (name_slice){text, (int64_t)strlen(text)};
+    }
+    const dal_status st = name_set_make(self->host, all, l->n, 1, MAX_CLASSES, groups ? "sources" : "classes", "listing",
+                                        out, err);
+    self->host->free(self->host, all);
+    return st;
+}
+
+static dal_status add_rows(folder *self, const listing *l, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    for (uint32_t k = 0; k < DAL_SPLITS; k++) {
+        self->set.splits[k].files = self->files[DAL_SPLIT_TRAIN];
+        self->set.splits[k].key = "listing";
+    }
+    for (int64_t i = 0; i < l->n && st == DAL_OK; i++) {
+        const listing_row *row = &l->rows[i];
+        image_split *split = &self->set.splits[row->split];
+        const int32_t cls =
+            *row->label ? name_set_find(&self->classes, row->label, (int64_t)strlen(row->label)) : DAL_LABEL_NONE;
+        st = image_set_add(&self->set, row->split, row->file, cls, err);
+        if (st == DAL_OK && *row->group)
+            split->refs[split->n - 1].group = name_set_find(&self->groups, row->group, (int64_t)strlen(row->group));
+    }
+    return st;
+}
+
+static dal_status open_listing(folder *self, dal_error *err)
+{
+    const options *o = self->opt;
+    const listing_columns columns = {o->listing_path, o->listing_label, o->listing_split, o->listing_group};
+    listing l = {0};
+    if (o->validation[0] || o->test[0])
+        return dal_fail(err, DAL_E_INVALID, keys[o->validation[0] ? 1 : 2],
+                        "with a listing all pictures are in train, and it tells their splits");
+    if (o->level != 1 || o->group_level != 0)
+        return dal_fail(err, DAL_E_INVALID, o->level != 1 ? "level" : "group_level",
+                        "with a listing folders tell nothing; expected listing_label or listing_group");
+    dal_status st = open_files(self, DAL_SPLIT_TRAIN, o->train, err);
+    if (st == DAL_OK)
+        st = listing_read(self->host, self->files[DAL_SPLIT_TRAIN], o->listing, &columns, &l, err);
+    if (st == DAL_OK)
+        st = list_words(self, &l, 0, &self->classes, err);
+    if (st == DAL_OK)
+        st = list_words(self, &l, 1, &self->groups, err);
+    if (st == DAL_OK)
+        st = add_rows(self, &l, err);
+    if (st == DAL_OK && self->set.splits[DAL_SPLIT_TRAIN].n == 0)
+        st = dal_fail(err, DAL_E_INVALID, "listing", "%s lists no picture to train on", o->listing);
+    self->has_groups = self->groups.n > 0;
+    listing_free(self->host, &l);
     return st;
 }
 
@@ -174,8 +234,8 @@ static void folder_destroy(void *p)
     image_set_free(&self->set);
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         dal_files_close(self->files[k]);
-    self->host->free(self->host, self->names);
-    self->host->free(self->host, self->text);
+    name_set_free(self->host, &self->classes);
+    name_set_free(self->host, &self->groups);
     self->host->free(self->host, self);
 }
 
@@ -183,16 +243,15 @@ static dal_status folder_create(const dal_host *host, const void *opt, const dal
                                 dal_error *err)
 {
     const options *o = opt;
-    const char *const paths[DAL_SPLITS] = {o->train, o->validation, o->test};
     (void)input;
     folder *self = host->alloc(host, sizeof *self, 0);
     if (!self)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
-    *self = (folder){.host = host, .set = {.host = host}};
-    dal_status st = DAL_OK;
-    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
-        if (paths[k][0])
-            st = open_split(self, k, paths[k], err);
+    *self = (folder){.host = host, .opt = o, .set = {.host = host}};
+    dal_status st = o->listing[0] ? open_listing(self, err) : open_folders(self, err);
+    if (st == DAL_OK && o->class_names.n > 0 && o->class_names.n != self->classes.n)
+        st = dal_fail(err, DAL_E_INVALID, "class_names", "%lld names for %lld classes", (long long)o->class_names.n,
+                      (long long)self->classes.n);
     if (st == DAL_OK)
         st = image_set_settle(&self->set, &(image_options){o->size, o->channels, o->cache}, err);
     if (st == DAL_OK)
@@ -207,10 +266,12 @@ static dal_status folder_info(void *p, dal_dataset_info *info, dal_error *err)
     const folder *self = p;
     (void)err;
     info->spec = self->set.spec;
-    info->spec.n_classes = self->n_classes;
+    info->spec.n_classes = self->classes.n;
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         info->n[k] = self->set.splits[k].n;
-    info->class_names = self->n_classes > 0 ? self->names : NULL;
+    info->class_names = self->opt->class_names.n > 0 ? self->opt->class_names.items
+                        : self->classes.n > 0        ? self->classes.names
+                                                     : NULL;
     return DAL_OK;
 }
 
@@ -234,6 +295,28 @@ static dal_status folder_fingerprint(void *p, uint64_t out[2], dal_error *err)
     return image_set_fingerprint(&((const folder *)p)->set, out, err);
 }
 
+static int64_t count_groups(void *p)
+{
+    return ((const folder *)p)->groups.n;
+}
+
+static const char *name_group(void *p, int64_t g)
+{
+    return ((const folder *)p)->groups.names[g];
+}
+
+static dal_status folder_groups(void *p, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    return image_set_groups(&((const folder *)p)->set, k, ids, n, out, err);
+}
+
+static const void *folder_get_extension(void *p, const char *id)
+{
+    static const dal_dataset_groups table = {
+        .struct_size = sizeof table, .count = count_groups, .name = name_group, .groups = folder_groups};
+    return ((const folder *)p)->has_groups && strcmp(id, DAL_CAP_GROUPS) == 0 ? &table : NULL;
+}
+
 static const dal_dataset_impl folder_impl = {
     .struct_size = sizeof folder_impl,
     .create = folder_create,
@@ -243,6 +326,7 @@ static const dal_dataset_impl folder_impl = {
     .read = folder_read,
     .describe = folder_describe,
     .fingerprint = folder_fingerprint,
+    .get_extension = folder_get_extension,
 };
 
 #define PARAMS(P, T)                                                                                    \
@@ -250,9 +334,18 @@ static const dal_dataset_impl folder_impl = {
       "the pool: a folder with a folder of pictures a class, or an archive of one")                     \
     P(T, validation, PATH, "", "file or directory", "", "the validation split, likewise")               \
     P(T, test, PATH, "", "file or directory", "", "the test split, likewise")                           \
+    P(T, level, I64, "1", "1..64", "folders", "which folder is the class, from the first that has others beside it") \
+    P(T, group_level, I64, "0", "0..64", "folders", "which folder is the source (patient, site) of a sample; 0: none") \
+    P(T, only, STR, "", "", "", "leave out pictures whose name, with its folders, does not have this in it") \
+    P(T, listing, STR, "", "", "", "a table among the files of train that tells which pictures there are") \
+    P(T, listing_path, STR, "path", "", "", "its column of pictures: a name or a number from 0")        \
+    P(T, listing_label, STR, "label", "", "", "its column of classes, likewise; empty: none")           \
+    P(T, listing_split, STR, "", "", "", "its column of train, validation, test (or 0, 1, 2); empty: all train") \
+    P(T, listing_group, STR, "", "", "", "its column of sources; empty: none")                          \
+    P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                      \
     IMAGE_PARAMS(P, T)
 #define COMPONENTS(C)                                                                                   \
     C(DATASET, "image-folder", folder_impl,                                                             \
-      "JPEG, PNG and PNM pictures in a folder a class, also inside a .zip or .tar archive", "", "",     \
+      "JPEG, PNG and PNM pictures in a folder a class, or in a table, also inside a .zip or .tar archive", "", "", \
       DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(image_folder, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -109,7 +109,7 @@ dal_status image_set_add(image_set *s, uint32_t k, int64_t file, int32_t cls, da
         p->refs = refs;
         p->room = room;
     }
-    p->refs[p->n++] = (image_ref){file, cls};
+    p->refs[p->n++] = (image_ref){file, cls, DAL_GROUP_NONE};
     return DAL_OK;
 }
 
@@ -400,6 +400,15 @@ dal_status image_set_classes(const image_set *s, uint32_t k, const int64_t *ids,
     const dal_status st = dal_check_ids(s->splits[k].n, ids, n, err);
     for (int64_t i = 0; st == DAL_OK && i < n; i++)
         out[i] = s->splits[k].refs[ids[i]].cls;
+    return st;
+}
+
+dal_status image_set_groups(const image_set *s, uint32_t k, const int64_t *ids, int64_t n, int32_t *out,
+                            dal_error *err)
+{
+    const dal_status st = dal_check_ids(s->splits[k].n, ids, n, err);
+    for (int64_t i = 0; st == DAL_OK && i < n; i++)
+        out[i] = s->splits[k].refs[ids[i]].group;
     return st;
 }
 

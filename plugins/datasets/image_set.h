@@ -26,7 +26,8 @@ typedef struct image_options {
 
 typedef struct image_ref {
     int64_t file;
-    int32_t cls; /* or DAL_LABEL_NONE */
+    int32_t cls;   /* or DAL_LABEL_NONE */
+    int32_t group; /* or DAL_GROUP_NONE, which it is at first */
 } image_ref;
 
 /* Samples of a split, all from files of one source. */
@@ -59,6 +60,8 @@ dal_status image_set_classes(const image_set *s, uint32_t k, const int64_t *ids,
                              dal_error *err);
 dal_status image_set_read(const image_set *s, uint32_t k, const int64_t *ids, int64_t n, dal_batch *out,
                           dal_error *err);
+dal_status image_set_groups(const image_set *s, uint32_t k, const int64_t *ids, int64_t n, int32_t *out,
+                            dal_error *err);
 void image_set_describe(const image_set *s, uint32_t k, int64_t id, char *out, size_t size);
 /* [main] Of the names, sizes and classes of all pictures and the encoded bytes of up to 1,024 of each split. */
 dal_status image_set_fingerprint(const image_set *s, uint64_t out[2], dal_error *err);

@@ -61,7 +61,9 @@ static void fill(adder *add, void *to, const char *root, int n_classes)
 
 static options with(const char *train)
 {
-    return (options){.train = train, .validation = "", .test = "", .cache = 1 << 20};
+    return (options){.train = train, .validation = "", .test = "", .level = 1, .only = "", .listing = "",
+                     .listing_path = "path", .listing_label = "label", .listing_split = "", .listing_group = "",
+                     .cache = 1 << 20};
 }
 
 static void check(options o, int threads)
@@ -230,7 +232,7 @@ Test(image_folder, refuses_what_is_no_set_of_pictures)
     fx_write("plain/b\377", data, n);
     mkdir(fx_path("plain/z\377"), 0700);
     fx_write("plain/z\377/1.ppm", data, n);
-    refuse(o, DAL_E_FORMAT, "train", "the name of folder 3, a class, is not UTF-8");
+    refuse(o, DAL_E_FORMAT, "train", "name 3 of the classes is not UTF-8");
     const int64_t size[] = {4};
     o = with(folder_of("sized", "", 1));
     o.size = (dal_i64_list){size, 1};
@@ -327,3 +329,179 @@ Test(image_folder, cifar10_as_jpeg_has_its_known_counts_and_pixels)
     dal_runtime_free(rt);
 }
 #endif
+
+/* ---- levels, and tables ---- */
+
+/* A folder of pictures whose only colour tells them apart: the k-th of names is of colour k. */
+static const char *folder_with(const char *name, const char *const *names, const char *table)
+{
+    static char path[160];
+    unsigned char data[256];
+    mkdir(fx_path(name), 0700);
+    for (int k = 0; names[k]; k++)
+        add_file((void *)(uintptr_t)name, names[k], data, picture(data, k / 10, k % 10, 2, 3, 0));
+    if (table)
+        add_file((void *)(uintptr_t)name, "birds/meta.csv", table, strlen(table));
+    snprintf(path, sizeof path, "%s", fx_path(name));
+    return path;
+}
+
+/* Which picture a sample is. */
+static int colour(const fx_dataset *d, uint32_t split, int64_t id)
+{
+    unsigned char x[18];
+    fx_read(d, split, &id, 1, x);
+    return x[0];
+}
+
+static const char *const slides[] = {"v1/breast/benign/SOB/adenosis/P1/40X/a.ppm",  "v1/breast/benign/SOB/adenosis/P1/100X/b.ppm",
+                                     "v1/breast/benign/SOB/tubular/P3/40X/c.ppm",   "v1/breast/malignant/SOB/ductal/P2/40X/d.ppm",
+                                     "v1/breast/malignant/SOB/ductal/P2/40X/e.ppm", "v1/breast/malignant/SOB/ductal/P9/100X/f.ppm",
+                                     NULL};
+
+Test(image_folder, takes_a_folder_further_down_for_the_class_and_one_for_the_source)
+{
+    static const char *const types[] = {"adenosis", "ductal", "tubular"}, *const patients[] = {"P1", "P2", "P3", "P9"};
+    static const int type[] = {0, 0, 2, 1, 1, 1}, patient[] = {0, 0, 2, 1, 1, 3};
+    options o = with(folder_with("slides", slides, NULL));
+    dal_runtime *rt = fx_runtime(1, 0);
+    o.level = 3;
+    o.group_level = 4;
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d.impl, d.self});
+    cr_assert(d.info.n[DAL_SPLIT_TRAIN] == 6 && d.info.spec.n_classes == 3 && t && t->count(d.self) == 4);
+    for (int c = 0; c < 3; c++)
+        cr_assert_str_eq(d.info.class_names[c], types[c]);
+    for (int g = 0; g < 4; g++)
+        cr_assert_str_eq(t->name(d.self, g), patients[g]);
+    for (int64_t i = 0; i < 6; i++) {
+        const int k = colour(&d, DAL_SPLIT_TRAIN, i);
+        cr_assert_eq(fx_class(&d, DAL_SPLIT_TRAIN, i), type[k]);
+        cr_assert_eq(fx_group(&d, DAL_SPLIT_TRAIN, i), patient[k]);
+    }
+    folder_impl.destroy(d.self);
+    o.only = "/40X/";
+    o.level = 1;
+    d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert(d.info.n[DAL_SPLIT_TRAIN] == 4 && d.info.spec.n_classes == 2);
+    cr_assert_str_eq(d.info.class_names[0], "benign");
+    folder_impl.destroy(d.self);
+    o.level = 9; /* deeper than any of them */
+    o.group_level = 0;
+    d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert(d.info.spec.n_classes == 0 && fx_class(&d, DAL_SPLIT_TRAIN, 0) == DAL_LABEL_NONE);
+    cr_assert_null(dal_groups_of(&(dal_dataset){d.impl, d.self}));
+    folder_impl.destroy(d.self);
+    dal_runtime_free(rt);
+    o.only = "/60X/";
+    refuse(o, DAL_E_INVALID, "train", "there are no pictures in it that have '/60X/' in their names");
+}
+
+static const char *const birds[] = {"birds/001.Albatross/a.ppm", "birds/001.Albatross/b.ppm", "birds/002.Gull, grey/c.ppm",
+                                    "birds/d.ppm", "birds/not_listed.ppm", NULL};
+
+#define TABLE "img_id,img_filename,y,split,place\n1,001.Albatross/b.ppm,10,0,0\n2,\"002.Gull, grey/c.ppm\",2,2,1\n"
+
+static options listed(const char *train)
+{
+    options o = with(train);
+    o.listing = "meta.csv";
+    o.listing_path = "img_filename";
+    o.listing_label = "y";
+    o.listing_split = "split";
+    o.listing_group = "place";
+    return o;
+}
+
+Test(image_folder, reads_class_split_and_source_from_a_table)
+{
+    static const char *const names[] = {"gull", "albatross"};
+    options o = listed(folder_with("birds", birds, TABLE "3,./d.ppm,10,train,\n4,birds/001.Albatross/a.ppm,,val,0\n"));
+    dal_runtime *rt = fx_runtime(1, 0);
+    char where[64];
+    for (int turn = 0; turn < 2; turn++) {
+        fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+        const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d.impl, d.self});
+        cr_assert_arr_eq(d.info.n, ((int64_t[]){2, 1, 1}), sizeof d.info.n);
+        cr_assert_eq(d.info.spec.n_classes, 2);
+        cr_assert_str_eq(d.info.class_names[0], turn ? "gull" : "2", "whole numbers are in order");
+        cr_assert_str_eq(d.info.class_names[1], turn ? "albatross" : "10");
+        cr_assert(t && t->count(d.self) == 2);
+        cr_assert_str_eq(t->name(d.self, 1), "1");
+        cr_assert(colour(&d, DAL_SPLIT_TRAIN, 0) == 1 && fx_class(&d, DAL_SPLIT_TRAIN, 0) == 1);
+        cr_assert(colour(&d, DAL_SPLIT_TRAIN, 1) == 3 && fx_group(&d, DAL_SPLIT_TRAIN, 1) == DAL_GROUP_NONE);
+        cr_assert(colour(&d, DAL_SPLIT_TEST, 0) == 2 && fx_class(&d, DAL_SPLIT_TEST, 0) == 0);
+        cr_assert(fx_group(&d, DAL_SPLIT_TEST, 0) == 1 && fx_group(&d, DAL_SPLIT_TRAIN, 0) == 0);
+        cr_assert(colour(&d, DAL_SPLIT_VALIDATION, 0) == 0 && fx_class(&d, DAL_SPLIT_VALIDATION, 0) == DAL_LABEL_NONE);
+        folder_impl.describe(d.self, DAL_SPLIT_TEST, 0, where, sizeof where);
+        cr_assert_str_eq(where, "birds/002.Gull, grey/c.ppm");
+        folder_impl.destroy(d.self);
+        o.class_names = (dal_str_list){names, 2};
+    }
+    o.listing_group = o.listing_label = o.listing_split = "";
+    o.class_names.n = 0;
+    fx_dataset d = fx_open(&folder_impl, dal_runtime_host(rt, "f"), &o, NULL);
+    cr_assert(d.info.n[DAL_SPLIT_TRAIN] == 4 && d.info.spec.n_classes == 0);
+    cr_assert_null(dal_groups_of(&(dal_dataset){d.impl, d.self}));
+    folder_impl.destroy(d.self);
+    dal_runtime_free(rt);
+}
+
+static void refuse_table(const char *table, dal_status st, const char *words)
+{
+    static int turn;
+    char name[16];
+    snprintf(name, sizeof name, "bad%d", turn++);
+    refuse(listed(folder_with(name, birds, table)), st, "listing", words);
+}
+
+Test(image_folder, says_what_is_wrong_with_a_table_and_where)
+{
+    refuse_table("", DAL_E_FORMAT, "meta.csv: the file is empty");
+    refuse_table("img_id,img_filename,y,split,place\n", DAL_E_FORMAT, "birds/meta.csv lists no pictures");
+    refuse_table("path,y,split,place\nd.ppm,1,0,0\n", DAL_E_INVALID,
+                 "birds/meta.csv has no column 'img_filename'; its first line is path, y, split, place");
+    refuse_table(TABLE "3,lost.ppm,1,0,0\n", DAL_E_FORMAT, "birds/meta.csv:4:3: 'lost.ppm': there is no such picture");
+    refuse_table(TABLE "3,001.Albatross/b.ppm,1,0,0\n", DAL_E_FORMAT,
+                 "meta.csv:4:3: '001.Albatross/b.ppm': this picture is listed twice");
+    refuse_table(TABLE "3,d.ppm,1,3,0\n", DAL_E_FORMAT, "meta.csv:4:11: '3': expected train, validation or test, or 0, 1 or 2");
+    refuse_table(TABLE "3,d.ppm,1\n", DAL_E_FORMAT, "meta.csv:4:1: found 3 columns, expected 5 as in the first line");
+    refuse_table(TABLE "3,d.ppm,\x01,0,0\n", DAL_E_FORMAT, "of the classes is not UTF-8 text");
+    refuse_table("img_filename,y,split,place\nd.ppm,1,2,0\n", DAL_E_INVALID, "meta.csv lists no picture to train on");
+    refuse_table(NULL, DAL_E_NOT_FOUND, "there is no 'meta.csv' among the files of train");
+    options o = listed(folder_with("good", birds, TABLE));
+    o.listing_path = "";
+    refuse(o, DAL_E_INVALID, "listing", "listing_path is empty");
+    o.listing_path = "img_filename";
+    o.test = o.train;
+    refuse(o, DAL_E_INVALID, "test", "with a listing all pictures are in train");
+    o.test = "";
+    o.level = 2;
+    refuse(o, DAL_E_INVALID, "level", "with a listing folders tell nothing");
+    o.level = 1;
+    o.group_level = 1;
+    refuse(o, DAL_E_INVALID, "group_level", "with a listing folders tell nothing");
+    o.group_level = 0;
+    o.class_names = (dal_str_list){classes, 3};
+    refuse(o, DAL_E_INVALID, "class_names", "3 names for 2 classes");
+}
+
+Test(image_folder, gives_back_what_a_table_took_without_memory)
+{
+    options o = listed(folder_with("birds", birds, TABLE));
+    for (int64_t k = 1;; k++) {
+        dal_error err = DAL_ERROR_INIT;
+        void *self = NULL;
+        dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = k};
+        dal_runtime *rt = dal_runtime_new(&config, &err);
+        const dal_status st = folder_impl.create(dal_runtime_host(rt, "f"), &o, NULL, &self, &err);
+        folder_impl.destroy(self);
+        cr_assert_eq(dal_runtime_allocated(rt), 0, "allocation %d leaves something behind", (int)k);
+        dal_runtime_free(rt);
+        if (st == DAL_OK) {
+            cr_assert_gt(k, 12);
+            break;
+        }
+        cr_assert_eq(st, DAL_E_NOMEM, "%s", err.text);
+    }
+}
