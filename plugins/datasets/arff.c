@@ -340,7 +340,8 @@ static dal_status settle_columns(arff *self, dal_error *err)
         words_free(t->host, &dropped);
         if (st != DAL_OK || c->kind == TABLE_DROPPED)
             continue;
-        c->kind = c->kind == TABLE_CLASSES ? TABLE_CLASSES : TABLE_WORDS;
+        if (c->kind == TABLE_NUMBERS)
+            c->kind = TABLE_WORDS;
         c->declared = c->asked = 1;
         self->zeros[j] = (dal_csv_field){.text = values->texts[0], .size = (int64_t)strlen(values->texts[0]), .quoted = 1};
     }

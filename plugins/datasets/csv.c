@@ -4,7 +4,8 @@
  * over both files, in numeric order when all are integers, else in byte order; an empty label or "?" is a sample without a
  * class. A missing value is an empty field, ?, NA, N/A, nan or null (`markers`); the mean or median that fills it in is
  * taken over the pool alone. Columns of words are refused, or left out, or one-hot: a value of 0 or 1 for each text over
- * both files, in the same order as classes; which is which the log tells.
+ * both files, in the same order as classes; which is which the log tells. The texts of the column `group` tell which source
+ * (site, patient, person) a sample is of; a missing one that it is not known.
  *
  * Without a test file, `test_fraction` of each class is set aside, chosen at random: with split_seed 0
  * by the seed of the run, with any other number always alike.

@@ -83,12 +83,30 @@ static dal_status mark_columns(table *t, const char *key, const dal_str_list *li
             return st;
         if (j == t->label)
             return dal_fail(err, DAL_E_INVALID, key, "column '%.60s' is the label", list->items[i]);
+        if (j == t->group)
+            return dal_fail(err, DAL_E_INVALID, key, "column '%.60s' is the source", list->items[i]);
         if (kind == TABLE_WORDS && t->columns[j].kind == TABLE_DROPPED)
             return dal_fail(err, DAL_E_INVALID, key, "column '%.60s' is left out by drop", list->items[i]);
         t->columns[j].kind = kind;
         t->columns[j].asked = 1;
     }
     return DAL_OK;
+}
+
+/* The columns of classes and of sources, where there are any. */
+static dal_status find_special(table *t, dal_error *err)
+{
+    const table_rule *r = &t->rule;
+    dal_status st = r->label[0] ? find_column(t, "label", r->label, &t->label, err) : DAL_OK;
+    if (st == DAL_OK && t->label >= 0)
+        t->columns[t->label].kind = TABLE_CLASSES;
+    if (st == DAL_OK && r->group && r->group[0])
+        st = find_column(t, "group", r->group, &t->group, err);
+    if (st == DAL_OK && t->group >= 0 && t->group == t->label)
+        return dal_fail(err, DAL_E_INVALID, "group", "column '%.60s' is the label", r->group);
+    if (st == DAL_OK && t->group >= 0)
+        t->columns[t->group].kind = TABLE_GROUPS;
+    return st;
 }
 
 dal_status table_columns(table *t, const dal_csv_field *names, int64_t width, dal_error *err)
@@ -98,15 +116,12 @@ dal_status table_columns(table *t, const dal_csv_field *names, int64_t width, da
     dal_status st = DAL_OK;
     t->names = names;
     t->width = width;
-    t->label = -1;
+    t->label = t->group = -1;
     t->columns = dal_array(t->host, width, sizeof *t->columns);
     if (!t->columns)
         return no_memory(err);
     memset(t->columns, 0, (size_t)width * sizeof *t->columns);
-    if (r->label[0])
-        st = find_column(t, "label", r->label, &t->label, err);
-    if (st == DAL_OK && t->label >= 0)
-        t->columns[t->label].kind = TABLE_CLASSES;
+    st = find_special(t, err);
     if (st == DAL_OK)
         st = mark_columns(t, "drop", &r->drop, TABLE_DROPPED, err);
     if (st == DAL_OK)
@@ -198,6 +213,26 @@ static dal_status take_class(table *t, int file, const dal_csv_field *f, int32_t
     return words_add(t->host, &t->class_names, text, cls, err);
 }
 
+/* The number of a source. */
+static dal_status take_group(table *t, int file, const dal_csv_field *f, int32_t *group, dal_error *err)
+{
+    const table_file *in = &t->files[file];
+    char text[WORDS_LONGEST];
+    *group = DAL_GROUP_NONE;
+    if (is_one_of(f, &t->rule.markers, 1))
+        return DAL_OK;
+    const dal_status st = take_text(t, file, f, "the name of a source", text, err);
+    if (st != DAL_OK)
+        return st;
+    *group = words_find(&t->group_names, text);
+    if (*group >= 0)
+        return DAL_OK;
+    if (t->group_names.n == TABLE_MAX_GROUPS)
+        return dal_fail(err, DAL_E_FORMAT, in->key, "%s:%lld:%lld: more than %d sources; is this the right column?", in->path,
+                        (long long)f->line, (long long)f->column, TABLE_MAX_GROUPS);
+    return words_add(t->host, &t->group_names, text, group, err);
+}
+
 /* ---- the first look --------------------------------------------------------------------------- */
 
 static int wants_look(const table *t)
@@ -227,7 +262,7 @@ dal_status table_look(table *t, int file, const dal_csv_field *fields, dal_error
     for (int64_t j = 0; j < t->width && st == DAL_OK && wants_look(t); j++) {
         table_column *c = &t->columns[j];
         const dal_csv_field *f = &fields[j];
-        if (c->kind == TABLE_CLASSES || c->kind == TABLE_DROPPED || (c->declared && !t->rule.indicator))
+        if (c->kind == TABLE_CLASSES || c->kind == TABLE_GROUPS || c->kind == TABLE_DROPPED || (c->declared && !t->rule.indicator))
             continue;
         if (is_one_of(f, &t->rule.markers, 1)) {
             c->holes = 1;
@@ -256,7 +291,7 @@ static dal_status settle_column(table *t, int64_t j, dal_error *err)
     if (c->kind == TABLE_NUMBERS && c->odd[0] && t->rule.words != TABLE_REFUSE)
         c->kind = t->rule.words == TABLE_DROP ? TABLE_DROPPED : TABLE_WORDS;
     if (c->kind != TABLE_WORDS || c->declared) {
-        if (c->kind != TABLE_WORDS)
+        if (c->kind != TABLE_WORDS && c->kind != TABLE_GROUPS) /* texts of a group may be in use: those that a file tells */
             words_free(t->host, &c->values);
         return DAL_OK;
     }
@@ -320,7 +355,9 @@ dal_status table_shape(table *t, dal_error *err)
     t->n_rows = t->files[0].n + t->files[1].n;
     t->classes = dal_array(t->host, t->n_rows, sizeof *t->classes);
     t->lines = dal_array(t->host, t->n_rows, sizeof *t->lines);
-    if (!t->classes || !t->lines)
+    if (t->group >= 0)
+        t->groups = dal_array(t->host, t->n_rows, sizeof *t->groups);
+    if (!t->classes || !t->lines || (t->group >= 0 && !t->groups))
         return no_memory(err);
     if (!dal_size_mul(t->n_rows, t->d, &bytes) || !dal_size_mul(bytes, sizeof(float), &bytes) || bytes > TABLE_MAX_BYTES)
         return dal_fail(err, DAL_E_OVERFLOW, "path", "%s: %lld rows of %lld values are too many, expected at most %lld bytes",
@@ -391,6 +428,8 @@ dal_status table_fill(table *t, int file, const dal_csv_field *fields, dal_error
         const int kind = t->columns[j].kind;
         if (kind == TABLE_CLASSES)
             st = take_class(t, file, &fields[j], &t->classes[row], err);
+        else if (kind == TABLE_GROUPS)
+            st = take_group(t, file, &fields[j], &t->groups[row], err);
         else if (kind != TABLE_DROPPED)
             st = take_value(t, file, &fields[j], j, t->x + row * t->d, err);
     }

@@ -1,6 +1,7 @@
 /* table.h: what datasets that are tables of numbers and words share, whatever their files look like.
  *
- * Each column is numbers (one value), words (0 or 1 for each of its texts, in a fixed order), the classes, or left out.
+ * Each column is numbers (one value), words (0 or 1 for each of its texts, in a fixed order), the classes, the sources of
+ * samples, or left out.
  * A loader's object begins with a table. Its create names the columns (table_columns), goes through the rows of its files
  * once to look (table_look) and, after table_shape, once more to fill (table_fill), and ends with table_settle.
  *
@@ -16,14 +17,15 @@
 #include <dal/dataset.h>
 
 #define TABLE_MAX_CLASSES 65536
+#define TABLE_MAX_GROUPS (1 << 24)
 
 enum { TABLE_ERROR, TABLE_MEAN, TABLE_ZERO, TABLE_MEDIAN, TABLE_CONSTANT }; /* what a missing value becomes */
 enum { TABLE_REFUSE, TABLE_ONE_HOT, TABLE_DROP };                           /* columns with texts that are no numbers */
-enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED };          /* columns */
+enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED, TABLE_GROUPS }; /* columns */
 
 /* Members of a loader's options, and their parameters; the defaults of `markers` and `no_label`. */
 #define TABLE_OPTIONS                    \
-    const char *label;                   \
+    const char *label, *group;           \
     dal_str_list drop, one_hot, markers; \
     dal_str_list no_label;               \
     uint32_t words, missing;             \
@@ -32,6 +34,7 @@ enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED };          /* c
     double fill, test_fraction
 #define TABLE_PARAMS(P, T, missing_, unlabelled_)                                                                           \
     P(T, label, STR, "-1", "", "", "column of the classes: a name or a number from 0, from the end if negative; empty: none") \
+    P(T, group, STR, "", "", "", "column of the sources of samples (site, patient), likewise; empty: none") \
     P(T, no_label, STRS, unlabelled_, "", "", "texts in that column that are no class, beside none at all")  \
     P(T, drop, STRS, "", "nonempty", "", "columns to leave out, by name or number")                     \
     P(T, words, CHOICE, "refuse", "refuse|one-hot|drop", "", "of a column with texts that are no numbers; one-hot: 0 or 1 for each of its texts") \
@@ -48,7 +51,7 @@ typedef struct table_rule {
     TABLE_OPTIONS;
 } table_rule;
 #define TABLE_RULE(o)                                                                                       \
-    (table_rule){.label = (o)->label, .drop = (o)->drop, .one_hot = (o)->one_hot, .markers = (o)->markers,  \
+    (table_rule){.label = (o)->label, .group = (o)->group, .drop = (o)->drop, .one_hot = (o)->one_hot, .markers = (o)->markers,  \
                  .no_label = (o)->no_label, .words = (o)->words, .missing = (o)->missing,                   \
                  .indicator = (o)->indicator, .max_values = (o)->max_values, .split_seed = (o)->split_seed, \
                  .fill = (o)->fill, .test_fraction = (o)->test_fraction}
@@ -77,13 +80,14 @@ typedef struct table {
     table_file files[2]; /* of the pool, of the test split */
     const dal_csv_field *names; /* [width] of the columns, or NULL; until table_settle */
     table_column *columns;      /* [width] */
-    int64_t width, label;       /* -1: no column of classes */
+    int64_t width, label, group; /* -1: no column of classes, of sources */
     int64_t n_rows, d;
     float *x; /* [n_rows, d] of all files, one after the other */
     size_t x_bytes;
     int32_t *classes; /* [n_rows] */
     int64_t *lines;   /* [n_rows] in their file */
-    word_list class_names;
+    int32_t *groups;  /* [n_rows], or NULL: no column of sources */
+    word_list class_names, group_names;
     int64_t *split[DAL_SPLITS]; /* [n] rows of x */
     int64_t n[DAL_SPLITS];
 } table;
@@ -108,6 +112,9 @@ dal_status table_info(void *self, dal_dataset_info *info, dal_error *err);
 dal_status table_classes(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err);
 dal_status table_read(void *self, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err);
 void table_describe(void *self, uint32_t split, int64_t id, char *out, size_t size); /* "letters.csv:17" */
-#define TABLE_SLOTS .info = table_info, .classes = table_classes, .read = table_read, .describe = table_describe
+const void *table_get_extension(void *self, const char *id);
+#define TABLE_SLOTS                                                                                    \
+    .info = table_info, .classes = table_classes, .read = table_read, .describe = table_describe,      \
+    .get_extension = table_get_extension
 
 #endif

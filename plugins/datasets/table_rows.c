@@ -18,6 +18,8 @@ void table_free(table *t)
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         host->free(host, t->split[k]);
     words_free(host, &t->class_names);
+    words_free(host, &t->group_names);
+    host->free(host, t->groups);
     host->free(host, t->lines);
     host->free(host, t->classes);
     if (t->x)
@@ -26,20 +28,28 @@ void table_free(table *t)
 
 /* ---- classes and splits ------------------------------------------------------------------------ */
 
-/* Put the names in order, unless the file has, and give the rows their final classes. */
-static dal_status sort_classes(table *t, dal_error *err)
+/* Put names in order and give the rows their final numbers, of[n_rows]. */
+static dal_status sort_names(table *t, word_list *names, int32_t *of, dal_error *err)
 {
-    if (t->class_names.n == 0 || t->columns[t->label].declared)
+    if (names->n == 0)
         return DAL_OK;
-    int32_t *numbers = dal_array(t->host, t->class_names.n, sizeof *numbers);
+    int32_t *numbers = dal_array(t->host, names->n, sizeof *numbers);
     if (!numbers)
         return no_memory(err);
-    const dal_status st = words_sort(t->host, &t->class_names, numbers, err);
+    const dal_status st = words_sort(t->host, names, numbers, err);
     for (int64_t i = 0; i < t->n_rows && st == DAL_OK; i++)
-        if (t->classes[i] >= 0)
-            t->classes[i] = numbers[t->classes[i]];
+        if (of[i] >= 0)
+            of[i] = numbers[of[i]];
     t->host->free(t->host, numbers);
     return st;
+}
+
+/* The names of classes, unless the file has, and of sources. */
+static dal_status sort_classes(table *t, dal_error *err)
+{
+    const int declared = t->label >= 0 && t->columns[t->label].declared;
+    const dal_status st = declared ? DAL_OK : sort_names(t, &t->class_names, t->classes, err);
+    return st == DAL_OK ? sort_names(t, &t->group_names, t->groups, err) : st;
 }
 
 /* Rows class by class, those without one first: ends[c + 1] is where class c ends. */
@@ -216,4 +226,32 @@ void table_describe(void *self, uint32_t split, int64_t id, char *out, size_t si
     const int64_t row = t->split[split][id];
     const char *path = t->files[row >= t->files[0].n].path, *slash = strrchr(path, '/');
     snprintf(out, size, "%s:%lld", slash ? slash + 1 : path, (long long)t->lines[row]);
+}
+
+/* ---- sources ----------------------------------------------------------------------------------- */
+
+static int64_t count_groups(void *self)
+{
+    return ((const table *)self)->group_names.n;
+}
+
+static const char *name_group(void *self, int64_t g)
+{
+    return ((const table *)self)->group_names.texts[g];
+}
+
+static dal_status table_groups(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const table *t = self;
+    const dal_status st = dal_check_ids(t->n[split], ids, n, err);
+    for (int64_t i = 0; i < n && st == DAL_OK; i++)
+        out[i] = t->groups[t->split[split][ids[i]]];
+    return st;
+}
+
+const void *table_get_extension(void *self, const char *id)
+{
+    static const dal_dataset_groups groups = {
+        .struct_size = sizeof groups, .count = count_groups, .name = name_group, .groups = table_groups};
+    return ((const table *)self)->group_names.n > 0 && strcmp(id, DAL_CAP_GROUPS) == 0 ? &groups : NULL;
 }

@@ -194,3 +194,19 @@ Test(arff, survives_every_failed_allocation)
         cr_assert_eq(st, DAL_E_NOMEM, "%s", err.text);
     }
 }
+
+Test(arff, tells_sources_from_an_attribute)
+{
+    options o = with(fx_text("g", WEATHER "sunny,85,FALSE,no\novercast,83.5,TRUE,yes\nsunny,70,FALSE,yes\n"));
+    dal_runtime *rt = fx_runtime(1, 0);
+    o.group = "outlook";
+    cr_assert_str_eq(pool(o), "no:85,0,1 yes:83.5,1,0 yes:70,0,1");
+    fx_dataset d = fx_open(&arff_impl, dal_runtime_host(rt, "arff"), &o, NULL);
+    const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d.impl, d.self});
+    cr_assert(t && t->count(d.self) == 2, "those that occur");
+    cr_assert_str_eq(t->name(d.self, 0), "overcast");
+    cr_assert(fx_group(&d, DAL_SPLIT_TRAIN, 0) == 1 && fx_group(&d, DAL_SPLIT_TRAIN, 1) == 0);
+    arff_impl.destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}

@@ -425,3 +425,42 @@ Test(csv_dataset, reads_the_real_tables_of_words)
         close_csv(rt, &d);
     }
 }
+
+Test(csv_dataset, tells_sources_from_a_column)
+{
+    options o = with(fx_text("g", "x,site,y,kind\n1,south,2,cat\n3,north,4,dog\n5,?,6,cat\n7,south,8,dog\n"));
+    static const int groups[] = {1, 0, DAL_GROUP_NONE, 1};
+    o.group = "site";
+    cr_assert_str_eq(pool(o), "cat:1,2 dog:3,4 cat:5,6 dog:7,8");
+    o.test_path = fx_text("h", "x,site,y,kind\n1,west,2,cat\n3,east,4,dog\n");
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = open_csv(rt, &o);
+    const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d.impl, d.self});
+    cr_assert(t && t->count(d.self) == 4, "of both files");
+    cr_assert_str_eq(t->name(d.self, 0), "east", "in byte order");
+    cr_assert_str_eq(t->name(d.self, 2), "south");
+    for (int64_t i = 0; i < 4; i++) {
+        const int32_t g = fx_group(&d, DAL_SPLIT_TRAIN, i);
+        cr_assert_eq(g, groups[i] < 0 ? DAL_GROUP_NONE : groups[i] ? 2 : 1, "row %d", (int)i);
+    }
+    cr_assert_eq(fx_group(&d, DAL_SPLIT_TEST, 0), 3);
+    int64_t beyond = 2;
+    int32_t g;
+    dal_error err = DAL_ERROR_INIT;
+    fx_expect(&err, t->groups(d.self, DAL_SPLIT_TEST, &beyond, 1, &g, &err), DAL_E_INVALID, "", "this split has 0..1");
+    close_csv(rt, &d);
+    rt = fx_runtime(1, 0);
+    o.group = "";
+    static const char *const site[] = {"site"};
+    o.drop = (dal_str_list){site, 1};
+    d = open_csv(rt, &o);
+    cr_assert_null(dal_groups_of(&(dal_dataset){d.impl, d.self}));
+    close_csv(rt, &d);
+    o.group = "site";
+    refuse(o, DAL_E_INVALID, "drop", "column 'site' is the source");
+    o.drop.n = 0;
+    o.group = "kind";
+    refuse(o, DAL_E_INVALID, "group", "column 'kind' is the label");
+    o.group = "ward";
+    refuse(o, DAL_E_INVALID, "group", "no column 'ward'");
+}
