@@ -5,7 +5,7 @@
 #include "cli/events.h"
 #include "dataset/examine.h"
 #include "dataset/files.h"
-#include "dataset/survey.h"
+#include "pipeline/survey.h"
 #include "util/text.h"
 
 typedef struct watched {

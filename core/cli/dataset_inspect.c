@@ -10,7 +10,7 @@
 #include "dataset/picture.h"
 #include "dataset/samples.h"
 #include "dataset/sheet.h"
-#include "dataset/survey.h"
+#include "pipeline/survey.h"
 #include "util/table.h"
 #include "util/text.h"
 

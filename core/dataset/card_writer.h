@@ -3,7 +3,7 @@
 #ifndef DALHOST_DATASET_CARD_WRITER_H
 #define DALHOST_DATASET_CARD_WRITER_H
 
-#include "dataset/survey.h"
+#include "pipeline/survey.h"
 #include "util/text.h"
 
 /* The text of the card `name`. Paths of spec's parameters below a folder of data become relative to that; files get

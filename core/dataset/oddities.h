@@ -3,7 +3,7 @@
 #ifndef DALHOST_DATASET_ODDITIES_H
 #define DALHOST_DATASET_ODDITIES_H
 
-#include "dataset/survey.h"
+#include "pipeline/survey.h"
 #include "util/text.h"
 
 /* Reads every sample once. A line each into out: classes with one sample or none, great imbalance, labels missing,

@@ -3,7 +3,7 @@
 #ifndef DALHOST_DATASET_SHEET_H
 #define DALHOST_DATASET_SHEET_H
 
-#include "dataset/survey.h"
+#include "pipeline/survey.h"
 
 /* per_class samples of each class of a split. Written whole or not at all. */
 dal_status sheet_write(const char *path, source *s, const survey *v, const card *c, const char *title, uint32_t split,

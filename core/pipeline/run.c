@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "pipeline/run_private.h"
+#include "pipeline/survey.h"
 #include "pipeline/versions.h"
 #include "util/text.h"
 
@@ -76,8 +77,57 @@ static void note_unfinished(run *r)
     free(note);
 }
 
+/* What each link of the dataset's chain has, as rows of the store. */
+typedef struct data_rows {
+    store_link *links; /* [n] */
+    int64_t n;
+} data_rows;
+
+static void free_rows(data_rows *d)
+{
+    for (int64_t i = 0; i < d->n; i++)
+        free((void *)(uintptr_t)d->links[i].classes);
+    free(d->links);
+    *d = (data_rows){0};
+}
+
+static char *counts_json(const int64_t *counts, int64_t n)
+{
+    json_t *all = json_array();
+    for (int64_t c = 0; c < n; c++)
+        json_array_append_new(all, json_integer(counts[c]));
+    char *list = json_dumps(all, JSON_COMPACT);
+    json_decref(all);
+    return list;
+}
+
+static dal_status survey_data(source *s, data_rows *out, dal_error *err)
+{
+    static const char *const splits[DAL_SPLITS] = {"train", "validation", "test"};
+    survey v;
+    const dal_status st = survey_make(s, &v, err);
+    if (st != DAL_OK)
+        return st;
+    *out = (data_rows){xcalloc((size_t)v.n * DAL_SPLITS, sizeof *out->links), 0};
+    for (int k = 0; k < v.n; k++)
+        for (uint32_t split = 0; split < DAL_SPLITS; split++) {
+            const survey_link *l = &v.links[k];
+            if (l->n[split] > 0)
+                out->links[out->n++] = (store_link){k,
+                                                    l->desc->id,
+                                                    splits[split],
+                                                    l->n[split],
+                                                    l->unlabelled[split],
+                                                    l->outside[split],
+                                                    counts_json(l->counts[split], l->spec.n_classes)};
+        }
+    survey_fini(&v);
+    return DAL_OK;
+}
+
 static dal_status start_new(run *r, dal_error *err)
 {
+    data_rows data = {0};
     const int32_t *known = r->t->source->classes[DAL_SPLIT_TRAIN];
     int64_t *ids = xcalloc((size_t)r->m->initial_size, sizeof *ids), n = 0;
     int32_t *classes = xcalloc((size_t)r->m->initial_size, sizeof *classes);
@@ -88,8 +138,15 @@ static dal_status start_new(run *r, dal_error *err)
         classes[i] = known[ids[i]];
         pool_label(&r->pool, ids[i], classes[i]);
     }
-    const dal_status st = store_new_run(r->store, &r->head, ids, classes, n, err);
+    dal_status st = survey_data(r->t->source, &data, err);
+    r->head.links = data.links;
+    r->head.n_links = data.n;
+    if (st == DAL_OK)
+        st = store_new_run(r->store, &r->head, ids, classes, n, err);
     r->owned = st == DAL_OK;
+    r->head.links = NULL;
+    r->head.n_links = 0;
+    free_rows(&data);
     free(ids);
     free(classes);
     return st;

@@ -19,6 +19,7 @@ typedef enum store_sql {
     SQL_ROLLBACK,
     SQL_ADD_RUN,
     SQL_ADD_INITIAL,
+    SQL_ADD_LINK,
     SQL_TOUCH_RUN,
     SQL_SET_STATE,
     SQL_SHAPE,
@@ -54,7 +55,7 @@ typedef enum store_sql {
 } store_sql;
 
 extern const char *const store_sql_text[SQL_COUNT];
-extern const char store_tables[], store_tables_2[], store_views[];
+extern const char store_tables[], store_tables_2[], store_tables_3[], store_views[];
 extern const char store_upgrade[]; /* of a table of format 1 */
 
 /* A run this handle may write, and what its rounds must fit; read on the first write. */

@@ -112,6 +112,19 @@ const char store_tables_2[] =
     "  PRIMARY KEY (run, round, rank, position)\n"
     ") STRICT, WITHOUT ROWID;\n";
 
+/* What format 3 added. */
+const char store_tables_3[] =
+    "CREATE TABLE data (                -- what the dataset gave, and each transform made of it\n"
+    "  run INTEGER NOT NULL REFERENCES run,\n"
+    "  position INTEGER NOT NULL,       -- 0: the dataset; then each transform\n"
+    "  component TEXT NOT NULL,\n"
+    "  split TEXT NOT NULL,             -- train, validation, test\n"
+    "  samples INTEGER NOT NULL,\n"
+    "  unlabelled INTEGER NOT NULL, out_of_class INTEGER NOT NULL,\n"
+    "  classes TEXT NOT NULL,           -- JSON array: samples of each class\n"
+    "  PRIMARY KEY (run, position, split)\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
 const char store_upgrade[] = "ALTER TABLE round ADD COLUMN n_candidates INTEGER";
 
 const char store_views[] =
@@ -148,6 +161,7 @@ const char *const store_sql_text[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_ADD_RUN] = "INSERT INTO run (" HEAD_COLUMNS ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_ADD_INITIAL] = "INSERT INTO initial_label (run, position, id, class) VALUES (?,?,?,?)",
+    [SQL_ADD_LINK] = "INSERT INTO data VALUES (?,?,?,?,?,?,?,?)",
     [SQL_TOUCH_RUN] = "UPDATE run SET changed_unix_s = ? WHERE run = ?",
     [SQL_SET_STATE] = "UPDATE run SET state = ?, message = ?, changed_unix_s = ? WHERE run = ?",
     [SQL_SHAPE] = "SELECT n_pool, n_classes, (SELECT coalesce(max(round) + 1, 0) FROM round "

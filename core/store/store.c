@@ -234,11 +234,13 @@ static dal_status upgrade(store *s, dal_error *err)
     if (st != DAL_OK || s->format == STORE_FORMAT)
         return st;
     st = read_number(s, "PRAGMA user_version", &s->format, err);
-    const bool old = st == DAL_OK && s->format < STORE_FORMAT;
-    if (old)
+    const int64_t format = s->format;
+    if (st == DAL_OK && format < 2)
         st = run_sql(s, store_upgrade, doing, err);
-    if (old && st == DAL_OK)
+    if (st == DAL_OK && format < 2)
         st = run_sql(s, store_tables_2, doing, err);
+    if (st == DAL_OK && format < 3)
+        st = run_sql(s, store_tables_3, doing, err);
     if (st == DAL_OK)
         st = set_format(s, doing, err);
     return store_end(s, st, doing, err);
@@ -256,6 +258,8 @@ static dal_status make_tables(store *s, dal_error *err)
     st = run_sql(s, store_tables, doing, err);
     if (st == DAL_OK)
         st = run_sql(s, store_tables_2, doing, err);
+    if (st == DAL_OK)
+        st = run_sql(s, store_tables_3, doing, err);
     if (st == DAL_OK)
         st = run_sql(s, store_views, doing, err);
     if (st == DAL_OK)

@@ -17,7 +17,7 @@
 #include <dal/base.h>
 #include <stdbool.h>
 
-#define STORE_FORMAT  2 /* PRAGMA user_version; application_id is "DALR" */
+#define STORE_FORMAT  3 /* PRAGMA user_version; application_id is "DALR" */
 #define STORE_DEFAULT "dalhost.sqlite" /* in the current folder, when the user names none */
 #define STORE_MAX_CLASSES (1 << 20)
 
@@ -33,6 +33,15 @@ typedef enum run_state { RUN_RUNNING, RUN_WAITING, RUN_DONE, RUN_FAILED } run_st
 const char *run_state_name(run_state s);
 
 /* What makes a run: written once, at its start. */
+/* How many samples a split had after the dataset (position 0) or the transform at this position. */
+typedef struct store_link {
+    int64_t position;
+    const char *component;
+    const char *split; /* "train", "validation", "test" */
+    int64_t samples, unlabelled, out_of_class;
+    const char *classes; /* JSON array: how many of each class */
+} store_link;
+
 typedef struct run_head {
     int64_t id; /* given by the store */
     const char *name, *strategy; /* manifest's name, strategy's id */
@@ -47,6 +56,8 @@ typedef struct run_head {
     run_state state;
     const char *message;     /* why it failed, what it waits for; "" */
     double started, changed; /* seconds since 1970 */
+    const store_link *links; /* [n_links] of a new run; not read back */
+    int64_t n_links;
 } run_head;
 
 /* A new run with its initial labelled set, in one transaction; sets head->id and locks the run. */

@@ -172,6 +172,17 @@ static dal_status add_initial(store *s, const run_head *h, const int64_t *ids, c
     return st;
 }
 
+static dal_status add_links(store *s, const run_head *h, const char *doing, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    for (int64_t i = 0; st == DAL_OK && i < h->n_links; i++) {
+        const store_link *l = &h->links[i];
+        st = store_exec(s, SQL_ADD_LINK, doing, err, INT(h->id), INT(l->position), TEXT(l->component), TEXT(l->split),
+                        INT(l->samples), INT(l->unlabelled), INT(l->out_of_class), TEXT(l->classes));
+    }
+    return st;
+}
+
 dal_status store_new_run(store *s, run_head *head, const int64_t *initial, const int32_t *classes,
                          int64_t n_initial, dal_error *err)
 {
@@ -193,6 +204,8 @@ dal_status store_new_run(store *s, run_head *head, const int64_t *initial, const
     }
     if (st == DAL_OK)
         st = add_initial(s, &h, initial, classes, n_initial, doing, err);
+    if (st == DAL_OK)
+        st = add_links(s, &h, doing, err);
     st = store_end(s, st, doing, err);
     if (st == DAL_OK)
         *head = h;

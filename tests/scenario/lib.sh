@@ -54,6 +54,8 @@ CREATE TEMP TABLE r AS SELECT *, row_number() OVER (ORDER BY strategy, trial, se
     FROM main.run WHERE ${2:-1};
 SELECT 'run', k, name, strategy, trial, seed, manifest, components, data_fingerprint, n_pool, n_test, n_classes,
     class_names, state, message FROM r ORDER BY k;
+SELECT 'data', k, position, component, split, samples, unlabelled, out_of_class, classes FROM data JOIN r USING (run)
+    ORDER BY k, position, split;
 SELECT 'initial', k, position, id, class FROM initial_label JOIN r USING (run) ORDER BY k, position;
 SELECT 'round', k, round, n_labelled, n_ood, n_unlabelled, quote(accuracy), quote(balanced_accuracy),
     quote(macro_f1), quote(log_loss), quote(train_loss), quote(train_accuracy), epochs, converged, n_picks,

@@ -45,16 +45,16 @@ Test(store_file, refuses_another_format_by_number)
     store *s = open_store();
     store_close(s);
     sql("PRAGMA user_version = 7");
-    fails(DAL_E_FORMAT, "store format 7, this dalhost reads 1 to 2", "newer",
+    fails(DAL_E_FORMAT, "store format 7, this dalhost reads 1 to 3", "newer",
           store_open(file, true, false, &s, e));
     sql("PRAGMA user_version = 0");
-    fails(DAL_E_FORMAT, "store format 0, this dalhost reads 1 to 2", file,
+    fails(DAL_E_FORMAT, "store format 0, this dalhost reads 1 to 3", file,
           store_open(file, false, true, &s, e));
 }
 
 Test(store_file, reads_a_store_of_format_1_and_brings_it_up_to_date_when_it_writes)
 {
-    static const char as_format_1[] = "DROP TABLE explanation; DROP TABLE stands_for; "
+    static const char as_format_1[] = "DROP TABLE explanation; DROP TABLE stands_for; DROP TABLE data; "
                                       "ALTER TABLE round DROP COLUMN n_candidates; PRAGMA user_version = 1";
     write_rounds(2, 3);
     sql(as_format_1);

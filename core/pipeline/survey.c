@@ -1,4 +1,4 @@
-#include "dataset/survey.h"
+#include "pipeline/survey.h"
 
 #include <stdlib.h>
 

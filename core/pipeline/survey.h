@@ -1,7 +1,7 @@
-/* dataset/survey.h: how many samples of which class a dataset has, and what each transform made of that.
+/* pipeline/survey.h: how many samples of which class a dataset has, and what each transform made of that.
  */
-#ifndef DALHOST_DATASET_SURVEY_H
-#define DALHOST_DATASET_SURVEY_H
+#ifndef DALHOST_PIPELINE_SURVEY_H
+#define DALHOST_PIPELINE_SURVEY_H
 
 #include "pipeline/source.h"
 
