@@ -335,7 +335,10 @@ dal_status nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, da
         const dal_rng stream = m->host->rng(m->host, "weights", f->round);
         dal_nn_draw(m->nn, m->init, &stream, m->weights, m->state);
     }
-    st = begin(&t);
+    if (!warm && m->reader && m->reader->begin)
+        st = m->reader->begin(m, err);
+    if (st == DAL_OK)
+        st = begin(&t);
     if (st == DAL_OK)
         st = run_epochs(&t, report);
     end(&t);

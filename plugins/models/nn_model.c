@@ -31,7 +31,7 @@ static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
     if (!m->nn || !m->users)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     dal_nn_use(m->nn, m->options.backend);
-    const dal_nn_value x = m->reader ? dal_nn_tokens(m->nn, m->image[0], m->image[1])
+    const dal_nn_value x = m->reader && !m->reader->vectors ? dal_nn_tokens(m->nn, m->image[0], m->image[1])
                                      : dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]);
     plan->layers(m->nn, x, m->n_classes, plan->options);
     dal_error e = DAL_ERROR_INIT;

@@ -41,17 +41,20 @@ typedef struct nn_options {
 #define NN_COSINE 1u
 #define NN_STEPS 2u
 #define NN_STEP 3u
+#define NN_LINEAR 4u
 
 /* Of an options struct that begins with `nn_control`: its members. */
-#define NN_CONTROL_PARAMS(P, SCHEDULE)                                                                                \
-    P(nn_control, schedule, CHOICE, SCHEDULE, "constant|cosine|steps|step", "",                                       \
-      "learning rate over the epochs; steps: times gamma at milestones; step: times gamma every step_epochs")         \
+#define NN_CONTROL_PARAMS(P, SCHEDULE) NN_CONTROL_PARAMS_OF(P, SCHEDULE, "0")
+#define NN_CONTROL_PARAMS_OF(P, SCHEDULE, CLIP)                                                                           \
+    P(nn_control, schedule, CHOICE, SCHEDULE, "constant|cosine|steps|step|linear", "",                                \
+      "learning rate over the epochs; steps: times gamma at milestones; step: times gamma every step_epochs; linear: " \
+      "up over the first tenth of all steps, then down to 0")                                                         \
     P(nn_control, milestones, I64S, "[]", "1..1000000", "epochs",                                                     \
       "steps: epochs after which the rate falls; none: half and three quarters of all")                               \
     P(nn_control, step_epochs, I64, "30", "1..1000000", "epochs", "step: epochs from one fall of the rate to the next") \
     P(nn_control, gamma, F64, "0.1", "(0..1]", "", "steps, step: what the rate is multiplied by")                     \
     P(nn_control, warmup, I64, "0", "0..1000000", "epochs", "epochs over which the rate grows from 0")                \
-    P(nn_control, clip, F64, "0", "0..", "", "largest norm of a step's gradient, which is shortened to it; 0: any")   \
+    P(nn_control, clip, F64, CLIP, "0..", "", "largest norm of a step's gradient, which is shortened to it; 0: any")   \
     P(nn_control, validation, F64, "0", "[0..1)", "",                                                                 \
       "share of each class's labels held out; the weights of the epoch with the least loss on them are kept; 0: none") \
     P(nn_control, patience, I64, "10", "1..1000000", "epochs", "validation: stop after so many epochs without a new least loss")
@@ -106,6 +109,9 @@ typedef struct nn_reader {
     dal_status (*save)(const struct nn_model *m, const dal_writer *w, dal_error *err);
     dal_status (*load)(struct nn_model *m, const dal_reader *r, dal_error *err);
     void (*drop)(struct nn_model *m); /* [main] the last user leaves m->known */
+    /* [main] Optional: fresh weights were drawn for a fit; those that are known go in their place. */
+    dal_status (*begin)(struct nn_model *m, dal_error *err);
+    int vectors; /* rows are vectors [shape[0]], not ids of tokens */
 } nn_reader;
 
 /* What an architecture is. */

@@ -23,6 +23,8 @@ double nn_rate_at(const nn_options *o, double begun, double ended)
         rate *= 0.5 * (1 + cos(3.14159265358979323846 * done));
     else if (c->schedule == NN_STEPS && c->milestones.n == 0)
         rate *= pow(c->gamma, done >= 0.75 ? 2 : done >= 0.5 ? 1 : 0);
+    else if (c->schedule == NN_LINEAR)
+        rate *= ended < 0.1 * (double)o->epochs ? 10 * ended / (double)o->epochs : (1 - done) / 0.9;
     else if (c->schedule != NN_CONSTANT)
         rate *= pow(c->gamma, falls(o, floor(begun)));
     return c->warmup > 0 && ended < (double)c->warmup ? rate * ended / (double)c->warmup : rate;

@@ -1,0 +1,401 @@
+/* distilbert, bert, roberta: pre-trained encoders of texts, fine-tuned or frozen.
+ *
+ * Devlin et al., "BERT: pre-training of deep bidirectional transformers for language understanding", NAACL 2019; Sanh et al.,
+ * "DistilBERT, a distilled version of BERT", arXiv:1910.01108; Liu et al., "RoBERTa: a robustly optimized BERT pretraining
+ * approach", arXiv:1907.11692. The folder is as Hugging Face lays it out: config.json, model.safetensors, and vocab.txt or
+ * vocab.json and merges.txt.
+ *
+ *   x = norm(word + position [+ segment 0])
+ *   each layer: x = norm(x + out(attention(x))); x = norm(x + narrow(gelu(wide(x))))
+ *   h = x of the first token; features u = relu(head h) (DistilBERT), tanh(head h); logits = last u
+ *
+ * Every fit that is not a warm one starts from the folder's weights; the last layer (and the head where the file has none)
+ * is drawn anew, normal with deviation 0.02. Texts are tokenised once a fit; there is no padding, so none to mask. With
+ * `freeze` the encoder stays as it is: its vector of each text is computed once a fit, and head and last layer are trained
+ * on those. Stages are the first token's vectors behind four layers, evenly spaced.
+ */
+#include "text_net.h"
+
+#include "array_file.h"
+#include "bert_files.h"
+#include "sample_block.h"
+
+typedef struct options {
+    nn_options nn;
+    const char *folder;
+    int64_t length;
+    int32_t freeze, cased;
+} options;
+
+/* What a model and its copies share. */
+typedef struct encoder {
+    bert_files *files;
+    int64_t length;
+    dal_nn *nn;     /* frozen: up to the first token's vector; else NULL */
+    float *weights; /* of nn */
+    dal_nn_info info;
+    uint64_t hash; /* of the weights in the folder */
+} encoder;
+
+/* ---- layers ------------------------------------------------------------------------------------- */
+
+static dal_nn_value drop(dal_nn *nn, dal_nn_value x, double rate)
+{
+    return rate > 0 ? dal_nn_dropout(nn, x, rate) : x;
+}
+
+static const char *part(char name[48], int64_t layer, const char *what)
+{
+    snprintf(name, 48, "layer%lld.%s", (long long)layer + 1, what);
+    return name;
+}
+
+static dal_nn_value layer(dal_nn *nn, dal_nn_value x, int64_t l, const bert_shape *s)
+{
+    char name[48];
+    dal_nn_value y = dal_nn_linear(nn, x, part(name, l, "qkv"), 3 * s->width, DAL_NN_BIAS);
+    y = dal_nn_linear(nn, dal_nn_attention(nn, y, s->heads, s->attention_dropout), part(name, l, "out"), s->width, DAL_NN_BIAS);
+    x = dal_nn_layer_norm(nn, dal_nn_add(nn, x, drop(nn, y, s->dropout), 0), part(name, l, "norm1"), s->eps);
+    y = dal_nn_gelu(nn, dal_nn_linear(nn, x, part(name, l, "wide"), s->wide, DAL_NN_BIAS));
+    y = dal_nn_linear(nn, y, part(name, l, "narrow"), s->width, DAL_NN_BIAS);
+    return dal_nn_layer_norm(nn, dal_nn_add(nn, x, drop(nn, y, s->dropout), 0), part(name, l, "norm2"), s->eps);
+}
+
+/* The vector of the first token behind all layers. */
+static dal_nn_value encode(dal_nn *nn, dal_nn_value x, const bert_shape *s, int stages)
+{
+    const dal_nn_embedding_shape shape = {.width = s->width, .positions = s->positions, .first_position = s->first_position,
+                                          .segments = s->segments};
+    x = dal_nn_layer_norm(nn, dal_nn_embedding(nn, x, "embedding", &shape), "norm", s->eps);
+    x = drop(nn, x, s->dropout);
+    for (int64_t l = 0; l < s->layers; l++) {
+        x = layer(nn, x, l, s);
+        if (stages && (l + 1) * 4 / s->layers > l * 4 / s->layers)
+            dal_nn_stage(nn, dal_nn_first_token(nn, x));
+    }
+    return dal_nn_first_token(nn, x);
+}
+
+static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *known)
+{
+    const encoder *e = known;
+    const bert_shape *s = &e->files->shape;
+    const bert_family *y = e->files->family;
+    if (!e->nn)
+        x = encode(nn, x, s, 1);
+    else
+        dal_nn_stage(nn, x);
+    if (y == &bert_family_roberta)
+        x = drop(nn, x, s->head_dropout);
+    x = dal_nn_linear(nn, x, "head", s->width, y->relu ? DAL_NN_BIAS | DAL_NN_RELU : DAL_NN_BIAS);
+    x = drop(nn, y->relu ? x : dal_nn_tanh(nn, x), s->head_dropout);
+    dal_nn_features(nn, x);
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
+}
+
+/* ---- texts -------------------------------------------------------------------------------------- */
+
+/* Memory of an input holds ids. */
+static int32_t *ids_at(float *rows)
+{
+    return (int32_t *)(void *)rows;
+}
+
+static dal_status number_texts(const encoder *e, const dal_batch *x, int64_t first, int64_t n, int32_t *ids, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    for (int64_t i = 0; i < n && st == DAL_OK; i++) {
+        const int64_t *o = x->offsets + first + i;
+        int64_t used;
+        st = dal_tokens_sequence(e->files->tokens, (const char *)x->data + o[0], o[1] - o[0], 0, ids + i * e->length, e->length,
+                                 &used, err);
+    }
+    return st;
+}
+
+/* The encoder's vectors of a tile of texts. */
+static dal_status run_encoder(const encoder *e, dal_nn_pass *p, const dal_batch *x, int64_t first, int64_t n, float *to,
+                              dal_error *err)
+{
+    dal_status st = number_texts(e, x, first, n, ids_at(p->value[e->info.input]), err);
+    if (st == DAL_OK)
+        st = dal_nn_run(e->nn, e->weights, NULL, p, n, e->info.input, e->info.features, NULL);
+    if (st == DAL_OK)
+        memcpy(to, p->value[e->info.features], (size_t)(n * e->info.n_features) * sizeof *to);
+    return st;
+}
+
+static dal_status check(const nn_model *m, const dal_sample_spec *spec, dal_error *err)
+{
+    return spec->modality == DAL_TEXT ? DAL_OK
+                                      : dal_fail(err, DAL_E_INVALID, "", "%s was made for texts; these samples are none", m->id);
+}
+
+static dal_status read_tile(const nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err)
+{
+    const encoder *e = m->known;
+    if (!e->nn)
+        return number_texts(e, x, first, n, ids_at(to), err);
+    dal_nn_pass *p = dal_nn_pass_new(e->nn, m->host, 0, err);
+    const dal_status st = p ? run_encoder(e, p, x, first, n, to, err) : DAL_E_NOMEM;
+    dal_nn_pass_free(p);
+    return st;
+}
+
+/* Tiles of a block of texts, on all threads. */
+typedef struct tiles_job {
+    const nn_model *m;
+    const dal_batch *x;
+    float *to;
+    dal_error err[(SAMPLE_BLOCK + DAL_NN_TILE - 1) / DAL_NN_TILE];
+} tiles_job;
+
+static dal_status read_task(void *ctx, int64_t i)
+{
+    tiles_job *j = ctx;
+    const int64_t first = i * DAL_NN_TILE, left = j->x->n - first, n = left < DAL_NN_TILE ? left : DAL_NN_TILE;
+    j->err[i] = (dal_error)DAL_ERROR_INIT;
+    return read_tile(j->m, j->x, first, n, j->to + first * j->m->info.n_inputs, &j->err[i]);
+}
+
+static dal_status read_block(tiles_job *j, dal_error *err)
+{
+    const int64_t n = (j->x->n + DAL_NN_TILE - 1) / DAL_NN_TILE;
+    for (int64_t i = 0; i < n; i++)
+        j->err[i] = (dal_error)DAL_ERROR_INIT;
+    const dal_status st = j->m->host->parallel_for(j->m->host, n, read_task, j);
+    for (int64_t i = 0; i < n && st != DAL_OK && err; i++)
+        if (j->err[i].status != DAL_OK) {
+            *err = j->err[i];
+            break;
+        }
+    return st;
+}
+
+static dal_status read_rows(const nn_model *m, const dal_samples *s, float *to, dal_error *err)
+{
+    const dal_host *host = m->host;
+    sample_block *b = dal_array(host, 1, sizeof *b);
+    tiles_job *j = dal_array(host, 1, sizeof *j);
+    dal_status st = b && j ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory to read %lld texts", (long long)s->n);
+    if (b)
+        *b = (sample_block){.host = host};
+    for (int64_t first = 0; st == DAL_OK && first < s->n; first += SAMPLE_BLOCK) {
+        const int64_t n = s->n - first < SAMPLE_BLOCK ? s->n - first : SAMPLE_BLOCK;
+        st = sample_block_read(b, s, first, n, err);
+        j->m = m;
+        j->x = &b->batch;
+        j->to = to + first * m->info.n_inputs;
+        if (st == DAL_OK)
+            st = read_block(j, err);
+        if (st == DAL_OK && host->cancelled(host))
+            st = dal_fail(err, DAL_E_CANCELLED, "", "stopped while reading texts");
+        host->progress(host, first + n, s->n, "reading texts");
+    }
+    if (b)
+        sample_block_free(b);
+    host->free(host, j);
+    host->free(host, b);
+    return st;
+}
+
+/* ---- a fit, save and load ----------------------------------------------------------------------- */
+
+static dal_status prepare(nn_model *m, const dal_samples *train, dal_error *err)
+{
+    (void)m;
+    (void)train;
+    (void)err;
+    return DAL_OK; /* the folder says it all */
+}
+
+static dal_status begin(nn_model *m, dal_error *err)
+{
+    const encoder *e = m->known;
+    return bert_files_copy(e->files, m->nn, m->weights, err);
+}
+
+static void drop_known(nn_model *m)
+{
+    encoder *e = m->known;
+    dal_nn_free(e->nn);
+    m->host->free(m->host, e->weights);
+    bert_files_close(e->files);
+    m->host->free(m->host, e);
+}
+
+#define MAGIC "dal-bert"
+
+/* What a saved model depends on beside its weights. */
+typedef struct saved {
+    int64_t length, frozen;
+    uint64_t hash; /* frozen: of the encoder */
+} saved;
+
+static saved saved_of(const encoder *e)
+{
+    return (saved){e->length, e->nn != NULL, e->nn ? e->hash : 0};
+}
+
+static dal_status save(const nn_model *m, const dal_writer *w, dal_error *err)
+{
+    saved s = saved_of(m->known);
+    const saved_array a = {&s, sizeof s};
+    return arrays_save(w, MAGIC, &a, 1, err);
+}
+
+static dal_status load(nn_model *m, const dal_reader *r, dal_error *err)
+{
+    const saved here = saved_of(m->known);
+    saved_array a;
+    saved was;
+    dal_status st = arrays_load(m->host, r, m->id, MAGIC, &a, 1, err);
+    if (st == DAL_OK && a.bytes != (int64_t)sizeof was)
+        st = dal_fail(err, DAL_E_FORMAT, "", "a saved %s has arrays of other sizes", m->id);
+    if (st == DAL_OK) {
+        memcpy(&was, a.data, sizeof was);
+        if (was.length != here.length || was.frozen != here.frozen)
+            st = dal_fail(err, DAL_E_FORMAT, "", "a saved %s%s of %lld tokens; here it is%s one of %lld", m->id,
+                          was.frozen ? " with a frozen encoder" : "", (long long)was.length,
+                          here.frozen ? " frozen and" : "", (long long)here.length);
+        else if (was.hash != here.hash)
+            st = dal_fail(err, DAL_E_FORMAT, "folder", "a saved %s on a frozen encoder of other weights than this folder's",
+                          m->id);
+    }
+    arrays_free(m->host, &a, 1);
+    return st;
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static dal_status freeze(encoder *e, const dal_host *host, dal_error *err)
+{
+    dal_error fault = DAL_ERROR_INIT;
+    e->info.struct_size = sizeof e->info;
+    e->nn = dal_nn_new(host);
+    if (!e->nn)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
+    const dal_nn_value x = encode(e->nn, dal_nn_tokens(e->nn, e->length, e->files->shape.vocabulary), &e->files->shape, 0);
+    dal_nn_features(e->nn, x);
+    dal_nn_output(e->nn, dal_nn_linear(e->nn, x, "unused", 1, 0)); /* every network ends in one; none is run so far */
+    dal_status st = dal_nn_finish(e->nn, &fault);
+    if (st != DAL_OK)
+        return dal_fail(err, st, "length", "%s", fault.text);
+    dal_nn_describe(e->nn, &e->info);
+    e->weights = dal_array(host, e->info.n_weights, sizeof *e->weights);
+    if (!e->weights)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)e->info.n_weights);
+    memset(e->weights, 0, (size_t)e->info.n_weights * sizeof *e->weights);
+    st = bert_files_copy(e->files, e->nn, e->weights, err);
+    if (st == DAL_OK)
+        e->hash = dal_hash64(0, e->weights, (size_t)e->info.n_weights * sizeof *e->weights);
+    return st;
+}
+
+static dal_status open_encoder(const dal_host *host, const bert_family *y, const options *o, encoder **out, dal_error *err)
+{
+    encoder *e = host->alloc(host, sizeof *e, 0);
+    if (!e)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
+    *e = (encoder){.length = o->length};
+    *out = e;
+    dal_status st = bert_files_open(host, y, o->folder, (uint32_t)o->cased, &e->files, err);
+    if (st != DAL_OK)
+        return st;
+    const bert_shape *s = &e->files->shape;
+    if (o->length > s->positions - s->first_position)
+        return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; this %s has positions for %lld tokens",
+                        (long long)o->length, y->id, (long long)(s->positions - s->first_position));
+    return o->freeze ? freeze(e, host, err) : DAL_OK;
+}
+
+/* Everything of the folder that a fit would need, before there is one. */
+static dal_status try_weights(nn_model *m, dal_error *err)
+{
+    const encoder *e = m->known;
+    return e->nn ? DAL_OK : bert_files_copy(e->files, m->nn, m->weights, err);
+}
+
+static dal_status make(const dal_host *host, const bert_family *y, const options *o, const dal_sample_spec *spec, void **self,
+                       dal_error *err)
+{
+    static const nn_reader tokens = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
+                                     .save = save, .load = load, .drop = drop_known};
+    static const nn_reader vectors = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
+                                      .save = save, .load = load, .drop = drop_known, .vectors = 1};
+    encoder *e = NULL;
+    nn_model *m = NULL;
+    if (spec->modality != DAL_TEXT)
+        return dal_fail(err, DAL_E_INVALID, "", "%s reads texts; these samples are %s", y->id,
+                        spec->modality == DAL_IMAGE ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
+    dal_status st = open_encoder(host, y, o, &e, err);
+    if (st == DAL_OK) {
+        const nn_plan plan = {y->id, NN_PROVIDES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
+        const int64_t shape[3] = {e->nn ? e->files->shape.width : o->length, e->nn ? 1 : e->files->shape.vocabulary, 1};
+        nn_options training = o->nn;
+        if (training.learning_rate == 0)
+            training.learning_rate = o->freeze ? 1e-3 : 5e-5;
+        st = nn_model_make(host, &plan, spec, shape, &training, &m, err);
+    }
+    if (m) {
+        m->known = e;
+        m->mask_features = 1;
+        m->fine.spare = 1;
+        st = try_weights(m, err);
+        if (st == DAL_OK)
+            *self = m;
+        else
+            nn_model_destroy(m);
+        return st;
+    }
+    if (e) {
+        nn_model gone = {.host = host, .known = e};
+        drop_known(&gone);
+    }
+    return st;
+}
+
+static const void *get_extension(void *self, const char *id)
+{
+    const encoder *e = ((const nn_model *)self)->known;
+    return e->nn ? nn_model_get_extension(self, id) : text_net_get_extension(self, id);
+}
+
+#define MODEL(name)                                                                                                   \
+    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self,    \
+                                    dal_error *err)                                                                   \
+    {                                                                                                                 \
+        return make(host, &bert_family_##name, o, spec, self, err);                                                   \
+    }                                                                                                                 \
+    static const dal_model_impl name##_impl = {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS,           \
+                                               .create = create_##name, .destroy = nn_model_destroy,                  \
+                                               .fit = nn_model_fit, .predict = nn_model_predict,                      \
+                                               .save = nn_model_save, .load = nn_model_load,                          \
+                                               .get_extension = get_extension};
+MODEL(distilbert)
+MODEL(bert)
+MODEL(roberta)
+
+#define PARAMS(P, T)                                                                                                  \
+    P(T, folder, PATH, DAL_REQUIRED, "directory", "", "config.json, model.safetensors and the vocabulary of the model") \
+    P(T, length, I64, "128", "3..65536", "tokens", "of a longer text the first so many count, marks included")        \
+    P(T, freeze, BOOL, "false", "", "", "leave the encoder as it is and train head and last layer alone")             \
+    P(T, cased, BOOL, "false", "", "", "distilbert, bert: keep capitals and accents, as a cased vocabulary wants")     \
+    P(nn_options, epochs, I64, "3", "1..1000000", "epochs", "passes over the training set, at most")                  \
+    P(nn_options, batch_size, I64, "16", "1..65536", "samples", "samples a step")                                     \
+    P(nn_options, optimizer, CHOICE, "adamw", "sgd|adam|adamw|nadam", "", "how weights are moved")                    \
+    P(nn_options, learning_rate, F64, "0", "0..", "", "size of a step; 0: 5e-5, with freeze 1e-3")                    \
+    P(nn_options, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                      \
+    P(nn_options, weight_decay, F64, "0.01", "0..", "", "adamw: share of a weight lost a step, times the rate; not of biases and norms") \
+    NN_CONTROL_PARAMS_OF(P, "linear", "1")                                                                            \
+    P(nn_options, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")    \
+    P(nn_options, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes")                 \
+    P(nn_options, backend, CHOICE, "auto", "auto|openblas|onednn", "", "who multiplies; only the same one repeats a run")
+#define COMPONENTS(C)                                                                                                 \
+    C(MODEL, "distilbert", distilbert_impl, "DistilBERT from a folder, fine-tuned or frozen",                         \
+      "Sanh et al., 2019 (arXiv:1910.01108)", "", NN_PROVIDES, options, PARAMS)                                       \
+    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "", NN_PROVIDES, \
+      options, PARAMS)                                                                                                \
+    C(MODEL, "roberta", roberta_impl, "RoBERTa from a folder, fine-tuned or frozen",                                  \
+      "Liu et al., 2019 (arXiv:1907.11692)", "", NN_PROVIDES, options, PARAMS)
+DAL_MODULE(bert, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

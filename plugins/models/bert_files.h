@@ -1,0 +1,49 @@
+/* bert_files.h: what a folder of a pre-trained encoder holds: config.json, model.safetensors, its vocabulary. */
+#ifndef BERT_FILES_H
+#define BERT_FILES_H
+
+#include <dal/model.h>
+#include <dal/nn.h>
+#include <dal/safetensors.h>
+#include <dal/tokens.h>
+
+/* How one of the three architectures is written down. Names of layers stand behind the prefix and "layer.N."; a name
+ * that begins with '/' has no prefix. */
+typedef struct bert_family {
+    const char *id;     /* of the component, and "model_type" of config.json */
+    const char *prefix; /* "bert." */
+    const char *layers; /* "encoder.layer." */
+    const char *query, *key, *value, *out, *norm1, *wide, *narrow, *norm2;
+    const char *head;   /* the layer before the last one */
+    int segments, relu; /* has segments; the head ends in ReLU, not tanh */
+    uint32_t tokeniser; /* DAL_WORDPIECE: vocab.txt; DAL_BPE: vocab.json and merges.txt */
+    const char *ignored[8]; /* beginnings of names that other heads have; NULL: the end */
+} bert_family;
+
+extern const bert_family bert_family_distilbert, bert_family_bert, bert_family_roberta;
+
+typedef struct bert_shape {
+    int64_t vocabulary, positions, segments, width, layers, heads, wide, first_position;
+    double eps, dropout, attention_dropout, head_dropout;
+} bert_shape;
+
+typedef struct bert_files {
+    const dal_host *host;
+    const bert_family *family;
+    char *path; /* of model.safetensors */
+    bert_shape shape;
+    dal_tokens *tokens;
+    dal_safetensors *weights;
+} bert_files;
+
+/* [main] Everything opened and checked that can be without a network. cased: of WordPiece. */
+dal_status bert_files_open(const dal_host *host, const bert_family *family, const char *folder, uint32_t cased,
+                           bert_files **out, dal_error *err);
+void bert_files_close(bert_files *f); /* accepts NULL */
+
+/* [any] The tensors into the weights of a network of these layers (see bert.c): of each parameter the tensor of its name, the
+ * head's where the file has one; the last layer keeps what it has. A tensor that is missing, of another shape, or of no use
+ * to this architecture is DAL_E_FORMAT. */
+dal_status bert_files_copy(const bert_files *f, const dal_nn *nn, float *weights, dal_error *err);
+
+#endif
