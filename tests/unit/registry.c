@@ -133,8 +133,8 @@ typedef struct refusal {
 Test(registry, refuses_with_the_reason)
 {
     static const refusal table[] = {
-        {"newer_minor", "newer_minor", 0644, "speaks ABI 1.1, this dalhost 1.0"},
-        {"other_major", "other_major", 0644, "speaks ABI 2.0, this dalhost 1.0"},
+        {"newer_minor", "newer_minor", 0644, "speaks ABI 1.2, this dalhost 1.1"},
+        {"other_major", "other_major", 0644, "speaks ABI 2.0, this dalhost 1.1"},
         {"no_note", "no_note", 0644, "without a dalhost note"},
         {"orderly", "renamed", 0644, "its note names module 'orderly'"},
         {"orderly", "has-dash", 0644, "[a-z0-9_]+.so"},
@@ -160,7 +160,7 @@ Test(registry, says_which_refused_module_has_what_was_wanted)
     char *path = put(dir, "newer_minor", "newer_minor", 0644);
     registry *r = list(dir, NULL);
     find_says(r, DAL_KIND_STRATEGY, "newer-minor", NULL, path);
-    find_says(r, DAL_KIND_STRATEGY, "newer-minor", NULL, "has it but was refused: speaks ABI 1.1");
+    find_says(r, DAL_KIND_STRATEGY, "newer-minor", NULL, "has it but was refused: speaks ABI 1.2");
     registry_free(r);
     free(path);
     dir_remove(dir);
