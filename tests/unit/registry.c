@@ -134,7 +134,7 @@ Test(registry, refuses_with_the_reason)
 {
     static const refusal table[] = {
         {"newer_minor", "newer_minor", 0644, "speaks ABI 1.2, this dalhost 1.1"},
-        {"other_major", "other_major", 0644, "speaks ABI 2.0, this dalhost 1.1"},
+        {"other_major", "other_major", 0644, "speaks ABI 2.1, this dalhost 1.1"},
         {"no_note", "no_note", 0644, "without a dalhost note"},
         {"orderly", "renamed", 0644, "its note names module 'orderly'"},
         {"orderly", "has-dash", 0644, "[a-z0-9_]+.so"},
