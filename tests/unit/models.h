@@ -131,6 +131,8 @@ static inline dal_status fx_bytes_write(const dal_writer *w, const void *data, s
 {
     fx_bytes *b = w->impl;
     (void)err;
+    if (n == 0) /* data may be NULL */
+        return DAL_OK;
     b->data = realloc(b->data, b->n + n);
     memcpy(b->data + b->n, data, n);
     b->n += n;
