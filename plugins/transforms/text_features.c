@@ -10,6 +10,7 @@
  * put on when rows are read. Rows do not depend on threads: each is made by one.
  */
 #include "features.h"
+#include "text_waves.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,10 +29,6 @@ typedef struct tfidf_options {
 } tfidf_options;
 
 enum { L2, L1, PLAIN };
-
-#define WAVE_TEXTS 2048 /* texts in memory at once, */
-#define WAVE_BYTES ((int64_t)16 << 20) /* or so many bytes of them */
-#define TASK 32 /* texts worked on by one thread in one go */
 
 /* Rows of a split. */
 typedef struct rows {
@@ -136,76 +133,32 @@ static void finds_free(finds *s)
 
 /* ---- all rows ----------------------------------------------------------------------------------- */
 
-/* Some texts of a split, and what to do with them. */
-typedef struct wave {
+enum { LEARN, MEASURE, FILL };
+
+/* A pass over a split, and what to do with its texts. */
+typedef struct reading {
     features *f;
     uint32_t split;
-    int fill; /* 0: measure */
-    int64_t first, n;
-    int64_t offsets[WAVE_TEXTS + 1];
-    char *data;
-    dal_error errs[WAVE_TEXTS / TASK];
-} wave;
+    int what;
+    piece_room room; /* LEARN's */
+} reading;
 
-static dal_status work(void *ctx, int64_t i)
+static dal_status make_rows(void *ctx, const text_wave *w, int64_t from, int64_t to, dal_error *err)
 {
-    wave *w = ctx;
-    rows *r = &w->f->split[w->split];
-    finds s = {.f = w->f};
+    reading *r = ctx;
+    rows *x = &r->f->split[r->split];
+    const int fill = r->what == FILL;
+    finds s = {.f = r->f};
     dal_status st = DAL_OK;
-    for (int64_t j = i * TASK; j < (i + 1) * TASK && j < w->n && st == DAL_OK; j++) {
-        const int64_t at = r->offsets[w->first + j];
+    for (int64_t j = from; j < to && st == DAL_OK; j++) {
+        const int64_t at = x->offsets[w->first + j];
         int64_t n = 0;
-        st = make_row(&s, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], w->fill ? r->columns + at : NULL,
-                      w->fill ? r->values + at : NULL, &n, &w->errs[i]);
-        if (!w->fill)
-            r->offsets[w->first + j + 1] = n;
+        st = make_row(&s, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], fill ? x->columns + at : NULL,
+                      fill ? x->values + at : NULL, &n, err);
+        if (!fill)
+            x->offsets[w->first + j + 1] = n;
     }
     finds_free(&s);
-    return st;
-}
-
-/* Texts from w->first on, as many as fit. One thread reads, since the input may take only one. */
-static dal_status read_wave(wave *w, dal_error *err)
-{
-    const features *f = w->f;
-    const dal_dataset *in = f->d.input;
-    const int64_t left = f->d.below.n[w->split] - w->first, most = left < WAVE_TEXTS ? left : WAVE_TEXTS;
-    int64_t ids[WAVE_TEXTS];
-    for (int64_t i = 0; i < most; i++)
-        ids[i] = w->first + i;
-    dal_status st = in->impl->sizes(in->self, w->split, ids, most, w->offsets + 1, err);
-    w->n = 0;
-    w->offsets[0] = 0;
-    while (st == DAL_OK && w->n < most && (w->n == 0 || w->offsets[w->n] + w->offsets[w->n + 1] <= WAVE_BYTES)) {
-        if (w->offsets[w->n + 1] < 0 || w->offsets[w->n + 1] > INT32_MAX)
-            return dal_fail(err, DAL_E_CONTRACT, "", "the dataset says text %lld has %lld bytes",
-                            (long long)ids[w->n], (long long)w->offsets[w->n + 1]);
-        w->offsets[w->n + 1] += w->offsets[w->n];
-        w->n++;
-    }
-    if (st != DAL_OK)
-        return st;
-    f->d.host->free(f->d.host, w->data);
-    w->data = dal_array(f->d.host, w->offsets[w->n], 1);
-    if (!w->data)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for texts of %lld bytes", (long long)w->offsets[w->n]);
-    dal_batch b = {sizeof b, 0, &f->d.below.spec, w->n, w->data, w->offsets, NULL};
-    return in->impl->read(in->self, w->split, ids, w->n, &b, err);
-}
-
-static dal_status work_wave(wave *w, dal_error *err)
-{
-    const dal_host *host = w->f->d.host;
-    const int64_t tasks = (w->n + TASK - 1) / TASK;
-    for (int64_t i = 0; i < tasks; i++)
-        w->errs[i] = (dal_error)DAL_ERROR_INIT;
-    const dal_status st = host->parallel_for(host, tasks, work, w);
-    for (int64_t i = 0; i < tasks && st != DAL_OK && err; i++)
-        if (w->errs[i].status != DAL_OK) {
-            *err = w->errs[i];
-            break;
-        }
     return st;
 }
 
@@ -225,45 +178,27 @@ static void learn(void *ctx, uint32_t kind, const char *piece, int64_t bytes)
         l->st = vocabulary_add(&l->f->words, l->f->d.host, piece, bytes, l->text, l->err);
 }
 
-static dal_status learn_wave(const wave *w, piece_room *room, dal_error *err)
+static dal_status use_wave(void *ctx, const text_wave *w, dal_error *err)
 {
-    learner l = {.f = w->f, .err = err};
+    reading *r = ctx;
+    if (r->what != LEARN)
+        return text_wave_parallel(w, make_rows, r, err);
+    learner l = {.f = r->f, .err = err};
     dal_status st = DAL_OK;
     for (int64_t j = 0; j < w->n && st == DAL_OK && l.st == DAL_OK; j++) {
         l.text = w->first + j;
-        st = pieces_of(&w->f->pieces, w->f->d.host, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], room,
-                       learn, &l, err);
+        st = pieces_of(&r->f->pieces, w->host, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], &r->room, learn,
+                       &l, err);
     }
     return st == DAL_OK ? l.st : st;
 }
 
-enum { LEARN, MEASURE, FILL };
-
 /* Go through all texts of a split. */
 static dal_status pass(features *f, uint32_t split, int what, dal_error *err)
 {
-    const dal_host *host = f->d.host;
-    const int64_t n = f->d.below.n[split];
-    piece_room room = {0};
-    dal_status st = DAL_OK;
-    wave *w = host->alloc(host, sizeof *w, 0);
-    if (!w)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for texts");
-    w->f = f;
-    w->split = split;
-    w->fill = what == FILL;
-    w->data = NULL;
-    for (w->first = 0; w->first < n && st == DAL_OK; w->first += w->n) {
-        st = read_wave(w, err);
-        if (st == DAL_OK)
-            st = what == LEARN ? learn_wave(w, &room, err) : work_wave(w, err);
-        if (st == DAL_OK && host->cancelled(host))
-            st = dal_fail(err, DAL_E_CANCELLED, "", "stopped while counting words");
-        host->progress(host, w->first, n, what == FILL ? "counting words" : "looking at words");
-    }
-    piece_room_free(&room, host);
-    host->free(host, w->data);
-    host->free(host, w);
+    reading r = {.f = f, .split = split, .what = what};
+    const dal_status st = text_waves(&f->d, split, what == FILL ? "counting words" : "looking at words", use_wave, &r, err);
+    piece_room_free(&r.room, f->d.host);
     return st;
 }
 

@@ -4,7 +4,8 @@
  * length - 2 tokens, end, then -1, which is no token. White-space words need no vocabulary file: without one it is made of the pool's
  * words (never of the test split's). All sequences are made once, in temporary space, 4 bytes a token.
  */
-#include <dal/derived.h>
+#include "text_waves.h"
+
 #include <dal/tokens.h>
 
 typedef struct options {
@@ -15,10 +16,6 @@ typedef struct options {
     int64_t max_words, min_texts;
 } options;
 
-#define WAVE_TEXTS 2048 /* texts in memory at once, */
-#define WAVE_BYTES ((int64_t)16 << 20) /* or so many bytes of them */
-#define TASK 32 /* texts worked on by one thread in one go */
-
 typedef struct sequences {
     dal_derived d; /* first: the shared slots see only this */
     const options *opt;
@@ -28,112 +25,48 @@ typedef struct sequences {
     size_t bytes[DAL_SPLITS];
 } sequences;
 
-/* Some texts of a split. */
-typedef struct wave {
-    sequences *s;
-    uint32_t split;
-    int64_t first, n;
-    int64_t offsets[WAVE_TEXTS + 1];
-    char *data;
-    dal_error errs[WAVE_TEXTS / TASK];
-} wave;
-
 /* ---- texts -------------------------------------------------------------------------------------- */
 
-/* Texts from w->first on, as many as fit. One thread reads, since the input may take only one. */
-static dal_status read_wave(wave *w, dal_error *err)
-{
-    const sequences *s = w->s;
-    const dal_dataset *in = s->d.input;
-    const int64_t left = s->d.below.n[w->split] - w->first, most = left < WAVE_TEXTS ? left : WAVE_TEXTS;
-    int64_t ids[WAVE_TEXTS];
-    for (int64_t i = 0; i < most; i++)
-        ids[i] = w->first + i;
-    dal_status st = in->impl->sizes(in->self, w->split, ids, most, w->offsets + 1, err);
-    w->n = 0;
-    w->offsets[0] = 0;
-    while (st == DAL_OK && w->n < most && (w->n == 0 || w->offsets[w->n] + w->offsets[w->n + 1] <= WAVE_BYTES)) {
-        if (w->offsets[w->n + 1] < 0 || w->offsets[w->n + 1] > INT32_MAX)
-            return dal_fail(err, DAL_E_CONTRACT, "", "the dataset says text %lld has %lld bytes", (long long)ids[w->n],
-                            (long long)w->offsets[w->n + 1]);
-        w->offsets[w->n + 1] += w->offsets[w->n];
-        w->n++;
-    }
-    if (st != DAL_OK)
-        return st;
-    s->d.host->free(s->d.host, w->data);
-    w->data = dal_array(s->d.host, w->offsets[w->n], 1);
-    if (!w->data)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for texts of %lld bytes", (long long)w->offsets[w->n]);
-    dal_batch b = {sizeof b, 0, &s->d.below.spec, w->n, w->data, w->offsets, NULL};
-    return in->impl->read(in->self, w->split, ids, w->n, &b, err);
-}
+/* A pass over a split: its words counted, or without counts its sequences made. */
+typedef struct reading {
+    sequences *s;
+    uint32_t split;
+    dal_word_counts *counts;
+} reading;
 
-static dal_status encode_task(void *ctx, int64_t i)
+static dal_status encode_texts(void *ctx, const text_wave *w, int64_t from, int64_t to, dal_error *err)
 {
-    wave *w = ctx;
-    const sequences *s = w->s;
-    const dal_host *host = s->d.host;
-    int32_t *ids = dal_array(host, s->length, sizeof *ids);
-    dal_status st = ids ? DAL_OK : dal_fail(&w->errs[i], DAL_E_NOMEM, "", "no memory for a sequence");
-    for (int64_t j = i * TASK; j < (i + 1) * TASK && j < w->n && st == DAL_OK; j++) {
-        float *row = s->rows[w->split] + (w->first + j) * s->length;
+    const reading *r = ctx;
+    const sequences *s = r->s;
+    int32_t *ids = dal_array(w->host, s->length, sizeof *ids);
+    dal_status st = ids ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for a sequence");
+    for (int64_t j = from; j < to && st == DAL_OK; j++) {
+        float *row = s->rows[r->split] + (w->first + j) * s->length;
         int64_t used;
         st = dal_tokens_sequence(s->tokens, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], !s->opt->ends, ids,
-                                 s->length, &used, &w->errs[i]);
+                                 s->length, &used, err);
         for (int64_t k = 0; k < s->length && st == DAL_OK; k++)
             row[k] = (float)ids[k];
     }
-    host->free(host, ids);
+    w->host->free(w->host, ids);
     return st;
 }
 
-static dal_status encode_wave(wave *w, dal_error *err)
+static dal_status use_wave(void *ctx, const text_wave *w, dal_error *err)
 {
-    const dal_host *host = w->s->d.host;
-    const int64_t tasks = (w->n + TASK - 1) / TASK;
-    for (int64_t i = 0; i < tasks; i++)
-        w->errs[i] = (dal_error)DAL_ERROR_INIT;
-    const dal_status st = host->parallel_for(host, tasks, encode_task, w);
-    for (int64_t i = 0; i < tasks && st != DAL_OK && err; i++)
-        if (w->errs[i].status != DAL_OK) {
-            *err = w->errs[i];
-            break;
-        }
-    return st;
-}
-
-static dal_status count_wave(const wave *w, dal_word_counts *counts, dal_error *err)
-{
+    const reading *r = ctx;
     dal_status st = DAL_OK;
+    if (!r->counts)
+        return text_wave_parallel(w, encode_texts, ctx, err);
     for (int64_t j = 0; j < w->n && st == DAL_OK; j++)
-        st = dal_word_counts_add(counts, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], err);
+        st = dal_word_counts_add(r->counts, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], err);
     return st;
 }
 
-/* All texts of a split: their words counted, or without counts their sequences made. */
 static dal_status pass(sequences *s, uint32_t split, dal_word_counts *counts, dal_error *err)
 {
-    const dal_host *host = s->d.host;
-    const int64_t n = s->d.below.n[split];
-    dal_status st = DAL_OK;
-    wave *w = host->alloc(host, sizeof *w, 0);
-    if (!w)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for texts");
-    w->s = s;
-    w->split = split;
-    w->data = NULL;
-    for (w->first = 0; w->first < n && st == DAL_OK; w->first += w->n) {
-        st = read_wave(w, err);
-        if (st == DAL_OK)
-            st = counts ? count_wave(w, counts, err) : encode_wave(w, err);
-        if (st == DAL_OK && host->cancelled(host))
-            st = dal_fail(err, DAL_E_CANCELLED, "", "stopped while tokenising");
-        host->progress(host, w->first, n, counts ? "counting words" : "tokenising");
-    }
-    host->free(host, w->data);
-    host->free(host, w);
-    return st;
+    reading r = {s, split, counts};
+    return text_waves(&s->d, split, counts ? "counting words" : "tokenising", use_wave, &r, err);
 }
 
 /* ---- create ------------------------------------------------------------------------------------- */
