@@ -167,4 +167,34 @@ static inline dal_status fx_load(const dal_model_impl *impl, void *self, fx_byte
     return impl->load(self, &r, err);
 }
 
+/* Create, fit and predict with the first, the second, ... allocation failing, until none is left to fail, which must take
+ * more than `least`: everything is given back, and nothing but memory is complained of. */
+static inline void fx_memory_ends(const dal_model_impl *impl, const void *options, int64_t least)
+{
+    for (int64_t k = 1; k < 1000; k++) {
+        dal_error err = DAL_ERROR_INIT;
+        const dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = k};
+        dal_runtime *rt = dal_runtime_new(&config, &err);
+        fx_list *l = fx_clusters(24, 3, 3, DAL_F32, 0.6, 1);
+        void *m = NULL;
+        dal_status st = impl->create(dal_runtime_host(rt, "t"), options, &l->s.spec, &m, &err);
+        dal_fit_report report = {.struct_size = sizeof report};
+        const dal_fit f = {.struct_size = sizeof f, .train = &l->s};
+        const dal_batch x = fx_batch(l, 0, 24);
+        float p[72];
+        if (st == DAL_OK)
+            st = impl->fit(m, &f, &report, &err);
+        if (st == DAL_OK)
+            st = impl->predict(m, &x, p, &err);
+        cr_assert(st == DAL_OK || st == DAL_E_NOMEM, "%d: %s", (int)st, err.text);
+        impl->destroy(m);
+        cr_assert_eq(dal_runtime_allocated(rt), 0, "allocation %lld", (long long)k);
+        dal_runtime_free(rt);
+        fx_list_free(l);
+        if (st == DAL_OK && k > least)
+            return;
+    }
+    cr_assert_fail("never enough");
+}
+
 #endif

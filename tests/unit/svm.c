@@ -526,30 +526,7 @@ Test(svm, looks_at_what_a_right_checksum_brings)
 
 Test(svm, gives_everything_back_when_memory_ends)
 {
-    for (int64_t k = 1; k < 200; k++) {
-        dal_error err = DAL_ERROR_INIT;
-        const dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = k};
-        dal_runtime *rt = dal_runtime_new(&config, &err);
-        fx_list *l = fx_clusters(24, 3, 3, DAL_F32, 0.3, 1);
-        void *m = NULL;
-        dal_status st = impl.create(dal_runtime_host(rt, "svm"), &usual, &l->s.spec, &m, &err);
-        dal_fit_report report = {.struct_size = sizeof report};
-        const dal_fit f = {.struct_size = sizeof f, .train = &l->s};
-        float p[72];
-        const dal_batch x = fx_batch(l, 0, 24);
-        if (st == DAL_OK)
-            st = impl.fit(m, &f, &report, &err);
-        if (st == DAL_OK)
-            st = impl.predict(m, &x, p, &err);
-        cr_assert(st == DAL_OK || st == DAL_E_NOMEM, "%d: %s", (int)st, err.text);
-        impl.destroy(m);
-        cr_assert_eq(dal_runtime_allocated(rt), 0);
-        dal_runtime_free(rt);
-        fx_list_free(l);
-        if (st == DAL_OK)
-            return;
-    }
-    cr_assert_fail("never enough");
+    fx_memory_ends(&impl, &usual, 0);
 }
 
 #endif
