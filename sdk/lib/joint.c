@@ -216,7 +216,7 @@ void dal_joint_events_add(dal_joint_events *e, double weight, const double *give
 static joint_kernel *best_kernel(void)
 {
 #ifdef HAVE_X86_KERNELS
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return joint_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return joint_avx2;

@@ -21,9 +21,17 @@ DEFINE_OP(v_fma(vec a, vec b, vec c), _mm256_fmadd_ps(a, b, c))
 DEFINE_OP(v_max(vec a, vec b), _mm256_max_ps(a, b)) /* b when either is NaN */
 DEFINE_OP(v_min(vec a, vec b), _mm256_min_ps(a, b))
 DEFINE_OP(v_is_zero(vec x), _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_EQ_OQ))
-DEFINE_OP(v_if_zero(vec x, vec a), _mm256_and_ps(v_is_zero(x), a))
-DEFINE_OP(v_unless_zero(vec x, vec a), _mm256_andnot_ps(v_is_zero(x), a))
 DEFINE_OP(v_choose_zero(vec x, vec a, vec b), _mm256_blendv_ps(b, a, v_is_zero(x)))
+
+/* The larger of x and low, and *count less one; where x is 0, low and *count as it is. NaN stays NaN. */
+static inline __attribute__((always_inline)) vec v_below(vec x, vec low, vec *count)
+{
+    const vec same = v_is_zero(x);
+    *count = _mm256_sub_ps(*count, _mm256_andnot_ps(same, _mm256_set1_ps(1)));
+    return v_max(low, _mm256_blendv_ps(x, low, same));
+}
+
+#define v_store_tile v_store /* eight columns of the first row */
 
 /* All of it, the rows one after the other. */
 static inline void v_store(float *p, vec a)
@@ -49,12 +57,6 @@ static inline void v_store_first(float *p, int64_t n, vec a)
     _mm256_maskstore_ps(p, v_first(n), a);
 }
 
-/* What v_rows spread, or any number that all lanes of a row share, to where it came from. */
-static inline void v_store_rows(float *p, int g, vec a)
-{
-    p[g] = _mm256_cvtss_f32(a);
-}
-
 /* p times the float whose exponent field is the low bits of t. */
 DEFINE_OP(v_scale(vec p, vec t),
           _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t), 23))))
@@ -78,15 +80,18 @@ DEFINE_OP(v_high2(vec a, vec b), _mm256_shuffle_ps(a, b, 0xee))
 DEFINE_OP(v_low1(vec a, vec b), _mm256_shuffle_ps(a, b, 0x88))
 DEFINE_OP(v_high1(vec a, vec b), _mm256_shuffle_ps(a, b, 0xdd))
 
-static inline void v_fold_add(const vec *rows, float *out)
-{
-    vec v[4];
-    for (int r = 0; r < 4; r++)
-        v[r] = v_add(v_low4(rows[r], rows[r + 4]), v_high4(rows[r], rows[r + 4]));
-    for (int r = 0; r < 2; r++)
-        v[r] = v_add(v_low2(v[2 * r], v[2 * r + 1]), v_high2(v[2 * r], v[2 * r + 1]));
-    _mm256_storeu_ps(out, v_add(v_low1(v[0], v[1]), v_high1(v[0], v[1])));
-}
+#define DEFINE_FOLD(name, op)                                                               \
+    static inline void name(const vec *rows, float *out)                                    \
+    {                                                                                       \
+        vec v[4];                                                                           \
+        for (int r = 0; r < 4; r++)                                                         \
+            v[r] = op(v_low4(rows[r], rows[r + 4]), v_high4(rows[r], rows[r + 4]));         \
+        for (int r = 0; r < 2; r++)                                                         \
+            v[r] = op(v_low2(v[2 * r], v[2 * r + 1]), v_high2(v[2 * r], v[2 * r + 1]));     \
+        _mm256_storeu_ps(out, op(v_low1(v[0], v[1]), v_high1(v[0], v[1])));                 \
+    }
+DEFINE_FOLD(v_fold_add, v_add)
+DEFINE_FOLD(v_fold_max, v_max)
 
 /* The two largest of (a, b) and (next a, next b). */
 static inline void v_top2(vec a, vec b, vec next_a, vec next_b, vec *max, vec *second)

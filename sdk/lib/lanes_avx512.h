@@ -24,9 +24,15 @@ DEFINE_OP(vec v_fma(vec a, vec b, vec c), _mm512_fmadd_ps(a, b, c))
 DEFINE_OP(vec v_max(vec a, vec b), _mm512_max_ps(a, b)) /* b when either is NaN */
 DEFINE_OP(vec v_min(vec a, vec b), _mm512_min_ps(a, b))
 DEFINE_OP(__mmask16 v_is_zero(vec x), _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_EQ_OQ))
-DEFINE_OP(vec v_if_zero(vec x, vec a), _mm512_maskz_mov_ps(v_is_zero(x), a))
-DEFINE_OP(vec v_unless_zero(vec x, vec a), _mm512_maskz_mov_ps((__mmask16)~v_is_zero(x), a))
 DEFINE_OP(vec v_choose_zero(vec x, vec a, vec b), _mm512_mask_mov_ps(b, v_is_zero(x), a))
+
+/* The larger of x and low, and *count less one; where x is 0, low and *count as it is. NaN stays NaN. */
+static inline __attribute__((always_inline)) vec v_below(vec x, vec low, vec *count)
+{
+    const __mmask16 other = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    *count = _mm512_mask_sub_ps(*count, other, *count, _mm512_set1_ps(1));
+    return _mm512_mask_max_ps(low, other, low, x);
+}
 
 /* All of it, the rows one after the other. */
 static inline void v_store(float *p, vec a)
@@ -37,23 +43,21 @@ static inline void v_store(float *p, vec a)
 /* n columns from k on, then fill; nothing beyond them is read. */
 static inline vec v_load_part(const float *const *p, int64_t k, int64_t n, float fill)
 {
-    const __m256i first = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const __m256 keep = _mm256_castsi256_ps(first), rest = _mm256_set1_ps(fill);
-    return v_join(_mm256_blendv_ps(rest, _mm256_maskload_ps(p[0] + k, first), keep),
-                  _mm256_blendv_ps(rest, _mm256_maskload_ps(p[1] + k, first), keep));
+    const __mmask8 first = (__mmask8)((n < 8 ? 1u << n : 256) - 1);
+    const __m256 rest = _mm256_set1_ps(fill);
+    return v_join(_mm256_mask_loadu_ps(rest, first, p[0] + k), _mm256_mask_loadu_ps(rest, first, p[1] + k));
+}
+
+/* Eight columns of the first row. */
+static inline void v_store_tile(float *p, vec a)
+{
+    _mm256_storeu_ps(p, _mm512_castps512_ps256(a));
 }
 
 /* The first n columns of the first row. */
 static inline void v_store_first(float *p, int64_t n, vec a)
 {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
-}
-
-/* What v_rows spread, or any number that all lanes of a row share, to where it came from. */
-static inline void v_store_rows(float *p, int g, vec a)
-{
-    p[g] = _mm512_cvtss_f32(a);
-    p[g + 4] = _mm256_cvtss_f32(_mm512_extractf32x8_ps(a, 1));
 }
 
 /* p times the float whose exponent field is the low bits of t. */
@@ -80,15 +84,18 @@ DEFINE_OP(__m256 v_high2(__m256 a, __m256 b), _mm256_shuffle_ps(a, b, 0xee))
 DEFINE_OP(__m256 v_low1(__m256 a, __m256 b), _mm256_shuffle_ps(a, b, 0x88))
 DEFINE_OP(__m256 v_high1(__m256 a, __m256 b), _mm256_shuffle_ps(a, b, 0xdd))
 
-static inline void v_fold_add(const vec *groups, float *out)
-{
-    __m256 v[4];
-    for (int g = 0; g < 4; g++)
-        v[g] = _mm256_add_ps(v_low4(groups[g]), v_high4(groups[g]));
-    for (int g = 0; g < 2; g++)
-        v[g] = _mm256_add_ps(v_low2(v[2 * g], v[2 * g + 1]), v_high2(v[2 * g], v[2 * g + 1]));
-    _mm256_storeu_ps(out, _mm256_add_ps(v_low1(v[0], v[1]), v_high1(v[0], v[1])));
-}
+#define DEFINE_FOLD(name, op)                                                                 \
+    static inline void name(const vec *groups, float *out)                                    \
+    {                                                                                         \
+        __m256 v[4];                                                                          \
+        for (int g = 0; g < 4; g++)                                                           \
+            v[g] = op(v_low4(groups[g]), v_high4(groups[g]));                                 \
+        for (int g = 0; g < 2; g++)                                                           \
+            v[g] = op(v_low2(v[2 * g], v[2 * g + 1]), v_high2(v[2 * g], v[2 * g + 1]));       \
+        _mm256_storeu_ps(out, op(v_low1(v[0], v[1]), v_high1(v[0], v[1])));                   \
+    }
+DEFINE_FOLD(v_fold_add, _mm256_add_ps)
+DEFINE_FOLD(v_fold_max, _mm256_max_ps)
 
 /* The two largest of (a, b) and (next a, next b). */
 static inline void v_top2(__m256 a, __m256 b, __m256 next_a, __m256 next_b, __m256 *max, __m256 *second)

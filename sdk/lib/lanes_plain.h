@@ -28,9 +28,20 @@ DEFINE_OP(v_div(vec a, vec b), a.f[l] / b.f[l])
 DEFINE_OP(v_fma(vec a, vec b, vec c), fmaf(a.f[l], b.f[l], c.f[l]))
 DEFINE_OP(v_max(vec a, vec b), a.f[l] > b.f[l] ? a.f[l] : b.f[l]) /* b when either is NaN */
 DEFINE_OP(v_min(vec a, vec b), a.f[l] < b.f[l] ? a.f[l] : b.f[l])
-DEFINE_OP(v_if_zero(vec x, vec a), x.f[l] == 0 ? a.f[l] : 0)
-DEFINE_OP(v_unless_zero(vec x, vec a), x.f[l] == 0 ? 0 : a.f[l])
 DEFINE_OP(v_choose_zero(vec x, vec a, vec b), x.f[l] == 0 ? a.f[l] : b.f[l])
+
+/* The larger of x and low, and *count less one; where x is 0, low and *count as it is. NaN stays NaN. */
+static inline vec v_below(vec x, vec low, vec *count)
+{
+    LANES {
+        const int same = x.f[l] == 0;
+        count->f[l] -= same ? 0.0f : 1.0f;
+        x.f[l] = same || low.f[l] > x.f[l] ? low.f[l] : x.f[l];
+    }
+    return x;
+}
+
+#define v_store_tile v_store /* eight columns of the first row */
 
 /* All of it, the rows one after the other. */
 static inline void v_store(float *p, vec a)
@@ -42,12 +53,6 @@ static inline void v_store(float *p, vec a)
 static inline void v_store_first(float *p, int64_t n, vec a)
 {
     memcpy(p, a.f, (size_t)n * sizeof *p);
-}
-
-/* What v_rows spread, or any number that all lanes of a row share, to where it came from. */
-static inline void v_store_rows(float *p, int g, vec a)
-{
-    p[g] = a.f[0];
 }
 
 /* p times the float whose exponent field is the low bits of t. */
@@ -82,12 +87,18 @@ static inline vec v_split(vec x, vec *m, vec *power)
 }
 
 /* Lanes to one value a row: l and l + 4, then l and l + 2, then the last two. */
+#define FOLD(op, f) op(op(op(f[0], f[4]), op(f[2], f[6])), op(op(f[1], f[5]), op(f[3], f[7])))
+#define SUM(a, b) ((a) + (b))
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+
 static inline void v_fold_add(const vec *rows, float *out)
 {
-    LANES {
-        const float *f = rows[l].f;
-        out[l] = ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
-    }
+    LANES out[l] = FOLD(SUM, rows[l].f);
+}
+
+static inline void v_fold_max(const vec *rows, float *out)
+{
+    LANES out[l] = FOLD(LARGER, rows[l].f);
 }
 
 static inline void v_fold_top(const vec *max, const vec *second, float *out_max, float *out_second)

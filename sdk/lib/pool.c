@@ -18,6 +18,11 @@
  * loops of a training step and shorter than anybody would notice. */
 #define SPINS 4096
 
+/* In how many turns a thread does its share of many tasks. Neighbours go to one thread, because what they read
+ * often lies side by side and memory is asked for it ahead; few enough at a time that nobody waits long for
+ * the last. */
+#define CLAIMS 64
+
 /* The gate: who may come in, and who is in. Its three parts live in one word, so that a thread that
  * wakes late can never join a loop that is over. */
 #define GATE_INSIDE 0xffffffffull /* workers inside */
@@ -32,7 +37,8 @@ struct pool {
     /* The loop. Written only while the gate is shut and nobody is inside. */
     pool_task *task;
     void *ctx;
-    int64_t n, failed; /* the lowest index that failed; n: none */
+    int64_t n, claim;  /* indices a thread takes at a time */
+    int64_t failed;    /* the lowest index that failed; n: none */
     dal_status status;
 
     _Alignas(64) atomic_int_least64_t next; /* lowest index nobody has claimed */
@@ -82,7 +88,8 @@ static void restore_denormals(uint64_t mode)
 }
 
 /* Remember the lowest failure and let nobody claim more. Indices are claimed in ascending order and a
- * claimed one is always run, so the lowest failure does not depend on timing. */
+ * claimed one is always run, or one before it in its claim has failed: so the lowest failure does not depend
+ * on timing. */
 static void fail(pool *p, int64_t i, dal_status st)
 {
     pthread_mutex_lock(&p->lock);
@@ -97,12 +104,16 @@ static void fail(pool *p, int64_t i, dal_status st)
 static void run_share(pool *p)
 {
     for (;;) {
-        const int64_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-        if (i >= p->n)
+        const int64_t first = atomic_fetch_add_explicit(&p->next, p->claim, memory_order_relaxed);
+        const int64_t end = first + p->claim < p->n ? first + p->claim : p->n;
+        dal_status st = DAL_OK;
+        if (first >= p->n)
             return;
-        const dal_status st = p->task(p->ctx, i);
-        if (st != DAL_OK)
-            fail(p, i, st);
+        for (int64_t i = first; st == DAL_OK && i < end; i++) {
+            st = p->task(p->ctx, i);
+            if (st != DAL_OK)
+                fail(p, i, st);
+        }
     }
 }
 
@@ -209,6 +220,7 @@ static dal_status run_together(pool *p, int64_t n, pool_task *task, void *ctx)
     p->task = task;
     p->ctx = ctx;
     p->n = p->failed = n;
+    p->claim = n / (CLAIMS * (p->n_workers + 1)) + 1;
     p->status = DAL_OK;
     atomic_store(&p->next, 0);
     atomic_store(&p->gate, (gate_number(p) + GATE_LOOP) | GATE_OPEN);

@@ -12,7 +12,7 @@
 #define TILE 8 /* rows */
 
 /* Rows 0..n-1 (n in 1..TILE) of c >= 1 floats, ld apart. What is said of rows beyond n is of no use.
- * ahead: TILE * c floats that will be wanted soon (a hint; z when there are none). */
+ * ahead: where TILE * c floats lie that will be wanted soon; only a hint, there may be nothing. */
 typedef struct tile {
     const float *z;
     int64_t n, c, ld;

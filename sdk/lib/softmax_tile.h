@@ -11,6 +11,11 @@
 /* A vector holds eight columns of WIDE rows: of group g, rows g and (where WIDE is 2) g + GROUPS. */
 #define GROUPS (TILE / WIDE)
 
+/* Several vectors go step by step together, because one alone is a chain of operations that each wait for the
+ * last; as many as there are registers for. */
+#define TOGETHER (2 * WIDE)
+#define EACH for (int i = 0; i < TOGETHER; i++)
+
 /* Rows of a group; those a tile lacks are its last one again. */
 INLINE void rows_of(const tile *t, int g, const float **p)
 {
@@ -41,24 +46,55 @@ INLINE vec of_rows(const float *x, int g)
         }                                                    \
     } while (0)
 
+/* Ask for a part of the tile to come, lines from..to-1 of the LINES that eight columns of TOGETHER groups are:
+ * memory works while these sums are made. Into the second cache, which has more requests under way than the
+ * first. */
+#define LINES (TOGETHER * WIDE / 2)
+INLINE void fetch(const tile *t, int64_t k, int g, int from, int to)
+{
+    const uintptr_t at = (uintptr_t)t->ahead + ((uintptr_t)k * TILE + (uintptr_t)g * WIDE * 8) * sizeof(float);
+    for (int i = from; i < to; i++)
+        __builtin_prefetch((const void *)(at + 64 * (uintptr_t)i), 0, 2);
+}
+
 /* ---- the largest ------------------------------------------------------------------------------ */
+
+INLINE void add_top(const vec *x, vec *max, vec *second, int want_second)
+{
+    if (want_second)
+        EACH second[i] = v_max(v_min(x[i], max[i]), second[i]);
+    EACH max[i] = v_max(x[i], max[i]); /* NaN is passed over here and found by the sums */
+}
 
 INLINE void find_top(const tile *t, tile_top *out, int want_second)
 {
     vec max[GROUPS], second[GROUPS];
-    for (int g = 0; g < GROUPS; g++) {
-        const float *p[WIDE];
-        vec m = v_set(-INFINITY), s = m;
-        rows_of(t, g, p);
-        FOR_COLUMNS(p, 0, t->c, t->c, -INFINITY, {
-            if (want_second)
-                s = v_max(v_min(x, m), s);
-            m = v_max(x, m); /* NaN is passed over here and found by the sums */
-        });
-        max[g] = m;
-        second[g] = s;
+    for (int g = 0; g < GROUPS; g += TOGETHER) {
+        const float *p[TOGETHER][WIDE];
+        vec m[TOGETHER], s[TOGETHER], x[TOGETHER];
+        int64_t k = 0;
+        EACH {
+            rows_of(t, g + i, p[i]);
+            m[i] = s[i] = v_set(-INFINITY);
+        }
+        for (; k + 8 <= t->c; k += 8) {
+            EACH x[i] = v_load(p[i], k);
+            fetch(t, k, g, 0, want_second ? LINES / 2 : 0); /* it takes long enough */
+            add_top(x, m, s, want_second);
+        }
+        if (k < t->c) {
+            EACH x[i] = v_load_part(p[i], k, t->c - k, -INFINITY);
+            add_top(x, m, s, want_second);
+        }
+        EACH {
+            max[g + i] = m[i];
+            second[g + i] = s[i];
+        }
     }
-    v_fold_top(max, second, out->max, out->second);
+    if (want_second)
+        v_fold_top(max, second, out->max, out->second);
+    else
+        v_fold_max(max, out->max);
 }
 
 static void find_max(const tile *t, tile_top *out)
@@ -96,12 +132,8 @@ INLINE vec shifted(vec z, vec max)
     return v_max(v_set(LN2_SMALLEST), v_sub(z, max));
 }
 
-/* e^x = 2^n 2^f for x <= 0, with |f| <= 1/2. Several vectors step by step together, because one alone is a
- * chain of a dozen operations that each wait for the last; as many as there are registers for. */
-#define TOGETHER (2 * WIDE)
-#define EACH for (int i = 0; i < TOGETHER; i++)
-
-/* p f = 2^f - 1 to within 1e-7 of it, and t with n in its low bits, for v_scale. */
+/* e^x = 2^n 2^f for x <= 0, with |f| <= 1/2: p f = 2^f - 1 to within 1e-7 of it, and t with n in its low bits,
+ * for v_scale. */
 INLINE void exp_parts(const vec *x, vec *p, vec *f, vec *t)
 {
     EACH t[i] = v_fma(x[i], v_set(LOG2E), v_set(SHIFT));
@@ -134,26 +166,17 @@ typedef struct sums_at {
     vec max[TOGETHER], sum[TOGETHER], ties[TOGETHER], dot[TOGETHER];
 } sums_at;
 
-/* Add eight columns. The maximum is left out of the sum where that is wanted: of a sample that is almost
+/* Add eight columns. The maximum is left out of the sum where ties are counted: of a sample that is almost
  * certain the rest is what matters, and would drown beside 1. */
 INLINE void add_columns(sums_at *s, const vec *z, int want_ties, int want_dot)
 {
     vec x[TOGETHER], e[TOGETHER];
-    EACH x[i] = shifted(z[i], s->max[i]);
+    EACH x[i] = want_ties ? v_below(v_sub(z[i], s->max[i]), v_set(LN2_SMALLEST), &s->ties[i])
+                          : shifted(z[i], s->max[i]);
     exp_of(x, e);
     if (want_dot)
         EACH s->dot[i] = v_fma(e[i], x[i], s->dot[i]);
-    if (want_ties)
-        EACH s->ties[i] = v_add(s->ties[i], v_if_zero(x[i], v_set(1)));
-    EACH s->sum[i] = v_add(s->sum[i], want_ties ? v_unless_zero(x[i], e[i]) : e[i]);
-}
-
-/* Ask for a part of the tile to come, eight columns' worth in all groups' turns together: memory works
- * while these sums are made. */
-INLINE void fetch(const tile *t, int64_t k, int g)
-{
-    for (int i = 0; i < TOGETHER * WIDE / 2; i++)
-        __builtin_prefetch(t->ahead + k * TILE + (g * WIDE / 2 + i) * 16);
+    EACH s->sum[i] = v_add(s->sum[i], e[i]);
 }
 
 INLINE void sum_tile(const tile *t, const float *max, tile_sums *out, int want_ties, int want_dot)
@@ -169,12 +192,13 @@ INLINE void sum_tile(const tile *t, const float *max, tile_sums *out, int want_t
             EACH {
                 rows_of(t, g + i, p[i]);
                 s.max[i] = of_rows(max, g + i);
-                s.sum[i] = s.ties[i] = s.dot[i] = v_set(0);
+                s.sum[i] = s.dot[i] = v_set(0);
+                s.ties[i] = v_set((float)((end - first + 7) / 8)); /* less all that differ */
             }
             for (; k + 8 <= end; k += 8) {
                 vec z[TOGETHER];
                 EACH z[i] = v_load(p[i], k);
-                fetch(t, k, g);
+                fetch(t, k, g, want_ties ? 0 : LINES / 2, LINES);
                 add_columns(&s, z, want_ties, want_dot);
             }
             if (k < end) {
@@ -211,17 +235,22 @@ static void sum_entropy(const tile *t, const float *max, tile_sums *out)
     sum_tile(t, max, out, 1, 1);
 }
 
+/* Eight numbers, and eight beside them that do not matter. */
+INLINE vec of_tile(const float *x)
+{
+    const float *p[2] = {x, x};
+    return v_load(p, 0);
+}
+
 /* 1 - e^(second - max), to within 2e-7 of it at either end. */
 static void find_gap(const tile_top *top, double *out)
 {
     float p[TILE], power[TILE];
-    for (int g = 0; g < GROUPS; g += TOGETHER) {
-        vec x[TOGETHER], q[TOGETHER], f[TOGETHER], n[TOGETHER];
-        EACH x[i] = shifted(of_rows(top->second, g + i), of_rows(top->max, g + i));
-        exp_parts(x, q, f, n);
-        EACH v_store_rows(p, g + i, v_mul(q[i], f[i]));
-        EACH v_store_rows(power, g + i, v_scale(v_set(1), n[i]));
-    }
+    vec x[TOGETHER], q[TOGETHER], f[TOGETHER], n[TOGETHER];
+    EACH x[i] = shifted(of_tile(top->second), of_tile(top->max));
+    exp_parts(x, q, f, n);
+    v_store_tile(p, v_mul(q[0], f[0]));
+    v_store_tile(power, v_scale(v_set(1), n[0]));
     for (int r = 0; r < TILE; r++)
         out[r] = 1 - (1 + (double)p[r]) * (double)power[r];
 }
@@ -264,13 +293,11 @@ static void log_sum(const tile_sums *sums, double *out)
         ties[r] = (float)sums->ties[r];
         rest[r] = (float)sums->rest[r];
     }
-    for (int g = 0; g < GROUPS; g++) {
-        const vec n = of_rows(ties, g), x = of_rows(rest, g);
-        vec m, power; /* 2^-e */
-        const vec e = v_split(v_add(n, x), &m, &power);
-        const vec f = v_fma(x, power, v_fma(n, power, v_set(-1)));
-        v_store_rows(ln, g, v_fma(e, v_set(LN2), log_near_1(f)));
-    }
+    const vec n = of_tile(ties), x = of_tile(rest);
+    vec m, power; /* 2^-e */
+    const vec e = v_split(v_add(n, x), &m, &power);
+    const vec f = v_fma(x, power, v_fma(n, power, v_set(-1)));
+    v_store_tile(ln, v_fma(e, v_set(LN2), log_near_1(f)));
     for (int r = 0; r < TILE; r++)
         out[r] = (double)ln[r];
 }

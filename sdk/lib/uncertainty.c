@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define AHEAD (4 * TILE) /* rows; as long as memory takes to answer */
+#define AHEAD (8 * TILE) /* rows; longer than memory takes to answer */
 
 /* One tile's scores. */
 typedef void score_tile(const softmax_kernels *k, const tile *t, double *out);
@@ -13,12 +13,13 @@ static void for_each_tile(const dal_outputs *o, score_tile *logits, score_tile *
 {
     const dal_matrix *m = &o->values;
     const softmax_kernels *kernels = softmax_best();
+    const uintptr_t row_bytes = (uintptr_t)m->stride * sizeof(float);
     double scores[TILE];
     for (int64_t first = 0; first < m->rows; first += TILE) {
         const float *z = m->data + first * m->stride;
         const int64_t rest = m->rows - first;
-        const tile t = {z, rest < TILE ? rest : TILE, m->cols, m->stride,
-                        rest >= AHEAD + TILE ? z + AHEAD * m->stride : z};
+        const float *ahead = (const float *)((uintptr_t)z + AHEAD * row_bytes); /* perhaps beyond the last */
+        const tile t = {z, rest < TILE ? rest : TILE, m->cols, m->stride, ahead};
         for (int r = 0; r < TILE; r++)
             scores[r] = (double)NAN; /* of no classes nothing can be said */
         if (t.c > 0)
