@@ -102,7 +102,8 @@ static int64_t cut_weights(const nn_chain *t, weight_tile *tiles)
     int64_t n = 0;
     for (int32_t l = 0; l < t->n_layers; l++) {
         const nn_chain_layer *layer = &t->layer[l];
-        const int64_t rows = even_part(layer->out, TILE_OUT);
+        const int64_t pairs = ceil_div(layer->out, 2 * TILE_OUT); /* that two threads have as much to do */
+        const int64_t rows = ceil_div(layer->out, 2 * pairs);
         const int64_t cols = even_part(layer->in, layer->out < FEW_OUT ? TILE_IN_OF_FEW : TILE_IN);
         for (int64_t i = 0; i < layer->out; i += rows)
             for (int64_t j = 0; j < layer->in; j += cols, n++)
