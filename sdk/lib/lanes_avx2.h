@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) vec v_below(vec x, vec low, vec *co
 {
     const vec same = v_is_zero(x);
     *count = _mm256_sub_ps(*count, _mm256_andnot_ps(same, _mm256_set1_ps(1)));
-    return v_max(low, _mm256_blendv_ps(x, low, same));
+    return v_max(low, _mm256_or_ps(x, _mm256_and_ps(same, low))); /* 0 has no bits but its sign, which low has too */
 }
 
 #define v_store_tile v_store /* eight columns of the first row */
