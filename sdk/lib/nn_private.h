@@ -166,6 +166,9 @@ void nn_relu_back(const float *y, float *d, int64_t n);
 /* to [n] = or += from. */
 void nn_move(const float *from, float *to, int64_t n, int add);
 
+/* Softmax cross-entropy of a row of c logits, d = share (softmax - e_class); whether its largest logit is the class. */
+float nn_row_loss(const float *z, int64_t c, int32_t cls, double share, float *d, int32_t *hit);
+
 /* For layers over tokens. y [n, width] += bias (NULL: none), then ReLU or not. */
 void nn_add_bias(const float *bias, int64_t n, int64_t width, int relu, float *y);
 /* The gradient of weights [c of v, in] += dy [n, c]' x [n, in], rows ld apart, and of the bias. */

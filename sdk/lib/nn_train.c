@@ -3,8 +3,6 @@
  * segments the shards' sums are added in their order. So nothing depends on how many threads there are. */
 #include "nn_layout.h"
 
-#include <math.h>
-
 #include "nn_chain.h"
 #include "nn_arena.h"
 #include "nn_onednn.h"
@@ -290,23 +288,6 @@ const float *dal_nn_gradient(const dal_nn_trainer *t)
 
 /* ---- loss -------------------------------------------------------------------------------------- */
 
-/* Softmax cross-entropy of one row of logits; d = share (softmax - e_class). Values below 1e-30 become 0. */
-static float row_loss(const float *z, int64_t c, int32_t cls, double share, float *d, int32_t *hit)
-{
-    int64_t top = 0;
-    double sum = 0;
-    for (int64_t k = 1; k < c; k++)
-        top = z[k] > z[top] ? k : top;
-    for (int64_t k = 0; k < c; k++)
-        sum += exp((double)z[k] - (double)z[top]);
-    for (int64_t k = 0; k < c; k++) {
-        const double p = exp((double)z[k] - (double)z[top]) / sum, g = share * (p - (k == cls ? 1 : 0));
-        d[k] = fabs(g) < 1e-30 ? 0 : (float)g;
-    }
-    *hit = top == cls;
-    return (float)(log(sum) - ((double)z[cls] - (double)z[top]));
-}
-
 static void shard_loss(dal_nn_trainer *t, int64_t first, int64_t n)
 {
     const nn_node *out = &t->nn->node[t->nn->output];
@@ -315,8 +296,8 @@ static void shard_loss(dal_nn_trainer *t, int64_t first, int64_t n)
             memset(t->d[v] + first * t->nn->node[v].size, 0, (size_t)(n * t->nn->node[v].size) * sizeof(float));
     for (int64_t i = first; i < first + n && i < t->batch->n_labelled; i++) {
         const double weight = t->batch->weights ? (double)t->batch->weights[i] : 1;
-        t->losses[i] = row_loss(nn_row(t->value, out, t->nn->output, i), out->c, t->batch->classes[i],
-                                weight / (double)t->batch->n_labelled, nn_row(t->d, out, t->nn->output, i), &t->hits[i]);
+        t->losses[i] = nn_row_loss(nn_row(t->value, out, t->nn->output, i), out->c, t->batch->classes[i],
+                                   weight / (double)t->batch->n_labelled, nn_row(t->d, out, t->nn->output, i), &t->hits[i]);
     }
 }
 

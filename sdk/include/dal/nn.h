@@ -293,6 +293,33 @@ DAL_PUBLIC const float *dal_nn_gradient(const dal_nn_trainer *t);
 /* [main] Bytes the trainer holds. */
 DAL_PUBLIC int64_t dal_nn_trainer_bytes(const dal_nn_trainer *t);
 
+/* ---- losses [any] ------------------------------------------------------------------------------ */
+
+/* Rows that a network made, and where their gradient goes: of a step view (an autoencoder's step has n_labelled 0 and leaves
+ * its loss to `between`), or of a pass. */
+typedef struct dal_nn_rows {
+    uint32_t struct_size; /* 0: this version */
+    uint32_t reserved;
+    int64_t n, width;     /* rows, and the numbers of each */
+    const float *x;       /* [n, width] */
+    const float *weights; /* [n] factor of each row's loss, 0 or more; NULL: 1 */
+    float *d;             /* [n, width] += the gradient of the loss; NULL: not wanted */
+} dal_nn_rows;
+
+/* Each gives (1 / n) sum over rows of weight * loss, summed in double in the order of rows. DAL_E_INVALID: a target, class or
+ * weight is none; then d is as it was. */
+/* -log softmax(x)[class]; what the trainer has of its own. classes [n]. */
+DAL_PUBLIC dal_status dal_nn_cross_entropy(const dal_nn_rows *rows, const int32_t *classes, double *loss, dal_error *err);
+/* The mean over a row of (x - target)^2. targets [n, width]. */
+DAL_PUBLIC dal_status dal_nn_mse(const dal_nn_rows *rows, const float *targets, double *loss, dal_error *err);
+/* The mean over a row of -target log sigmoid(x) - (1 - target) log(1 - sigmoid(x)): x are logits. targets [n, width] in 0..1. */
+DAL_PUBLIC dal_status dal_nn_bce(const dal_nn_rows *rows, const float *targets, double *loss, dal_error *err);
+/* Yoo & Kweon 2019, eq. 2: rows i and n-1-i, of one number each, are a pair; where target i is the larger one, x i should be
+ * larger by margin: max(0, margin - (x_i - x_j)), else the other way round. The mean over the n / 2 pairs; a pair weighs the
+ * product of its weights; the middle one of an odd n has no partner and counts for nothing. targets [n]. */
+DAL_PUBLIC dal_status dal_nn_margin_ranking(const dal_nn_rows *rows, const float *targets, double margin, double *loss,
+                                            dal_error *err);
+
 #ifdef __cplusplus
 }
 #endif
