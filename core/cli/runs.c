@@ -234,9 +234,11 @@ static int show_round(const cli_args *a, const stored_run *r)
         return cli_bad(a, "round %lld of run %lld keeps no explanations; a run with record.explain=true does",
                        (long long)round, (long long)r->head.id);
     if (cli_flag(a, "json")) {
-        json_t *j = round_json(&r->rounds[round]);
+        round_purity *pure = purity_of(r);
+        json_t *j = round_json(&r->rounds[round], &pure[round]);
         json_write(stdout, j, true);
         json_decref(j);
+        free(pure);
     } else {
         page_round(stdout, r, round, picks, cli_flag(a, "explain"), terminal_of(stdout));
     }
@@ -318,9 +320,9 @@ const cli_command cmd_runs_show = {
     .summary =
         "show a run: components, rounds, learning curve, why samples were picked; or compare several",
     .description =
-        "One RUN (its number in dalhost runs list): its parameters, a table of its rounds, its "
-        "learning curve, and how "
-        "many samples of each class were asked for. --round K tells of each pick its score, the "
+        "One RUN (its number in dalhost runs list): its parameters, what each transform made of the data, a table of its "
+        "rounds, its learning curve, and how many samples of each class were asked for; where some were of no class, also "
+        "how pure queries were and what share of either sort they found. --round K tells of each pick its score, the "
         "nearest labelled "
         "sample and the distance to it, and the answer. With --explain, of a run with record.explain=true, also the "
         "nearest other pick, how many candidates have it as their nearest pick, which is what it stands for, and the "

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "report/queries.h"
 #include "report/summary.h"
 #include "util/text.h"
 
@@ -123,7 +124,7 @@ static json_t *times_json(const phase_times *t)
     return j;
 }
 
-json_t *round_json(const round_record *k)
+json_t *round_json(const round_record *k, const round_purity *p)
 {
     const round_metrics *m = &k->metrics;
     json_t *j = json_object(), *picks = json_array(), *recall = json_array(), *pseudo = json_array();
@@ -139,6 +140,10 @@ json_t *round_json(const round_record *k)
     for (int64_t c = 0; m->recall && c < m->n_classes; c++)
         json_array_append_new(recall, real(m->recall[c]));
     json_object_set_new(j, "recall", recall);
+    json_object_set_new(j, "purity", real(p->purity));
+    json_object_set_new(j, "purity_so_far", real(p->purity_so_far));
+    json_object_set_new(j, "id_recall", real(p->id_recall));
+    json_object_set_new(j, "ood_recall", real(p->ood_recall));
     json_object_set_new(j, "train_loss", real(m->train_loss));
     json_object_set_new(j, "train_accuracy", real(m->train_accuracy));
     json_object_set_new(j, "epochs", integer(m->epochs));
@@ -157,20 +162,32 @@ json_t *round_json(const round_record *k)
     return j;
 }
 
+static json_t *link_json(const store_link *l)
+{
+    return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:o}", "position", (json_int_t)l->position, "component", l->component,
+                     "split", l->split, "samples", (json_int_t)l->samples, "unlabelled", (json_int_t)l->unlabelled,
+                     "out_of_class", (json_int_t)l->out_of_class, "classes", parsed(l->classes));
+}
+
 json_t *run_json(const stored_run *r)
 {
-    json_t *j = head_json(&r->head), *rounds = json_array(), *initial = json_array();
+    json_t *j = head_json(&r->head), *rounds = json_array(), *initial = json_array(), *data = json_array();
+    for (int64_t i = 0; i < r->head.n_links; i++)
+        json_array_append_new(data, link_json(&r->head.links[i]));
     for (int64_t i = 0; i < r->n_initial; i++) {
         const int32_t cls = r->initial_classes[i];
         json_array_append_new(initial, json_pack("{s:I, s:o}", "id", (json_int_t)r->initial[i], "class",
                                                  cls < 0 ? json_null() : integer(cls)));
     }
+    round_purity *pure = purity_of(r);
     for (int64_t k = 0; k < r->n_rounds; k++)
-        json_array_append_new(rounds, round_json(&r->rounds[k]));
+        json_array_append_new(rounds, round_json(&r->rounds[k], &pure[k]));
+    free(pure);
     learning_curve c = learning_curve_of(r);
     json_object_set_new(j, "final_accuracy", real(c.n > 0 ? c.a[c.n - 1] : (double)NAN));
     json_object_set_new(j, "aubc", real(summary_aubc(&c)));
     learning_curve_fini(&c);
+    json_object_set_new(j, "data", data);
     json_object_set_new(j, "initial", initial);
     json_object_set_new(j, "rounds", rounds);
     return j;
@@ -223,12 +240,14 @@ void rounds_csv_head(FILE *out)
         "run,name,strategy,trial,seed,round,labels,out_of_class,unlabelled,accuracy,balanced_accuracy,"
         "macro_f1,log_loss,train_loss,train_accuracy,epochs,converged,train_s,evaluate_s,infer_s,"
         "select_s,"
-        "label_s,previous_commit_s,train_cpu_s,infer_cpu_s,select_cpu_s,peak_rss_bytes,picks,candidates\n",
+        "label_s,previous_commit_s,train_cpu_s,infer_cpu_s,select_cpu_s,peak_rss_bytes,picks,candidates,"
+        "purity,purity_so_far,id_recall,ood_recall\n",
         out);
 }
 
 void rounds_csv(FILE *out, const stored_run *r)
 {
+    round_purity *pure = purity_of(r);
     for (int64_t i = 0; i < r->n_rounds; i++) {
         const round_record *k = &r->rounds[i];
         const round_metrics *m = &k->metrics;
@@ -246,8 +265,14 @@ void rounds_csv(FILE *out, const stored_run *r)
         for (size_t x = 0; x < sizeof times / sizeof *times; x++)
             csv_real(out, times[x]);
         fprintf(out, ",%lld,%lld,", (long long)t->peak_rss, (long long)k->n_picks);
-        fprintf(out, k->n_candidates < 0 ? "\n" : "%lld\n", (long long)k->n_candidates);
+        fprintf(out, k->n_candidates < 0 ? "" : "%lld", (long long)k->n_candidates);
+        csv_real(out, pure[i].purity);
+        csv_real(out, pure[i].purity_so_far);
+        csv_real(out, pure[i].id_recall);
+        csv_real(out, pure[i].ood_recall);
+        fputc('\n', out);
     }
+    free(pure);
 }
 
 void picks_csv_head(FILE *out)

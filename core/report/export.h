@@ -5,14 +5,14 @@
 #include <dal/base.h>
 #include <jansson.h>
 
-#include "store/store.h"
+#include "report/queries.h"
 
 /* A run with all its rounds and picks. Numbers have full double precision; NaN is null, and so is an
  * infinite number, which JSON lacks. A seed beyond 2^63 - 1 is a string. */
 json_t *run_json(const stored_run *r);
 /* Its head alone, and one round alone. */
 json_t *head_json(const run_head *h);
-json_t *round_json(const round_record *k);
+json_t *round_json(const round_record *k, const round_purity *p);
 /* On one line or indented, ending in a newline. */
 void json_write(FILE *out, const json_t *j, bool indent);
 

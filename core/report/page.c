@@ -8,6 +8,7 @@
 #include "report/curve.h"
 #include "report/export.h"
 #include "report/grid.h"
+#include "report/queries.h"
 #include "report/summary.h"
 #include "util/text.h"
 
@@ -222,142 +223,66 @@ void page_rounds(FILE *out, const stored_run *r, terminal to)
     grid_free(g);
 }
 
-/* ---- what was queried ---- */
+/* ---- data ---- */
 
-enum { CLASS_WIDTH = 6 }; /* of a class's name over its column */
-
-/* Answers of a round: by class, and the three other kinds. */
-typedef struct tally {
-    int64_t *by_class; /* [n_classes] */
-    int64_t out_of_class, abstain, pending, labelled;
-} tally;
-
-static tally count_answers(const stored_run *r, const round_record *k)
+/* A count, of a split that there may not be. */
+static void samples_cell(grid *g, int64_t n)
 {
-    tally t = {.by_class = xcalloc((size_t)r->head.n_classes, sizeof(int64_t))};
-    for (int64_t i = 0; i < k->n_picks; i++) {
-        const pick *p = &k->picks[i];
-        if (p->answer == DAL_ANSWER_CLASS) {
-            t.by_class[p->cls]++;
-            t.labelled++;
-        }
-        t.out_of_class += p->answer == DAL_ANSWER_OUT_OF_CLASS;
-        t.abstain += p->answer == DAL_ANSWER_ABSTAIN;
-        t.pending += p->answer == DAL_ANSWER_PENDING;
-    }
-    return t;
+    char number[32];
+    grid_cell(g, "%s", n < 0 ? "-" : human_count(n, number));
 }
 
-/* Distance of the class shares to equal shares: 0 is balanced, almost 2 is one class only. */
-static double imbalance(const tally *t, int64_t n_classes)
+/* How many classes the pool has, the fewest samples of one, and the most. */
+static void add_classes(grid *g, const store_link *l)
 {
-    double sum = 0;
-    for (int64_t c = 0; c < n_classes; c++)
-        sum += fabs((double)t->by_class[c] / (double)t->labelled - 1.0 / (double)n_classes);
-    return t->labelled > 0 ? sum : (double)NAN;
+    json_t *counts = l ? json_loads(l->classes, 0, NULL) : NULL, *one;
+    const size_t n = json_array_size(counts);
+    int64_t least = n ? INT64_MAX : -1, most = -1;
+    size_t c;
+    json_array_foreach(counts, c, one)
+    {
+        const int64_t k = json_integer_value(one);
+        least = k < least ? k : least;
+        most = k > most ? k : most;
+    }
+    json_decref(counts);
+    samples_cell(g, n ? (int64_t)n : -1);
+    samples_cell(g, least);
+    samples_cell(g, most);
 }
 
-/* The share of samples in a class among those that somebody could tell of. */
-static double purity(const tally *t)
+/* One row for the dataset and for each transform. */
+static void print_data(FILE *out, const run_head *h, terminal to)
 {
-    const int64_t told = t->labelled + t->out_of_class;
-    return told > 0 ? (double)t->labelled / (double)told : (double)NAN;
-}
-
-static void count_cell(grid *g, int64_t n)
-{
-    if (n > 0)
-        grid_cell(g, "%lld", (long long)n);
-    else
-        grid_cell(g, ".");
-}
-
-/* Few classes: a column for each. Many: how many were hit, the least and the most. */
-static void add_tally(grid *g, const tally *t, int64_t n_classes, bool each)
-{
-    int64_t hit = 0, least = INT64_MAX, most = 0;
-    for (int64_t c = 0; c < n_classes; c++) {
-        const int64_t n = t->by_class[c];
-        if (each)
-            count_cell(g, n);
-        hit += n > 0;
-        least = n < least ? n : least;
-        most = n > most ? n : most;
-    }
-    if (!each) {
-        grid_cell(g, "%lld", (long long)hit);
-        grid_cell(g, "%lld", (long long)least);
-        grid_cell(g, "%lld", (long long)most);
-    }
-    grid_real(g, imbalance(t, n_classes), 2);
-}
-
-static void add_titles(grid *g, const run_head *h, bool each, bool other, terminal to)
-{
-    grid_column(g, "round", GRID_RIGHT);
-    char **names = class_names_of(h);
-    for (int64_t c = 0; each && c < h->n_classes; c++) {
-        char *title = text_shown(names[c], CLASS_WIDTH, to.utf8);
-        grid_column(g, title, GRID_RIGHT);
-        free(title);
-    }
-    class_names_free(names, h->n_classes);
-    if (!each) {
-        grid_column(g, "classes asked", GRID_RIGHT);
-        grid_column(g, "fewest", GRID_RIGHT);
-        grid_column(g, "most", GRID_RIGHT);
-    }
-    grid_column(g, "imbalance", GRID_RIGHT);
-    if (other) {
-        grid_column(g, "OOD", GRID_RIGHT);
-        grid_column(g, "purity", GRID_RIGHT);
-        grid_column(g, "abstained", GRID_RIGHT);
-        grid_column(g, "pending", GRID_RIGHT);
-    }
-}
-
-/* Would a table with a column for each class fit? */
-static bool room_for_classes(const run_head *h, bool other, terminal to)
-{
-    int64_t width = (int64_t)strlen("round  imbalance") +
-                    (other ? (int64_t)strlen("  OOD  purity  abstained  pending") : 0);
-    const int64_t most = to.columns > 0 ? to.columns : 120;
-    char **names = class_names_of(h);
-    for (int64_t c = 0; c < h->n_classes && width <= most; c++) {
-        const int title = text_columns(names[c]);
-        width += 2 + (title > CLASS_WIDTH ? CLASS_WIDTH : title < 3 ? 3 : title);
-    }
-    class_names_free(names, h->n_classes);
-    return width <= most;
-}
-
-static void print_queries(FILE *out, const stored_run *r, terminal to)
-{
-    bool other = false;
-    int64_t picked = 0;
-    for (int64_t k = 0; k < r->n_rounds; k++)
-        for (int64_t i = 0; i < r->rounds[k].n_picks; i++, picked++)
-            other = other || r->rounds[k].picks[i].answer != DAL_ANSWER_CLASS;
-    if (picked == 0)
+    static const char *const titles[] = {"after",  "classes",    "fewest", "most",     "pool",
+                                         "validation", "test", "no label", "OOD"};
+    static const char *const splits[] = {"train", "validation", "test"};
+    if (h->n_links == 0)
         return;
-    const bool each = room_for_classes(&r->head, other, to);
     grid *g = grid_new();
-    add_titles(g, &r->head, each, other, to);
-    for (int64_t k = 0; k < r->n_rounds; k++) {
-        if (r->rounds[k].n_picks == 0)
-            continue;
-        tally t = count_answers(r, &r->rounds[k]);
-        grid_cell(g, "%lld", (long long)k);
-        add_tally(g, &t, r->head.n_classes, each);
-        if (other) {
-            count_cell(g, t.out_of_class);
-            grid_real(g, purity(&t), 2);
-            count_cell(g, t.abstain);
-            count_cell(g, t.pending);
+    for (int i = 0; i < 9; i++)
+        grid_column(g, titles[i], i ? GRID_RIGHT : GRID_LEFT);
+    for (int64_t i = 0; i < h->n_links;) {
+        const int64_t position = h->links[i].position;
+        const store_link *of[3] = {0};
+        char *name = text_shown(h->links[i].component, 28, to.utf8);
+        int64_t unlabelled = 0, outside = 0;
+        for (; i < h->n_links && h->links[i].position == position; i++) {
+            unlabelled += h->links[i].unlabelled;
+            outside += h->links[i].out_of_class;
+            for (int k = 0; k < 3; k++)
+                if (strcmp(h->links[i].split, splits[k]) == 0)
+                    of[k] = &h->links[i];
         }
-        free(t.by_class);
+        grid_cell(g, "%s", name);
+        add_classes(g, of[0]);
+        for (int k = 0; k < 3; k++)
+            samples_cell(g, of[k] ? of[k]->samples : -1);
+        samples_cell(g, unlabelled);
+        samples_cell(g, outside);
+        free(name);
     }
-    print_title(out, "Queries by class (imbalance: 0 equal shares, near 2 one class only)");
+    print_title(out, "Data after the dataset and each transform (fewest, most: of a class in the pool)");
     grid_print(g, out, to);
     grid_free(g);
 }
@@ -384,6 +309,7 @@ void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
 {
     print_head(out, r, writer, to);
     print_components(out, &r->head, to);
+    print_data(out, &r->head, to);
     if (r->n_rounds == 0) {
         fputs("\nNo round is stored yet.\n", out);
         return;
@@ -408,7 +334,7 @@ void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to)
     }
     learning_curve_fini(&c);
     print_cost(out, r);
-    print_queries(out, r, to);
+    page_queries(out, r, to);
 }
 
 /* ---- picks of a round ---- */

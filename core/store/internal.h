@@ -42,6 +42,7 @@ typedef enum store_sql {
     SQL_READ_RUN,
     SQL_STANDING,
     SQL_READ_INITIAL,
+    SQL_READ_LINKS,
     SQL_READ_ROUNDS,
     SQL_READ_ROUNDS_1, /* of format 1 */
     SQL_READ_RECALL,

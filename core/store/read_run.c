@@ -2,6 +2,7 @@
 #include "store/columns.h"
 
 #include <dal/oracle.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "util/text.h"
@@ -142,8 +143,35 @@ static dal_status misplaced(box *b, store *s, const char *what, int64_t round, i
                          (long long)b->run.head.id, what, (long long)position, (long long)round);
 }
 
+/* What such a row begins with. */
+typedef struct place {
+    int64_t round, position;
+} place;
+
+static const place *place_at(const array *a, size_t size, int64_t i)
+{
+    return (const place *)(const void *)((const char *)a->items + (size_t)i * size);
+}
+
+/* Round k has as many rows as it says (`count` is where a round_record has that), of positions 0, 1, ... */
+static dal_status check_places(box *b, store *s, const char *what, const array *a, size_t size, size_t count, dal_error *err)
+{
+    int64_t at = 0;
+    for (int64_t k = 0; k < b->run.n_rounds; k++) {
+        int64_t n;
+        memcpy(&n, (const char *)&b->run.rounds[k] + count, sizeof n);
+        for (int64_t i = 0; i < n; i++, at++)
+            if (at >= a->n || place_at(a, size, at)->round != k || place_at(a, size, at)->position != i)
+                return misplaced(b, s, what, k, i, err);
+    }
+    if (at == a->n)
+        return DAL_OK;
+    const place *rest = place_at(a, size, at);
+    return misplaced(b, s, what, rest->round, rest->position, err);
+}
+
 typedef struct pick_row {
-    int64_t round;
+    place at;
     pick p;
 } pick_row;
 
@@ -158,13 +186,13 @@ static dal_status pick_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_er
                 .nearest = integer(q, 4, -1),
                 .distance = real(q, 5),
                 .cost = real(q, 8)};
-    row->round = sqlite3_column_int64(q, 0);
+    row->at = (place){sqlite3_column_int64(q, 0), p->rank};
     const int answer = store_answer_of(words(q, 6));
     const int64_t cls = integer(q, 7, DAL_LABEL_NONE);
-    if (answer < 0 || !within(row->round, 0, b->run.n_rounds) || !within(p->id, 0, h->n_pool) ||
+    if (answer < 0 || !within(row->at.round, 0, b->run.n_rounds) || !within(p->id, 0, h->n_pool) ||
         !within(p->nearest, -1, h->n_pool) ||
         (answer == DAL_ANSWER_CLASS ? !within(cls, 0, h->n_classes) : cls != DAL_LABEL_NONE))
-        return misplaced(b, s, "pick", row->round, p->rank, err);
+        return misplaced(b, s, "pick", row->at.round, p->rank, err);
     p->answer = (uint32_t)answer;
     p->cls = answer == DAL_ANSWER_OUT_OF_CLASS ? DAL_LABEL_OOD : (int32_t)cls;
     return DAL_OK;
@@ -200,25 +228,19 @@ static dal_status read_picks(box *b, store *s, dal_error *err)
 {
     array a = {0};
     dal_status st = each_row(b, s, SQL_READ_PICKS, pick_one, &a, err);
+    if (st == DAL_OK)
+        st = check_places(b, s, "pick", &a, sizeof(pick_row), offsetof(round_record, n_picks), err);
     const pick_row *rows = a.items;
-    pick *all = xcalloc((size_t)a.n, sizeof *all);
-    keep(b, all);
-    b->picks = all;
-    int64_t at = 0;
-    for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
-        round_record *r = &b->run.rounds[k];
-        r->picks = all + at;
-        for (int64_t i = 0; st == DAL_OK && i < r->n_picks; i++, at++) {
-            if (at >= a.n || rows[at].round != k || rows[at].p.rank != i)
-                st = misplaced(b, s, "pick", k, i, err);
-            else
-                all[at] = rows[at].p;
-        }
-    }
-    if (st == DAL_OK && at != a.n)
-        st = misplaced(b, s, "pick", rows[at].round, rows[at].p.rank, err);
+    keep(b, b->picks = xcalloc((size_t)a.n, sizeof *b->picks));
+    for (int64_t i = 0; i < a.n; i++)
+        b->picks[i] = rows[i].p;
     free(a.items);
-    return st == DAL_OK ? check_distinct(b, s, all, at, err) : st;
+    const pick *next = b->picks;
+    for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
+        b->run.rounds[k].picks = next;
+        next += b->run.rounds[k].n_picks;
+    }
+    return st == DAL_OK ? check_distinct(b, s, b->picks, a.n, err) : st;
 }
 
 /* ---- explanations: rows in the order of their picks, of which any may have none ---- */
@@ -331,7 +353,8 @@ static dal_status read_recall(box *b, store *s, dal_error *err)
 }
 
 typedef struct pseudo_row {
-    int64_t round, position, id, cls;
+    place at;
+    int64_t id, cls;
     double weight;
 } pseudo_row;
 
@@ -339,11 +362,11 @@ static dal_status pseudo_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_
 {
     const run_head *h = &b->run.head;
     pseudo_row *row = grow(into, sizeof *row);
-    *row = (pseudo_row){sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1),
+    *row = (pseudo_row){{sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1)},
                         sqlite3_column_int64(q, 2), sqlite3_column_int64(q, 3), real(q, 4)};
-    if (!within(row->round, 0, b->run.n_rounds) || !within(row->id, 0, h->n_pool) ||
+    if (!within(row->at.round, 0, b->run.n_rounds) || !within(row->id, 0, h->n_pool) ||
         !within(row->cls, 0, h->n_classes) || !(row->weight > 0))
-        return misplaced(b, s, "pseudo label", row->round, row->position, err);
+        return misplaced(b, s, "pseudo label", row->at.round, row->at.position, err);
     return DAL_OK;
 }
 
@@ -351,32 +374,64 @@ static dal_status read_pseudo(box *b, store *s, dal_error *err)
 {
     array a = {0};
     dal_status st = each_row(b, s, SQL_READ_PSEUDO, pseudo_one, &a, err);
+    if (st == DAL_OK)
+        st = check_places(b, s, "pseudo label", &a, sizeof(pseudo_row), offsetof(round_record, n_pseudo), err);
     const pseudo_row *rows = a.items;
-    int64_t *ids = xcalloc((size_t)a.n, sizeof *ids);
+    int64_t *ids = xcalloc((size_t)a.n, sizeof *ids), at = 0;
     int32_t *classes = xcalloc((size_t)a.n, sizeof *classes);
     float *weights = xcalloc((size_t)a.n, sizeof *weights);
     keep(b, ids);
     keep(b, classes);
     keep(b, weights);
-    int64_t at = 0;
+    for (int64_t i = 0; i < a.n; i++) {
+        ids[i] = rows[i].id;
+        classes[i] = (int32_t)rows[i].cls;
+        weights[i] = (float)rows[i].weight;
+    }
+    free(a.items);
     for (int64_t k = 0; st == DAL_OK && k < b->run.n_rounds; k++) {
         round_record *r = &b->run.rounds[k];
         r->pseudo_ids = ids + at;
         r->pseudo_classes = classes + at;
         r->pseudo_weights = weights + at;
-        for (int64_t i = 0; st == DAL_OK && i < r->n_pseudo; i++, at++) {
-            if (at >= a.n || rows[at].round != k || rows[at].position != i) {
-                st = misplaced(b, s, "pseudo label", k, i, err);
-                break;
-            }
-            ids[at] = rows[at].id;
-            classes[at] = (int32_t)rows[at].cls;
-            weights[at] = (float)rows[at].weight;
-        }
+        at += r->n_pseudo;
     }
-    if (st == DAL_OK && at != a.n)
-        st = misplaced(b, s, "pseudo label", rows[at].round, rows[at].position, err);
-    free(a.items);
+    return st;
+}
+
+/* ---- what the dataset and its transforms made of the data ---- */
+
+static dal_status link_one(box *b, store *s, sqlite3_stmt *q, void *into, dal_error *err)
+{
+    array *a = into;
+    const int64_t before = a->n ? ((store_link *)a->items)[a->n - 1].position : 0;
+    store_link *l = grow(a, sizeof *l);
+    *l = (store_link){.position = sqlite3_column_int64(q, 0),
+                      .samples = sqlite3_column_int64(q, 3),
+                      .unlabelled = sqlite3_column_int64(q, 4),
+                      .out_of_class = sqlite3_column_int64(q, 5)};
+    const char **const slots[] = {&l->component, &l->split, &l->classes};
+    static const int columns[] = {1, 2, 6};
+    bool good = l->position >= before && l->samples >= 0 && within(l->unlabelled, 0, l->samples + 1) &&
+                within(l->out_of_class, 0, l->samples - l->unlabelled + 1);
+    for (int i = 0; i < 3; i++) {
+        char *copy = xstrdup(words(q, columns[i]));
+        keep(b, copy);
+        *slots[i] = copy;
+        good = good && utf8_valid(copy, strlen(copy), NULL);
+    }
+    return good ? DAL_OK
+                : store_damaged(s, err, "run %lld: what it says of the data at position %lld is out of range",
+                                (long long)b->run.head.id, (long long)l->position);
+}
+
+static dal_status read_links(box *b, store *s, dal_error *err)
+{
+    array a = {0};
+    const dal_status st = s->format < 3 ? DAL_OK : each_row(b, s, SQL_READ_LINKS, link_one, &a, err);
+    keep(b, a.items);
+    b->run.head.links = a.items;
+    b->run.head.n_links = a.n;
     return st;
 }
 
@@ -395,7 +450,9 @@ static dal_status read_parts(box *b, store *s, int64_t run, dal_error *err)
     if (st != DAL_OK)
         return st;
     b->run.head = *head;
-    st = read_initial(b, s, err);
+    st = read_links(b, s, err);
+    if (st == DAL_OK)
+        st = read_initial(b, s, err);
     if (st == DAL_OK) {
         array rounds = {0};
         st = each_row(b, s, s->format < 2 ? SQL_READ_ROUNDS_1 : SQL_READ_ROUNDS, round_row, &rounds, err);

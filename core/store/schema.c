@@ -192,6 +192,9 @@ const char *const store_sql_text[SQL_COUNT] = {
     [SQL_STANDING] = "SELECT round + 1, n_labelled, accuracy FROM round WHERE run = ? "
                      "ORDER BY round DESC LIMIT 1",
     [SQL_READ_INITIAL] = "SELECT position, id, class FROM initial_label WHERE run = ? ORDER BY position",
+    [SQL_READ_LINKS] = "SELECT position, component, split, samples, unlabelled, out_of_class, classes FROM data "
+                       "WHERE run = ? ORDER BY position, "
+                       "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END",
     [SQL_READ_ROUNDS] = "SELECT " ROUND_COLUMNS " FROM round WHERE run = ? ORDER BY round",
     [SQL_READ_ROUNDS_1] = "SELECT " ROUND_COLUMNS_1 ", NULL FROM round WHERE run = ? ORDER BY round",
     [SQL_READ_RECALL] = "SELECT round, class, recall FROM recall WHERE run = ? ORDER BY round, class",

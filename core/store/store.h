@@ -5,8 +5,8 @@
  * store; a run is written by one process at a time (a lock the system drops when the process dies). A
  * handle is used by one thread at a time, and not across fork.
  *
- * A store of format 1 is read as it is, without what format 2 added (round.n_candidates, explanation,
- * stands_for), and becomes one of format 2 when it is opened for writing.
+ * A store of format 1 or 2 is read as it is, without what format 2 (round.n_candidates, explanation,
+ * stands_for) and 3 (data) added, and becomes one of format 3 when it is opened for writing.
  *
  * Every failure leaves the store as it was before the call and says: the file, what could not be done,
  * what SQLite or the system says, what to do.
@@ -32,7 +32,6 @@ const char *store_path(const store *s);
 typedef enum run_state { RUN_RUNNING, RUN_WAITING, RUN_DONE, RUN_FAILED } run_state;
 const char *run_state_name(run_state s);
 
-/* What makes a run: written once, at its start. */
 /* How many samples a split had after the dataset (position 0) or the transform at this position. */
 typedef struct store_link {
     int64_t position;
@@ -42,6 +41,7 @@ typedef struct store_link {
     const char *classes; /* JSON array: how many of each class */
 } store_link;
 
+/* What makes a run: written once, at its start. */
 typedef struct run_head {
     int64_t id; /* given by the store */
     const char *name, *strategy; /* manifest's name, strategy's id */
@@ -56,7 +56,7 @@ typedef struct run_head {
     run_state state;
     const char *message;     /* why it failed, what it waits for; "" */
     double started, changed; /* seconds since 1970 */
-    const store_link *links; /* [n_links] of a new run; not read back */
+    const store_link *links; /* [n_links] of a new run; read back by store_read_run alone, NULL before format 3 */
     int64_t n_links;
 } run_head;
 

@@ -14,6 +14,8 @@
  * With `ood` the pool of another dataset is out of distribution, too, whatever its samples are: classes from nearby, or far
  * ones. They lie behind those of this dataset. Images are converted to its size (bilinear) and to one channel or three.
  *
+ * What queries make of it (purity, ID and OOD recall of each round) is in `dalhost runs show`.
+ *
  * Samples are drawn without replacement and stay in their old order. Validation and test keep the ID classes
  * only. Samples whose class is not known all stay; they count as neither.
  */

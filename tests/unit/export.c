@@ -130,10 +130,62 @@ Test(csv, has_as_many_fields_in_each_row_as_names)
     free(got);
 }
 
+/* 100 in the pool, 30 of them in no class; the initial set has one of either sort. */
+static const store_link links[] = {
+    {0, "glyphs", "train", 200, 0, 0, "[100,100]"},
+    {1, "open-set", "train", 100, 0, 30, "[50,20]"},
+    {1, "open-set", "test", 10, 0, 0, "[5,5]"},
+};
+
+Test(purity, is_of_answers_and_recall_of_what_was_there_to_find)
+{
+    round_record rounds[2];
+    stored_run r = make_run(rounds);
+    const pick more[] = {{.answer = DAL_ANSWER_CLASS}, {.answer = DAL_ANSWER_CLASS}, {.answer = DAL_ANSWER_ABSTAIN}};
+    rounds[1].picks = more;
+    rounds[1].n_picks = 3;
+    r.head.links = links;
+    r.head.n_links = 3;
+    round_purity *p = purity_of(&r);
+    cr_assert_eq(p[0].purity, 1.0 / 2);
+    cr_assert_eq(p[0].purity_so_far, 1.0 / 2);
+    cr_assert_eq(p[0].id_recall, 1.0 / 69);
+    cr_assert_eq(p[0].ood_recall, 1.0 / 29);
+    cr_assert_eq(p[1].purity, 1);
+    cr_assert_eq(p[1].purity_so_far, 3.0 / 4);
+    cr_assert_eq(p[1].id_recall, 3.0 / 69);
+    cr_assert_eq(p[1].ood_recall, 1.0 / 29);
+    free(p);
+    rounds[1].n_picks = 0; /* nobody was asked */
+    p = purity_of(&r);
+    cr_assert(isnan(p[1].purity));
+    cr_assert_eq(p[1].purity_so_far, 1.0 / 2);
+    free(p);
+}
+
+Test(purity, has_no_recall_where_the_pool_is_not_known)
+{
+    round_record rounds[2];
+    stored_run r = make_run(rounds);
+    round_purity *p = purity_of(&r); /* of an older store */
+    cr_assert_eq(p[0].purity, 1.0 / 2);
+    cr_assert(isnan(p[0].id_recall) && isnan(p[0].ood_recall));
+    free(p);
+    store_link some = links[1];
+    some.unlabelled = 1;
+    r.head.links = &some;
+    r.head.n_links = 1;
+    p = purity_of(&r);
+    cr_assert(isnan(p[0].id_recall) && isnan(p[0].ood_recall));
+    free(p);
+}
+
 Test(json, holds_every_number_as_it_is_stored)
 {
     round_record rounds[2];
-    const stored_run r = make_run(rounds);
+    stored_run r = make_run(rounds);
+    r.head.links = links;
+    r.head.n_links = 3;
     char *got;
     json_t *j = run_json(&r);
     printed(got, json_write(f, j, true));
@@ -157,6 +209,11 @@ Test(json, holds_every_number_as_it_is_stored)
     cr_assert(json_is_null(json_object_get(json_array_get(p, 1), "nearest_id")));
     cr_assert_str_eq(json_string_value(json_object_get(json_array_get(p, 2), "answer")),
                      "out-of-class");
+    cr_assert_eq(json_number_value(json_object_get(first, "ood_recall")), 1.0 / 29);
+    const json_t *second_link = json_array_get(json_object_get(j, "data"), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(second_link, "component")), "open-set");
+    cr_assert_eq(json_integer_value(json_object_get(second_link, "out_of_class")), 30);
+    cr_assert_eq(json_integer_value(json_array_get(json_object_get(second_link, "classes"), 1)), 20);
     json_decref(j);
     free(got);
 }
@@ -189,6 +246,21 @@ Test(page, shows_a_run_without_letting_it_drive_the_terminal)
     free(got);
     printed(got, page_run(f, &r, 4242, (terminal){0, true}));
     cr_assert_not_null(strstr(got, "(running in process 4242)"));
+    free(got);
+}
+
+Test(page, shows_what_transforms_made_of_the_data)
+{
+    round_record rounds[2];
+    stored_run r = make_run(rounds);
+    r.head.links = links;
+    r.head.n_links = 3;
+    char *got;
+    printed(got, page_run(f, &r, 0, (terminal){0, false}));
+    cr_assert_not_null(strstr(got, "\nglyphs          2     100   100   200           -     -         0    0\n"), "%s", got);
+    cr_assert_not_null(strstr(got, "\nopen-set        2      20    50   100           -    10         0   30\n"), "%s", got);
+    cr_assert_not_null(strstr(got, "\nround  ID  OOD  purity  so far  ID recall  OOD recall\n"));
+    cr_assert_not_null(strstr(got, "\n    0   1    1    0.50    0.50      0.014       0.034\n"), "%s", got);
     free(got);
 }
 
@@ -235,8 +307,11 @@ Test(page, shows_runs_with_odd_heads)
     stored_run r = make_run(rounds);
     static const char *const odd[] = {"",    "{", "[]", "[1,2]", "[{}]", "[{\"use\":7,\"x\":[[[]]]}]",
                                       "null"};
+    store_link data = {0, "\x1b[2J", "elsewhere", 1, 0, 0, ""};
+    r.head.links = &data;
+    r.head.n_links = 1;
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
-        r.head.components = r.head.class_names = r.head.manifest = odd[i];
+        r.head.components = r.head.class_names = r.head.manifest = data.classes = odd[i];
         r.head.started = i % 2 ? (double)NAN : 1e300;
         char *got;
         printed(got, page_run(f, &r, -1, (terminal){20, true});

@@ -151,6 +151,11 @@ Test(store_file, trusts_no_number_it_reads)
         "UPDATE stands_for SET id = -1 WHERE position = 0",
         "UPDATE stands_for SET position = 3 WHERE position = 1",
         "DELETE FROM stands_for WHERE position = 0",
+        "UPDATE data SET samples = -1 WHERE position = 0",
+        "UPDATE data SET unlabelled = 31",
+        "UPDATE data SET out_of_class = 30",
+        "UPDATE data SET position = -1 WHERE position = 0",
+        "UPDATE data SET component = CAST(x'ff' AS TEXT)",
     };
     enum { N = 5 };
     store *s = open_store();

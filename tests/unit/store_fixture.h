@@ -77,9 +77,17 @@ static inline run_head some_head(void)
                       .started = 1.5e9};
 }
 
+static const store_link some_links[] = {
+    {0, "glyphs", "train", 40, 0, 0, "[20,20,0]"},
+    {0, "glyphs", "test", 10, 0, 0, "[5,5,0]"},
+    {1, "open-set", "train", 30, 1, 9, "[10,10,0]"},
+};
+
 static inline int64_t some_run(store *s)
 {
     run_head h = some_head();
+    h.links = some_links;
+    h.n_links = 3;
     ok(store_new_run(s, &h, (int64_t[]){999998, 999999}, (int32_t[]){0, 2}, 2, e));
     return h.id;
 }
