@@ -1,13 +1,13 @@
 /* jsonl: a JSON object a line, with a text under one key (or several, joined) and a label under another.
  *
  * Lines are found and checked once; strings are decoded when they are read. A label may be a string, an integer or a
- * truth value; null, or none at all, is a text without a class. Plain files are mapped; gzip files are inflated once.
+ * truth value; null, or none at all, is a text without a class; a source likewise. Plain files are mapped; gzip files are inflated once.
  */
 #include <dal/file.h>
 #include <dal/texts.h>
 
 typedef struct options {
-    const char *path, *validation_path, *test_path, *label, *names;
+    const char *path, *validation_path, *test_path, *label, *group, *names;
     uint32_t labels;
     dal_str_list text, class_names;
 } options;
@@ -172,13 +172,19 @@ static int is_key(const value *key, const char *name)
     return key->n - 2 == (int64_t)strlen(name) && memcmp(key->p + 1, name, (size_t)key->n - 2) == 0;
 }
 
-/* What the object in the line has under our keys; n 0: nothing. texts has room for a value for each key of a text. */
-static int take_object(json *j, const options *o, value *texts, value *label)
+#define MAX_KEYS 16
+
+/* What the object in a line has under our keys; n 0: nothing. */
+typedef struct record {
+    value texts[MAX_KEYS], label, group;
+} record;
+
+static int take_object(json *j, const options *o, record *out)
 {
     value key, v;
-    *label = (value){NULL, 0};
+    out->label = out->group = (value){NULL, 0};
     for (int64_t i = 0; i < o->text.n; i++)
-        texts[i] = *label;
+        out->texts[i] = out->label;
     if (!take(j, '{'))
         return fails(j, "expected an object");
     for (int more = !take(j, '}'); more;) {
@@ -189,9 +195,11 @@ static int take_object(json *j, const options *o, value *texts, value *label)
             return 0;
         for (int64_t i = 0; i < o->text.n; i++)
             if (is_key(&key, o->text.items[i]))
-                texts[i] = v;
+                out->texts[i] = v;
         if (o->label[0] && is_key(&key, o->label))
-            *label = v;
+            out->label = v;
+        if (o->group[0] && is_key(&key, o->group))
+            out->group = v;
         more = take(j, ',');
         if (!more && !take(j, '}'))
             return fails(j, "expected , or }");
@@ -237,8 +245,6 @@ static int64_t decode_string(const value *v, char *out)
 
 /* ---- texts -------------------------------------------------------------------------------------- */
 
-#define MAX_KEYS 16
-
 static int64_t decode_values(const options *o, const value *texts, char *out)
 {
     int64_t n = 0;
@@ -259,11 +265,11 @@ static dal_status decode(void *p, uint32_t k, const dal_text_row *row, char *out
 {
     const jsonl *self = p;
     json j = {.p = self->data[k] + row->at, .n = row->extra};
-    value texts[MAX_KEYS], label;
-    if (!take_object(&j, self->opt, texts, &label) || decode_values(self->opt, texts, NULL) != row->size)
+    record r;
+    if (!take_object(&j, self->opt, &r) || decode_values(self->opt, r.texts, NULL) != row->size)
         return dal_fail(err, DAL_E_IO, "path", "%s:%lld: the file has changed since it was opened", self->texts.path[k],
                         (long long)row->line);
-    decode_values(self->opt, texts, out);
+    decode_values(self->opt, r.texts, out);
     return DAL_OK;
 }
 
@@ -282,40 +288,49 @@ static dal_status check_texts(const options *o, const dal_lines *l, const value 
     return DAL_OK;
 }
 
-static dal_status add_label(jsonl *self, const dal_lines *l, const value *v, int32_t *cls, dal_error *err)
+/* The text of a label or a source, in the line or in room[MAX_LABEL]; *n 0: none. */
+static dal_status word_of(const dal_lines *l, const char *kind, const char *name, const value *v, char *room,
+                          const char **text, int64_t *n, dal_error *err)
 {
-    char text[MAX_LABEL];
-    *cls = DAL_LABEL_NONE;
+    *n = 0;
     if (v->n == 0 || v->p[0] == 'n')
         return DAL_OK;
     if (v->p[0] == '{' || v->p[0] == '[' || v->n >= MAX_LABEL)
-        return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld: the label '%s' is %.20s..., expected a string, a number or a "
-                        "truth value", l->path, (long long)l->line - 1, self->opt->label, v->p[0] == '{'   ? "an object"
-                                                                                          : v->p[0] == '[' ? "a list"
-                                                                                                           : "too long");
+        return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld: the %s '%s' is %s, expected a string, a number or a truth value",
+                        l->path, (long long)l->line - 1, kind, name,
+                        v->p[0] == '{' ? "an object" : v->p[0] == '[' ? "a list" : "too long");
     const int quoted = v->p[0] == '"';
-    const int64_t n = quoted ? decode_string(v, text) : v->n;
-    return dal_texts_label(&self->texts, quoted ? text : v->p, n, l->path, l->key, l->line - 1, cls, err);
+    *n = quoted ? decode_string(v, room) : v->n;
+    *text = quoted ? room : v->p;
+    return DAL_OK;
 }
 
 static dal_status add_line(jsonl *self, uint32_t k, const dal_lines *l, const char *line, int64_t n, dal_error *err)
 {
     const options *o = self->opt;
     json j = {.p = line, .n = n};
-    value texts[MAX_KEYS], label;
+    record r;
+    char label_room[MAX_LABEL], group_room[MAX_LABEL];
+    const char *label = "", *group = "";
+    int64_t label_size = 0, group_size = 0;
     dal_text_row row = {.at = line - l->data, .line = l->line - 1, .extra = (uint32_t)n};
     dal_status st = dal_text_check(DAL_UTF8, line, n, l->path, l->key, row.line, err);
     if (st != DAL_OK)
         return st;
-    if (!take_object(&j, o, texts, &label))
+    if (!take_object(&j, o, &r))
         return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld:%lld: %s", l->path, (long long)row.line, (long long)j.at + 1, j.what);
-    st = check_texts(o, l, texts, err);
+    st = check_texts(o, l, r.texts, err);
     if (st == DAL_OK)
-        st = add_label(self, l, &label, &row.cls, err);
+        st = word_of(l, "label", o->label, &r.label, label_room, &label, &label_size, err);
+    if (st == DAL_OK)
+        st = word_of(l, "source", o->group, &r.group, group_room, &group, &group_size, err);
+    if (st == DAL_OK)
+        st = dal_texts_label(&self->texts, label, label_size, l->path, l->key, row.line, &row.cls, err);
     if (st != DAL_OK)
         return st;
-    row.size = decode_values(o, texts, NULL);
-    return dal_texts_add(&self->texts, k, &row, l->path, l->key, err);
+    row.size = decode_values(o, r.texts, NULL);
+    st = dal_texts_add(&self->texts, k, &row, l->path, l->key, err);
+    return st == DAL_OK ? dal_texts_group(&self->texts, k, group, group_size, l->path, l->key, row.line, err) : st;
 }
 
 static dal_status index_file(jsonl *self, uint32_t k, const char *path, const char *key, dal_error *err)
@@ -357,6 +372,8 @@ static dal_status build(void *p, const void *opt, dal_error *err)
     const dal_label_rule rule = {o->labels, o->class_names, o->names};
     dal_status st = DAL_OK;
     self->texts.decode = decode;
+    if (o->group[0] && strcmp(o->group, o->label) == 0)
+        return dal_fail(err, DAL_E_INVALID, "group", "'%.60s' is the label; a source is known before any label is", o->group);
     if (o->text.n == 0 || o->text.n > MAX_KEYS)
         return dal_fail(err, DAL_E_INVALID, "text", "%lld keys of text, expected 1..%d", (long long)o->text.n, MAX_KEYS);
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
@@ -392,6 +409,7 @@ static const dal_dataset_impl jsonl_impl = {
     P(T, test_path, PATH, "", "file", "", "those of the test split")                                     \
     P(T, text, STRS, "[text]", "nonempty", "", "keys of the text; several are joined with a blank")      \
     P(T, label, STR, "label", "", "", "key of the label; empty: none")                                   \
+    P(T, group, STR, "", "", "", "key that tells which source a text is of; empty: none")                \
     P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")

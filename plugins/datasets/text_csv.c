@@ -10,7 +10,7 @@
 #include <dal/texts.h>
 
 typedef struct options {
-    const char *path, *validation_path, *test_path, *delimiter, *label, *join, *names;
+    const char *path, *validation_path, *test_path, *delimiter, *label, *group, *join, *names;
     uint32_t header, backslash, labels, encoding;
     dal_str_list text, class_names;
 } options;
@@ -29,7 +29,7 @@ typedef struct text_csv {
     dal_csv start[DAL_SPLITS]; /* before the first record of texts */
     dal_csv_field *first;      /* [MAX_COLUMNS] the first record of the first file */
     int header;
-    int64_t width, label; /* columns; that of the labels, or -1 */
+    int64_t width, label, group; /* columns; that of the labels, of the sources, or -1 */
     int64_t *columns;     /* [n_columns] of the text, in the order of joining */
     int64_t n_columns, join_size;
 } text_csv;
@@ -85,8 +85,8 @@ static int is_text(const dal_csv_field *f, const char *word)
 /* Parameters that name a column which is not a number: then the first record must be a header. */
 static int wants_header(const options *o, const dal_csv_field *first, int64_t width)
 {
-    for (int64_t i = -1; i < o->text.n; i++) {
-        const char *name = i < 0 ? o->label : o->text.items[i];
+    for (int64_t i = -2; i < o->text.n; i++) {
+        const char *name = i == -2 ? o->group : i < 0 ? o->label : o->text.items[i];
         const dal_csv_field as_field = {.text = name, .size = (int64_t)strlen(name)};
         int64_t number;
         for (int64_t j = 0; j < width && !dal_csv_integer(&as_field, &number); j++)
@@ -157,22 +157,26 @@ static dal_status settle_columns(text_csv *self, dal_error *err)
 {
     const options *o = self->opt;
     dal_status st = DAL_OK;
-    self->label = -1;
+    self->label = self->group = -1;
     self->columns = dal_array(self->texts.host, self->width + o->text.n, sizeof *self->columns);
     if (!self->columns)
         return no_memory(err);
     if (o->label[0])
         st = find_column(self, "label", o->label, &self->label, err);
+    if (o->group[0] && st == DAL_OK)
+        st = find_column(self, "group", o->group, &self->group, err);
+    if (st == DAL_OK && self->group >= 0 && self->group == self->label)
+        st = dal_fail(err, DAL_E_INVALID, "group", "column '%.60s' is the label; a source is known before any label is", o->group);
     for (int64_t i = 0; i < o->text.n && st == DAL_OK; i++) {
         st = find_column(self, "text", o->text.items[i], &self->columns[self->n_columns++], err);
         if (st == DAL_OK && self->columns[i] == self->label)
             st = dal_fail(err, DAL_E_INVALID, "text", "column '%.60s' is the label", o->text.items[i]);
     }
     for (int64_t j = 0; j < self->width && o->text.n == 0; j++)
-        if (j != self->label)
+        if (j != self->label && j != self->group)
             self->columns[self->n_columns++] = j;
     if (st == DAL_OK && self->n_columns == 0)
-        st = dal_fail(err, DAL_E_INVALID, "text", "%s has no column of text beside that of the labels", o->path);
+        st = dal_fail(err, DAL_E_INVALID, "text", "%s has no column of text beside those of labels and sources", o->path);
     self->join_size = (int64_t)strlen(o->join);
     return st;
 }
@@ -258,6 +262,7 @@ static dal_status add_record(text_csv *self, uint32_t k, const dal_csv *r, const
                              dal_error *err)
 {
     const dal_csv_field *l = self->label >= 0 ? &fields[self->label] : NULL;
+    const dal_csv_field *g = self->group >= 0 ? &fields[self->group] : NULL;
     dal_text_row row = {.at = at, .line = fields[0].line, .cls = DAL_LABEL_NONE};
     dal_status st = DAL_OK;
     if (l)
@@ -269,7 +274,8 @@ static dal_status add_record(text_csv *self, uint32_t k, const dal_csv *r, const
     if (st != DAL_OK)
         return st;
     row.size = decode_record(self, fields, NULL);
-    return dal_texts_add(&self->texts, k, &row, r->path, r->key, err);
+    st = dal_texts_add(&self->texts, k, &row, r->path, r->key, err);
+    return st == DAL_OK && g ? dal_texts_group(&self->texts, k, g->text, g->size, r->path, r->key, g->line, err) : st;
 }
 
 static dal_status index_file(text_csv *self, uint32_t k, dal_error *err)
@@ -351,9 +357,10 @@ static const dal_dataset_impl text_csv_impl = {
     P(T, path, PATH, DAL_REQUIRED, "file", "", "the table of the pool; plain or gzip")                   \
     P(T, validation_path, PATH, "", "file", "", "a table with the same columns, for the validation split") \
     P(T, test_path, PATH, "", "file", "", "likewise, for the test split")                                \
-    P(T, header, CHOICE, "auto", "auto|yes|no", "", "is the first record names of columns; auto: if label or text name one of them") \
+    P(T, header, CHOICE, "auto", "auto|yes|no", "", "is the first record names of columns; auto: if label, group or text name one") \
     P(T, delimiter, STR, "comma", "nonempty", "", "comma, semicolon, tab or one character")              \
     P(T, label, STR, "0", "", "", "column of the labels: a name or a number from 0, from the end if negative; empty: none") \
+    P(T, group, STR, "", "", "", "column that tells which source a text is of: a name or a number; empty: none") \
     P(T, text, STRS, "", "nonempty", "", "columns of the text, likewise; none: all others, in order")    \
     P(T, join, STR, "' '", "", "", "what is put between columns; empty ones are left out")                 \
     P(T, backslash, CHOICE, "keep", "keep|newline|break", "", "newline: \\n is a line break, \\\" a quote; break: a blank for every backslash (AG News)") \

@@ -6,9 +6,10 @@
 
 #define MAX_LABEL 256           /* bytes, with the NUL */
 #define MAX_CLASSES 65536       /* distinct labels */
+#define MAX_GROUPS (1 << 24)    /* distinct sources */
 #define MAX_NAMES_BYTES 1048576 /* of a file of class names */
 
-/* A label and the place where it was seen first. */
+/* A label or a source, and the place where it was seen first. */
 typedef struct label {
     char *text;
     const char *path, *key;
@@ -17,12 +18,19 @@ typedef struct label {
 } label;
 
 /* Labels in the order of their coming, and a hash table of them with open addressing. */
-struct dal_text_labels {
+typedef struct label_table {
     label *all; /* [n] */
     int32_t *slots; /* [room] index of a label, -1: free */
     int64_t n, room;
+} label_table;
+
+struct dal_text_labels {
+    label_table labels, sources;
     char **names; /* [n_names] of the classes */
     int64_t n_names;
+    const char **source_names;           /* [sources.n] in order, those of the table */
+    int32_t *source_of[DAL_SPLITS];      /* [source_room] of each text; of those behind it there is none */
+    int64_t source_room[DAL_SPLITS];
 };
 
 static dal_status no_memory(dal_error *err)
@@ -49,6 +57,14 @@ dal_status dal_texts_new(const dal_host *host, size_t size, void **self, dal_err
     return DAL_OK;
 }
 
+static void free_table(const dal_host *host, label_table *l)
+{
+    for (int64_t i = 0; i < l->n; i++)
+        host->free(host, l->all[i].text);
+    host->free(host, l->all);
+    host->free(host, l->slots);
+}
+
 void dal_texts_destroy(void *self)
 {
     dal_texts *t = self;
@@ -56,16 +72,17 @@ void dal_texts_destroy(void *self)
         return;
     const dal_host *host = t->host;
     dal_text_labels *l = t->labels;
-    for (int64_t i = 0; i < l->n; i++)
-        host->free(host, l->all[i].text);
+    free_table(host, &l->labels);
+    free_table(host, &l->sources);
     for (int64_t i = 0; i < l->n_names; i++)
         host->free(host, l->names[i]);
-    host->free(host, l->all);
-    host->free(host, l->slots);
     host->free(host, l->names);
-    host->free(host, l);
-    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+    host->free(host, l->source_names);
+    for (uint32_t k = 0; k < DAL_SPLITS; k++) {
         host->free(host, t->rows[k]);
+        host->free(host, l->source_of[k]);
+    }
+    host->free(host, l);
     host->free(host, t);
 }
 
@@ -129,7 +146,7 @@ dal_status dal_text_check(uint32_t encoding, const void *data, int64_t n, const 
 
 /* ---- labels ----------------------------------------------------------------------------------- */
 
-static int32_t *slot_of(const dal_text_labels *l, const char *text, int64_t size)
+static int32_t *slot_of(const label_table *l, const char *text, int64_t size)
 {
     uint64_t i = dal_hash64(0, text, (size_t)size) & (uint64_t)(l->room - 1);
     for (; l->slots[i] >= 0; i = (i + 1) & (uint64_t)(l->room - 1)) {
@@ -140,7 +157,7 @@ static int32_t *slot_of(const dal_text_labels *l, const char *text, int64_t size
     return &l->slots[i];
 }
 
-static dal_status grow(const dal_host *host, dal_text_labels *l, dal_error *err)
+static dal_status grow(const dal_host *host, label_table *l, dal_error *err)
 {
     const int64_t room = l->room ? 2 * l->room : 64;
     label *all = dal_array(host, room / 2, sizeof *all);
@@ -163,40 +180,81 @@ static dal_status grow(const dal_host *host, dal_text_labels *l, dal_error *err)
     return DAL_OK;
 }
 
-dal_status dal_texts_label(dal_texts *t, const char *text, int64_t size, const char *path, const char *key,
-                           int64_t line, int32_t *cls, dal_error *err)
+/* The number of a text in the table, which has room for `most`. kind: "label". */
+static dal_status number_of(const dal_host *host, label_table *l, const char *kind, int64_t most, label what, int64_t size,
+                            int32_t *number, dal_error *err)
 {
-    dal_text_labels *l = t->labels;
-    *cls = DAL_LABEL_NONE;
-    if (size == 0 || (size == 1 && text[0] == '?'))
-        return DAL_OK;
+    const char *text = what.text;
     if (size >= MAX_LABEL || dal_utf8_fault(text, size) >= 0)
-        return dal_fail(err, DAL_E_FORMAT, key, "%s:%lld: a label of %lld bytes%s, expected UTF-8 of fewer than %d",
-                        path, (long long)line, (long long)size, size < MAX_LABEL ? " that are no UTF-8" : "", MAX_LABEL);
+        return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: a %s of %lld bytes%s, expected UTF-8 of fewer than %d", what.path,
+                        (long long)what.line, kind, (long long)size, size < MAX_LABEL ? " that are no UTF-8" : "", MAX_LABEL);
     for (int64_t i = 0; i < size; i++)
         if ((unsigned char)text[i] < 0x20)
-            return dal_fail(err, DAL_E_FORMAT, key, "%s:%lld: a label with the control character 0x%02x", path,
-                            (long long)line, (unsigned)text[i]);
+            return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: a %s with the control character 0x%02x", what.path,
+                            (long long)what.line, kind, (unsigned)text[i]);
     if (2 * l->n >= l->room) {
-        const dal_status st = grow(t->host, l, err);
+        const dal_status st = grow(host, l, err);
         if (st != DAL_OK)
             return st;
     }
     int32_t *slot = slot_of(l, text, size);
     if (*slot < 0) {
-        if (l->n == MAX_CLASSES)
-            return dal_fail(err, DAL_E_FORMAT, key, "%s:%lld: more than %d different labels; is this the right column?",
-                            path, (long long)line, MAX_CLASSES);
-        char *copy = dal_array(t->host, size + 1, 1);
+        if (l->n == most)
+            return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: more than %lld different %ss; is this the right column?",
+                            what.path, (long long)what.line, (long long)most, kind);
+        char *copy = dal_array(host, size + 1, 1);
         if (!copy)
             return no_memory(err);
         memcpy(copy, text, (size_t)size);
         copy[size] = '\0';
-        l->all[l->n] = (label){copy, path, key, line, 0};
+        what.text = copy;
+        l->all[l->n] = what;
         *slot = (int32_t)l->n++;
     }
-    *cls = *slot;
+    *number = *slot;
     return DAL_OK;
+}
+
+static int is_missing(const char *text, int64_t size)
+{
+    return size == 0 || (size == 1 && text[0] == '?');
+}
+
+dal_status dal_texts_label(dal_texts *t, const char *text, int64_t size, const char *path, const char *key,
+                           int64_t line, int32_t *cls, dal_error *err)
+{
+    const label what = {(char *)(uintptr_t)text, path, key, line, 0};
+    *cls = DAL_LABEL_NONE;
+    return is_missing(text, size) ? DAL_OK
+                                  : number_of(t->host, &t->labels->labels, "label", MAX_CLASSES, what, size, cls, err);
+}
+
+/* ---- sources ------------------------------------------------------------------------------------ */
+
+static dal_status grow_sources(dal_texts *t, uint32_t k, dal_error *err)
+{
+    dal_text_labels *l = t->labels;
+    int32_t *larger = dal_array(t->host, t->room[k], sizeof *larger);
+    if (!larger)
+        return no_memory(err);
+    for (int64_t i = 0; i < t->room[k]; i++)
+        larger[i] = i < l->source_room[k] ? l->source_of[k][i] : DAL_GROUP_NONE;
+    t->host->free(t->host, l->source_of[k]);
+    l->source_of[k] = larger;
+    l->source_room[k] = t->room[k];
+    return DAL_OK;
+}
+
+dal_status dal_texts_group(dal_texts *t, uint32_t k, const char *text, int64_t size, const char *path, const char *key,
+                           int64_t line, dal_error *err)
+{
+    const label what = {(char *)(uintptr_t)text, path, key, line, 0};
+    dal_text_labels *l = t->labels;
+    if (is_missing(text, size))
+        return DAL_OK;
+    const dal_status st = l->source_room[k] < t->n[k] ? grow_sources(t, k, err) : DAL_OK;
+    return st == DAL_OK ? number_of(t->host, &l->sources, "source", MAX_GROUPS, what, size, &l->source_of[k][t->n[k] - 1], err)
+                        : st;
 }
 
 /* ---- names of classes --------------------------------------------------------------------------- */
@@ -305,6 +363,21 @@ static int by_text(const void *a, const void *b)
     return strcmp((*(label *const *)a)->text, (*(label *const *)b)->text);
 }
 
+/* The labels in numeric order, when all are integers, else in byte order; the caller frees it. NULL: no memory. */
+static label **in_order(const dal_host *host, const label_table *l)
+{
+    int integers = 1;
+    int64_t x;
+    label **order = dal_array(host, l->n, sizeof *order);
+    for (int64_t i = 0; order && i < l->n; i++) {
+        order[i] = &l->all[i];
+        integers &= integer(l->all[i].text, &x);
+    }
+    if (order)
+        qsort(order, (size_t)l->n, sizeof *order, integers ? by_number : by_text);
+    return order;
+}
+
 static int64_t find_name(const dal_text_labels *l, const char *text)
 {
     for (int64_t i = 0; i < l->n_names; i++)
@@ -318,8 +391,8 @@ static dal_status by_names(dal_texts *t, dal_error *err)
     dal_text_labels *l = t->labels;
     if (l->n_names == 0)
         return dal_fail(err, DAL_E_INVALID, "labels", "names needs class_names, or a file of names");
-    for (int64_t i = 0; i < l->n; i++) {
-        label *a = &l->all[i];
+    for (int64_t i = 0; i < l->labels.n; i++) {
+        label *a = &l->labels.all[i];
         a->cls = (int32_t)find_name(l, a->text);
         if (a->cls < 0)
             return dal_fail(err, DAL_E_FORMAT, a->key, "%s:%lld: label '%s' is the name of no class; there are %lld, '%s' "
@@ -335,8 +408,8 @@ static dal_status by_counting(dal_texts *t, int64_t base, dal_error *err)
     dal_text_labels *l = t->labels;
     int64_t x, n = l->n_names;
     char text[24];
-    for (int64_t i = 0; i < l->n; i++) {
-        label *a = &l->all[i];
+    for (int64_t i = 0; i < l->labels.n; i++) {
+        label *a = &l->labels.all[i];
         const int64_t limit = l->n_names ? l->n_names : MAX_CLASSES;
         if (!integer(a->text, &x) || x < base || x - base >= limit)
             return dal_fail(err, DAL_E_FORMAT, a->key, "%s:%lld: label '%s', expected %lld..%lld", a->path,
@@ -357,24 +430,18 @@ static dal_status by_counting(dal_texts *t, int64_t base, dal_error *err)
 /* Label k in order is class k; its text is the name when there are no others. */
 static dal_status by_order(dal_texts *t, dal_error *err)
 {
-    dal_text_labels *l = t->labels;
-    int integers = 1;
-    int64_t x;
+    dal_text_labels *names = t->labels;
+    const label_table *l = &names->labels;
     dal_status st = DAL_OK;
-    const int named = l->n_names > 0;
-    if (named && l->n != l->n_names)
+    const int named = names->n_names > 0;
+    if (named && l->n != names->n_names)
         return dal_fail(err, DAL_E_INVALID, "labels",
                         "%lld names for %lld different labels, '%s' the first of them; labels: from-0, from-1 or names "
                         "tells which is which",
-                        (long long)l->n_names, (long long)l->n, l->n ? l->all[0].text : "");
-    label **order = dal_array(t->host, l->n, sizeof *order);
+                        (long long)names->n_names, (long long)l->n, l->n ? l->all[0].text : "");
+    label **order = in_order(t->host, l);
     if (!order)
         return no_memory(err);
-    for (int64_t i = 0; i < l->n; i++) {
-        order[i] = &l->all[i];
-        integers &= integer(l->all[i].text, &x);
-    }
-    qsort(order, (size_t)l->n, sizeof *order, integers ? by_number : by_text);
     for (int64_t i = 0; i < l->n && st == DAL_OK; i++) {
         order[i]->cls = (int32_t)i;
         if (!named)
@@ -385,16 +452,37 @@ static dal_status by_order(dal_texts *t, dal_error *err)
     return st;
 }
 
+/* Sources, likewise. */
+static dal_status settle_sources(dal_texts *t, dal_error *err)
+{
+    dal_text_labels *l = t->labels;
+    if (l->sources.n == 0)
+        return DAL_OK;
+    label **order = in_order(t->host, &l->sources);
+    l->source_names = dal_array(t->host, l->sources.n, sizeof *l->source_names);
+    const dal_status st = order && l->source_names ? DAL_OK : no_memory(err);
+    for (int64_t i = 0; i < l->sources.n && st == DAL_OK; i++) {
+        order[i]->cls = (int32_t)i;
+        l->source_names[i] = order[i]->text;
+    }
+    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
+        for (int64_t i = 0; i < l->source_room[k]; i++)
+            if (l->source_of[k][i] >= 0)
+                l->source_of[k][i] = l->sources.all[l->source_of[k][i]].cls;
+    t->host->free(t->host, order);
+    return st;
+}
+
 dal_status dal_texts_settle(dal_texts *t, const dal_label_rule *rule, dal_error *err)
 {
     dal_text_labels *l = t->labels;
     int64_t known = 0;
     dal_status st = take_names(t, rule, err);
-    for (int64_t i = 0; i < l->n; i++)
-        known += find_name(l, l->all[i].text) >= 0;
+    for (int64_t i = 0; i < l->labels.n; i++)
+        known += find_name(l, l->labels.all[i].text) >= 0;
     if (st != DAL_OK)
         return st;
-    if (rule->kind == DAL_LABELS_NAMES || (rule->kind == DAL_LABELS_AUTO && l->n_names > 0 && known == l->n))
+    if (rule->kind == DAL_LABELS_NAMES || (rule->kind == DAL_LABELS_AUTO && l->n_names > 0 && known == l->labels.n))
         st = by_names(t, err);
     else if (rule->kind == DAL_LABELS_AUTO)
         st = by_order(t, err);
@@ -403,9 +491,9 @@ dal_status dal_texts_settle(dal_texts *t, const dal_label_rule *rule, dal_error 
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
         for (int64_t i = 0; i < t->n[k]; i++)
             if (t->rows[k][i].cls >= 0)
-                t->rows[k][i].cls = l->all[t->rows[k][i].cls].cls;
+                t->rows[k][i].cls = l->labels.all[t->rows[k][i].cls].cls;
     t->class_names = (const char *const *)l->names;
-    return st;
+    return st == DAL_OK ? settle_sources(t, err) : st;
 }
 
 /* ---- slots -------------------------------------------------------------------------------------- */
@@ -450,6 +538,33 @@ dal_status dal_texts_read(void *self, uint32_t k, const int64_t *ids, int64_t n,
         st = t->decode(self, k, row, (char *)out->data + out->offsets[i], err);
     }
     return st;
+}
+
+static int64_t count_sources(void *self)
+{
+    return ((const dal_texts *)self)->labels->sources.n;
+}
+
+static const char *name_source(void *self, int64_t g)
+{
+    return ((const dal_texts *)self)->labels->source_names[g];
+}
+
+static dal_status sources(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    const dal_texts *t = self;
+    const dal_text_labels *l = t->labels;
+    const dal_status st = dal_check_ids(t->n[k], ids, n, err);
+    for (int64_t i = 0; i < n && st == DAL_OK; i++)
+        out[i] = ids[i] < l->source_room[k] ? l->source_of[k][ids[i]] : DAL_GROUP_NONE;
+    return st;
+}
+
+const void *dal_texts_get_extension(void *self, const char *id)
+{
+    static const dal_dataset_groups groups = {
+        .struct_size = sizeof groups, .count = count_sources, .name = name_source, .groups = sources};
+    return count_sources(self) > 0 && strcmp(id, DAL_CAP_GROUPS) == 0 ? &groups : NULL;
 }
 
 void dal_texts_describe(void *self, uint32_t k, int64_t id, char *out, size_t size)

@@ -1,7 +1,7 @@
 /* Any bytes as an ARFF table: a dataset of finite numbers that can be read whole, or a complaint. The first two bytes choose
  * options, the rest is the file (and the test file, too).
  */
-#include "tests/fuzz/fuzz_component.h"
+#include "tests/fuzz/fuzz_table.h"
 
 #include "plugins/datasets/arff.c"
 
@@ -13,9 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8, missing = (c >> 4 & 7) % 5;
     fuzz_file file = fuzz_open(data + 2, n - 2);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .test_path = c & 1 ? file.path : "",
@@ -30,16 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .indicator = missing > 0 && (c >> 13 & 1),
         .max_values = 8,
     };
-    if (arff_impl.create(dal_runtime_host(rt, "arff"), &o, NULL, &self, &err) == DAL_OK) {
-        fuzz_use(&arff_impl, self);
-        const table *t = self;
-        for (int64_t i = 0; i < t->n_rows * t->d; i++)
-            MUST(isfinite(t->x[i]));
-    } else {
-        fuzz_complaint(&err);
-    }
-    arff_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&arff_impl, &o, fuzz_use_table);
     close(file.fd);
     return 0;
 }

@@ -11,17 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const size_t wanted = (size_t)data[1] | (size_t)data[2] << 8, first = wanted < n - 3 ? wanted : n - 3;
     fuzz_file records = fuzz_open(data + 3, first), names = fuzz_open(data + 3 + first, n - 3 - first);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {.train = records.path, .test = records.path, .names = n - 3 > first ? names.path : "",
                        .batches = 1, .labels = data[0] % 3};
-    if (cifar_impl.create(dal_runtime_host(rt, "cifar"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use(&cifar_impl, self);
-    else
-        fuzz_complaint(&err);
-    cifar_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&cifar_impl, &o, fuzz_use);
     close(records.fd);
     close(names.fd);
     return 0;

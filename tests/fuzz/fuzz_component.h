@@ -44,6 +44,15 @@ static inline fuzz_file fuzz_open(const uint8_t *data, size_t n)
     return f;
 }
 
+/* A sample's source, where the dataset tells any, is one that there is. */
+static inline void fuzz_source(const dal_dataset_impl *impl, void *self, uint32_t k, int64_t id)
+{
+    const dal_dataset_groups *g = dal_groups_of(&(dal_dataset){impl, self});
+    int32_t source = 0;
+    MUST(!g || (g->groups(self, k, &id, 1, &source, NULL) == DAL_OK && source >= DAL_GROUP_NONE && source < g->count(self) &&
+                (source < 0 || g->name(self, source))));
+}
+
 /* Every sample of an open dataset: read, named, of a class there is. */
 static inline void fuzz_use(const dal_dataset_impl *impl, void *self)
 {
@@ -60,6 +69,7 @@ static inline void fuzz_use(const dal_dataset_impl *impl, void *self)
             MUST(cls >= DAL_LABEL_OOD && cls < info.spec.n_classes);
             if (impl->describe)
                 impl->describe(self, k, i, name, sizeof name);
+            fuzz_source(impl, self, k, i);
         }
         MUST(impl->read(self, k, &info.n[k], 1, &b, NULL) == DAL_E_INVALID);
     }
@@ -90,6 +100,7 @@ static inline void fuzz_use_ragged(const dal_dataset_impl *impl, void *self)
                      (j == 0 || b.indices[j] > b.indices[j - 1]));
             MUST(impl->classes(self, k, &i, 1, &cls, NULL) == DAL_OK && cls >= DAL_LABEL_OOD && cls < info.spec.n_classes);
             impl->describe(self, k, i, name, sizeof name);
+            fuzz_source(impl, self, k, i);
             free(b.data);
             free(b.indices);
         }
@@ -100,6 +111,21 @@ static inline void fuzz_use_ragged(const dal_dataset_impl *impl, void *self)
 static inline void fuzz_complaint(const dal_error *err)
 {
     MUST(err->status != DAL_OK && err->text[0] && !strpbrk(err->text, "\n\033"));
+}
+
+/* A dataset with these options is opened and used, or refused in words; it leaves no memory behind. */
+static inline void fuzz_dataset(const dal_dataset_impl *impl, const void *options,
+                                void (*use)(const dal_dataset_impl *impl, void *self))
+{
+    dal_runtime *rt = fuzz_runtime();
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    if (impl->create(dal_runtime_host(rt, "fuzz"), options, NULL, &self, &err) == DAL_OK)
+        use(impl, self);
+    else
+        fuzz_complaint(&err);
+    impl->destroy(self);
+    MUST(dal_runtime_allocated(rt) == 0);
 }
 
 #endif

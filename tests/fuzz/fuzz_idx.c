@@ -11,17 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const size_t wanted = (size_t)data[0] | (size_t)data[1] << 8, first = wanted < n - 2 ? wanted : n - 2;
     fuzz_file images = fuzz_open(data + 2, first), labels = fuzz_open(data + 2 + first, n - 2 - first);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {.train_images = images.path, .train_labels = n - 2 > first ? labels.path : "",
                        .test_images = images.path, .test_labels = ""};
-    if (idx_impl.create(dal_runtime_host(rt, "idx"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use(&idx_impl, self);
-    else
-        fuzz_complaint(&err);
-    idx_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&idx_impl, &o, fuzz_use);
     close(images.fd);
     close(labels.fd);
     return 0;

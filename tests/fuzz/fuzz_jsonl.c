@@ -12,25 +12,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
     fuzz_file file = fuzz_open(data + 2, n - 2);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .validation_path = "",
         .test_path = c & 1 ? file.path : "",
         .text = {keys, 1 + (c >> 1 & 3) % 3},
         .label = c >> 3 & 1 ? "" : "label",
+        .group = c >> 7 & 1 ? "by" : "",
         .labels = c >> 4 & 3,
         .class_names = {names, c >> 6 & 1 ? 2 : 0},
         .names = "",
     };
-    if (jsonl_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use_ragged(&jsonl_impl, self);
-    else
-        fuzz_complaint(&err);
-    jsonl_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&jsonl_impl, &o, fuzz_use_ragged);
     close(file.fd);
     return 0;
 }

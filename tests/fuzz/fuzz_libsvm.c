@@ -11,9 +11,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
     fuzz_file file = fuzz_open(data + 2, n - 2);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .validation_path = "",
@@ -25,12 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .labels = c >> 6 & 3,
         .names = "",
     };
-    if (libsvm_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
-        (o.form == DENSE ? fuzz_use : fuzz_use_ragged)(&libsvm_impl, self);
-    else
-        fuzz_complaint(&err);
-    libsvm_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&libsvm_impl, &o, o.form == DENSE ? fuzz_use : fuzz_use_ragged);
     close(file.fd);
     return 0;
 }

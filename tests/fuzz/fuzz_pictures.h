@@ -28,15 +28,7 @@ static inline void fuzz_read_all(const dal_dataset_impl *impl, void *self)
 
 static inline void fuzz_pictures(const dal_dataset_impl *impl, const void *options)
 {
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    if (impl->create(dal_runtime_host(rt, "pictures"), options, NULL, &self, &err) == DAL_OK)
-        fuzz_read_all(impl, self);
-    else
-        fuzz_complaint(&err);
-    impl->destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(impl, options, fuzz_read_all);
 }
 
 #endif

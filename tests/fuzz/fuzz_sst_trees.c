@@ -11,9 +11,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
     fuzz_file file = fuzz_open(data + 2, n - 2);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .validation_path = "",
@@ -22,12 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .phrases = c >> 2 & 1,
         .encoding = (c >> 3 & 3) % 3,
     };
-    if (sst_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use_ragged(&sst_impl, self);
-    else
-        fuzz_complaint(&err);
-    sst_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&sst_impl, &o, fuzz_use_ragged);
     close(file.fd);
     return 0;
 }

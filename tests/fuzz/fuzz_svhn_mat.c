@@ -8,16 +8,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     fuzz_file file = fuzz_open(data, n);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {.train = file.path, .extra = "", .test = file.path};
-    if (svhn_impl.create(dal_runtime_host(rt, "svhn"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use(&svhn_impl, self);
-    else
-        fuzz_complaint(&err);
-    svhn_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&svhn_impl, &o, fuzz_use);
     close(file.fd);
     return 0;
 }

@@ -14,14 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
     fuzz_file file = fuzz_open(data + 2, n - 2);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .validation_path = "",
         .test_path = c & 1 ? file.path : "",
         .label = labels[c >> 1 & 3],
+        .group = (c >> 13 & 3) == 3 ? "2" : "",
         .delimiter = delimiters[c >> 3 & 3],
         .header = (c >> 5 & 3) % 3,
         .backslash = (c >> 7 & 3) % 3,
@@ -32,12 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .join = " ",
         .names = "",
     };
-    if (text_csv_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use_ragged(&text_csv_impl, self);
-    else
-        fuzz_complaint(&err);
-    text_csv_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&text_csv_impl, &o, fuzz_use_ragged);
     close(file.fd);
     return 0;
 }

@@ -12,9 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0];
     fuzz_file file = fuzz_open(data + 1, n - 1);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .train = c & 1 ? "train" : "",
@@ -28,12 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .strip_footers = c >> 5 & 1,
         .encoding = (c >> 6 & 3) % 3,
     };
-    if (text_folder_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use_ragged(&text_folder_impl, self);
-    else
-        fuzz_complaint(&err);
-    text_folder_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&text_folder_impl, &o, fuzz_use_ragged);
     close(file.fd);
     return 0;
 }

@@ -12,9 +12,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
     fuzz_file file = fuzz_open(data + 2, n - 2);
-    dal_runtime *rt = fuzz_runtime();
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
     const options o = {
         .path = file.path,
         .validation_path = "",
@@ -25,12 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .class_names = {names, c >> 7 & 1 ? 2 : 0},
         .names = c >> 8 & 1 ? file.path : "",
     };
-    if (text_labels_impl.create(dal_runtime_host(rt, "fuzz"), &o, NULL, &self, &err) == DAL_OK)
-        fuzz_use_ragged(&text_labels_impl, self);
-    else
-        fuzz_complaint(&err);
-    text_labels_impl.destroy(self);
-    MUST(dal_runtime_allocated(rt) == 0);
+    fuzz_dataset(&text_labels_impl, &o, fuzz_use_ragged);
     close(file.fd);
     return 0;
 }

@@ -6,7 +6,7 @@ static const char *const text_key[] = {"text"};
 
 static options with(const char *path)
 {
-    return (options){.path = path, .validation_path = "", .test_path = "", .label = "label", .names = "",
+    return (options){.path = path, .validation_path = "", .test_path = "", .label = "label", .names = "", .group = "",
                      .text = {text_key, 1}};
 }
 
@@ -84,4 +84,28 @@ Test(jsonl, refuses_what_is_no_json)
     char deep[1000] = "{\"text\":\"x\",\"y\":";
     memset(deep + strlen(deep), '[', 900);
     refuse(with(fx_text("deep", deep)), DAL_E_FORMAT, "path", "more than 64 brackets in brackets");
+}
+
+Test(jsonl, tells_which_source_a_text_is_of)
+{
+    options o = with(fx_text("by", "{\"text\":\"a\",\"label\":1,\"by\":\"Zoe\"}\n{\"text\":\"b\",\"label\":2,\"by\":null}\n"
+                              "{\"text\":\"c\",\"label\":1,\"by\":\"A\\u006en\"}\n{\"text\":\"d\"}\n"
+                              "{\"by\":\"Zoe\",\"text\":\"e\"}\n"));
+    o.group = "by";
+    cr_assert_str_eq(pool(o), "1:a|2:b|1:c|-:d|-:e");
+    cr_assert_str_eq(fx_sources_of(&jsonl_impl, &o), "Zoe|-|Ann|-|Zoe");
+    o.group = "";
+    cr_assert_str_eq(fx_sources_of(&jsonl_impl, &o), "none");
+    o.path = fx_text("list", "{\"text\":\"x\",\"by\":[1]}");
+    o.group = "by";
+    refuse(o, DAL_E_FORMAT, "path", "list:1: the source 'by' is a list, expected a string, a number or a truth value");
+    o.group = o.label;
+    refuse(o, DAL_E_INVALID, "group", "is the label; a source is known before any label is");
+}
+
+Test(jsonl, numbers_sources_as_it_does_labels)
+{
+    options o = with(fx_text("by", "{\"text\":\"a\",\"by\":10}\n{\"text\":\"b\",\"by\":9}\n{\"text\":\"c\",\"by\":10}\n"));
+    o.group = "by";
+    cr_assert_str_eq(fx_sources_of(&jsonl_impl, &o), "10|9|10");
 }

@@ -5,7 +5,7 @@
 static options with(const char *path)
 {
     return (options){.path = path, .validation_path = "", .test_path = "", .delimiter = "comma", .label = "0",
-                     .join = " ", .names = ""};
+                     .join = " ", .names = "", .group = ""};
 }
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
@@ -194,4 +194,24 @@ Test(text_csv, reads_ag_news)
                      "date for its manned rocket.");
     text_csv_impl.destroy(d.self);
     dal_runtime_free(rt);
+}
+
+Test(text_csv, tells_which_source_a_text_is_of)
+{
+    options o = with(fx_text("by", "text,by,kind\na,Zoe,1\nb,,2\nc,\"Ann\",1\nd,?,\ne,Zoe,\n"));
+    o.label = "kind";
+    o.group = "by";
+    cr_assert_str_eq(pool(o), "1:a|2:b|1:c|-:d|-:e");
+    cr_assert_str_eq(fx_sources_of(&text_csv_impl, &o), "Zoe|-|Ann|-|Zoe");
+    o.group = "";
+    cr_assert_str_eq(fx_sources_of(&text_csv_impl, &o), "none");
+    o.group = o.label;
+    refuse(o, DAL_E_INVALID, "group", "is the label; a source is known before any label is");
+}
+
+Test(text_csv, numbers_sources_as_it_does_labels)
+{
+    options o = with(fx_text("by", "1,a,10\n1,b,9\n1,c,10\n"));
+    o.group = "-1";
+    cr_assert_str_eq(fx_sources_of(&text_csv_impl, &o), "10|9|10");
 }

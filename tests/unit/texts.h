@@ -78,6 +78,31 @@ static inline const char *fx_texts_of(const fx_dataset *d, uint32_t split)
     return out;
 }
 
+/* The sources of a pool that is opened, in order: "north|-|south"; "none" when it tells none. */
+static inline const char *fx_sources_of(const dal_dataset_impl *impl, const void *options)
+{
+    static char out[1024];
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = fx_open(impl, dal_runtime_host(rt, "texts"), options, NULL);
+    const dal_dataset_groups *g = dal_groups_of(&(dal_dataset){impl, d.self});
+    out[0] = '\0';
+    for (int64_t i = 0; g && i < d.info.n[DAL_SPLIT_TRAIN]; i++) {
+        int32_t of = 0;
+        const int64_t at = (int64_t)strlen(out);
+        cr_assert_eq(g->groups(d.self, DAL_SPLIT_TRAIN, &i, 1, &of, NULL), DAL_OK);
+        cr_assert(of >= DAL_GROUP_NONE && of < g->count(d.self));
+        snprintf(out + at, sizeof out - (size_t)at, "%s%s", i ? "|" : "", of < 0 ? "-" : g->name(d.self, of));
+    }
+    if (!g)
+        strcpy(out, "none");
+    else
+        cr_assert_eq(g->groups(d.self, DAL_SPLIT_TRAIN, &d.info.n[0], 1, &(int32_t){0}, NULL), DAL_E_INVALID);
+    impl->destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    return out;
+}
+
 /* Texts in memory for transforms to wrap. */
 typedef struct fx_texts {
     const char *const *texts[DAL_SPLITS];

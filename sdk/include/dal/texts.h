@@ -67,7 +67,10 @@ DAL_PUBLIC dal_status dal_texts_add(dal_texts *t, uint32_t split, const dal_text
 /* [main] The number of a label, new or seen before, into *cls. Empty or "?": DAL_LABEL_NONE. */
 DAL_PUBLIC dal_status dal_texts_label(dal_texts *t, const char *label, int64_t size, const char *path, const char *key,
                                       int64_t line, int32_t *cls, dal_error *err);
-/* [main] All rows are there: give them their classes. */
+/* [main] Which source (DAL_CAP_GROUPS) the text is of that was added last. Empty or "?": not known. */
+DAL_PUBLIC dal_status dal_texts_group(dal_texts *t, uint32_t split, const char *source, int64_t size, const char *path,
+                                      const char *key, int64_t line, dal_error *err);
+/* [main] All rows are there: give them their classes, and numbers to sources in the order of DAL_LABELS_AUTO. */
 DAL_PUBLIC dal_status dal_texts_settle(dal_texts *t, const dal_label_rule *rule, dal_error *err);
 /* [any] A text in this encoding must be text: DAL_E_FORMAT names path:line and the byte that is not. */
 DAL_PUBLIC dal_status dal_text_check(uint32_t encoding, const void *data, int64_t n, const char *path, const char *key,
@@ -83,10 +86,13 @@ DAL_PUBLIC dal_status dal_texts_read(void *self, uint32_t split, const int64_t *
                                      dal_error *err);
 /* The file and the line. */
 DAL_PUBLIC void dal_texts_describe(void *self, uint32_t split, int64_t id, char *out, size_t size);
+/* DAL_CAP_GROUPS, where any text was given a source. */
+DAL_PUBLIC const void *dal_texts_get_extension(void *self, const char *id);
 
 #define DAL_TEXTS_SLOTS                                                                   \
     .info = dal_texts_info, .classes = dal_texts_classes, .sizes = dal_texts_sizes,       \
-    .read = dal_texts_read, .describe = dal_texts_describe
+    .read = dal_texts_read, .describe = dal_texts_describe,                               \
+    .get_extension = dal_texts_get_extension
 
 #ifdef __cplusplus
 }
