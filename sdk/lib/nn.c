@@ -30,6 +30,7 @@ void dal_nn_free(dal_nn *nn)
         return;
     const dal_host *host = nn->host;
     nn_onednn_close(nn);
+    host->free(host, nn->state_names);
     host->free(host, nn->names);
     host->free(host, nn->parameter);
     host->free(host, nn->node);
@@ -385,6 +386,8 @@ dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
         return nn->fault.status;
     }
     find_first_writers(nn);
+    if (nn_name_state(nn) != DAL_OK)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     nn->finished = 1;
     return choose_backend(nn, err);
 }

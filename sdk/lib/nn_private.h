@@ -46,6 +46,7 @@ struct dal_nn {
     int64_t n_weights, n_state, n_parameters, scratch, multiply_adds;
     dal_parameter *parameter; /* [n_parameters], room for 2 a value */
     char (*names)[NN_NAME + 8];
+    char (*state_names)[NN_NAME + 16]; /* [2 a batch-norm], of a finished network */
     dal_error fault;
     uint32_t backend;
     struct nn_onednn *onednn; /* NULL: OpenBLAS does it all */
@@ -104,6 +105,9 @@ extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, 
     nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_relu6_op, nn_layer_norm_op, nn_embedding_op,
     nn_attention_op, nn_token_linear_op, nn_token_mean_op, nn_first_token_op, nn_token_conv_op, nn_token_max_op,
     nn_join_op;
+
+/* Names what a finished network remembers. */
+dal_status nn_name_state(dal_nn *nn);
 
 /* Declaring, see nn.c. nn_fault returns -1. */
 DAL_PRINTF(3, 4)

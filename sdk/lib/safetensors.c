@@ -19,6 +19,7 @@ struct dal_safetensors {
     const dal_host *host;
     const char *path, *key;
     void *map; /* [size], or NULL: a view */
+    unsigned char *own; /* the bytes, where they came from a stream */
     const unsigned char *bytes;
     int64_t size;
     json_t *header;    /* names are its */
@@ -276,6 +277,76 @@ dal_status dal_safetensors_view(const dal_host *host, const char *name, const ch
     return finish(f, DAL_OK, out, err);
 }
 
+/* ---- from a stream ------------------------------------------------------------------------------ */
+
+/* Up to n more bytes behind those there are; fewer where the stream ends. Claims of a file cost no more memory than there are
+ * bytes, or this many: */
+#define FIRST_BYTES ((int64_t)64 << 20)
+static dal_status read_more(dal_safetensors *f, int64_t *room, const dal_reader *r, int64_t n, dal_error *err)
+{
+    const int64_t end = n > INT64_MAX - f->size ? INT64_MAX : f->size + n;
+    while (f->size < end) {
+        if (f->size == *room) {
+            const int64_t most = *room < FIRST_BYTES ? FIRST_BYTES : *room > INT64_MAX / 2 ? INT64_MAX : 2 * *room;
+            const int64_t more = most < end ? most : end;
+            unsigned char *bytes = dal_array(f->host, more, 1);
+            if (!bytes)
+                return dal_fail(err, DAL_E_NOMEM, f->key, "%s: no memory for %lld bytes", f->path, (long long)more);
+            if (f->size > 0)
+                memcpy(bytes, f->own, (size_t)f->size);
+            f->host->free(f->host, f->own);
+            f->bytes = f->own = bytes;
+            *room = more;
+        }
+        const int64_t most = *room < end ? *room : end;
+        size_t got = 0;
+        const dal_status st = r->read(r, f->own + f->size, (size_t)(most - f->size), &got, err);
+        if (st != DAL_OK)
+            return st;
+        if (got == 0 || got > (size_t)(most - f->size))
+            break;
+        f->size += (int64_t)got;
+    }
+    return DAL_OK;
+}
+
+/* Where the tensors of a header end; what is wrong with it is told later. */
+static int64_t data_end(const unsigned char *header, int64_t n)
+{
+    const char *key;
+    json_t *entry, *root = json_loadb((const char *)header, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+    int64_t end = 0;
+    json_object_foreach(root, key, entry) {
+        const json_t *last = json_array_get(json_object_get(entry, "data_offsets"), 1);
+        const int64_t at = json_is_integer(last) ? (int64_t)json_integer_value(last) : 0;
+        end = at > end ? at : end;
+    }
+    json_decref(root);
+    return end;
+}
+
+static dal_status read_stream(dal_safetensors *f, const dal_reader *r, dal_error *err)
+{
+    int64_t room = 0;
+    uint64_t length = 0;
+    dal_status st = read_more(f, &room, r, 8, err);
+    for (int i = 0; i < 8 && f->size == 8; i++)
+        length |= (uint64_t)f->own[i] << 8 * i;
+    if (st == DAL_OK && length <= (uint64_t)ST_MAX_HEADER)
+        st = read_more(f, &room, r, (int64_t)length, err);
+    if (st == DAL_OK && f->size == 8 + (int64_t)length)
+        st = read_more(f, &room, r, data_end(f->own + 8, (int64_t)length), err);
+    return st;
+}
+
+dal_status dal_safetensors_read(const dal_host *host, const dal_reader *r, const char *name, const char *key,
+                                dal_safetensors **out, dal_error *err)
+{
+    dal_safetensors *f = NULL;
+    const dal_status st = make(host, name, key, &f, err);
+    return st == DAL_OK ? finish(f, read_stream(f, r, err), out, err) : st;
+}
+
 void dal_safetensors_close(dal_safetensors *f)
 {
     if (!f)
@@ -284,6 +355,7 @@ void dal_safetensors_close(dal_safetensors *f)
     json_decref(f->header);
     if (f->map)
         munmap(f->map, (size_t)f->size);
+    host->free(host, f->own);
     host->free(host, f->tensors);
     host->free(host, f);
 }
@@ -304,6 +376,11 @@ const dal_tensor *dal_safetensors_find(const dal_safetensors *f, const char *nam
 {
     const dal_tensor key = {.name = name};
     return f->n > 0 ? bsearch(&key, f->tensors, (size_t)f->n, sizeof key, by_name) : NULL;
+}
+
+const char *dal_safetensors_metadata(const dal_safetensors *f, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(f->header, "__metadata__"), key));
 }
 
 const char *dal_tensor_describe(const dal_tensor *t, char out[160])

@@ -67,37 +67,82 @@ static char *make_header(const char *path, const dal_tensor *tensors, int64_t n,
     return header;
 }
 
+/* Where bytes go: a file or a stream. */
+typedef struct sink {
+    whole_file *file;
+    const dal_writer *stream;
+} sink;
+
+static dal_status put(const sink *to, const void *data, int64_t n, dal_error *err)
+{
+    if (to->file || n == 0)
+        return n == 0 ? DAL_OK : whole_file_append(to->file, data, n, err);
+    return to->stream->write(to->stream, data, (size_t)n, err);
+}
+
+static dal_status put_all(const sink *to, const char *header, const dal_tensor *tensors, int64_t n, dal_error *err)
+{
+    const uint64_t bytes = strlen(header);
+    unsigned char length[8];
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)(bytes >> 8 * i);
+    dal_status st = put(to, length, sizeof length, err);
+    if (st == DAL_OK)
+        st = put(to, header, (int64_t)bytes, err);
+    for (int64_t i = 0; i < n && st == DAL_OK; i++)
+        st = put(to, tensors[i].data, bytes_of(&tensors[i]), err);
+    return st;
+}
+
+/* The header of all, or NULL. */
+static char *begin(const char *path, const dal_tensor *tensors, int64_t n, const char *const *metadata, int64_t n_metadata,
+                   dal_error *err)
+{
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) {
+        dal_fail(err, DAL_E_UNSUPPORTED, "", "%s: safetensors are written on little-endian machines only", path);
+        return NULL;
+    }
+    json_t *root = json_object(), *pairs = n_metadata > 0 ? metadata_of(metadata, n_metadata) : NULL;
+    char *header = NULL;
+    if (!root || (n_metadata > 0 && json_object_set(root, "__metadata__", pairs) != 0))
+        dal_fail(err, DAL_E_INVALID, "", "%s: metadata that are no UTF-8, or no memory", path);
+    else
+        header = make_header(path, tensors, n, root, err);
+    json_decref(pairs);
+    json_decref(root);
+    return header;
+}
+
 dal_status dal_safetensors_write(const char *path, const dal_tensor *tensors, int64_t n, const char *const *metadata,
                                  int64_t n_metadata, dal_error *err)
 {
-    unsigned char length[8];
-    whole_file *w = NULL;
-    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "%s: safetensors are written on little-endian machines only", path);
-    json_t *root = json_object(), *pairs = n_metadata > 0 ? metadata_of(metadata, n_metadata) : NULL;
-    if (!root || (n_metadata > 0 && json_object_set(root, "__metadata__", pairs) != 0)) {
-        json_decref(pairs);
-        json_decref(root);
-        return dal_fail(err, DAL_E_INVALID, "", "%s: metadata that are no UTF-8, or no memory", path);
+    dal_error own = DAL_ERROR_INIT;
+    sink to = {NULL, NULL};
+    char *header = begin(path, tensors, n, metadata, n_metadata, &own);
+    if (!header) {
+        if (err)
+            *err = own;
+        return own.status;
     }
-    char *header = make_header(path, tensors, n, root, err);
-    json_decref(pairs);
-    json_decref(root);
-    if (!header)
-        return err ? err->status : DAL_E_INVALID;
-    const uint64_t bytes = strlen(header);
-    for (int i = 0; i < 8; i++)
-        length[i] = (unsigned char)(bytes >> 8 * i);
-    dal_status st = whole_file_open(path, "a .safetensors file", &w, err);
+    dal_status st = whole_file_open(path, "a .safetensors file", &to.file, err);
     if (st == DAL_OK)
-        st = whole_file_append(w, length, sizeof length, err);
-    if (st == DAL_OK)
-        st = whole_file_append(w, header, (int64_t)bytes, err);
-    for (int64_t i = 0; i < n && st == DAL_OK; i++)
-        st = whole_file_append(w, tensors[i].data, bytes_of(&tensors[i]), err);
+        st = put_all(&to, header, tensors, n, err);
     free(header);
     if (st == DAL_OK)
-        return whole_file_close(w, 1, err);
-    whole_file_abandon(w);
+        return whole_file_close(to.file, 1, err);
+    whole_file_abandon(to.file);
+    return st;
+}
+
+dal_status dal_safetensors_save(const dal_writer *w, const char *name, const dal_tensor *tensors, int64_t n,
+                                const char *const *metadata, int64_t n_metadata, dal_error *err)
+{
+    dal_error own = DAL_ERROR_INIT;
+    const sink to = {NULL, w};
+    char *header = begin(name, tensors, n, metadata, n_metadata, &own);
+    if (!header && err)
+        *err = own;
+    const dal_status st = header ? put_all(&to, header, tensors, n, err) : own.status;
+    free(header);
     return st;
 }

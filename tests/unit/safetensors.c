@@ -196,3 +196,66 @@ Test(safetensors, what_cannot_be_written_leaves_the_old_file)
     cr_assert_str_eq((char *)bytes, "what was there");
     free(bytes);
 }
+
+/* ---- streams ------------------------------------------------------------------------------------ */
+
+typedef struct stream {
+    unsigned char bytes[512];
+    size_t n, at, chunk;
+} stream;
+
+static dal_status into_stream(const dal_writer *w, const void *data, size_t n, dal_error *err)
+{
+    stream *s = w->impl;
+    (void)err;
+    cr_assert(n > 0 && s->n + n <= sizeof s->bytes);
+    memcpy(s->bytes + s->n, data, n);
+    s->n += n;
+    return DAL_OK;
+}
+
+static dal_status from_stream(const dal_reader *r, void *data, size_t n, size_t *got, dal_error *err)
+{
+    stream *s = r->impl;
+    (void)err;
+    *got = n < s->n - s->at ? n : s->n - s->at;
+    *got = *got < s->chunk ? *got : s->chunk;
+    memcpy(data, s->bytes + s->at, *got);
+    s->at += *got;
+    return DAL_OK;
+}
+
+Test(safetensors, a_stream_is_read_as_far_as_its_file_goes)
+{
+    const float a[] = {1, 2, 3, 4, 5, 6};
+    const dal_tensor all[] = {{sizeof *all, DAL_ST_F32, 2, 0, {2, 3}, "weight", a, 0, 0},
+                              {sizeof *all, DAL_ST_F32, 1, 0, {0}, "empty", NULL, 0, 0}};
+    const char *const metadata[] = {"format", "pt"};
+    stream s = {.chunk = 3};
+    const dal_writer w = {.struct_size = sizeof w, .impl = &s, .write = into_stream};
+    const dal_reader r = {.struct_size = sizeof r, .impl = &s, .read = from_stream};
+    dal_error err = DAL_ERROR_INIT;
+    dal_safetensors *f = NULL;
+    dal_runtime *rt = fx_runtime(1, 0);
+    const dal_host *host = dal_runtime_host(rt, "st");
+    size_t n;
+    cr_assert_eq(dal_safetensors_save(&w, "a model", all, 2, metadata, 1, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_safetensors_write(fx_path("same"), all, 2, metadata, 1, &err), DAL_OK);
+    unsigned char *file = fx_slurp(fx_path("same"), &n);
+    cr_assert(n == s.n && memcmp(file, s.bytes, n) == 0, "a stream and a file hold the same bytes");
+    free(file);
+    const size_t whole = s.n;
+    s.n += 40; /* somebody else's */
+    cr_assert_eq(dal_safetensors_read(host, &r, "a model", "", &f, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(s.at, whole);
+    cr_assert_arr_eq(dal_safetensors_find(f, "weight")->data, a, sizeof a);
+    cr_assert_str_eq(dal_safetensors_metadata(f, "format"), "pt");
+    dal_safetensors_close(f);
+    for (s.n = 0; s.n < whole; s.n++) {
+        s.at = 0;
+        err = (dal_error)DAL_ERROR_INIT;
+        fx_expect(&err, dal_safetensors_read(host, &r, "a model", "", &f, &err), DAL_E_FORMAT, "", "a model: ");
+    }
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+}

@@ -46,6 +46,7 @@
 
 #include <dal/host.h>
 #include <dal/model.h>
+#include <dal/safetensors.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -168,6 +169,12 @@ DAL_PUBLIC void dal_nn_shape(const dal_nn *nn, dal_nn_value v, int64_t shape[3])
 DAL_PUBLIC dal_status dal_nn_check_tokens(const dal_nn *nn, const int32_t *ids, dal_error *err);
 /* Slices of the weights, in order, without gaps: "conv1.weight", ... Borrowed from nn. */
 DAL_PUBLIC const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i);
+/* Parameters and state as named tensors of float32, for files: the parameters in their order, then of each batch-norm
+ * "norm.running_mean" and "norm.running_var". Shapes are PyTorch's: linear [out, in], conv [out, in / groups, kernel, kernel],
+ * conv over tokens (its Conv2d over a text of one channel) [out, 1, kernel, width], tables [rows, width]. data lies in weights
+ * or state; names are borrowed from nn, which is finished. */
+DAL_PUBLIC int64_t dal_nn_tensors(const dal_nn *nn);
+DAL_PUBLIC void dal_nn_tensor(const dal_nn *nn, int64_t i, const float *weights, const float *state, dal_tensor *out);
 
 /* [main] Fresh weights and state, on all threads of the network's host. Block b of 8192 numbers of parameter i reads
  * dal_rng_at(dal_rng_at(stream, i), b).

@@ -13,6 +13,7 @@
 #define DAL_SAFETENSORS_H
 
 #include <dal/host.h>
+#include <dal/model.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -57,6 +58,9 @@ DAL_PUBLIC dal_status dal_safetensors_open(const dal_host *host, const char *pat
 /* The same of bytes[n] in memory, which stay there until close; `name` is what messages call them. */
 DAL_PUBLIC dal_status dal_safetensors_view(const dal_host *host, const char *name, const char *key, const void *bytes,
                                            int64_t n, dal_safetensors **out, dal_error *err);
+/* The same of what a stream gives, as far as the file's header says that it goes; the bytes are kept until close. */
+DAL_PUBLIC dal_status dal_safetensors_read(const dal_host *host, const dal_reader *r, const char *name, const char *key,
+                                           dal_safetensors **out, dal_error *err);
 DAL_PUBLIC void dal_safetensors_close(dal_safetensors *f); /* accepts NULL */
 
 DAL_PUBLIC int64_t dal_safetensors_count(const dal_safetensors *f);
@@ -64,6 +68,8 @@ DAL_PUBLIC int64_t dal_safetensors_count(const dal_safetensors *f);
 DAL_PUBLIC const dal_tensor *dal_safetensors_tensor(const dal_safetensors *f, int64_t i);
 /* The one of this name, or NULL. */
 DAL_PUBLIC const dal_tensor *dal_safetensors_find(const dal_safetensors *f, const char *name);
+/* What "__metadata__" says of a key, until close; NULL: nothing. */
+DAL_PUBLIC const char *dal_safetensors_metadata(const dal_safetensors *f, const char *key);
 /* "F32 [768, 768]" into out. */
 DAL_PUBLIC const char *dal_tensor_describe(const dal_tensor *t, char out[160]);
 /* All elements of t as float into out [count]: F32 as they are, F16 and BF16 exactly, F64 rounded. Other types are
@@ -75,6 +81,9 @@ DAL_PUBLIC dal_status dal_tensor_to_f32(const dal_tensor *t, float *out, dal_err
  * onto the disk, then renamed: on failure whatever was at path is untouched. */
 DAL_PUBLIC dal_status dal_safetensors_write(const char *path, const dal_tensor *tensors, int64_t n,
                                             const char *const *metadata, int64_t n_metadata, dal_error *err);
+/* [any] The same into a stream. name: what messages call it. */
+DAL_PUBLIC dal_status dal_safetensors_save(const dal_writer *w, const char *name, const dal_tensor *tensors, int64_t n,
+                                           const char *const *metadata, int64_t n_metadata, dal_error *err);
 
 #ifdef __cplusplus
 }
