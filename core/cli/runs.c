@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/runs_model.h"
 #include "report/export.h"
 #include "report/grid.h"
 #include "report/page.h"
@@ -390,9 +391,45 @@ static bool ends_in(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+static int model_main(const cli_args *a, const char *path)
+{
+    int64_t round = -1;
+    dal_error err = DAL_ERROR_INIT;
+    runs r = {0};
+    void *data = NULL;
+    size_t n = 0;
+    if (cli_flag(a, "csv") || cli_flag(a, "json") || cli_flag(a, "picks"))
+        return cli_bad(a, "--model goes without --csv, --json and --picks");
+    if (!path)
+        return cli_bad(a, "--model: say where to with -o FILE");
+    if (cli_value(a, "round") && !cli_int(a, "round", 0, INT64_MAX, &round))
+        return EXIT_BAD_INPUT;
+    store *s = open_store(a);
+    if (!s)
+        return EXIT_BAD_INPUT;
+    int code = read_runs(a, s, &r) ? EXIT_OK : EXIT_BAD_INPUT;
+    if (code == EXIT_OK && r.n != 1)
+        code = cli_bad(a, "--model: name one run, not %d", r.n);
+    else if (code == EXIT_OK && round >= r.items[0]->n_rounds)
+        code = cli_bad(a, "--round %lld: run %lld has rounds 0 to %lld", (long long)round, (long long)r.items[0]->head.id,
+                       (long long)r.items[0]->n_rounds - 1);
+    else if (code == EXIT_OK && read_model_file(s, r.items[0], round, &data, &n, &err) != DAL_OK)
+        code = cli_error(a, EXIT_BAD_INPUT, &err);
+    else if (code == EXIT_OK && file_write(path, data, n, &err) != DAL_OK)
+        code = cli_error(a, EXIT_FAILED, &err);
+    free(data);
+    runs_fini(&r);
+    store_close(s);
+    return code;
+}
+
 static int export_main(const cli_args *a)
 {
     const char *path = cli_value(a, "output");
+    if (cli_flag(a, "model"))
+        return model_main(a, path);
+    if (cli_value(a, "round"))
+        return cli_bad(a, "--round is for --model");
     bool csv = cli_flag(a, "csv"), json = cli_flag(a, "json");
     const bool picks = cli_flag(a, "picks");
     if (csv && json)
@@ -402,7 +439,7 @@ static int export_main(const cli_args *a)
         json = ends_in(path, ".json");
     }
     if (!csv && !json)
-        return cli_bad(a, "say --csv or --json");
+        return cli_bad(a, "say --csv or --json, or --model");
     if (json && picks)
         return cli_bad(a, "--picks is for --csv: the JSON holds the picks with the rounds");
     store *s = open_store(a);
@@ -428,6 +465,8 @@ static const cli_option export_options[] = {
     {"csv", 0, NULL, false, "write CSV: one line a round"},
     {"picks", 0, NULL, false, "with --csv: one line a pick"},
     {"json", 0, NULL, false, "write JSON: an object a run, an array of them for several runs or all"},
+    {"model", 0, NULL, false, "write the model of one run as .safetensors"},
+    {"round", 'r', "K", false, "with --model: that of round K (default: the last one kept)"},
     {"output", 'o', "FILE", false, "write this file, whole or not at all (default: standard output)"},
     {0},
 };
@@ -437,7 +476,7 @@ const cli_command cmd_runs_export = {
     .operands = "RUN...|all",
     .min_operands = 1,
     .max_operands = -1,
-    .summary = "write runs as CSV or JSON for other programs",
+    .summary = "write runs as CSV or JSON for other programs, or a model as .safetensors",
     .description = "The first line of the CSV names its columns: the run (run, name, strategy, trial, "
                    "seed), the round, labels "
                    "when trained, the metrics on the test split, wall and CPU seconds of each phase "
@@ -452,10 +491,16 @@ const cli_command cmd_runs_export = {
                    "manifest, components with all "
                    "parameters, initial labels, rounds with their picks. What is not known is null. "
                    "Without --csv and --json the "
-                   "name of FILE tells.",
+                   "name of FILE tells.\n\n"
+                   "With --model FILE is a .safetensors file of the weights that were kept (record.models) of a model that "
+                   "is a network of layers. Names and shapes are those of PyTorch: conv1.weight [out, in, height, width], "
+                   "output.weight [out, in], norm.running_mean. Such a network takes pixels of 0 to 255 as 0 to 1, and what the "
+                   "transforms of the run make of other values. Of a model of words, the tensor reader holds the hashes "
+                   "of the words that have rows.",
     .options = export_options,
     .examples = "  dalhost runs export all --csv -o rounds.csv\n"
                 "  dalhost runs export 3 --csv --picks\n"
-                "  dalhost runs export 1 2 --json | jq '.[].aubc'\n",
+                "  dalhost runs export 1 2 --json | jq '.[].aubc'\n"
+                "  dalhost runs export 3 --model -o model.safetensors\n",
     .main = export_main,
 };

@@ -287,4 +287,4 @@ static const dal_model_impl impl = {
 #define COMPONENTS(C)                                                                                  \
     C(MODEL, "logistic", impl, "multinomial logistic regression with an L2 penalty", "", "", PROVIDES, \
       options, PARAMS)
-DAL_MODULE(logistic, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(logistic, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

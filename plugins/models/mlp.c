@@ -108,4 +108,4 @@ static const dal_model_impl impl = NN_MODEL_IMPL(create);
 #define COMPONENTS(C)                                                                                   \
     C(MODEL, "mlp", impl, "multi-layer perceptron: ReLU layers, dropout, Adam or SGD", "",              \
       "", NN_PROVIDES, options, PARAMS)
-DAL_MODULE(mlp, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(mlp, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -1,8 +1,7 @@
-/* The object, predict, save and load. */
+/* The object and predict. */
 #include "nn_model.h"
 
 #include <dal/dense.h>
-#include <math.h>
 
 #include "model_common.h"
 
@@ -229,115 +228,6 @@ dal_status nn_model_predict(void *self, const dal_batch *x, float *out, dal_erro
     const nn_model *m = self;
     copy_job j = {m->info.output, m->n_classes, out};
     return nn_model_tiles(m, x, m->info.output, NN_VALUES, copy_rows, &j, err);
-}
-
-/* ---- save and load ------------------------------------------------------------------------------ */
-
-/* The file: this header, weights [n_weights], state [n_state] as f32, in the byte order of the machine (another order
- * shows as an unknown version). */
-#define MAGIC "DALLAYER"
-#define FORMAT_VERSION 1u
-typedef struct file_header {
-    char magic[8];
-    uint32_t version, n_parameters;
-    uint64_t n_weights, n_state;
-    uint64_t layers;   /* dal_hash64 of names and sizes of all parameters */
-    uint64_t checksum; /* of weights, then of state */
-} file_header;
-
-static uint64_t layers_hash(const nn_model *m)
-{
-    uint64_t h = 0;
-    for (int64_t i = 0; i < m->info.n_parameters; i++) {
-        const dal_parameter *p = dal_nn_parameter(m->nn, i);
-        h = dal_hash64(h, p->name, strlen(p->name) + 1);
-        h = dal_hash64(h, &p->count, sizeof p->count);
-    }
-    return h;
-}
-
-static uint64_t checksum(const nn_model *m, const float *weights, const float *state)
-{
-    const uint64_t h = dal_hash64(0, weights, (size_t)m->info.n_weights * sizeof *weights);
-    return dal_hash64(h, state, (size_t)m->info.n_state * sizeof *state);
-}
-
-dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err)
-{
-    const nn_model *m = self;
-    dal_status st = nn_model_ready(m, NULL, err);
-    if (st == DAL_OK && m->reader)
-        st = m->reader->save(m, w, err);
-    if (st != DAL_OK)
-        return st;
-    const file_header h = {MAGIC, FORMAT_VERSION, (uint32_t)m->info.n_parameters, (uint64_t)m->info.n_weights,
-                           (uint64_t)m->info.n_state, layers_hash(m), checksum(m, m->weights, m->state)};
-    st = w->write(w, &h, sizeof h, err);
-    if (st == DAL_OK)
-        st = w->write(w, m->weights, (size_t)m->info.n_weights * sizeof *m->weights, err);
-    if (st == DAL_OK)
-        st = w->write(w, m->state, (size_t)m->info.n_state * sizeof *m->state, err);
-    return st;
-}
-
-static dal_status read_header(const nn_model *m, const dal_reader *r, file_header *h, dal_error *err)
-{
-    const dal_status st = model_read(r, h, sizeof *h, "header", err);
-    if (st != DAL_OK)
-        return st;
-    if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
-        return dal_fail(err, DAL_E_FORMAT, "", "these bytes are no saved %s: they do not begin with %s", m->id, MAGIC);
-    if (h->version != FORMAT_VERSION)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved model of format version %u; expected %u", (unsigned)h->version,
-                        FORMAT_VERSION);
-    if (h->n_parameters != (uint32_t)m->info.n_parameters || h->n_weights != (uint64_t)m->info.n_weights ||
-        h->n_state != (uint64_t)m->info.n_state || h->layers != layers_hash(m))
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved model of other layers (%llu weights); %s has %lld here",
-                        (unsigned long long)h->n_weights, m->id, (long long)m->info.n_weights);
-    return DAL_OK;
-}
-
-static dal_status check_finite(const float *x, int64_t n, const char *what, dal_error *err)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return dal_fail(err, DAL_E_FORMAT, "", "a saved model's %s %lld is %g", what, (long long)i, (double)x[i]);
-    return DAL_OK;
-}
-
-dal_status nn_model_load(void *self, const dal_reader *r, dal_error *err)
-{
-    nn_model *m = self;
-    const dal_host *h = m->host;
-    file_header head;
-    dal_status st = m->reader ? m->reader->load(m, r, err) : DAL_OK;
-    if (st == DAL_OK)
-        st = read_header(m, r, &head, err);
-    if (st != DAL_OK)
-        return st;
-    float *weights = dal_array(h, m->info.n_weights, sizeof *weights);
-    float *state = dal_array(h, m->info.n_state, sizeof *state);
-    if (!weights || !state)
-        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
-    if (st == DAL_OK)
-        st = model_read(r, weights, (size_t)m->info.n_weights * sizeof *weights, "weights", err);
-    if (st == DAL_OK)
-        st = model_read(r, state, (size_t)m->info.n_state * sizeof *state, "state", err);
-    if (st == DAL_OK && checksum(m, weights, state) != head.checksum)
-        st = dal_fail(err, DAL_E_FORMAT, "", "a saved model is damaged: its checksum does not fit");
-    if (st == DAL_OK)
-        st = check_finite(weights, m->info.n_weights, "weight", err);
-    if (st == DAL_OK)
-        st = check_finite(state, m->info.n_state, "state", err);
-    if (st == DAL_OK) {
-        nn_model_changed(m);
-        memcpy(m->weights, weights, (size_t)m->info.n_weights * sizeof *weights);
-        memcpy(m->state, state, (size_t)m->info.n_state * sizeof *state);
-        m->fitted = 1;
-    }
-    h->free(h, state);
-    h->free(h, weights);
-    return st;
 }
 
 /* ---- extensions --------------------------------------------------------------------------------- */

@@ -79,9 +79,9 @@ typedef struct nn_options {
 
 /* Of the modules of these models: a run that goes on with another one is told so. */
 #ifdef DAL_HAVE_ONEDNN
-#define NN_VERSION "1.2+onednn"
+#define NN_VERSION "1.3+onednn"
 #else
-#define NN_VERSION "1.2"
+#define NN_VERSION "1.3"
 #endif
 
 #define NN_PROVIDES                                                                                      \
@@ -105,7 +105,7 @@ typedef struct nn_reader {
     dal_status (*prepare)(struct nn_model *m, const dal_samples *train, dal_error *err);
     /* [any] Optional: n rows of a training step, of pool indices ids, from the epoch's stream. */
     void (*augment)(const struct nn_model *m, const dal_rng *epoch, const int64_t *ids, int64_t n, float *rows);
-    /* [main] What the reader keeps, before the weights of a saved model; load declares the network. */
+    /* [main] What the reader keeps, beside the weights of a saved model; load declares the network. */
     dal_status (*save)(const struct nn_model *m, const dal_writer *w, dal_error *err);
     dal_status (*load)(struct nn_model *m, const dal_reader *r, dal_error *err);
     void (*drop)(struct nn_model *m); /* [main] the last user leaves m->known */

@@ -1,5 +1,5 @@
 /* Models of layers, shown on the small networks. */
-#include "tests/unit/models.h"
+#include "tests/unit/saved.h"
 
 #include "plugins/models/convnets.c"
 
@@ -83,7 +83,7 @@ static void give_the_same_bits(void)
     saved.data[saved.n - 1] ^= 1;
     fx_expect(&err, fx_load(&cnn_small_impl, self, &saved, &err), DAL_E_FORMAT, "", "damaged");
     saved.n -= 5;
-    fx_expect(&err, fx_load(&cnn_small_impl, self, &saved, &err), DAL_E_FORMAT, "", "ends in its state");
+    fx_expect(&err, fx_load(&cnn_small_impl, self, &saved, &err), DAL_E_FORMAT, "", "a saved model: tensor 'stage3.norm2.running_var' lies at bytes");
     cnn_small_impl.destroy(self);
     dal_runtime_free(rt);
     fx_list_free(train);
@@ -169,4 +169,77 @@ Test(convnets, say_what_images_they_take)
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
     fx_list_free(l);
+}
+
+/* ---- in other programs -------------------------------------------------------------------------- */
+
+Test(convnets, give_the_same_logits_in_numpy_once_saved)
+{
+    dal_runtime *rt = fx_runtime(2, 1);
+    fx_list *train = fx_clusters(40, 2 * 17 * 19, 4, DAL_U8, 0.15, 3); /* odd sides, not square */
+    options o = plain;
+    void *self = NULL;
+    o.nn.epochs = 3;
+    train->s.spec.modality = DAL_IMAGE;
+    train->s.spec.ndim = 3;
+    memcpy(train->s.spec.shape, (const int64_t[]){2, 17, 19}, 3 * sizeof(int64_t));
+    const struct {
+        const char *id;
+        const dal_model_impl *impl;
+    } all[] = {{"lenet", &lenet_impl}, {"cnn-small", &cnn_small_impl}};
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(all[i].impl->create(dal_runtime_host(rt, all[i].id), &o, &train->s.spec, &self, NULL), DAL_OK);
+        fx_fit(all[i].impl, self, train, 0, 0);
+        fx_numpy_agrees(all[i].impl, self, all[i].id, train, 40);
+        all[i].impl->destroy(self);
+    }
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    fx_list_free(train);
+}
+
+Test(convnets, survive_each_allocation_that_fails_while_saved_and_loaded)
+{
+    fx_list *train = images(20, 1);
+    options o = plain;
+    o.nn.epochs = 1;
+    fx_memory_ends_while_saving(&cnn_small_impl, &o, train);
+    fx_list_free(train);
+}
+
+Test(convnets, are_saved_as_tensors_of_the_shapes_that_pytorch_has)
+{
+    static const struct {
+        const char *name, *what;
+    } all[] = {{"stage2.conv1.weight", "F32 [64, 32, 3, 3]"}, {"stage2.norm1.weight", "F32 [64]"},
+               {"stage3.norm2.running_var", "F32 [128]"}, {"output.weight", "F32 [4, 128]"}, {"output.bias", "F32 [4]"}};
+    dal_runtime *rt = fx_runtime(1, 1);
+    fx_list *train = images(20, 1);
+    options o = plain;
+    o.nn.epochs = 1;
+    void *self = make(rt, &o, &train->s.spec);
+    dal_safetensors *f;
+    char text[160];
+    dal_error err = DAL_ERROR_INIT;
+    fx_fit(&cnn_small_impl, self, train, 0, 0);
+    fx_bytes b = fx_save(&cnn_small_impl, self);
+    cr_assert_eq(dal_safetensors_view(dal_runtime_host(rt, "st"), "saved", "", b.data, (int64_t)b.n, &f, &err), DAL_OK);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const dal_tensor *t = dal_safetensors_find(f, all[i].name);
+        cr_assert(t, "no tensor %s", all[i].name);
+        cr_assert_str_eq(dal_tensor_describe(t, text), all[i].what);
+    }
+    cr_assert_eq(dal_safetensors_count(f), 6 * 5 + 2);
+    cr_assert_str_eq(dal_safetensors_metadata(f, "model"), "cnn-small");
+    cr_assert_null(dal_safetensors_metadata(f, "nothing"));
+    dal_safetensors_close(f);
+    void *other = NULL;
+    cr_assert_eq(mnist_net_impl.create(dal_runtime_host(rt, "o"), &o, &train->s.spec, &other, &err), DAL_OK);
+    fx_expect(&err, fx_load(&mnist_net_impl, other, &b, &err), DAL_E_FORMAT, "", "it is one of cnn-small; expected one of mnist-net");
+    mnist_net_impl.destroy(other);
+    cnn_small_impl.destroy(self);
+    free(b.data);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    fx_list_free(train);
 }

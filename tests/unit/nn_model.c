@@ -2,6 +2,7 @@
 #include "tests/unit/mlp_subject.h"
 
 #include "tests/unit/dense_twin.h"
+#include "tests/unit/saved.h"
 
 /* ---- extensions ------------------------------------------------------------------------------------- */
 
@@ -441,4 +442,15 @@ Test(nn_model, companions_see_every_step_and_can_end_the_fit)
     fx_subject_drop(&s);
     fx_list_free(l);
     fx_list_free(u);
+}
+
+/* ---- saved -------------------------------------------------------------------------------------- */
+
+Test(nn_model, gives_the_same_logits_in_numpy_once_saved)
+{
+    fx_list *l = fx_clusters(50, 6, 3, DAL_F32, 0.3, 1);
+    fx_subject s = fx_mlp_trained(&(fx_mlp){.hidden = {8, 5}, .n_hidden = 2, .epochs = 5}, l);
+    fx_numpy_agrees(s.impl, s.self, "mlp", l, 50);
+    fx_subject_drop(&s);
+    fx_list_free(l);
 }
