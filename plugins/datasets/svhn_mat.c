@@ -4,6 +4,8 @@
  * and y, [n, 1] of 1..10, where 10 is the digit 0: class d is the digit d here. Files of format 5, as the original
  * ones, are read by libmatio, and of format 7.3 where libmatio has HDF5. Their data are compressed: they are unpacked
  * once, into temporary space.
+ *
+ * libmatio takes as much memory as a tag asks for, so that those of format 5 are looked at first.
  */
 #include <dal/dataset.h>
 #include <dal/file.h>
@@ -12,6 +14,7 @@
 #ifdef DAL_HAVE_MATIO
 #include <dlfcn.h>
 #include <matio.h>
+#include <zlib.h>
 #endif
 
 typedef struct options {
@@ -20,6 +23,9 @@ typedef struct options {
 
 #define GROWTH 1032 /* no deflate stream grows by more */
 #define MAX_SIDE 4096
+#define MAT_HEADER 128
+#define MAX_RANK 32
+#define MAX_NAME 63 /* MATLAB has no longer ones */
 
 /* One file. */
 typedef struct part {
@@ -45,6 +51,66 @@ static const char *const digit_names[] = {"0", "1", "2", "3", "4", "5", "6", "7"
 
 #ifdef DAL_HAVE_MATIO
 
+/* Numbers of a file of format 5, in its own order of bytes. */
+static uint32_t number_at(const unsigned char *p, int big)
+{
+    return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
+               : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+/* What a variable begins with, `body` bytes long: its flags, its dimensions, its name; head[n] is as much of it as there
+ * is, or as can matter. What is wrong with it, or NULL. */
+static const char *fault_of_variable(const unsigned char *head, int64_t n, int64_t body, int big)
+{
+    if (n < 24 || number_at(head, big) != 6 || number_at(head + 4, big) != 8)
+        return "a variable without flags";
+    const unsigned cls = number_at(head + 8, big) & 0xff;
+    if (cls < MAT_C_DOUBLE || cls > MAT_C_UINT64)
+        return "a variable that is no array of numbers";
+    const int64_t dims = number_at(head + 20, big), name = 24 + (dims + 7) / 8 * 8;
+    if (number_at(head + 16, big) != 5 || dims < 8 || dims > 4 * MAX_RANK || dims % 4 != 0 || name + 8 > n)
+        return "a variable without dimensions";
+    const uint32_t tag = number_at(head + name, big);
+    const int64_t length = tag >> 16 ? tag >> 16 : number_at(head + name + 4, big); /* a short one is in its tag */
+    return (tag & 0xffff) != 1 || length > MAX_NAME || name + 8 > body ? "a variable without a name" : NULL;
+}
+
+/* The variable at data[n], `type` being that of its element. */
+static const char *fault_of_element(uint32_t type, const unsigned char *data, int64_t n, int big)
+{
+    unsigned char head[8 + 24 + 4 * MAX_RANK + 8] = {0};
+    z_stream z = {.next_in = (unsigned char *)(uintptr_t)data, .avail_in = (uInt)n, .next_out = head, .avail_out = sizeof head};
+    if (type == 14)
+        return fault_of_variable(data, n, n, big);
+    if (type != 15)
+        return "an element that is no variable";
+    const int rc = inflateInit(&z) == Z_OK ? inflate(&z, Z_SYNC_FLUSH) : Z_MEM_ERROR;
+    const int64_t got = (int64_t)sizeof head - z.avail_out;
+    inflateEnd(&z);
+    if ((rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) || got < 8 || number_at(head, big) != 14)
+        return "a variable that cannot be unpacked";
+    const int64_t body = number_at(head + 4, big);
+    return body / GROWTH > n ? "a variable larger than can be" : fault_of_variable(head + 8, got - 8, body, big);
+}
+
+static dal_status check_elements(const part *p, const unsigned char *data, int64_t size, dal_error *err)
+{
+    const int big = size >= MAT_HEADER && data[126] == 'M';
+    const unsigned version = size < MAT_HEADER ? 0 : big ? data[124] : data[125];
+    if (version != 1 && version != 2)
+        return dal_fail(err, DAL_E_FORMAT, p->key, "%s: version %u of its header, expected 1 (format 5) or 2 (format 7.3)", p->path,
+                        version);
+    for (int64_t at = MAT_HEADER, n; version == 1 && at + 8 <= size; at += 8 + n) {
+        n = number_at(data + at + 4, big);
+        const char *fault = n > size - at - 8 ? "cut short"
+                                              : fault_of_element(number_at(data + at, big), data + at + 8, n, big);
+        if (fault)
+            return dal_fail(err, DAL_E_FORMAT, p->key, "%s: at offset %lld: %s; damaged? copy or download it again",
+                            p->path, (long long)at, fault);
+    }
+    return DAL_OK;
+}
+
 /* Its size, when it begins as MATLAB's files do. */
 static dal_status look_at_file(const svhn *self, const part *p, int64_t *size, dal_error *err)
 {
@@ -59,8 +125,10 @@ static dal_status look_at_file(const svhn *self, const part *p, int64_t *size, d
                       "%s: does not begin as MATLAB's files do (MATLAB 5.0 MAT-file, MATLAB 7.3 MAT-file)", p->path);
     else
         st = dal_file_load(f, 0, 0, err);
-    if (st == DAL_OK)
-        dal_file_data(f, size);
+    if (st == DAL_OK) {
+        const unsigned char *data = dal_file_data(f, size);
+        st = check_elements(p, data, *size, err);
+    }
     dal_file_close(f);
     return st;
 }

@@ -118,6 +118,28 @@ Test(svhn_mat, refuses_other_files)
     free(raw);
 }
 
+/* plain.mat with another byte, and what is said of it. */
+static void changed(int64_t at, const char *bytes, size_t n, const char *words)
+{
+    unsigned char copy[4096];
+    FILE *f = fopen(mat("plain.mat", MAT_FT_MAT5, MAT_COMPRESSION_NONE, MAT_C_UINT8, H, 3, N, labels, N), "rb");
+    const size_t size = fread(copy, 1, sizeof copy, f);
+    fclose(f);
+    memcpy(copy + at, bytes, n);
+    refuse(with(fx_write("changed.mat", copy, size)), DAL_E_FORMAT, "train", words);
+}
+
+Test(svhn_mat, takes_no_memory_for_what_a_tag_only_says)
+{
+    enum { ELEMENT = 128, CLASS = 144, DIMS = 156, NAME = 176 };
+    changed(ELEMENT, "\x10", 1, "changed.mat: at offset 128: an element that is no variable");
+    changed(ELEMENT + 4, "\xff\xff\xff\x7f", 4, "at offset 128: cut short");
+    changed(CLASS, "\x01", 1, "at offset 128: a variable that is no array of numbers");
+    changed(DIMS, "\xf0\xff\xff\xff", 4, "at offset 128: a variable without dimensions");
+    changed(NAME, "\x01\0\0\0\xff\xff\xff\x7f", 8, "at offset 128: a variable without a name");
+    changed(125, "\x04", 1, "version 4 of its header, expected 1 (format 5) or 2 (format 7.3)");
+}
+
 Test(svhn_mat, survives_every_failed_allocation)
 {
     options o = with(mat("train.mat", MAT_FT_MAT5, MAT_COMPRESSION_ZLIB, MAT_C_UINT8, H, 3, N, labels, N));
