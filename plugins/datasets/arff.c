@@ -554,10 +554,10 @@ static const dal_dataset_impl arff_impl = {
 };
 
 #define PARAMS(P, T)                                                                                    \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the table; plain or gzip")                              \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the table; plain or packed")                              \
     P(T, test_path, PATH, "", "file", "", "a table with the same attributes, for the test split")       \
     TABLE_PARAMS(P, T, "", "")
 #define COMPONENTS(C)                                                                                   \
-    C(DATASET, "arff", arff_impl, "vectors from a table in Weka's ARFF, dense or sparse, plain or gzip", \
+    C(DATASET, "arff", arff_impl, "vectors from a table in Weka's ARFF, dense or sparse, plain or packed", \
       "Witten, Frank & Hall: Data Mining, 2011", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(arff, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

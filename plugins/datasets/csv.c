@@ -258,12 +258,12 @@ static const dal_dataset_impl csv_impl = {
 };
 
 #define PARAMS(P, T)                                                                                    \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the table; plain or gzip")                              \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the table; plain or packed")                              \
     P(T, test_path, PATH, "", "file", "", "a table with the same columns, for the test split")          \
     P(T, header, CHOICE, "auto", "auto|yes|no", "", "is the first line names of columns")               \
     P(T, delimiter, STR, "auto", "nonempty", "", "auto, comma, semicolon, tab, blanks or one character") \
     TABLE_PARAMS(P, T, "['?', NA, N/A, nan, 'null']", "['?']")
 #define COMPONENTS(C)                                                                                   \
-    C(DATASET, "csv", csv_impl, "vectors from a table in text, of numbers or with words, plain or gzip", "", "", \
+    C(DATASET, "csv", csv_impl, "vectors from a table in text, of numbers or with words, plain or packed", "", "", \
       DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(csv, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -102,7 +102,7 @@ static dal_status open_file(const dal_host *host, const char *path, const char *
     if (st != DAL_OK)
         return st;
     if (packed)
-        return dal_fail(err, DAL_E_FORMAT, key, "%s: gzip data; unpack it first, HDF5 files are read where they lie", path);
+        return dal_fail(err, DAL_E_FORMAT, key, "%s: packed data; unpack it first, HDF5 files are read where they lie", path);
     if (H5Fis_hdf5(path) <= 0)
         return dal_fail(err, DAL_E_FORMAT, key, "%s: is no HDF5 file", path);
     st = try_in_child(path, name, key, err);

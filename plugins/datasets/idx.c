@@ -1,4 +1,4 @@
-/* idx: images and labels in the IDX format of MNIST and its descendants, plain or gzip.
+/* idx: images and labels in the IDX format of MNIST and its descendants, plain or packed.
  *
  * An IDX file is big-endian: two zero bytes, the element type (8 = u8), the number of dimensions, each
  * dimension as u32, then the elements. Plain files are read where they are mapped; gzip files are
@@ -321,6 +321,6 @@ static const dal_dataset_impl idx_impl = {
     P(T, n_classes, I64, "0", "0..256", "", "classes; 0: as many as names, or the largest label + 1")   \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")
 #define COMPONENTS(C)                                                                                   \
-    C(DATASET, "idx", idx_impl, "images and labels in IDX files (MNIST, Fashion-MNIST), plain or gzip", \
+    C(DATASET, "idx", idx_impl, "images and labels in IDX files (MNIST, Fashion-MNIST), plain or packed", \
       "LeCun, Cortes, Burges: the MNIST database", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(idx, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

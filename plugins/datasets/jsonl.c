@@ -404,7 +404,7 @@ static const dal_dataset_impl jsonl_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or gzip")                   \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or packed")                   \
     P(T, validation_path, PATH, "", "file", "", "those of the validation split")                         \
     P(T, test_path, PATH, "", "file", "", "those of the test split")                                     \
     P(T, text, STRS, "[text]", "nonempty", "", "keys of the text; several are joined with a blank")      \
@@ -414,6 +414,6 @@ static const dal_dataset_impl jsonl_impl = {
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "jsonl", jsonl_impl, "texts in JSON objects, one a line, plain or gzip", "", "", DAL_CAP_CONCURRENT, options, \
+    C(DATASET, "jsonl", jsonl_impl, "texts in JSON objects, one a line, plain or packed", "", "", DAL_CAP_CONCURRENT, options, \
       PARAMS)
 DAL_MODULE(jsonl, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -431,7 +431,7 @@ static const dal_dataset_impl libsvm_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or gzip")                   \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or packed")                   \
     P(T, validation_path, PATH, "", "file", "", "those of the validation split")                         \
     P(T, test_path, PATH, "", "file", "", "those of the test split")                                     \
     P(T, n_features, I64, "0", "0..1073741824", "columns", "0: as many as the largest index tells")      \
@@ -442,6 +442,6 @@ static const dal_dataset_impl libsvm_impl = {
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "libsvm", libsvm_impl, "sparse vectors in LIBSVM's format (RCV1 and many tables), plain or gzip", \
+    C(DATASET, "libsvm", libsvm_impl, "sparse vectors in LIBSVM's format (RCV1 and many tables), plain or packed", \
       "Chang & Lin, ACM TIST 2011", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(libsvm, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -539,7 +539,7 @@ static const dal_dataset_impl mrc_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file or directory", "", "a map, stack or micrograph, plain or gzip; or the folder that names in a STAR file are below") \
+    P(T, path, PATH, DAL_REQUIRED, "file or directory", "", "a map, stack or micrograph, plain or packed; or the folder that names in a STAR file are below") \
     P(T, particles, PATH, "", "file", "", "a STAR file, or a .box file for one micrograph; none: each section is a sample") \
     P(T, label, STR, "", "", "", "column of the STAR file with the classes, as rlnClassNumber; empty: none") \
     P(T, label_file, PATH, "", "file", "", "the classes in another file, a line for each sample; empty or ?: none") \

@@ -3,7 +3,7 @@
  * A text is the leaves of a tree with a blank between, its class the number at its root: 0 to 4, very negative to very
  * positive. `binary` makes two of them, and leaves out what is neutral. The pool may be whole sentences or all phrases,
  * each inner node and each word a text of its own, as networks are usually trained on it; validation and test are
- * sentences. Files are plain or gzip, or the three members of the .zip that the treebank comes in.
+ * sentences. Files are plain or packed, or the three members of the .zip that the treebank comes in.
  */
 #include <dal/file.h>
 #include <dal/texts.h>
@@ -269,7 +269,7 @@ static const dal_dataset_impl sst_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the .zip of the treebank, or the trees of the pool, plain or gzip") \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the .zip of the treebank, or the trees of the pool, plain or packed") \
     P(T, validation_path, PATH, "", "file", "", "the trees of the validation split, where path is no .zip") \
     P(T, test_path, PATH, "", "file", "", "those of the test split, likewise")                           \
     P(T, classes, CHOICE, "fine", "fine|binary", "", "five, or negative and positive without what is neutral") \

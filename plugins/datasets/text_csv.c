@@ -1,9 +1,10 @@
 /* text-csv: texts from a table, one a record, with a column of labels: AG News, Yelp, DBpedia and their like.
  *
  * The file is gone through once, to find where the records lie, what they are labelled and how long their texts are;
- * texts are decoded when they are read. Plain files are mapped; gzip files are inflated once, into temporary space. A
- * text is one column, or several joined. Pairs of quotes inside a quoted field are a quote; what a backslash means is a
- * parameter, since the files differ: Yelp and DBpedia write a line break as \n, AG News as a lone backslash.
+ * texts are decoded when they are read. Plain files are mapped; packed ones and members of
+ * archives are unpacked once, into temporary space. A text is one column, or several joined. Pairs of quotes inside a quoted
+ * field are a quote; what a backslash means is a parameter, since the files differ: Yelp and DBpedia write a line break as
+ * \n, AG News as a lone backslash.
  */
 #include <dal/csv.h>
 #include <dal/file.h>
@@ -11,6 +12,7 @@
 
 typedef struct options {
     const char *path, *validation_path, *test_path, *delimiter, *label, *group, *join, *names;
+    const char *member, *validation_member, *test_member;
     uint32_t header, backslash, labels, encoding;
     dal_str_list text, class_names;
 } options;
@@ -59,13 +61,13 @@ static dal_status find_delimiter(const options *o, char *out, dal_error *err)
                     o->delimiter);
 }
 
-static dal_status open_file(text_csv *self, uint32_t k, const char *path, const char *key, dal_error *err)
+static dal_status open_file(text_csv *self, uint32_t k, const char *path, const char *member, const char *key, dal_error *err)
 {
     char delimiter = ',';
     int64_t size;
     dal_status st = find_delimiter(self->opt, &delimiter, err);
     if (st == DAL_OK)
-        st = dal_file_open(self->texts.host, path, key, &self->files[k], err);
+        st = dal_file_open_member(self->texts.host, path, member, MAX_CONTENT, key, &self->files[k], err);
     if (st == DAL_OK)
         st = dal_file_load(self->files[k], MAX_CONTENT, 0, err);
     if (st != DAL_OK)
@@ -310,12 +312,15 @@ static dal_status build(void *p, const void *opt, dal_error *err)
     const options *o = self->opt = opt;
     const char *paths[DAL_SPLITS] = {o->path, o->validation_path, o->test_path};
     static const char *const keys[DAL_SPLITS] = {"path", "validation_path", "test_path"};
+    const char *members[DAL_SPLITS] = {o->member, o->validation_member, o->test_member};
     const dal_label_rule rule = {o->labels, o->class_names, o->names};
     dal_status st = DAL_OK;
     self->texts.decode = decode;
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
         if (paths[k][0])
-            st = open_file(self, k, paths[k], keys[k], err);
+            st = open_file(self, k, paths[k], members[k], keys[k], err);
+        else if (members[k][0]) /* of the same archive */
+            st = open_file(self, k, o->path, members[k], "path", err);
     if (st == DAL_OK)
         st = settle_header(self, err);
     if (st == DAL_OK)
@@ -354,9 +359,12 @@ static const dal_dataset_impl text_csv_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the table of the pool; plain or gzip")                   \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the table of the pool; plain or packed")                   \
     P(T, validation_path, PATH, "", "file", "", "a table with the same columns, for the validation split") \
     P(T, test_path, PATH, "", "file", "", "likewise, for the test split")                                \
+    P(T, member, STR, "", "", "", "the table in path, when that is an archive (.tar.gz, .zip)")          \
+    P(T, validation_member, STR, "", "", "", "that in validation_path; without one, in path")            \
+    P(T, test_member, STR, "", "", "", "that in test_path; without one, in path")                        \
     P(T, header, CHOICE, "auto", "auto|yes|no", "", "is the first record names of columns; auto: if label, group or text name one") \
     P(T, delimiter, STR, "comma", "nonempty", "", "comma, semicolon, tab or one character")              \
     P(T, label, STR, "0", "", "", "column of the labels: a name or a number from 0, from the end if negative; empty: none") \
@@ -369,6 +377,6 @@ static const dal_dataset_impl text_csv_impl = {
     P(T, names, PATH, "", "file", "", "a file with them, one a line")                                    \
     P(T, encoding, CHOICE, "utf-8", DAL_ENCODINGS, "", "of the files; mixed: a text that is no UTF-8 is Latin-1")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "text-csv", text_csv_impl, "texts from a table (AG News, Yelp, DBpedia), plain or gzip",  \
+    C(DATASET, "text-csv", text_csv_impl, "texts from a table (AG News, Yelp, DBpedia), plain, packed or in an archive",  \
       "Zhang, Zhao & LeCun, NIPS 2015", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(text_csv, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -143,7 +143,7 @@ static const dal_dataset_impl text_labels_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or gzip")                   \
+    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or packed")                   \
     P(T, validation_path, PATH, "", "file", "", "those of the validation split")                         \
     P(T, test_path, PATH, "", "file", "", "those of the test split")                                     \
     P(T, label, CHOICE, "fine", "fine|coarse|none", "", "fine: the whole first word; coarse: as far as its colon; none: lines are texts alone") \
@@ -152,6 +152,6 @@ static const dal_dataset_impl text_labels_impl = {
     P(T, names, PATH, "", "file", "", "a file with them, one a line")                                    \
     P(T, encoding, CHOICE, "utf-8", DAL_ENCODINGS, "", "of the files; mixed: a text that is no UTF-8 is Latin-1")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "text-labels", text_labels_impl, "a label and a text a line (TREC, MR, Subj, SST), plain or gzip", \
+    C(DATASET, "text-labels", text_labels_impl, "a label and a text a line (TREC, MR, Subj, SST), plain or packed", \
       "Li & Roth, COLING 2002", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(text_labels, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

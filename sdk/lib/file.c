@@ -1,4 +1,7 @@
+#include <dal/archive.h>
 #include <dal/file.h>
+
+#include "file_unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +19,11 @@ struct dal_file {
     const dal_host *host;
     const char *path, *key;
     const unsigned char *raw; /* the file as it is on disk */
-    void *map, *copy;         /* what raw is: a map of raw_size bytes, or memory of the host */
+    void *map, *copy, *member; /* what raw is: a map of raw_size bytes, or memory of the host, or its temp_map */
     int64_t raw_size;
     unsigned char *inflated; /* temp_map of room bytes; NULL: plain, or nothing to inflate */
     int64_t room, size;
-    int gzip, loaded;
+    int gzip, packed, loaded; /* packed: by something else */
     int64_t n_head;
     unsigned char head[DAL_FILE_HEAD];
 };
@@ -193,8 +196,17 @@ static dal_status inflate_all(const dal_file *f, unsigned char *dst, int64_t roo
     return st;
 }
 
+/* All of it into dst[room], or only its size when dst is NULL. */
+static dal_status unpack_all(const dal_file *f, unsigned char *dst, int64_t room, int64_t *size, dal_error *err)
+{
+    return f->gzip ? inflate_all(f, dst, room, size, err)
+                   : file_unpack(f->host, f->path, f->key, f->raw, f->raw_size, dst, room, 0, size, err);
+}
+
 static dal_status read_head(dal_file *f, dal_error *err)
 {
+    if (f->packed)
+        return file_unpack(f->host, f->path, f->key, f->raw, f->raw_size, f->head, DAL_FILE_HEAD, 1, &f->n_head, err);
     if (!f->gzip) {
         f->n_head = f->raw_size < DAL_FILE_HEAD ? f->raw_size : DAL_FILE_HEAD;
         if (f->n_head > 0)
@@ -212,16 +224,65 @@ static dal_status read_head(dal_file *f, dal_error *err)
     return st;
 }
 
+/* ---- members of archives -------------------------------------------------------------------------- */
+
+/* The archive stands before it, or there is none of that name. */
+static dal_status find_member(const dal_file *f, dal_archive *a, const char *name, dal_archive_member *m, dal_error *err)
+{
+    char list[300] = "";
+    size_t at = 0;
+    int more = 1;
+    for (;;) {
+        const dal_status st = dal_archive_next(a, m, &more, err);
+        if (st != DAL_OK || (more && strcmp(m->name, name) == 0))
+            return st;
+        if (!more)
+            return dal_fail(err, DAL_E_NOT_FOUND, f->key, "%s: there is no member '%.100s' in it; it has %s", f->path, name,
+                            list[0] ? list : "none");
+        if (at + strlen(m->name) + 3 < sizeof list)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", m->name);
+    }
+}
+
+static dal_status get_member(dal_file *f, const char *name, int64_t limit, dal_error *err)
+{
+    dal_archive *a = NULL;
+    dal_archive_member m;
+    dal_status st = dal_archive_open(f->host, f->path, f->key, 0, &a, err);
+    if (st == DAL_OK)
+        st = find_member(f, a, name, &m, err);
+    if (st == DAL_OK && m.size > limit)
+        st = dal_fail(err, DAL_E_OVERFLOW, f->key, "%s: '%.100s' has %lld bytes, expected at most %lld", f->path, name,
+                      (long long)m.size, (long long)limit);
+    if (st == DAL_OK && m.size > 0) {
+        st = f->host->temp_map(f->host, (size_t)m.size, &f->member, err);
+        if (st == DAL_OK) {
+            f->raw = f->member;
+            f->raw_size = m.size;
+            st = dal_archive_read(a, f->member, m.size, err);
+        }
+    }
+    dal_archive_close(a);
+    return st;
+}
+
 dal_status dal_file_open(const dal_host *host, const char *path, const char *key, dal_file **file,
                          dal_error *err)
+{
+    return dal_file_open_member(host, path, "", 0, key, file, err);
+}
+
+dal_status dal_file_open_member(const dal_host *host, const char *path, const char *member, int64_t limit, const char *key,
+                                dal_file **file, dal_error *err)
 {
     dal_file *f = host->alloc(host, sizeof *f, 0);
     if (!f)
         return dal_fail(err, DAL_E_NOMEM, key, "%s: no memory", path);
     *f = (dal_file){.host = host, .path = path, .key = key};
-    dal_status st = get_raw(f, err);
+    dal_status st = member[0] ? get_member(f, member, limit, err) : get_raw(f, err);
     if (st == DAL_OK) {
         f->gzip = is_gzip(f->raw, f->raw_size);
+        f->packed = file_is_packed(f->raw, f->raw_size);
         st = read_head(f, err);
     }
     if (st == DAL_OK)
@@ -238,6 +299,8 @@ void dal_file_close(dal_file *f)
     const dal_host *host = f->host;
     if (f->inflated)
         host->temp_unmap(host, f->inflated, (size_t)f->room);
+    if (f->member)
+        host->temp_unmap(host, f->member, (size_t)f->raw_size);
     if (f->map)
         munmap(f->map, (size_t)f->raw_size);
     host->free(host, f->copy);
@@ -274,20 +337,20 @@ static dal_status load_by_hint(dal_file *f, int64_t room, int *fits, dal_error *
     return st;
 }
 
-static dal_status load_gzip(dal_file *f, int64_t limit, int exact, dal_error *err)
+static dal_status load_packed(dal_file *f, int64_t limit, int exact, dal_error *err)
 {
-    /* a header may promise anything; what the compressed bytes can hold at best bounds the memory */
+    /* a header may promise anything; what gzip's bytes can hold at best bounds the memory */
     const int64_t most = f->raw_size * DEFLATE_RATIO;
-    int64_t room = limit < most ? limit : most;
+    int64_t room = f->gzip && most < limit ? most : limit;
     dal_status st = DAL_OK;
-    const int64_t hint = size_hint(f);
+    const int64_t hint = f->gzip ? size_hint(f) : 0;
     int fits = 0;
     if (!exact && hint > 0 && hint <= room)
         st = load_by_hint(f, hint, &fits, err);
     if (st != DAL_OK || fits)
         return st;
     if (!exact)
-        st = inflate_all(f, NULL, room, &room, err);
+        st = unpack_all(f, NULL, room, &room, err);
     if (st != DAL_OK)
         return st;
     if (room > 0) {
@@ -298,7 +361,7 @@ static dal_status load_gzip(dal_file *f, int64_t limit, int exact, dal_error *er
         f->inflated = p;
         f->room = room;
     }
-    return inflate_all(f, f->inflated, room, &f->size, err);
+    return unpack_all(f, f->inflated, room, &f->size, err);
 }
 
 dal_status dal_file_load(dal_file *f, int64_t limit, int exact, dal_error *err)
@@ -306,8 +369,8 @@ dal_status dal_file_load(dal_file *f, int64_t limit, int exact, dal_error *err)
     if (f->loaded)
         return DAL_OK;
     dal_status st = DAL_OK;
-    if (f->gzip)
-        st = load_gzip(f, limit, exact, err);
+    if (f->gzip || f->packed)
+        st = load_packed(f, limit, exact, err);
     else
         f->size = f->raw_size;
     f->loaded = st == DAL_OK;
@@ -321,7 +384,7 @@ const char *dal_file_path(const dal_file *f)
 
 int dal_file_is_gzip(const dal_file *f)
 {
-    return f->gzip;
+    return f->gzip || f->packed;
 }
 
 const unsigned char *dal_file_head(const dal_file *f, int64_t *n)
@@ -334,6 +397,6 @@ const unsigned char *dal_file_data(const dal_file *f, int64_t *size)
 {
     static const unsigned char empty[1] = {0};
     *size = f->size;
-    const unsigned char *data = f->gzip ? f->inflated : f->raw;
+    const unsigned char *data = f->gzip || f->packed ? f->inflated : f->raw;
     return data ? data : empty;
 }

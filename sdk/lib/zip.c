@@ -192,7 +192,7 @@ dal_status dal_zip_open(const dal_host *host, const char *path, const char *key,
     dal_status st = dal_file_open(host, path, key, &z->file, err);
     if (st == DAL_OK && dal_file_is_gzip(z->file))
         st =
-            dal_fail(err, DAL_E_FORMAT, key, "%s: is a gzip file, expected a .zip file (as .npz files are)", path);
+            dal_fail(err, DAL_E_FORMAT, key, "%s: is a packed file, expected a .zip file (as .npz files are)", path);
     if (st == DAL_OK)
         st = dal_file_load(z->file, INT64_MAX, 0, err);
     if (st == DAL_OK) {

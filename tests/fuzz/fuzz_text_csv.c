@@ -29,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .class_names = {names, c >> 15 & 1 ? 2 : 0},
         .join = " ",
         .names = "",
+        .member = "",
+        .validation_member = "",
+        .test_member = "",
     };
     fuzz_dataset(&text_csv_impl, &o, fuzz_use_ragged);
     close(file.fd);

@@ -303,7 +303,7 @@ Test(hdf5, refuses_what_is_no_hdf5_or_cut_short)
     refuse(with("/nowhere"), DAL_E_NOT_FOUND, "path", "/nowhere: cannot open");
     refuse(with(fx_text("a", "not one")), DAL_E_FORMAT, "path", ": is no HDF5 file");
     refuse(with(fx_text("b", "")), DAL_E_FORMAT, "path", ": is no HDF5 file");
-    refuse(with(fx_gzip("c", "x", 1)), DAL_E_FORMAT, "path", ": gzip data; unpack it first");
+    refuse(with(fx_gzip("c", "x", 1)), DAL_E_FORMAT, "path", ": packed data; unpack it first");
     const made x = {.name = "x", .type = H5T_NATIVE_FLOAT, .rank = 2, .dims = {400, 3}, .chunk = {10, 3}, .pack = 1}, y = LABELS;
     size_t n;
     unsigned char *bytes = fx_slurp(file_of("d.h5", &x, &y), &n);

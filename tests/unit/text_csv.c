@@ -1,3 +1,4 @@
+#include "tests/unit/tar_make.h"
 #include "tests/unit/texts.h"
 
 #include "plugins/datasets/text_csv.c"
@@ -5,7 +6,7 @@
 static options with(const char *path)
 {
     return (options){.path = path, .validation_path = "", .test_path = "", .delimiter = "comma", .label = "0",
-                     .join = " ", .names = "", .group = ""};
+                     .join = " ", .names = "", .group = "", .member = "", .validation_member = "", .test_member = ""};
 }
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
@@ -215,3 +216,25 @@ Test(text_csv, numbers_sources_as_it_does_labels)
     o.group = "-1";
     cr_assert_str_eq(fx_sources_of(&text_csv_impl, &o), "10|9|10");
 }
+
+#ifdef DAL_HAVE_ARCHIVE
+/* Yelp's archive has both tables. */
+Test(text_csv, takes_tables_out_of_an_archive)
+{
+    static tar_maker t;
+    tm_add(&t, "yelp/readme.txt", "read me", 7);
+    tm_add(&t, "yelp/train.csv", "1,a\n2,b\n", 8);
+    tm_add(&t, "yelp/test.csv", "2,c\n", 4);
+    tm_end(&t);
+    options o = with(fx_gzip("yelp.tgz", t.data, t.n));
+    o.member = "yelp/train.csv";
+    cr_assert_str_eq(pool(o), "1:a|2:b");
+    o.test_member = "yelp/test.csv";
+    cr_assert_str_eq(split_of(o, DAL_SPLIT_TEST), "2:c");
+    o.test_path = fx_text("test.csv", "1,d\n");
+    o.test_member = "";
+    cr_assert_str_eq(split_of(o, DAL_SPLIT_TEST), "1:d");
+    o.member = "yelp/dev.csv";
+    refuse(o, DAL_E_NOT_FOUND, "path", "yelp.tgz: there is no member 'yelp/dev.csv' in it; it has yelp/readme.txt, yelp/train.csv");
+}
+#endif

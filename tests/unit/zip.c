@@ -105,7 +105,7 @@ Test(zip, refuses_what_is_no_zip_file)
     refuse(fx_text("words", "no zip file at all, but some words"), "stored", DAL_E_FORMAT,
            "words: is not a .zip file");
     refuse(fx_text("empty", ""), "stored", DAL_E_FORMAT, "empty: is not a .zip file");
-    refuse(fx_gzip("packed.zip", whole, n), "stored", DAL_E_FORMAT, "is a gzip file, expected a .zip file");
+    refuse(fx_gzip("packed.zip", whole, n), "stored", DAL_E_FORMAT, "is a packed file, expected a .zip file");
     for (size_t cut = 4; cut < n; cut += 97)
         refuse(fx_write("cut.zip", whole, cut), "stored", DAL_E_FORMAT, "cut.zip: a .zip file that is cut short");
     free(whole);
