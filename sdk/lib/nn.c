@@ -94,7 +94,12 @@ nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value
 
 int64_t nn_take_weights(dal_nn *nn, nn_node *k, const char *what, uint32_t role, int64_t count)
 {
-    const int64_t at = nn->n_weights, i = nn->n_parameters++;
+    const int64_t at = nn->n_weights, i = nn->n_parameters;
+    if (i == 2 * DAL_NN_MAX_VALUES) {
+        nn_fault(nn, k->name, "more than %d slices of weights", 2 * DAL_NN_MAX_VALUES);
+        return at;
+    }
+    nn->n_parameters++;
     snprintf(nn->names[i], sizeof nn->names[i], "%s.%s", k->name, what);
     nn->parameter[i] = (dal_parameter){sizeof(dal_parameter), role, nn->names[i], at, count};
     if (count > INT32_MAX || at > INT32_MAX)
@@ -490,6 +495,14 @@ static void draw_tables(const dal_nn *nn, uint32_t how, const dal_rng *stream, i
     }
 }
 
+/* All slices of an LSTM alike. */
+static void draw_lstm(const dal_nn *nn, const dal_rng *stream, int64_t parameter, const nn_node *k, float *weights)
+{
+    for (int64_t i = parameter; i < parameter + k->n_parameters; i++)
+        draw_parameter(nn, stream, i, 0, 1 / sqrt((double)(k->c / k->groups)), nn->parameter[i].count,
+                       weights + nn->parameter[i].offset);
+}
+
 static int64_t fan_in_of(const dal_nn *nn, const nn_node *k)
 {
     const nn_node *in = &nn->node[k->in[0]];
@@ -524,8 +537,11 @@ static void draw_glorot(const dal_nn *nn, const dal_rng *stream, float *weights,
             reset_norm(k, weights, state);
         else if (k->op == &nn_embedding_op)
             draw_tables(nn, DAL_NN_GLOROT, stream, parameter, k->n_parameters, weights);
+        else if (k->op == &nn_lstm_op)
+            draw_lstm(nn, stream, parameter, k, weights);
         parameter += k->n_parameters;
-        if (k->weight < 0 || k->op == &nn_norm_op || k->op == &nn_layer_norm_op || k->op == &nn_embedding_op)
+        if (k->weight < 0 || k->op == &nn_norm_op || k->op == &nn_layer_norm_op || k->op == &nn_embedding_op ||
+            k->op == &nn_lstm_op)
             continue;
         const int64_t n_weights = k->n_weights - (k->bias < 0 ? 0 : k->c), patch = k->op == &nn_conv_op ? k->kernel * k->kernel : 1;
         const double fans = (double)(n_weights / k->c) + (double)(k->c / k->groups * patch), bound = sqrt(6 / fans);
@@ -548,6 +564,8 @@ void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *w
             reset_norm(k, weights, state);
         else if (k->op == &nn_embedding_op)
             draw_tables(nn, how, stream, parameter, k->n_parameters, weights);
+        else if (k->op == &nn_lstm_op)
+            draw_lstm(nn, stream, parameter, k, weights);
         else if (k->weight >= 0)
             draw_products(nn, how, stream, parameter, k, weights);
         parameter += k->n_parameters;

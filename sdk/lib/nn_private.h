@@ -45,7 +45,7 @@ struct dal_nn {
     dal_nn_value features, output;
     int64_t n_weights, n_state, n_parameters, scratch, multiply_adds;
     dal_parameter *parameter; /* [n_parameters], room for 2 a value */
-    char (*names)[NN_NAME + 8];
+    char (*names)[NN_NAME + 24];
     char (*state_names)[NN_NAME + 16]; /* [2 a batch-norm], of a finished network */
     dal_error fault;
     uint32_t backend;
@@ -104,7 +104,7 @@ typedef struct nn_op {
 extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
     nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_relu6_op, nn_layer_norm_op, nn_embedding_op,
     nn_attention_op, nn_token_linear_op, nn_token_mean_op, nn_first_token_op, nn_token_conv_op, nn_token_max_op,
-    nn_join_op;
+    nn_join_op, nn_lstm_op;
 
 /* Names what a finished network remembers. */
 dal_status nn_name_state(dal_nn *nn);
@@ -113,6 +113,8 @@ dal_status nn_name_state(dal_nn *nn);
 DAL_PRINTF(3, 4)
 dal_nn_value nn_fault(dal_nn *nn, const char *name, const char *fmt, ...);
 int nn_known(dal_nn *nn, dal_nn_value x, const char *name);
+/* Is x a value of tokens? Else it is a fault. */
+int nn_takes_tokens(dal_nn *nn, dal_nn_value x, const char *name);
 /* A node of c x h x w like nothing else yet, or NULL. */
 nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c, int64_t h,
                      int64_t w);

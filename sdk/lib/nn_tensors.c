@@ -45,6 +45,13 @@ static void shape_parameter(const dal_nn *nn, int64_t i, dal_tensor *t)
         t->shape[t->ndim++] = k->c;
         return;
     }
+    if (k->op == &nn_lstm_op) {
+        const int64_t gates = 4 * k->c / k->groups;
+        t->shape[t->ndim++] = gates;
+        if (which % 4 < 2)
+            t->shape[t->ndim++] = count / gates;
+        return;
+    }
     t->shape[t->ndim++] = k->c;
     if (which > 0 || k->op == &nn_norm_op || k->op == &nn_layer_norm_op)
         return;

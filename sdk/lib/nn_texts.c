@@ -110,8 +110,7 @@ dal_nn_value dal_nn_embedding(dal_nn *nn, dal_nn_value x, const char *name, cons
     return nn_done(nn, 0);
 }
 
-/* Is x a value of tokens? Else it is a fault. */
-static int takes_tokens(dal_nn *nn, dal_nn_value x, const char *name)
+int nn_takes_tokens(dal_nn *nn, dal_nn_value x, const char *name)
 {
     if (!nn_known(nn, x, name))
         return 0;
@@ -123,7 +122,7 @@ static int takes_tokens(dal_nn *nn, dal_nn_value x, const char *name)
 
 dal_nn_value dal_nn_attention(dal_nn *nn, dal_nn_value x, int64_t heads, double dropout)
 {
-    if (!takes_tokens(nn, x, "attention"))
+    if (!nn_takes_tokens(nn, x, "attention"))
         return -1;
     const nn_node *a = &nn->node[x];
     if (heads < 1 || a->c % 3 || a->c / 3 % heads)
@@ -145,7 +144,7 @@ dal_nn_value dal_nn_attention(dal_nn *nn, dal_nn_value x, int64_t heads, double 
 
 static dal_nn_value vector(dal_nn *nn, const nn_op *op, dal_nn_value x)
 {
-    if (!takes_tokens(nn, x, op->name))
+    if (!nn_takes_tokens(nn, x, op->name))
         return -1;
     return nn_add_node(nn, op, op->name, x, -1, nn->node[x].c, 1, 1) ? nn_done(nn, 0) : -1;
 }
@@ -170,7 +169,7 @@ dal_nn_value dal_nn_token_max(dal_nn *nn, dal_nn_value x)
 
 dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel, uint32_t flags)
 {
-    if (!takes_tokens(nn, x, name))
+    if (!nn_takes_tokens(nn, x, name))
         return -1;
     const nn_node *a = &nn->node[x];
     const int64_t in = a->c;

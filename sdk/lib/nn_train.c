@@ -102,6 +102,12 @@ static dal_status take_gradients(dal_nn_trainer *t)
     return t->gradients_of_values ? DAL_OK : DAL_E_NOMEM;
 }
 
+/* What layers keep are bytes to some, floats to others. */
+static int64_t aux_room(const dal_nn_trainer *t, const nn_node *k)
+{
+    return (t->capacity * k->aux + 63) / 64 * 64;
+}
+
 static dal_status take_values(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
@@ -110,7 +116,7 @@ static dal_status take_values(dal_nn_trainer *t)
         const nn_node *k = &nn->node[v];
         const int is_norm = k->op == &nn_norm_op;
         floats += t->capacity * k->size;
-        bytes += t->capacity * k->aux;
+        bytes += aux_room(t, k);
         norms += is_norm ? NN_NORM_ROWS * k->c : 0;
         widest = is_norm && k->c > widest ? k->c : widest;
     }
@@ -126,7 +132,7 @@ static dal_status take_values(dal_nn_trainer *t)
         t->aux[v] = t->aux_block + aux;
         t->norm[v] = t->norms + norm;
         at += t->capacity * k->size;
-        aux += t->capacity * k->aux;
+        aux += aux_room(t, k);
         norm += k->op == &nn_norm_op ? NN_NORM_ROWS * k->c : 0;
     }
     return DAL_OK;

@@ -29,7 +29,7 @@
  *     x = dal_nn_layer_norm(nn, dal_nn_add(nn, x, dal_nn_linear(nn, y, "out", 768, DAL_NN_BIAS), 0), "norm", 1e-12);
  *     dal_nn_output(nn, dal_nn_linear(nn, dal_nn_first_token(nn, x), "output", 2, DAL_NN_BIAS));
  *
- * Linear layers, activations, sums, dropout and layer-norm work on each token of a value of tokens; attention and
+ * Linear layers, activations, sums, dropout and layer-norm work on each token of a value of tokens; attention, LSTM and
  * convolutions over tokens mix them; the mean, the largest and the first of them make a vector a sample. Only
  * vectors and maps can be stages, features or the output.
  *
@@ -135,6 +135,12 @@ DAL_PUBLIC dal_nn_value dal_nn_attention(dal_nn *nn, dal_nn_value x, int64_t hea
  * Weights [out, kernel, width], bias [out]. */
 DAL_PUBLIC dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel,
                                           uint32_t flags);
+/* Hochreiter & Schmidhuber 1997, as PyTorch has it: gates input, forget, cell, output. Of each direction `width` numbers a token,
+ * those of both side by side: "weight_ih_l0" [4 width, width of x], "weight_hh_l0" [4 width, width], "bias_ih_l0" and
+ * "bias_hh_l0" [4 width], of the way back with "_reverse" behind. Texts begin from zeros, at either end. */
+#define DAL_NN_FORWARDS 1u
+#define DAL_NN_BACKWARDS 2u
+DAL_PUBLIC dal_nn_value dal_nn_lstm(dal_nn *nn, dal_nn_value x, const char *name, int64_t width, uint32_t directions);
 /* A vector a sample: the mean of its tokens, the first, the largest of each number. Of no tokens: zeros. */
 DAL_PUBLIC dal_nn_value dal_nn_token_mean(dal_nn *nn, dal_nn_value x);
 DAL_PUBLIC dal_nn_value dal_nn_first_token(dal_nn *nn, dal_nn_value x);
@@ -181,7 +187,7 @@ DAL_PUBLIC void dal_nn_tensor(const dal_nn *nn, int64_t i, const float *weights,
  * UNIFORM: weights and biases uniform in +-1 / sqrt(fan in), PyTorch's default. KAIMING: conv weights normal with
  * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. BERT: all weights normal with deviation
  * 0.02, biases 0 (Devlin et al. 2019). Embeddings: normal with deviation 0.02 there, else uniform in +-0.25 (Kim 2014).
- * Gains 1, biases of norms 0. */
+ * Gains 1, biases of norms 0. All of an LSTM is uniform in +-1 / sqrt(width), PyTorch's default, whatever is asked for. */
 #define DAL_NN_UNIFORM 0u
 #define DAL_NN_KAIMING 1u
 /* Conv and linear: weights, then biases, uniform in +-sqrt(6 / (fan in + fan out)) (Glorot & Bengio 2010; biases alike, as
