@@ -2,7 +2,8 @@
  *
  * Features are a dataset [n, d] (vectors), [n, h, w] or [n, c, h, w] (images; [n, h, w, c] with layout: hwc) of any kind of
  * number: unsigned bytes stay so, all else becomes f32. Labels are a dataset of n whole numbers 0..C-1, -1 for a sample
- * without a label, -2 for one that belongs to none of the classes; in the same file, or another one. Samples are read as
+ * without a label, -2 for one that belongs to none of the classes; or an enumeration, whose names the classes get (h5py's
+ * booleans are FALSE and TRUE); in the same file, or another one. Samples are read as
  * they are asked for; chunks, which may be packed, are kept unpacked as far as `cache` allows.
  *
  * libhdf5 takes one caller at a time, so that readers wait for each other. It may end by a signal over a damaged file, so
@@ -19,7 +20,8 @@
 #endif
 
 typedef struct options {
-    const char *path, *x, *y, *y_path, *test_path, *test_x, *test_y, *test_y_path;
+    const char *path, *x, *y, *y_path, *validation_path, *validation_x, *validation_y, *validation_y_path, *test_path, *test_x,
+        *test_y, *test_y_path;
     uint32_t layout;
     int64_t n_classes, cache;
     dal_str_list class_names;
@@ -52,6 +54,8 @@ typedef struct hdf5 {
     const options *opt;
     dal_sample_spec spec;
     int channels_last;
+    char **names; /* [n_names] of an enumeration; NULL: none */
+    int64_t n_names;
     split splits[DAL_SPLITS];
 } hdf5;
 
@@ -209,6 +213,8 @@ static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
         if (st == DAL_OK)
             st = take_labels(s, block, i, n, err);
     }
+    if (st == DAL_OK && s == &self->splits[DAL_SPLIT_TRAIN] && self->opt->class_names.n == 0)
+        self->n_names = hdf5_enum_names(self->host, y, &self->names);
     hdf5_chunks_free(&chunks);
     if (y >= 0)
         H5Dclose(y);
@@ -216,7 +222,7 @@ static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
     return st;
 }
 
-/* C is what the user says, else as many as there are names, else the largest label + 1. */
+/* C is what the user says, else as many as there are names or members of the enumeration, else the largest label + 1. */
 static dal_status settle_classes(hdf5 *self, dal_error *err)
 {
     const dal_str_list *names = &self->opt->class_names;
@@ -224,7 +230,7 @@ static dal_status settle_classes(hdf5 *self, dal_error *err)
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         for (int64_t i = 0; self->splits[k].classes && i < self->splits[k].n; i++)
             largest = self->splits[k].classes[i] > largest ? self->splits[k].classes[i] : largest;
-    self->spec.n_classes = n = n ? n : largest + 1;
+    self->spec.n_classes = n = n ? n : self->n_names > largest ? self->n_names : largest + 1;
     if (names->n > 0 && names->n != n)
         return dal_fail(err, DAL_E_INVALID, "class_names", "%lld names for %lld classes", (long long)names->n, (long long)n);
     for (int64_t i = 0; i < names->n; i++)
@@ -257,32 +263,48 @@ static void hdf5_destroy(void *p)
         self->host->free(self->host, self->splits[k].classes);
     }
     hdf5_leave(&q);
+    hdf5_free_names(self->host, self->names, self->n_names);
     self->host->free(self->host, self);
 }
 
-/* What is not said of the test split is as in the pool. */
-static dal_status build(hdf5 *self, dal_error *err)
+/* What is not said of a split beside the pool is as in the pool. */
+static dal_status open_other(hdf5 *self, uint32_t k, const char *path, const char *x, const char *y, const char *y_path,
+                             const char *const keys[4], dal_error *err)
 {
     const options *o = self->opt;
-    const int test = o->test_path[0] || o->test_x[0];
+    split *s = &self->splits[k];
+    if (!path[0] && !x[0] && (y[0] || y_path[0]))
+        return dal_fail(err, DAL_E_INVALID, y[0] ? keys[3] : keys[2], "there are no features of this split: give %s or %s", keys[0],
+                        keys[1]);
+    if (x[0] && !path[0] && o->y[0] && !y[0])
+        return dal_fail(err, DAL_E_INVALID, keys[1], "the pool's labels are not those of this split: give %s", keys[3]);
+    if (!path[0] && !x[0])
+        return DAL_OK;
+    *s = (split){.path = path[0] ? path : o->path,
+                 .name = x[0] ? x : o->x,
+                 .y_path = y_path[0] ? y_path : path[0] ? path : o->path,
+                 .y_name = y[0] ? y : o->y,
+                 .keys = {keys[0], keys[1], keys[2], keys[3]},
+                 .x = -1};
+    const dal_status st = open_features(self, s, err);
+    return st == DAL_OK && s->y_name[0] ? open_labels(self, s, err) : st;
+}
+
+static dal_status build(hdf5 *self, dal_error *err)
+{
+    static const char *const validation[] = {"validation_path", "validation_x", "validation_y_path", "validation_y"};
+    static const char *const test[] = {"test_path", "test_x", "test_y_path", "test_y"};
+    const options *o = self->opt;
     self->splits[DAL_SPLIT_TRAIN] = (split){.path = o->path, .name = o->x, .y_path = o->y_path[0] ? o->y_path : o->path,
                                             .y_name = o->y, .keys = {"path", "x", o->y_path[0] ? "y_path" : "path", "y"}, .x = -1};
-    self->splits[DAL_SPLIT_TEST] = (split){
-        .path = o->test_path[0] ? o->test_path : o->path, .name = o->test_x[0] ? o->test_x : o->x,
-        .y_path = o->test_y_path[0] ? o->test_y_path : o->test_path[0] ? o->test_path : o->path,
-        .y_name = o->test_y[0] ? o->test_y : o->y, .keys = {"test_path", "test_x", "test_y_path", "test_y"}, .x = -1};
-    if (!test && (o->test_y[0] || o->test_y_path[0]))
-        return dal_fail(err, DAL_E_INVALID, o->test_y[0] ? "test_y" : "test_y_path",
-                        "there are no features of a test split: give test_path or test_x");
-    if (o->test_x[0] && !o->test_path[0] && o->y[0] && !o->test_y[0])
-        return dal_fail(err, DAL_E_INVALID, "test_x", "the pool's labels are not those of the test split: give test_y");
     dal_status st = open_features(self, &self->splits[DAL_SPLIT_TRAIN], err);
     if (st == DAL_OK && o->y[0])
         st = open_labels(self, &self->splits[DAL_SPLIT_TRAIN], err);
-    if (st == DAL_OK && test)
-        st = open_features(self, &self->splits[DAL_SPLIT_TEST], err);
-    if (st == DAL_OK && test && self->splits[DAL_SPLIT_TEST].y_name[0])
-        st = open_labels(self, &self->splits[DAL_SPLIT_TEST], err);
+    if (st == DAL_OK)
+        st = open_other(self, DAL_SPLIT_VALIDATION, o->validation_path, o->validation_x, o->validation_y, o->validation_y_path,
+                        validation, err);
+    if (st == DAL_OK)
+        st = open_other(self, DAL_SPLIT_TEST, o->test_path, o->test_x, o->test_y, o->test_y_path, test, err);
     return st == DAL_OK ? settle_classes(self, err) : st;
 }
 
@@ -314,7 +336,9 @@ static dal_status hdf5_info(void *p, dal_dataset_info *info, dal_error *err)
     info->spec = self->spec;
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         info->n[k] = self->splits[k].n;
-    info->class_names = self->opt->class_names.n > 0 ? self->opt->class_names.items : NULL;
+    info->class_names = self->opt->class_names.n > 0                              ? self->opt->class_names.items
+                        : self->names && self->n_names == self->spec.n_classes ? (const char *const *)self->names
+                                                                                  : NULL;
     return DAL_OK;
 }
 
@@ -453,8 +477,12 @@ static const dal_dataset_impl hdf5_impl = {
 #define PARAMS(P, T)                                                                                     \
     P(T, path, PATH, DAL_REQUIRED, "file", "", "the file of the pool")                                   \
     P(T, x, STR, "/x", "nonempty", "", "its features: the path of a dataset [n,d], [n,h,w] or [n,c,h,w] of any numbers") \
-    P(T, y, STR, "/y", "", "", "its classes: a dataset of n whole numbers; empty: an unlabelled pool")   \
+    P(T, y, STR, "/y", "", "", "its classes: a dataset of n whole numbers or of an enumeration; empty: an unlabelled pool")   \
     P(T, y_path, PATH, "", "file", "", "the file that has them; none: the same")                         \
+    P(T, validation_path, PATH, "", "file", "", "the file of the validation split; none: the same, where there is a validation_x") \
+    P(T, validation_x, STR, "", "", "", "the validation split; none: as x, where there is a validation_path") \
+    P(T, validation_y, STR, "", "", "", "its classes; none: as y")                                       \
+    P(T, validation_y_path, PATH, "", "file", "", "the file that has them; none: that of the validation split") \
     P(T, test_path, PATH, "", "file", "", "the file of the test split; none: the same, where there is a test_x") \
     P(T, test_x, STR, "", "", "", "the test split; none: as x, where there is a test_path")              \
     P(T, test_y, STR, "", "", "", "its classes; none: as y")                                             \

@@ -1,4 +1,5 @@
 #include "hdf5_chunks.h"
+#include "hdf5_lzf.h"
 
 #define ZLIB_CONST
 #include <zlib.h>
@@ -10,6 +11,23 @@ void hdf5_chunks_free(hdf5_chunks *c)
     if (c->host)
         c->host->free(c->host, c->known);
     *c = (hdf5_chunks){0};
+}
+
+#define FOREIGN(name) "packed by " name ", of which we know nothing; pack it anew with h5repack -f GZIP=6"
+
+static const char *foreign(H5Z_filter_t filter)
+{
+    switch (filter) {
+    case H5Z_FILTER_SZIP: return FOREIGN("szip");
+    case H5Z_FILTER_NBIT: return FOREIGN("n-bit");
+    case H5Z_FILTER_SCALEOFFSET: return FOREIGN("scale-offset");
+    case 307: return FOREIGN("bzip2 (filter 307)");
+    case 32001: return FOREIGN("blosc (filter 32001)");
+    case 32004: return FOREIGN("lz4 (filter 32004)");
+    case 32008: return FOREIGN("bitshuffle (filter 32008)");
+    case 32015: return FOREIGN("zstd (filter 32015)");
+    default: return FOREIGN("another filter than shuffle, deflate (gzip), lzf and fletcher32");
+    }
 }
 
 /* The filters, in the order of packing; those whose result we can foretell. */
@@ -24,8 +42,9 @@ static dal_status take_filters(hdf5_chunks *c, hid_t plist, const char **what)
         unsigned flags, info;
         size_t n = 0;
         c->filters[i] = H5Pget_filter2(plist, (unsigned)i, &flags, &n, NULL, 0, NULL, &info);
-        if (c->filters[i] != H5Z_FILTER_DEFLATE && c->filters[i] != H5Z_FILTER_SHUFFLE && c->filters[i] != H5Z_FILTER_FLETCHER32) {
-            *what = "packed by another filter than shuffle, deflate (gzip) and fletcher32; pack it anew with h5repack -f GZIP=6";
+        if (c->filters[i] != H5Z_FILTER_DEFLATE && c->filters[i] != H5Z_FILTER_SHUFFLE && c->filters[i] != H5Z_FILTER_FLETCHER32 &&
+            c->filters[i] != HDF5_FILTER_LZF) {
+            *what = foreign(c->filters[i]);
             return DAL_E_UNSUPPORTED;
         }
     }
@@ -88,15 +107,18 @@ static int64_t inflated_size(const unsigned char *data, int64_t n, int64_t most)
 /* Bytes of a chunk that is packed[n] once it is unpacked; `skipped`: a bit for each filter that it did not go through. */
 static int64_t unpacked_size(const hdf5_chunks *c, const unsigned char *packed, int64_t n, uint32_t skipped)
 {
-    int inflated = 0;
+    int unpacked = 0;
     for (int i = c->n_filters - 1; i >= 0 && n >= 0; i--) {
         if (skipped >> i & 1)
             continue;
         if (c->filters[i] == H5Z_FILTER_FLETCHER32) {
             n -= 4; /* its checksum; libhdf5 checks it */
-        } else if (c->filters[i] == H5Z_FILTER_DEFLATE) {
-            n = inflated ? -1 : inflated_size(packed, n, c->bytes + 4 * HDF5_FILTERS);
-            inflated = 1;
+        } else if (c->filters[i] != H5Z_FILTER_SHUFFLE) {
+            const int64_t most = c->bytes + 4 * HDF5_FILTERS;
+            n = unpacked                                  ? -1
+                : c->filters[i] == H5Z_FILTER_DEFLATE ? inflated_size(packed, n, most)
+                                                          : hdf5_lzf_unpack(packed, n, NULL, most);
+            unpacked = 1;
         }
     }
     return n;

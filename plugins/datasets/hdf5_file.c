@@ -1,6 +1,8 @@
 #include "hdf5_file.h"
+#include "hdf5_lzf.h"
 
 #include <dal/file.h>
+#include <dal/text.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -14,7 +16,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 hdf5_quiet hdf5_enter(void)
 {
     hdf5_quiet q = {NULL, NULL};
+    static int ready;
     pthread_mutex_lock(&lock);
+    if (!ready) {
+        hdf5_lzf_register();
+        ready = 1;
+    }
     H5Eget_auto2(H5E_DEFAULT, &q.func, &q.data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     return q;
@@ -194,18 +201,90 @@ static int is_usual(hid_t type)
     return found;
 }
 
+/* An enumeration is numbers, too: h5py's booleans are one. */
+static int is_usual_enum(hid_t type)
+{
+    const hid_t base = H5Tget_super(type);
+    const int usual = base >= 0 && H5Tget_class(base) == H5T_INTEGER && is_usual(base);
+    if (base >= 0)
+        H5Tclose(base);
+    return usual;
+}
+
 /* Its type: numbers? *u8: they are unsigned bytes. */
 dal_status hdf5_check_type(hid_t set, const char *path, const char *key, const char *name, int *u8, dal_error *err)
 {
     const hid_t type = H5Dget_type(set);
     const H5T_class_t cls = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
     *u8 = cls == H5T_INTEGER && H5Tget_size(type) == 1 && H5Tget_sign(type) == H5T_SGN_NONE;
-    const int usual = type >= 0 && is_usual(type);
+    const int usual = type >= 0 && (cls == H5T_ENUM ? is_usual_enum(type) : is_usual(type));
     if (type >= 0)
         H5Tclose(type);
     if (usual)
         return DAL_OK;
     return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: is not of integers or of floats of 16, 32 or 64 bits", path, name);
+}
+
+/* Value and name of member i; the name is the library's, to be freed by it. */
+static char *member_at(hid_t type, unsigned i, int64_t *value)
+{
+    char raw[sizeof *value] = {0}; /* larger than any of the types that are let through */
+    const hid_t base = H5Tget_super(type);
+    const int ok = base >= 0 && H5Tget_size(base) <= sizeof raw && H5Tget_member_value(type, i, raw) >= 0 &&
+                   H5Tconvert(base, H5T_NATIVE_INT64, 1, raw, NULL, H5P_DEFAULT) >= 0;
+    if (base >= 0)
+        H5Tclose(base);
+    memcpy(value, raw, sizeof raw);
+    return ok ? H5Tget_member_name(type, i) : NULL;
+}
+
+static int is_name(const char *s)
+{
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return 0;
+    return *s && strlen(s) < HDF5_NAME && dal_utf8_fault(s, (int64_t)strlen(s)) < 0;
+}
+
+/* names[i] for member of value i; is there one for each of 0..n-1? */
+static int take_names(const dal_host *host, hid_t type, int64_t n, char **names)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t value = -1;
+        char *name = member_at(type, (unsigned)i, &value), **to = &names[value >= 0 && value < n ? value : 0];
+        const int fits = name && value >= 0 && value < n && !*to && is_name(name);
+        if (fits && (*to = dal_array(host, (int64_t)strlen(name) + 1, 1)))
+            strcpy(*to, name);
+        H5free_memory(name);
+        if (!fits || !*to)
+            return 0;
+    }
+    return 1;
+}
+
+int64_t hdf5_enum_names(const dal_host *host, hid_t set, char ***names)
+{
+    const hid_t type = H5Dget_type(set);
+    const int64_t n = type >= 0 && H5Tget_class(type) == H5T_ENUM ? H5Tget_nmembers(type) : 0;
+    char **all = n >= 1 && n <= HDF5_MEMBERS ? dal_array(host, n, sizeof *all) : NULL;
+    if (all)
+        memset(all, 0, (size_t)n * sizeof *all);
+    const int good = all && take_names(host, type, n, all);
+    if (type >= 0)
+        H5Tclose(type);
+    if (good) {
+        *names = all;
+        return n;
+    }
+    hdf5_free_names(host, all, all ? n : 0);
+    return 0;
+}
+
+void hdf5_free_names(const dal_host *host, char **names, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        host->free(host, names[i]);
+    host->free(host, names);
 }
 
 dal_status hdf5_take_shape(hid_t set, const char *path, const char *key, const char *name, hsize_t *dims, int *rank,

@@ -2,10 +2,15 @@
 
 #include "plugins/datasets/hdf5.c"
 
+#ifdef DAL_HAVE_HDF5
+#include "plugins/datasets/hdf5_lzf.h"
+#endif
+
 static options with(const char *path)
 {
     return (options){.path = path, .x = "/x", .y = "/y", .y_path = "", .test_path = "", .test_x = "", .test_y = "",
-                     .test_y_path = "", .cache = 1 << 20};
+                     .test_y_path = "", .validation_path = "", .validation_x = "", .validation_y = "", .validation_y_path = "",
+                     .cache = 1 << 20};
 }
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
@@ -166,7 +171,7 @@ Test(hdf5, takes_splits_from_other_files_or_other_datasets)
     add(c, &ty, -2);
     o = with(c);
     o.test_x = "/more";
-    refuse(o, DAL_E_INVALID, "test_x", "the pool's labels are not those of the test split: give test_y");
+    refuse(o, DAL_E_INVALID, "test_x", "the pool's labels are not those of this split: give test_y");
     o.test_y = "labels";
     rt = fx_runtime(1, 0);
     d = open_hdf5(rt, &o);
@@ -175,6 +180,18 @@ Test(hdf5, takes_splits_from_other_files_or_other_datasets)
     cr_assert_eq((int)f[0], 53);
     cr_assert(fx_class(&d, 2, 0) == DAL_LABEL_OOD && fx_class(&d, 2, 1) == DAL_LABEL_NONE);
     close_hdf5(rt, &d);
+    o.validation_path = c;
+    o.validation_x = "more";
+    o.validation_y = "labels";
+    rt = fx_runtime(1, 0);
+    d = open_hdf5(rt, &o);
+    cr_assert(d.info.n[0] == 7 && d.info.n[1] == 2 && d.info.n[2] == 2 && fx_class(&d, 1, 0) == DAL_LABEL_OOD);
+    fx_read(&d, 1, (const int64_t[]){1}, 1, f);
+    cr_assert_eq((int)f[0], 53);
+    close_hdf5(rt, &d);
+    o.validation_y = "";
+    o.validation_path = "";
+    refuse(o, DAL_E_INVALID, "validation_x", "the pool's labels are not those of this split: give validation_y");
     o = with(a);
     o.y = "";
     rt = fx_runtime(1, 0);
@@ -182,7 +199,158 @@ Test(hdf5, takes_splits_from_other_files_or_other_datasets)
     cr_assert(d.info.spec.n_classes == 0 && fx_class(&d, 0, 0) == DAL_LABEL_NONE);
     close_hdf5(rt, &d);
     o.test_y = "y";
-    refuse(o, DAL_E_INVALID, "test_y", "there are no features of a test split");
+    refuse(o, DAL_E_INVALID, "test_y", "there are no features of this split: give test_path or test_x");
+}
+
+/* Labels of an enumeration, row i being member i mod n, after the features. */
+static void add_enum(const char *path, const char *const *names, const int *values, int n, hid_t base)
+{
+    const hsize_t rows = 7;
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), stored = H5Tenum_create(base);
+    const hid_t as_int = H5Tenum_create(H5T_NATIVE_INT), space = H5Screate_simple(1, &rows, NULL);
+    int data[7];
+    for (int i = 0; i < n; i++) {
+        int value = values[i];
+        cr_assert(H5Tenum_insert(as_int, names[i], &value) >= 0);
+        H5Tconvert(H5T_NATIVE_INT, base, 1, &value, NULL, H5P_DEFAULT);
+        cr_assert(H5Tenum_insert(stored, names[i], &value) >= 0);
+    }
+    for (int i = 0; i < 7; i++)
+        data[i] = values[i % n];
+    const hid_t set = H5Dcreate2(file, "y", stored, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    cr_assert(set >= 0 && H5Dwrite(set, as_int, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+    H5Dclose(set);
+    H5Sclose(space);
+    H5Tclose(stored);
+    H5Tclose(as_int);
+    H5Fclose(file);
+}
+
+/* "3 cat: 1 0 2 1 0 2 1": classes, the name of class 0, the labels. */
+static const char *labels_of(options o)
+{
+    static char out[200];
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = open_hdf5(rt, &o);
+    snprintf(out, sizeof out, "%lld %s:", (long long)d.info.spec.n_classes, d.info.class_names ? d.info.class_names[0] : "-");
+    for (int64_t i = 0; i < d.info.n[0]; i++)
+        snprintf(out + strlen(out), sizeof out - strlen(out), " %d", fx_class(&d, 0, i));
+    close_hdf5(rt, &d);
+    return out;
+}
+
+Test(hdf5, takes_classes_and_their_names_from_enumerations)
+{
+    static const char *const truth[] = {"FALSE", "TRUE"}, *const kinds[] = {"dog", "cat", "owl"}, *const own[] = {"a", "b", "c"};
+    const made x = VECTORS;
+    const char *path = file_of("bool.h5", &x, NULL);
+    add_enum(path, truth, (const int[]){0, 1}, 2, H5T_STD_I8LE); /* as h5py has booleans */
+    cr_assert_str_eq(labels_of(with(path)), "2 FALSE: 0 1 0 1 0 1 0");
+    path = file_of("kinds.h5", &x, NULL);
+    add_enum(path, kinds, (const int[]){1, 0, 2}, 3, H5T_STD_U16BE);
+    cr_assert_str_eq(labels_of(with(path)), "3 cat: 1 0 2 1 0 2 1");
+    options o = with(path);
+    o.class_names = (dal_str_list){own, 3};
+    cr_assert_str_eq(labels_of(o), "3 a: 1 0 2 1 0 2 1");
+    path = file_of("gaps.h5", &x, NULL);
+    add_enum(path, kinds, (const int[]){-1, 5, 2}, 3, H5T_STD_I32LE); /* no names for 0, 1, 3, 4 */
+    cr_assert_str_eq(labels_of(with(path)), "6 -: -1 5 2 -1 5 2 -1");
+    path = file_of("odd.h5", &x, NULL);
+    add_enum(path, (const char *const[]){"a\nb", "c"}, (const int[]){0, 1}, 2, H5T_STD_I8LE);
+    cr_assert_str_eq(labels_of(with(path)), "2 -: 0 1 0 1 0 1 0");
+    path = file_of("wrong.h5", &x, NULL);
+    add_enum(path, kinds, (const int[]){0, 1, -7}, 3, H5T_STD_I8LE);
+    refuse(with(path), DAL_E_FORMAT, "y", ": /y: label -7 in row 2, expected a class from 0, -1 (none) or -2");
+}
+
+/* ---- LZF ----------------------------------------------------------------------------------------- */
+
+Test(hdf5_lzf, unpacks_what_is_as_it_is_and_what_comes_once_more)
+{
+    static const struct {
+        const char *in;
+        int64_t n;
+        const char *out; /* NULL: damaged */
+    } all[] = {
+        {"\0a", 2, "a"},
+        {"\2abc\40\2", 6, "abcabc"},           /* 3 from 3 back */
+        {"\0a\340\0\0", 5, "aaaaaaaaaa"},       /* 9 of the byte before */
+        {"\1ab\100\1\0c", 7, "ababab" "c"},
+        {"", 0, ""},
+        {"\2ab", 3, NULL},       /* cut short */
+        {"\0a\40", 3, NULL},     /* likewise: how far back? */
+        {"\0a\340\0", 4, NULL},
+        {"\0a\40\1", 4, NULL},   /* from before the beginning */
+        {"\40\0", 2, NULL},
+    };
+    unsigned char out[64];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const unsigned char *in = (const unsigned char *)all[i].in;
+        const int64_t want = all[i].out ? (int64_t)strlen(all[i].out) : -1;
+        cr_assert_eq(hdf5_lzf_unpack(in, all[i].n, NULL, 100), want, "%zu", i);
+        cr_assert_eq(hdf5_lzf_unpack(in, all[i].n, out, sizeof out), want, "%zu", i);
+        if (want > 0) {
+            cr_assert_arr_eq(out, all[i].out, (size_t)want, "%zu", i);
+            cr_assert_eq(hdf5_lzf_unpack(in, all[i].n, out, want), want);
+            cr_assert_eq(hdf5_lzf_unpack(in, all[i].n, out, want - 1), -1, "%zu: one byte more than there is room", i);
+        }
+    }
+}
+
+static size_t never(unsigned flags, size_t n_values, const unsigned values[], size_t n, size_t *size, void **data)
+{
+    (void)flags, (void)n_values, (void)values, (void)n, (void)size, (void)data;
+    return 0;
+}
+
+/* x of 4 rows of 8 bytes, in two chunks by LZF, the second of them packed[n]. */
+static const char *lzf_file(const char *name, const void *packed, size_t n)
+{
+    static const unsigned char first[] = {0, 7, 224, 6, 0}; /* 16 bytes 7: one, and 15 like it */
+    const hsize_t dims[] = {4, 8}, chunk[] = {2, 8};
+    const unsigned values[] = {4, 261, 16};
+    /* libhdf5 makes no dataset with a filter that it cannot pack by */
+    const H5Z_class2_t packer = {H5Z_CLASS_T_VERS, HDF5_FILTER_LZF, 1, 1, "lzf", NULL, NULL, never};
+    H5Zregister(&packer);
+    const char *path = fx_path(name);
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(2, dims, NULL);
+    const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(plist, 2, chunk);
+    H5Pset_filter(plist, HDF5_FILTER_LZF, H5Z_FLAG_OPTIONAL, 3, values);
+    const hid_t set = H5Dcreate2(file, "x", H5T_NATIVE_UINT8, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    cr_assert(H5Dwrite_chunk(set, H5P_DEFAULT, 0, (const hsize_t[]){0, 0}, sizeof first, first) >= 0);
+    cr_assert(H5Dwrite_chunk(set, H5P_DEFAULT, 0, (const hsize_t[]){2, 0}, n, packed) >= 0);
+    H5Dclose(set);
+    H5Pclose(plist);
+    H5Sclose(space);
+    H5Fclose(file);
+    hdf5_lzf_register();
+    return path;
+}
+
+static dal_status read_lzf(const char *path, unsigned char *out, const char *words)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    dal_error err = DAL_ERROR_INIT;
+    options o = with(path);
+    o.y = "";
+    fx_dataset d = open_hdf5(rt, &o);
+    dal_batch b = {sizeof b, 0, &d.info.spec, 4, out, NULL, NULL};
+    const dal_status st = hdf5_impl.read(d.self, 0, (const int64_t[]){0, 1, 2, 3}, 4, &b, &err);
+    cr_assert(strstr(err.text, words), "%s", err.text);
+    close_hdf5(rt, &d);
+    return st;
+}
+
+Test(hdf5, reads_chunks_packed_by_lzf)
+{
+    unsigned char out[32], want[32] = "\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7\7abababababababab";
+    cr_assert_eq(read_lzf(lzf_file("a.h5", "\1ab\340\5\1", 6), out, ""), DAL_OK);
+    cr_assert_arr_eq(out, want, sizeof want);
+    static const char fault[] = "a chunk that has not the size it should have: damaged";
+    cr_assert_eq(read_lzf(lzf_file("few.h5", "\1ab\340\4\1", 6), out, fault), DAL_E_FORMAT);
+    cr_assert_eq(read_lzf(lzf_file("many.h5", "\1ab\340\377\1", 6), out, fault), DAL_E_FORMAT);
+    cr_assert_eq(read_lzf(lzf_file("before.h5", "\1ab\340\5\7", 6), out, fault), DAL_E_FORMAT);
 }
 
 /* ---- refusals ---------------------------------------------------------------------------------- */
