@@ -63,8 +63,7 @@ int nn_known(dal_nn *nn, dal_nn_value x, const char *name)
     return nn->fault.status == DAL_OK;
 }
 
-/* Is x a map or a vector a sample? */
-static int takes_map(dal_nn *nn, dal_nn_value x, const char *name)
+int nn_takes_map(dal_nn *nn, dal_nn_value x, const char *name)
 {
     if (!nn_known(nn, x, name))
         return 0;
@@ -134,7 +133,7 @@ static int64_t places(int64_t n, int64_t kernel, int64_t stride, int64_t pad)
 
 dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_conv_shape *shape)
 {
-    if (!takes_map(nn, x, name))
+    if (!nn_takes_map(nn, x, name))
         return -1;
     const nn_node *a = &nn->node[x];
     const int64_t stride = shape->stride ? shape->stride : 1, groups = shape->groups ? shape->groups : 1;
@@ -181,7 +180,7 @@ dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t
 
 dal_nn_value dal_nn_batch_norm(dal_nn *nn, dal_nn_value x, const char *name, uint32_t flags)
 {
-    if (!takes_map(nn, x, name))
+    if (!nn_takes_map(nn, x, name))
         return -1;
     const nn_node *a = &nn->node[x];
     nn_node *k = nn_add_node(nn, &nn_norm_op, name, x, -1, a->c, a->h, a->w);
@@ -225,7 +224,7 @@ dal_nn_value dal_nn_add(dal_nn *nn, dal_nn_value a, dal_nn_value b, uint32_t fla
 
 static dal_nn_value pool(dal_nn *nn, const nn_op *op, dal_nn_value x, int64_t kernel, int64_t stride, int64_t pad)
 {
-    if (!takes_map(nn, x, op->name))
+    if (!nn_takes_map(nn, x, op->name))
         return -1;
     const nn_node *a = &nn->node[x];
     const int64_t h = places(a->h, kernel, stride, pad), w = places(a->w, kernel, stride, pad);
@@ -254,7 +253,7 @@ dal_nn_value dal_nn_avg_pool(dal_nn *nn, dal_nn_value x, int64_t kernel, int64_t
 
 dal_nn_value dal_nn_global_pool(dal_nn *nn, dal_nn_value x)
 {
-    if (!takes_map(nn, x, "global_pool"))
+    if (!nn_takes_map(nn, x, "global_pool"))
         return -1;
     const nn_node *a = &nn->node[x];
     nn_node *k = nn_add_node(nn, &nn_avg_pool_op, "global_pool", x, -1, a->c, 1, 1);
@@ -282,7 +281,7 @@ dal_nn_value dal_nn_dropout(dal_nn *nn, dal_nn_value x, double rate)
 
 void dal_nn_stage(dal_nn *nn, dal_nn_value x)
 {
-    if (!takes_map(nn, x, "stage"))
+    if (!nn_takes_map(nn, x, "stage"))
         return;
     nn->node[x].shown = 1;
     nn->stage[nn->n_stages++] = x;
@@ -292,7 +291,7 @@ void dal_nn_stage(dal_nn *nn, dal_nn_value x)
 
 void dal_nn_features(dal_nn *nn, dal_nn_value x)
 {
-    if (!takes_map(nn, x, "features"))
+    if (!nn_takes_map(nn, x, "features"))
         return;
     nn->node[x].shown = 1;
     nn->features = x;
@@ -300,7 +299,7 @@ void dal_nn_features(dal_nn *nn, dal_nn_value x)
 
 void dal_nn_output(dal_nn *nn, dal_nn_value x)
 {
-    if (!takes_map(nn, x, "output"))
+    if (!nn_takes_map(nn, x, "output"))
         return;
     nn->node[x].shown = 1;
     nn->output = x;
@@ -337,7 +336,8 @@ static void find_unread(dal_nn *nn)
 static void find_readers_of_ids(dal_nn *nn)
 {
     for (int32_t v = 1; nn->vocabulary > 0 && v < nn->n; v++)
-        if ((nn->node[v].in[0] == 0 || nn->node[v].in[1] == 0) && nn->node[v].op != &nn_embedding_op)
+        if ((nn->node[v].in[0] == 0 || nn->node[v].in[1] == 0) && nn->node[v].op != &nn_embedding_op &&
+            nn->node[v].op != &nn_embedding_bag_op)
             nn_fault(nn, nn->node[v].name, "reads the ids of tokens: embed them first");
 }
 
@@ -379,8 +379,8 @@ dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
 {
     if (nn->fault.status == DAL_OK && nn->output < 0)
         nn_fault(nn, "output", "the network has no output");
-    if (nn->fault.status == DAL_OK && (nn->output != nn->n - 1 || nn->node[nn->output].op != &nn_linear_op))
-        nn_fault(nn, "output", "the output has to be the last layer, a linear one");
+    if (nn->fault.status == DAL_OK && (nn->output != nn->n - 1 || nn->output == 0 || nn->node[nn->output].op == &nn_dropout_op))
+        nn_fault(nn, "output", "the output has to be the last layer, and no dropout");
     if (nn->fault.status == DAL_OK && nn->features < 0)
         dal_nn_features(nn, nn->node[nn->output].in[0]);
     find_unread(nn);
@@ -508,6 +508,8 @@ static int64_t fan_in_of(const dal_nn *nn, const nn_node *k)
     const nn_node *in = &nn->node[k->in[0]];
     if (k->op == &nn_token_conv_op)
         return in->c * k->kernel;
+    if (k->op == &nn_conv_transpose_op) /* as PyTorch counts it */
+        return k->c * k->kernel * k->kernel;
     return k->op == &nn_conv_op ? in->c / k->groups * k->kernel * k->kernel : nn_width(in);
 }
 
@@ -519,7 +521,8 @@ static void draw_products(const dal_nn *nn, uint32_t how, const dal_rng *stream,
     const double bound = 1 / sqrt((double)fan_in);
     const double deviation = how == DAL_NN_BERT ? 0.02 : sqrt(2 / (double)(k->kernel * k->kernel * k->c));
     const int normal = kaiming || how == DAL_NN_BERT;
-    draw_parameter(nn, stream, parameter, normal, normal ? deviation : bound, k->c * fan_in, weights + k->weight);
+    draw_parameter(nn, stream, parameter, normal, normal ? deviation : bound,
+                   k->n_weights - (k->bias < 0 ? 0 : k->c), weights + k->weight);
     if (k->bias >= 0 && how == DAL_NN_BERT)
         memset(weights + k->bias, 0, (size_t)k->c * sizeof *weights);
     else if (k->bias >= 0)
@@ -535,15 +538,15 @@ static void draw_glorot(const dal_nn *nn, const dal_rng *stream, float *weights,
         const nn_node *k = &nn->node[v];
         if (k->op == &nn_norm_op || k->op == &nn_layer_norm_op)
             reset_norm(k, weights, state);
-        else if (k->op == &nn_embedding_op)
+        else if (k->op == &nn_embedding_op || k->op == &nn_embedding_bag_op)
             draw_tables(nn, DAL_NN_GLOROT, stream, parameter, k->n_parameters, weights);
         else if (k->op == &nn_lstm_op)
             draw_lstm(nn, stream, parameter, k, weights);
         parameter += k->n_parameters;
         if (k->weight < 0 || k->op == &nn_norm_op || k->op == &nn_layer_norm_op || k->op == &nn_embedding_op ||
-            k->op == &nn_lstm_op)
+            k->op == &nn_lstm_op || k->op == &nn_embedding_bag_op)
             continue;
-        const int64_t n_weights = k->n_weights - (k->bias < 0 ? 0 : k->c), patch = k->op == &nn_conv_op ? k->kernel * k->kernel : 1;
+        const int64_t n_weights = k->n_weights - (k->bias < 0 ? 0 : k->c), patch = k->op == &nn_conv_op || k->op == &nn_conv_transpose_op ? k->kernel * k->kernel : 1;
         const double fans = (double)(n_weights / k->c) + (double)(k->c / k->groups * patch), bound = sqrt(6 / fans);
         dal_rng r = dal_rng_at(stream, layer++);
         for (int64_t i = k->weight; i < k->weight + k->n_weights; i++)
@@ -562,7 +565,7 @@ void dal_nn_draw(const dal_nn *nn, uint32_t how, const dal_rng *stream, float *w
         const nn_node *k = &nn->node[v];
         if (k->op == &nn_norm_op || k->op == &nn_layer_norm_op)
             reset_norm(k, weights, state);
-        else if (k->op == &nn_embedding_op)
+        else if (k->op == &nn_embedding_op || k->op == &nn_embedding_bag_op)
             draw_tables(nn, how, stream, parameter, k->n_parameters, weights);
         else if (k->op == &nn_lstm_op)
             draw_lstm(nn, stream, parameter, k, weights);

@@ -7,8 +7,7 @@
 #include "clones.h"
 #include "nn_onednn.h"
 
-/* One channel's patches: patch row (ky, kx) of out [kernel^2, oh * ow] is what the filter sees through (ky, kx). */
-DAL_CLONES static void unfold(const nn_node *k, const nn_node *in, const float *x, float *restrict out)
+DAL_CLONES void nn_unfold(const nn_node *k, const nn_node *in, const float *x, float *restrict out)
 {
     for (int64_t ky = 0; ky < k->kernel; ky++)
         for (int64_t kx = 0; kx < k->kernel; kx++) {
@@ -37,8 +36,7 @@ DAL_CLONES static void unfold(const nn_node *k, const nn_node *in, const float *
         }
 }
 
-/* The way back: d [h, w] of the channel += what lies in its patches. */
-DAL_CLONES static void fold(const nn_node *k, const nn_node *in, const float *restrict patches, float *restrict d)
+DAL_CLONES void nn_fold(const nn_node *k, const nn_node *in, const float *restrict patches, float *restrict d)
 {
     for (int64_t ky = 0; ky < k->kernel; ky++)
         for (int64_t kx = 0; kx < k->kernel; kx++)
@@ -89,7 +87,7 @@ static const float *patches_of(const geometry *g, const float *x, int64_t group,
     if (is_pointwise(g->k))
         return maps;
     for (int64_t c = 0; c < g->c_in; c++)
-        unfold(g->k, g->in, maps + c * g->map, scratch + c * g->k->kernel * g->k->kernel * g->places);
+        nn_unfold(g->k, g->in, maps + c * g->map, scratch + c * g->k->kernel * g->k->kernel * g->places);
     return scratch;
 }
 
@@ -147,7 +145,7 @@ static dal_status backward_input(const nn_job *j, const geometry *g, const float
                          dy + group * g->c_out * g->places, g->places, direct && add ? 1 : 0, direct ? maps : patches,
                          g->places);
         for (int64_t c = 0; !direct && c < g->c_in && st == DAL_OK; c++)
-            fold(g->k, g->in, patches + c * g->k->kernel * g->k->kernel * g->places, maps + c * g->map);
+            nn_fold(g->k, g->in, patches + c * g->k->kernel * g->k->kernel * g->places, maps + c * g->map);
     }
     return st;
 }

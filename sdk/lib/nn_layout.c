@@ -63,7 +63,7 @@ void nn_layout_choose(dal_nn *nn)
         for (int i = 0; i < 2; i++)
             if (nn->node[v].in[i] >= 0 && !reads_blocks(&nn->node[v]))
                 nn->node[nn->node[v].in[i]].block = 1;
-    nn->node[nn->features].block = 1;
+    nn->node[nn->features].block = nn->node[nn->output].block = 1;
     while (changed) {
         changed = 0;
         for (int32_t v = 1; v < nn->n; v++)

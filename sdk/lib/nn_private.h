@@ -104,7 +104,7 @@ typedef struct nn_op {
 extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, nn_max_pool_op, nn_avg_pool_op,
     nn_dropout_op, nn_gelu_op, nn_tanh_op, nn_sigmoid_op, nn_leaky_op, nn_relu6_op, nn_layer_norm_op, nn_embedding_op,
     nn_attention_op, nn_token_linear_op, nn_token_mean_op, nn_first_token_op, nn_token_conv_op, nn_token_max_op,
-    nn_join_op, nn_lstm_op;
+    nn_join_op, nn_lstm_op, nn_conv_transpose_op, nn_embedding_bag_op;
 
 /* Names what a finished network remembers. */
 dal_status nn_name_state(dal_nn *nn);
@@ -113,6 +113,8 @@ dal_status nn_name_state(dal_nn *nn);
 DAL_PRINTF(3, 4)
 dal_nn_value nn_fault(dal_nn *nn, const char *name, const char *fmt, ...);
 int nn_known(dal_nn *nn, dal_nn_value x, const char *name);
+/* Is x a map or a vector a sample? Else it is a fault. */
+int nn_takes_map(dal_nn *nn, dal_nn_value x, const char *name);
 /* Is x a value of tokens? Else it is a fault. */
 int nn_takes_tokens(dal_nn *nn, dal_nn_value x, const char *name);
 /* A node of c x h x w like nothing else yet, or NULL. */
@@ -165,6 +167,11 @@ static inline int64_t nn_count(const nn_job *j, const nn_node *k)
 
 /* Of texts: where the tokens of n rows of ids begin, [n + 1]; DAL_E_INVALID with err filled: an id is none. */
 dal_status nn_find_tokens(const dal_nn *nn, const float *input, int64_t n, int64_t *token_at, dal_error *err);
+
+/* Patches of one channel of `in`, as the convolution k sees them: row (ky, kx) of out [kernel^2, h * w of k] is what the filter
+ * sees through (ky, kx); and the way back: d [h, w of in] += what lies in its patches. */
+void nn_unfold(const nn_node *k, const nn_node *in, const float *x, float *restrict out);
+void nn_fold(const nn_node *k, const nn_node *in, const float *restrict patches, float *restrict d);
 
 /* x [n] = max(x, 0); d [n] = 0 where y is not positive. */
 void nn_relu(float *x, int64_t n);

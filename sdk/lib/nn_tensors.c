@@ -52,12 +52,21 @@ static void shape_parameter(const dal_nn *nn, int64_t i, dal_tensor *t)
             t->shape[t->ndim++] = count / gates;
         return;
     }
+    if (k->op == &nn_embedding_bag_op)
+        t->shape[t->ndim++] = count / k->c;
+    if (k->op == &nn_conv_transpose_op && which == 0)
+        t->shape[t->ndim++] = nn->node[k->in[0]].c;
     t->shape[t->ndim++] = k->c;
+    if (k->op == &nn_embedding_bag_op)
+        return;
     if (which > 0 || k->op == &nn_norm_op || k->op == &nn_layer_norm_op)
         return;
     const nn_node *in = &nn->node[k->in[0]];
     if (k->op == &nn_conv_op) {
         t->shape[t->ndim++] = in->c / k->groups;
+        t->shape[t->ndim++] = k->kernel;
+        t->shape[t->ndim++] = k->kernel;
+    } else if (k->op == &nn_conv_transpose_op) {
         t->shape[t->ndim++] = k->kernel;
         t->shape[t->ndim++] = k->kernel;
     } else if (k->op == &nn_token_conv_op) {

@@ -141,7 +141,7 @@ static dal_status take_values(dal_nn_trainer *t)
 /* Layers that need no memory for a shard's gradient. */
 static int adds_in_place(const nn_node *k)
 {
-    return k->op == &nn_embedding_op || k->op == &nn_token_linear_op;
+    return k->op == &nn_embedding_op || k->op == &nn_embedding_bag_op || k->op == &nn_token_linear_op;
 }
 
 /* A slot a thread, of which there are never more than shards. */
@@ -584,6 +584,11 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
     if (batch->n < 1 || batch->n > t->capacity || batch->n_labelled < 0 || batch->n_labelled > batch->n)
         return dal_fail(err, DAL_E_CONTRACT, "", "a batch of %lld rows, %lld of them labelled, for a trainer of %lld",
                         (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
+    const nn_node *out = &t->nn->node[t->nn->output];
+    if (batch->n_labelled > 0 && out->c != out->size)
+        return dal_fail(err, DAL_E_CONTRACT, "", "%lld rows with a class for a network whose output is %lld x %lld x %lld; expected "
+                        "none, or a vector of classes", (long long)batch->n_labelled, (long long)out->c, (long long)out->h,
+                        (long long)out->w);
     memcpy(&own, batch, batch->struct_size < sizeof own ? batch->struct_size : sizeof own);
     t->batch = &own;
     atomic_flag_clear(&t->token_told);

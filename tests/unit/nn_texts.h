@@ -9,10 +9,11 @@
 
 enum { LONGEST = 9, VOCABULARY = 13, WIDTH = 12, HEADS = 3, C = 3 };
 
-/* What a test goes through: attention and what is around it, convolutions, LSTMs. A test runs in a process of its own. */
+/* What a test goes through: attention and what is around it, convolutions, LSTMs, bags. A test runs in a process of its own. */
 #define ATTENDS 0
 #define CONVOLVES 1
 #define REMEMBERS 2
+#define ADDS 3
 static int kind;
 
 /* Convolutions of one, three and four words (an even one has more behind), their largest, side by side. */
@@ -78,6 +79,22 @@ static inline dal_nn *memories(const dal_host *host, int64_t longest, double dro
     return nn;
 }
 
+/* The mean of a text's rows beside the sum of its rows of another table. */
+static inline dal_nn *bags(const dal_host *host, int64_t longest, double dropout)
+{
+    dal_nn *nn = dal_nn_new(host);
+    dal_error err = DAL_ERROR_INIT;
+    const dal_nn_value ids = dal_nn_tokens(nn, longest, VOCABULARY);
+    dal_nn_value x = dal_nn_join(nn, dal_nn_embedding_bag(nn, ids, "mean", 7, 1), dal_nn_embedding_bag(nn, ids, "sum", 5, 0));
+    if (dropout > 0)
+        x = dal_nn_dropout(nn, x, dropout);
+    dal_nn_stage(nn, x);
+    x = dal_nn_tanh(nn, x);
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", C, DAL_NN_BIAS));
+    cr_assert_eq(dal_nn_finish(nn, &err), DAL_OK, "%s", err.text);
+    return nn;
+}
+
 typedef struct fixture {
     dal_runtime *rt;
     const dal_host *host;
@@ -115,7 +132,7 @@ static inline fixture make(int threads, int64_t n, int64_t longest, double dropo
 {
     fixture f = {.rt = fx_runtime(threads, 1), .n = n};
     f.host = dal_runtime_host(f.rt, "nn");
-    f.nn = (kind == ATTENDS ? every_layer : kind == CONVOLVES ? convolutions : memories)(f.host, longest, dropout);
+    f.nn = (kind == ATTENDS ? every_layer : kind == CONVOLVES ? convolutions : kind == REMEMBERS ? memories : bags)(f.host, longest, dropout);
     dal_nn_describe(f.nn, &f.info);
     f.weights = draw(f.info.n_weights, 5);
     make_texts(&f, longest);
@@ -343,6 +360,22 @@ static inline void twin_memories(const fixture *f, int64_t text, double *logits)
             all[17 + o] += on[p][o] / (double)n;
     }
     twin_linear(f, "output", 1, all, 20, C, logits);
+}
+
+static inline void twin_bags(const fixture *f, int64_t text, double *logits)
+{
+    double x[12] = {0};
+    const int32_t *ids = f->ids + text * f->info.n_inputs;
+    int64_t n = 0;
+    while (n < f->info.n_inputs && ids[n] != DAL_NN_NO_TOKEN)
+        n++;
+    for (int64_t p = 0; p < n; p++)
+        for (int i = 0; i < 12; i++)
+            x[i] += i < 7 ? (double)parameter(f, "mean.weight")[ids[p] * 7 + i] / (double)n
+                          : (double)parameter(f, "sum.weight")[ids[p] * 5 + i - 7];
+    for (int i = 0; i < 12; i++)
+        x[i] = tanh(x[i]);
+    twin_linear(f, "output", 1, x, 12, C, logits);
 }
 
 #endif

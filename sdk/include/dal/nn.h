@@ -90,6 +90,18 @@ typedef struct dal_nn_conv_shape {
 } dal_nn_conv_shape;
 /* Weights [out, in / groups, kernel, kernel], bias [out]. */
 DAL_PUBLIC dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_conv_shape *shape);
+typedef struct dal_nn_conv_transpose_shape {
+    uint32_t struct_size; /* 0: this version */
+    uint32_t flags;
+    int64_t out, kernel;
+    int64_t stride;     /* 0: 1 */
+    int64_t pad;        /* places cut off at each side */
+    int64_t output_pad; /* places more at the lower and right side, fewer than stride */
+} dal_nn_conv_transpose_shape;
+/* The way back of a convolution of this kernel, stride and pad: maps of (n - 1) stride - 2 pad + kernel + output_pad places a side
+ * of n. Weights [in, out, kernel, kernel], bias [out]. */
+DAL_PUBLIC dal_nn_value dal_nn_conv_transpose(dal_nn *nn, dal_nn_value x, const char *name,
+                                              const dal_nn_conv_transpose_shape *shape);
 /* x flattened, or each token of x, times weights [out, in], plus bias [out]. */
 DAL_PUBLIC dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, uint32_t flags);
 /* Ioffe & Szegedy 2015: gain and bias [channels]; state: running mean and variance [channels], momentum 0.1, eps 1e-5;
@@ -127,6 +139,8 @@ typedef struct dal_nn_embedding_shape {
 /* Of the tokens: a row of "words" [vocabulary, width], plus one of "positions" [positions, width], plus "segments"
  * [segments, width]. */
 DAL_PUBLIC dal_nn_value dal_nn_embedding(dal_nn *nn, dal_nn_value x, const char *name, const dal_nn_embedding_shape *shape);
+/* Of the tokens a vector a sample: the mean, or the sum, of their rows of "weight" [vocabulary, width]; of no tokens: zeros. */
+DAL_PUBLIC dal_nn_value dal_nn_embedding_bag(dal_nn *nn, dal_nn_value x, const char *name, int64_t width, int mean);
 /* Vaswani et al. 2017. x [3 width] a token: queries, keys, values, each of `heads` parts of width / heads. A head gives
  * softmax(q k' / sqrt(width / heads)) v over the tokens of a sample; [width] a token. While training, inverted dropout of
  * the softmax. */
@@ -148,7 +162,8 @@ DAL_PUBLIC dal_nn_value dal_nn_token_max(dal_nn *nn, dal_nn_value x);
 /* Vectors side by side: [widths of a and b together]. */
 DAL_PUBLIC dal_nn_value dal_nn_join(dal_nn *nn, dal_nn_value a, dal_nn_value b);
 
-/* What the model shows: stages in the order called, the features (input of the last layer), the logits. */
+/* What the model shows: stages in the order called, the features (input of the last layer), the logits: a vector, where there are
+ * classes; of an autoencoder it may be a map. */
 DAL_PUBLIC void dal_nn_stage(dal_nn *nn, dal_nn_value x);
 DAL_PUBLIC void dal_nn_features(dal_nn *nn, dal_nn_value x);
 DAL_PUBLIC void dal_nn_output(dal_nn *nn, dal_nn_value x);
@@ -176,7 +191,7 @@ DAL_PUBLIC dal_status dal_nn_check_tokens(const dal_nn *nn, const int32_t *ids, 
 /* Slices of the weights, in order, without gaps: "conv1.weight", ... Borrowed from nn. */
 DAL_PUBLIC const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i);
 /* Parameters and state as named tensors of float32, for files: the parameters in their order, then of each batch-norm
- * "norm.running_mean" and "norm.running_var". Shapes are PyTorch's: linear [out, in], conv [out, in / groups, kernel, kernel],
+ * "norm.running_mean" and "norm.running_var". Shapes are PyTorch's: linear [out, in], conv [out, in / groups, kernel, kernel], transposed [in, out, kernel, kernel],
  * conv over tokens (its Conv2d over a text of one channel) [out, 1, kernel, width], tables [rows, width]. data lies in weights
  * or state; names are borrowed from nn, which is finished. */
 DAL_PUBLIC int64_t dal_nn_tensors(const dal_nn *nn);
