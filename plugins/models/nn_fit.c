@@ -2,7 +2,8 @@
  *
  * The order of an epoch, the masks of a step and the shifts and mirrorings of an image are drawn from streams keyed by
  * (seed, round, epoch) and by the image's pool index, so that neither threads nor batches matter. A fit starts from fresh
- * weights; a warm one from the last weights if there are any, with the optimiser's moments at zero.
+ * weights; a warm one from the last weights if there are any, with the optimiser's moments at zero. Samples too many to be kept
+ * in memory are read, decoded and moved by a thread of its own, a few batches ahead.
  */
 #include "nn_model.h"
 
@@ -11,8 +12,15 @@
 #include "dense_rows.h"
 #include "model_common.h"
 #include "nn_companions.h"
+#include "nn_feed.h"
 #include "nn_holdout.h"
 #include "nn_rate.h"
+
+/* Samples of a step: the labelled ones, then as many unlabelled ones where these are used. */
+typedef struct picked {
+    int64_t *rows, *ids; /* [2 batch] in their lists; in the pool */
+    int64_t n_labelled, n;
+} picked;
 
 typedef struct training {
     nn_model *m;
@@ -24,11 +32,13 @@ typedef struct training {
     dal_nn_trainer *trainer;
     int64_t batch, n_more; /* labelled rows of a step at most; samples of the unlabelled list, 0: unused */
     double weight_scale;   /* 1 / mean weight */
-    int64_t *order, *more_order, *rows, *ids;
+    int64_t *order, *more_order;
+    picked now, ahead; /* of the step; of the batch that the feed's thread makes */
+    nn_feed *feed;     /* NULL: batches are made by the step's own threads */
     int32_t *classes;
     float *weights;
     dal_rng augment; /* of the epoch */
-    int64_t n_labelled, epoch, step, steps, hits, idle;
+    int64_t epoch, step, steps, hits, idle;
     double loss, best; /* of the epoch; the least of all */
 } training;
 
@@ -46,19 +56,19 @@ static void move_image(const int64_t shape[3], const float *from, int64_t dy, in
             }
 }
 
-static dal_status augment(const training *t, int64_t first, int64_t n, float *x)
+static dal_status augment(const training *t, const int64_t *ids, int64_t n, float *x)
 {
     const nn_model *m = t->m;
     const int64_t crop = m->options.crop, size = m->info.n_inputs;
     if (m->reader && m->reader->augment)
-        m->reader->augment(m, &t->augment, t->ids + first, n, x);
+        m->reader->augment(m, &t->augment, ids, n, x);
     if (m->reader || (crop == 0 && !m->options.flip))
         return DAL_OK;
     float *copy = dal_array(m->host, size, sizeof *copy);
     if (!copy)
         return DAL_E_NOMEM;
     for (int64_t i = 0; i < n; i++) {
-        dal_rng r = dal_rng_at(&t->augment, (uint64_t)t->ids[first + i]);
+        dal_rng r = dal_rng_at(&t->augment, (uint64_t)ids[i]);
         const int64_t dy = dal_rng_below(&r, 2 * crop + 1) - crop, dx = dal_rng_below(&r, 2 * crop + 1) - crop;
         const int mirror = m->options.flip && dal_rng_below(&r, 2);
         memcpy(copy, x + i * size, (size_t)size * sizeof *copy);
@@ -68,22 +78,27 @@ static dal_status augment(const training *t, int64_t first, int64_t n, float *x)
     return DAL_OK;
 }
 
+static dal_status fill_picked(training *t, const picked *p, int64_t first, int64_t count, float *x)
+{
+    const int64_t here = p->n_labelled - first < count ? p->n_labelled - first : count, n = here > 0 ? here : 0;
+    dal_status st = DAL_OK;
+    if (n > 0)
+        st = dense_rows_gather(&t->labelled, p->rows + first, n, x);
+    if (n < count && st == DAL_OK)
+        st = dense_rows_gather(&t->unlabelled, p->rows + first + n, count - n, x + n * t->labelled.width);
+    return st == DAL_OK ? augment(t, p->ids + first, count, x) : st;
+}
+
 static dal_status fill(void *ctx, int64_t first, int64_t count, float *x)
 {
     training *t = ctx;
-    const int64_t here = t->n_labelled - first < count ? t->n_labelled - first : count, n = here > 0 ? here : 0;
-    dal_status st = DAL_OK;
-    if (n > 0)
-        st = dense_rows_gather(&t->labelled, t->rows + first, n, x);
-    if (n < count && st == DAL_OK)
-        st = dense_rows_gather(&t->unlabelled, t->rows + first + n, count - n, x + n * t->labelled.width);
-    return st == DAL_OK ? augment(t, first, count, x) : st;
+    return fill_picked(t, &t->now, first, count, x);
 }
 
 static dal_status between(void *ctx, const dal_nn_step_view *view)
 {
     training *t = ctx;
-    return nn_companions_run(&t->companions, t->epoch, t->step, t->ids, t->classes, view, t->err);
+    return nn_companions_run(&t->companions, t->epoch, t->step, t->now.ids, t->classes, view, t->err);
 }
 
 /* ---- the rule ----------------------------------------------------------------------------------- */
@@ -138,6 +153,46 @@ static double mean_weight(const training *t)
     return sum > 0 ? sum / (double)t->holdout.n_train : 1;
 }
 
+/* Rows first.. of the epoch's order, then as many unlabelled ones. */
+static void pick(const training *t, int64_t first, picked *p)
+{
+    const int64_t rest = t->holdout.n_train - first, n = rest < t->batch ? rest : t->batch;
+    for (int64_t i = 0; i < n; i++) {
+        p->rows[i] = t->holdout.rows[t->order[first + i]];
+        p->ids[i] = model_id(t->fit->train, p->rows[i]);
+    }
+    for (int64_t i = 0; t->n_more > 0 && i < n; i++) {
+        p->rows[n + i] = t->more_order[(first + i) % t->n_more];
+        p->ids[n + i] = model_id(t->fit->unlabelled, p->rows[n + i]);
+    }
+    p->n_labelled = n;
+    p->n = t->n_more > 0 ? 2 * n : n;
+}
+
+static dal_status make_ahead(void *ctx, int64_t batch, float *rows)
+{
+    training *t = ctx;
+    pick(t, batch * t->batch, &t->ahead);
+    return fill_picked(t, &t->ahead, 0, t->ahead.n, rows);
+}
+
+/* Worth a thread where samples are read while it trains: those in memory are a copy away. */
+static void begin_feed(training *t)
+{
+    const nn_model *m = t->m;
+    const int read = !t->labelled.all || (t->n_more > 0 && !t->unlabelled.all);
+    const int wanted = m->fine.feed == NN_FEED_AUTO ? read && m->host->threads(m->host) > 1 : m->fine.feed == NN_FEED_ALWAYS;
+    if (wanted && !m->reader)
+        t->feed = nn_feed_new(m->host, 2 * t->batch * m->info.n_inputs, make_ahead, t);
+}
+
+static int take_picked(const training *t, picked *p)
+{
+    p->rows = dal_array(t->m->host, 2 * t->batch, sizeof *p->rows);
+    p->ids = dal_array(t->m->host, 2 * t->batch, sizeof *p->ids);
+    return p->rows && p->ids;
+}
+
 static dal_status begin(training *t)
 {
     const nn_model *m = t->m;
@@ -160,24 +215,29 @@ static dal_status begin(training *t)
         return st;
     t->order = dal_array(h, n, sizeof *t->order);
     t->more_order = dal_array(h, t->n_more, sizeof *t->more_order);
-    t->rows = dal_array(h, 2 * t->batch, sizeof *t->rows);
-    t->ids = dal_array(h, 2 * t->batch, sizeof *t->ids);
+    const int there = take_picked(t, &t->now) && take_picked(t, &t->ahead);
     t->classes = dal_array(h, t->batch, sizeof *t->classes);
     t->weights = dal_array(h, t->batch, sizeof *t->weights);
-    if (!t->order || !t->more_order || !t->rows || !t->ids || !t->classes || !t->weights)
+    if (!t->order || !t->more_order || !there || !t->classes || !t->weights)
         return dal_fail(t->err, DAL_E_NOMEM, "", "no memory to train on %lld samples", (long long)n);
     t->trainer = dal_nn_trainer_new(m->nn, h, m->weights, m->state, t->n_more > 0 ? 2 * t->batch : t->batch, t->err);
-    return t->trainer ? DAL_OK : DAL_E_NOMEM;
+    if (!t->trainer)
+        return DAL_E_NOMEM;
+    begin_feed(t);
+    return DAL_OK;
 }
 
 static void end(training *t)
 {
     const dal_host *h = t->m->host;
+    nn_feed_free(t->feed);
     dal_nn_trainer_free(t->trainer);
     h->free(h, t->weights);
     h->free(h, t->classes);
-    h->free(h, t->ids);
-    h->free(h, t->rows);
+    h->free(h, t->ahead.ids);
+    h->free(h, t->ahead.rows);
+    h->free(h, t->now.ids);
+    h->free(h, t->now.rows);
     h->free(h, t->more_order);
     h->free(h, t->order);
     dense_rows_fini(&t->unlabelled);
@@ -201,24 +261,14 @@ static void shuffle(const training *t, const char *purpose, int64_t *order, int6
     dal_rng_shuffle(&r, order, n, k);
 }
 
-/* Rows first.. of the epoch's order, then as many unlabelled ones; returns how many. */
-static int64_t choose_rows(training *t, int64_t first)
+static void choose_rows(training *t, int64_t first)
 {
     const dal_samples *s = t->fit->train;
-    const int64_t rest = t->holdout.n_train - first, n = rest < t->batch ? rest : t->batch;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t row = t->holdout.rows[t->order[first + i]];
-        t->rows[i] = row;
-        t->ids[i] = model_id(s, row);
-        t->classes[i] = s->classes[row];
-        t->weights[i] = s->weights ? (float)((double)s->weights[row] * t->weight_scale) : 1;
+    pick(t, first, &t->now);
+    for (int64_t i = 0; i < t->now.n_labelled; i++) {
+        t->classes[i] = s->classes[t->now.rows[i]];
+        t->weights[i] = s->weights ? (float)((double)s->weights[t->now.rows[i]] * t->weight_scale) : 1;
     }
-    t->n_labelled = n;
-    for (int64_t i = 0; t->n_more > 0 && i < n; i++) {
-        t->rows[n + i] = t->more_order[(first + i) % t->n_more];
-        t->ids[n + i] = model_id(t->fit->unlabelled, t->rows[n + i]);
-    }
-    return t->n_more > 0 ? 2 * n : n;
 }
 
 static dal_status diverged(const training *t, double rate)
@@ -229,27 +279,41 @@ static dal_status diverged(const training *t, double rate)
                     "inputs (transforms: scale, standardize)", what, (long long)t->epoch + 1, rate);
 }
 
-static dal_status run_step(training *t, int64_t first)
+static dal_status train(training *t, const dal_nn_rule *rule, const float *rows, dal_nn_result *result)
 {
     const dal_rng epoch = epoch_stream(t, "dropout");
-    const dal_nn_rule rule = rule_of(t);
-    dal_nn_result result = {.struct_size = sizeof result};
     const dal_nn_batch batch = {.struct_size = sizeof batch,
-                                .n = choose_rows(t, first),
-                                .n_labelled = t->n_labelled,
+                                .n = t->now.n,
+                                .n_labelled = t->now.n_labelled,
                                 .classes = t->classes,
                                 .weights = t->fit->train->weights ? t->weights : NULL,
                                 .fill = fill,
+                                .rows = rows,
                                 .between = t->fit->n_companions > 0 ? between : NULL,
                                 .ctx = t,
                                 .dropout = dal_rng_at(&epoch, (uint64_t)t->step)};
-    const dal_status st = dal_nn_train(t->trainer, &rule, &batch, &result, t->err);
+    return dal_nn_train(t->trainer, rule, &batch, result, t->err);
+}
+
+static dal_status run_step(training *t, int64_t first)
+{
+    const dal_nn_rule rule = rule_of(t);
+    const float *rows = NULL;
+    dal_nn_result result = {.struct_size = sizeof result};
+    choose_rows(t, first);
+    dal_status st = t->feed ? nn_feed_take(t->feed, &rows) : DAL_OK;
+    if (st == DAL_OK)
+        st = train(t, &rule, rows, &result);
+    if (t->feed)
+        nn_feed_give(t->feed);
     if (st != DAL_OK) { /* reading failed in some thread: the list keeps the story */
         const dense_rows *bad = t->labelled.error.status != DAL_OK     ? &t->labelled
                                 : t->unlabelled.error.status != DAL_OK ? &t->unlabelled
                                                                        : NULL;
         if (bad && t->err)
             *t->err = bad->error;
+        else if (t->err && t->err->status == DAL_OK)
+            dal_fail(t->err, st, "batch_size", "a batch of %lld samples could not be made", (long long)t->now.n);
         return st;
     }
     t->loss += result.loss + 0.5 * t->m->fine.l2 * result.squares;
@@ -268,6 +332,8 @@ static dal_status run_epoch(training *t)
     t->augment = epoch_stream(t, "augment");
     shuffle(t, "shuffle", t->order, n, n);
     shuffle(t, "unlabelled", t->more_order, t->n_more, n);
+    if (t->feed)
+        nn_feed_begin(t->feed, (n + t->batch - 1) / t->batch);
     for (int64_t first = 0; first < n && st == DAL_OK; first += t->batch) {
         if (h->cancelled(h))
             return dal_fail(t->err, DAL_E_CANCELLED, "", "stopped in epoch %lld", (long long)t->epoch + 1);

@@ -125,6 +125,11 @@ typedef struct nn_plan {
     const nn_reader *reader; /* NULL: images or vectors */
 } nn_plan;
 
+/* Batches made ahead by a thread of their own: where samples are not kept in memory and there is more than one thread. */
+#define NN_FEED_AUTO 0u
+#define NN_FEED_ALWAYS 1u
+#define NN_FEED_NEVER 2u
+
 /* What is not asked about everywhere. Set behind nn_model_make, else these: */
 typedef struct nn_fine {
     double beta1, beta2, epsilon; /* 0.9, 0.999, 1e-8 */
@@ -132,6 +137,7 @@ typedef struct nn_fine {
     double l2;                    /* 0 */
     double tol;                   /* the end after more than n_idle epochs in which the loss fell by less; n_idle 0: never */
     int64_t n_idle;
+    uint32_t feed; /* NN_FEED_...: 0 */
 } nn_fine;
 
 typedef struct nn_model {

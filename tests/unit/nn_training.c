@@ -199,3 +199,63 @@ Test(nn_training, goes_on_from_a_file_as_if_it_had_never_ended)
     fx_subject_drop(&b);
     fx_list_free(l);
 }
+
+/* ---- batches made ahead ------------------------------------------------------------------------- */
+
+enum { WIDE_ROW = 70000, ROWS = 1000 }; /* more numbers than are kept in memory */
+
+typedef struct far_list {
+    dal_samples s;
+    int32_t classes[ROWS];
+    int64_t fails_at; /* a row that cannot be read; -1: none */
+} far_list;
+
+/* A sample is made of its row. */
+static dal_status read_far(const dal_samples *s, const int64_t *rows, int64_t n, dal_batch *out, dal_error *err)
+{
+    const far_list *l = s->impl;
+    for (int64_t i = 0; i < n; i++) {
+        uint8_t *to = (uint8_t *)out->data + i * WIDE_ROW;
+        if (rows[i] == l->fails_at)
+            return dal_fail(err, DAL_E_IO, "", "row %lld is gone", (long long)rows[i]);
+        for (int64_t k = 0; k < WIDE_ROW; k++)
+            to[k] = (uint8_t)((rows[i] * 2654435761 + k * (rows[i] % 3 + 1)) >> 3);
+    }
+    return DAL_OK;
+}
+
+static uint64_t fit_far(uint32_t feed, int threads, int64_t fails_at, dal_error *err)
+{
+    far_list l = {.fails_at = fails_at};
+    l.s = (dal_samples){.struct_size = sizeof l.s, .impl = &l, .spec = fx_vector_spec(WIDE_ROW, DAL_U8, 3), .n = ROWS,
+                        .classes = l.classes, .read = read_far};
+    for (int i = 0; i < ROWS; i++)
+        l.classes[i] = i % 3;
+    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {2}, .n_hidden = 1, .epochs = 2, .batch_size = 96}, &l.s.spec, threads);
+    nn_model *m = s.self;
+    dal_fit_report report = {.struct_size = sizeof report};
+    const dal_fit f = {.struct_size = sizeof f, .train = &l.s};
+    m->fine.feed = feed;
+    const dal_status st = s.impl->fit(s.self, &f, &report, err);
+    cr_assert_eq(st, fails_at < 0 ? DAL_OK : DAL_E_IO, "%s", err->text);
+    const uint64_t h = dal_hash64(0, m->weights, (size_t)m->info.n_weights * sizeof(float));
+    fx_subject_drop(&s);
+    return h;
+}
+
+Test(nn_feed, makes_the_batches_that_would_have_been_made)
+{
+    dal_error err = DAL_ERROR_INIT;
+    const uint64_t never = fit_far(NN_FEED_NEVER, 2, -1, &err);
+    cr_assert_eq(fit_far(NN_FEED_AUTO, 2, -1, &err), never);
+    cr_assert_eq(fit_far(NN_FEED_ALWAYS, 1, -1, &err), never);
+}
+
+Test(nn_feed, tells_what_could_not_be_read)
+{
+    for (uint32_t feed = NN_FEED_AUTO; feed <= NN_FEED_NEVER; feed++) {
+        dal_error err = DAL_ERROR_INIT;
+        fit_far(feed, 2, 517, &err);
+        cr_assert_str_eq(err.text, "row 517 is gone", "%s", err.text);
+    }
+}
