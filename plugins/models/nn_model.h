@@ -89,7 +89,7 @@ typedef struct nn_options {
 #define NN_PROVIDES                                                                                      \
     DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " "               \
     DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "                  \
-    DAL_CAP_PERTURB " " DAL_CAP_COMPANION
+    DAL_CAP_FEATURE_GRADIENT " " DAL_CAP_PERTURB " " DAL_CAP_COMPANION
 
 /* Declares the layers from x on and the output of c classes. */
 typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
@@ -196,6 +196,7 @@ extern const dal_model_stages nn_model_stages;
 extern const dal_model_mc nn_model_mc;
 extern const dal_model_last_layer nn_model_last_layer;
 extern const dal_model_input_gradient nn_model_input_gradient;
+extern const dal_model_feature_gradient nn_model_feature_gradient;
 extern const dal_model_perturb nn_model_perturb;
 extern const dal_model_companion nn_model_companion;
 

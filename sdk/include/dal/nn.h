@@ -251,6 +251,9 @@ DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
  * gradient [n_weights] += (NULL: none). Batch-norm's statistics count as constants. */
 DAL_PUBLIC dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p,
                                       int64_t n, float *gradient);
+/* [any] The same from another value that is shown: d[from] is set by the caller, and what lies behind it is left alone. */
+DAL_PUBLIC dal_status dal_nn_run_back_from(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+                                           dal_nn_value from, float *gradient);
 
 /* ---- training ---------------------------------------------------------------------------------- */
 
