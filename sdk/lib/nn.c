@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "nn_half.h"
 #include "nn_onednn.h"
 
 dal_nn *dal_nn_new(const dal_host *host)
@@ -29,6 +30,7 @@ void dal_nn_free(dal_nn *nn)
     if (!nn)
         return;
     const dal_host *host = nn->host;
+    nn_half_close(nn);
     nn_onednn_close(nn);
     host->free(host, nn->state_names);
     host->free(host, nn->names);
@@ -349,6 +351,14 @@ void dal_nn_use(dal_nn *nn, uint32_t backend)
         nn->backend = backend;
 }
 
+void dal_nn_train_in(dal_nn *nn, uint32_t precision)
+{
+    if (precision > DAL_NN_BF16)
+        nn_fault(nn, "input", "%u is no precision", (unsigned)precision);
+    else
+        nn->precision = precision;
+}
+
 static int has_convolutions(const dal_nn *nn)
 {
     for (int32_t v = 1; v < nn->n; v++)
@@ -367,12 +377,12 @@ static dal_status choose_backend(dal_nn *nn, dal_error *err)
         const int64_t scratch = nn->onednn && k->op == &nn_conv_op ? 0 : k->scratch;
         nn->scratch = scratch > nn->scratch ? scratch : nn->scratch;
     }
-    return st;
+    return st == DAL_OK && nn->precision == DAL_NN_BF16 ? nn_half_open(nn, err) : st;
 }
 
 const char *dal_nn_backend(const dal_nn *nn)
 {
-    return nn->onednn ? nn_onednn_version() : "OpenBLAS";
+    return nn->half ? nn_half_backend() : nn->onednn ? nn_onednn_version() : "OpenBLAS";
 }
 
 dal_status dal_nn_finish(dal_nn *nn, dal_error *err)

@@ -2,6 +2,7 @@
 #include "nn_private.h"
 
 #include "clones.h"
+#include "nn_half.h"
 #include "nn_math.h"
 
 DAL_CLONES static void gelu(const float *x, int64_t n, float *y)
@@ -129,12 +130,12 @@ static dal_status sigmoid_backward(const nn_job *j, int32_t v)
 
 static dal_status relu6_forward(const nn_job *j, int32_t v)
 {
-    return forward(j, v, relu6);
+    return j->nn->node[v].half ? nn_half_relu6_forward(j, v) : forward(j, v, relu6);
 }
 
 static dal_status relu6_backward(const nn_job *j, int32_t v)
 {
-    return backward(j, v, v, relu6_slope);
+    return j->nn->node[v].half ? nn_half_relu6_backward(j, v) : backward(j, v, v, relu6_slope);
 }
 
 static dal_status leaky_forward(const nn_job *j, int32_t v)

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "clones.h"
+#include "nn_half.h"
 #include "nn_layout.h"
 
 DAL_CLONES void nn_relu(float *x, int64_t n)
@@ -112,6 +113,8 @@ static dal_status relu_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
     const int64_t n = nn_count(j, k);
+    if (k->half)
+        return nn_half_relu_forward(j, v);
     float *y = nn_row(j->value, k, v, j->first);
     nn_move(nn_row(j->value, k, k->in[0], j->first), y, n, 0);
     nn_relu(y, n);
@@ -122,6 +125,8 @@ static dal_status relu_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
     const int64_t n = nn_count(j, k);
+    if (k->half)
+        return nn_half_relu_backward(j, v);
     float *dy = nn_row(j->d, k, v, j->first);
     nn_relu_back(nn_row(j->value, k, v, j->first), dy, n);
     if (j->d[k->in[0]])
@@ -135,6 +140,8 @@ static dal_status add_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
     const int64_t n = nn_count(j, k);
+    if (k->half)
+        return nn_half_add_forward(j, v);
     float *y = nn_row(j->value, k, v, j->first);
     nn_move(nn_row(j->value, k, k->in[0], j->first), y, n, 0);
     nn_move(nn_row(j->value, k, k->in[1], j->first), y, n, 1);
@@ -147,6 +154,8 @@ static dal_status add_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
     const int64_t n = nn_count(j, k);
+    if (k->half)
+        return nn_half_add_backward(j, v);
     float *dy = nn_row(j->d, k, v, j->first);
     if (k->flags & DAL_NN_RELU)
         nn_relu_back(nn_row(j->value, k, v, j->first), dy, n);
@@ -191,6 +200,8 @@ static void max_map(const nn_node *k, const nn_node *in, const float *x, float *
 static dal_status max_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    if (in->half)
+        return nn_half_max_forward(j, v);
     if (in->block > 1)
         return nn_strips_max_forward(j, v);
     for (int64_t i = j->first; i < j->first + j->n; i++)
@@ -203,6 +214,8 @@ static dal_status max_forward(const nn_job *j, int32_t v)
 static dal_status max_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    if (in->half)
+        return nn_half_max_backward(j, v);
     if (in->block > 1)
         return nn_strips_max_backward(j, v);
     if (!j->d[k->in[0]])
@@ -231,6 +244,8 @@ static dal_status avg_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
     const float share = (float)(1 / places_of(k, in));
+    if (in->half)
+        return nn_half_avg_forward(j, v);
     if (in->block > 1)
         return nn_strips_avg_forward(j, v);
     for (int64_t i = j->first; i < j->first + j->n; i++)
@@ -251,6 +266,8 @@ static dal_status avg_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
     const float share = (float)(1 / places_of(k, in));
+    if (in->half)
+        return nn_half_avg_backward(j, v);
     if (in->block > 1)
         return nn_strips_avg_backward(j, v);
     if (!j->d[k->in[0]])

@@ -1,6 +1,7 @@
 #include "nn_layout.h"
 
 #include "clones.h"
+#include "nn_half.h"
 #ifdef DAL_HAVE_ONEDNN
 #include <dnnl.h>
 #endif
@@ -20,15 +21,17 @@ static int is_pool(const nn_node *k)
 }
 
 /* Layers whose output lies as their input. */
-static int keeps(const nn_node *k)
+static int keeps(const dal_nn *nn, const nn_node *k)
 {
+    if (nn->is_half)
+        return nn_half_keeps(k);
     return k->op == &nn_norm_op || k->op == &nn_relu_op || k->op == &nn_add_op || k->op == &nn_gelu_op ||
            k->op == &nn_tanh_op || k->op == &nn_sigmoid_op || k->op == &nn_leaky_op || k->op == &nn_relu6_op;
 }
 
-static int reads_blocks(const nn_node *k)
+static int reads_blocks(const dal_nn *nn, const nn_node *k)
 {
-    return k->op == &nn_conv_op || keeps(k) || is_pool(k);
+    return k->op == &nn_conv_op || keeps(nn, k) || is_pool(k);
 }
 
 /* Makes value v planar if a neighbour is; returns whether that changed anything. */
@@ -36,7 +39,7 @@ static int follow(dal_nn *nn, int32_t v)
 {
     nn_node *k = &nn->node[v];
     int changed = 0;
-    for (int i = 0; i < 2 && keeps(k); i++) {
+    for (int i = 0; i < 2 && keeps(nn, k); i++) {
         nn_node *in = k->in[i] < 0 ? k : &nn->node[k->in[i]];
         if ((in->block == 1) != (k->block == 1)) {
             in->block = k->block = 1;
@@ -52,16 +55,16 @@ static int follow(dal_nn *nn, int32_t v)
 
 void nn_layout_choose(dal_nn *nn)
 {
-    const int64_t lanes = nn_layout_lanes();
+    const int64_t lanes = nn->is_half ? NN_HALF_LANES : nn_layout_lanes();
     int changed = 1;
     for (int32_t v = 1; v < nn->n; v++) {
         nn_node *k = &nn->node[v];
-        if (reads_blocks(k) && !k->tokens && k->c % lanes == 0 && k->h * k->w > 1)
-            k->block = lanes;
+        if (reads_blocks(nn, k) && !k->tokens && k->c % lanes == 0 && k->h * k->w > 1)
+            k->block = nn->is_half ? k->c : lanes;
     }
     for (int32_t v = 1; v < nn->n; v++)
         for (int i = 0; i < 2; i++)
-            if (nn->node[v].in[i] >= 0 && !reads_blocks(&nn->node[v]))
+            if (nn->node[v].in[i] >= 0 && !reads_blocks(nn, &nn->node[v]))
                 nn->node[nn->node[v].in[i]].block = 1;
     nn->node[nn->features].block = nn->node[nn->output].block = 1;
     while (changed) {
@@ -69,6 +72,8 @@ void nn_layout_choose(dal_nn *nn)
         for (int32_t v = 1; v < nn->n; v++)
             changed |= follow(nn, v);
     }
+    for (int32_t v = 1; v < nn->n; v++)
+        nn->node[v].half = nn->is_half && nn->node[v].block > 1;
 }
 
 DAL_CLONES static void row_to_planes(int64_t c, int64_t map, int64_t block, const float *restrict from, float *restrict to)
@@ -89,12 +94,20 @@ DAL_CLONES static void row_from_planes(int64_t c, int64_t map, int64_t block, co
 
 void nn_to_planes(const nn_node *k, int64_t n, const float *from, float *to)
 {
+    if (k->half) {
+        nn_half_to_planes(k, n, from, to);
+        return;
+    }
     for (int64_t i = 0; i < n; i++)
         row_to_planes(k->c, k->h * k->w, k->block, from + i * k->size, to + i * k->size);
 }
 
 void nn_from_planes(const nn_node *k, int64_t n, const float *from, float *to)
 {
+    if (k->half) {
+        nn_half_from_planes(k, n, from, to);
+        return;
+    }
     for (int64_t i = 0; i < n; i++)
         row_from_planes(k->c, k->h * k->w, k->block, from + i * k->size, to + i * k->size);
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "clones.h"
+#include "nn_half.h"
 #include "nn_layout.h"
 
 #define MOMENTUM 0.1
@@ -64,6 +65,10 @@ DAL_CLONES static void scale_shift(const float *x, float scale, float shift, int
 void nn_norm_sums(const nn_job *j, int32_t v, double *sums)
 {
     const nn_node *k = &j->nn->node[v];
+    if (k->half) {
+        nn_half_norm_sums(j, v, sums);
+        return;
+    }
     if (k->block > 1) {
         nn_strips_norm_sums(j, v, sums);
         return;
@@ -117,6 +122,8 @@ static dal_status forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t map = map_of(k);
+    if (k->half)
+        return nn_half_norm_forward(j, v);
     if (k->block > 1)
         return nn_strips_norm_forward(j, v);
     for (int64_t c = 0; c < k->c; c++) {
@@ -136,6 +143,10 @@ void nn_norm_back_sums(const nn_job *j, int32_t v, double *sums)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t map = map_of(k);
+    if (k->half) {
+        nn_half_norm_back_sums(j, v, sums);
+        return;
+    }
     if (k->block > 1) {
         nn_strips_norm_back_sums(j, v, sums);
         return;
@@ -204,6 +215,8 @@ static dal_status backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t map = map_of(k);
+    if (k->half)
+        return nn_half_norm_backward(j, v);
     if (k->block > 1)
         return nn_strips_norm_backward(j, v);
     if (!j->training) {

@@ -11,12 +11,26 @@ static dal_status told(dnnl_status_t st, const nn_node *k, const char *what, dal
                                          "end openblas", k->name, what, (int)st);
 }
 
+/* As the network has a value. */
+static dnnl_status_t describe_half(const nn_node *k, int64_t n, dnnl_memory_desc_t *out)
+{
+    const dnnl_dims_t dims = {n, k->c, k->h, k->w};
+    return dnnl_memory_desc_init_by_tag(out, 4, dims, k->half ? dnnl_bf16 : dnnl_f32, k->half ? dnnl_nhwc : dnnl_nchw);
+}
+
 static dnnl_status_t describe(const nn_node *k, int64_t n, int any, int64_t lanes, dnnl_memory_desc_t *out)
 {
     const dnnl_dims_t dims = {n, k->c, k->h, k->w};
     const int64_t block = k->block == 1 && k->h * k->w == 1 && k->c % lanes == 0 ? lanes : k->block;
     const dnnl_format_tag_t tag = block == 8 ? dnnl_nChw8c : block == 16 ? dnnl_nChw16c : any ? dnnl_format_tag_any : dnnl_nchw;
     return dnnl_memory_desc_init_by_tag(out, 4, dims, dnnl_f32, tag);
+}
+
+/* As bf16's primitives have it: AMX wants all channels of a place together. */
+static dnnl_status_t describe_bf16(const nn_node *k, int64_t n, dnnl_memory_desc_t *out)
+{
+    const dnnl_dims_t dims = {n, k->c, k->h, k->w};
+    return dnnl_memory_desc_init_by_tag(out, 4, dims, dnnl_bf16, dnnl_nhwc);
 }
 
 /* ---- making primitives ------------------------------------------------------------------------- */
@@ -39,9 +53,9 @@ static dnnl_status_t describe_way(const maker *m, int w, int any, dnnl_primitive
     const int64_t lanes = nn_layout_lanes();
     dnnl_convolution_desc_t d;
     dnnl_memory_desc_t x, y;
-    dnnl_status_t st = describe(m->in, m->n, 1, lanes, &x);
+    dnnl_status_t st = m->nn->is_half ? describe_bf16(m->in, m->n, &x) : describe(m->in, m->n, 1, lanes, &x);
     if (st == dnnl_success)
-        st = describe(k, m->n, 1, lanes, &y);
+        st = m->nn->is_half ? describe_bf16(k, m->n, &y) : describe(k, m->n, 1, lanes, &y);
     if (any && x.format_kind == dnnl_blocked)
         x.format_kind = dnnl_format_kind_any;
     if (any && y.format_kind == dnnl_blocked)
@@ -125,9 +139,10 @@ static dnnl_status_t make_conv(const maker *m, conv_plan *p)
 {
     const int64_t lanes = nn_layout_lanes();
     dnnl_primitive_desc_t pd[WAYS] = {NULL};
-    dnnl_status_t st = describe(m->in, m->n, 0, lanes, &p->x);
+    const int half = m->nn->is_half;
+    dnnl_status_t st = half ? describe_half(m->in, m->n, &p->x) : describe(m->in, m->n, 0, lanes, &p->x);
     if (st == dnnl_success)
-        st = describe(m->k, m->n, 0, lanes, &p->y);
+        st = half ? describe_half(m->k, m->n, &p->y) : describe(m->k, m->n, 0, lanes, &p->y);
     for (int w = 0; w < WAYS && st == dnnl_success; w++) {
         st = choose_way(m, w, pd[FORWARD], &pd[w]);
         if (st == dnnl_success)
@@ -254,6 +269,7 @@ static dnnl_status_t choose_orders(dal_nn *nn, int32_t v)
     m.bias = c->bias;
     for (int w = 0; w < WAYS && st == dnnl_success; w++) {
         c->w[w] = any;
+        c->w[w].data_type = nn->is_half && w != BACK_WEIGHTS ? dnnl_bf16 : dnnl_f32;
         st = choose_way(&m, w, pd[FORWARD], &pd[w]);
         if (st == dnnl_success)
             c->w[w] = *md_of(pd[w], w, 'w');
@@ -329,6 +345,16 @@ void nn_onednn_close(dal_nn *nn)
 int64_t nn_packed_size(const dal_nn *nn, int32_t v)
 {
     return nn_winograd_fits(nn, v) ? nn_winograd_weights(nn, v) : nn->onednn->conv[v].packed;
+}
+
+static int has_isa(int isa)
+{
+    return ((int)dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
+const char *nn_onednn_bf16(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_amx) ? "AMX" : has_isa(dnnl_cpu_isa_avx512_core_bf16) ? "AVX512-BF16" : NULL;
 }
 
 const char *nn_onednn_version(void)

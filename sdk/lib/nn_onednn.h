@@ -10,6 +10,8 @@ typedef struct nn_plans nn_plans;
 
 /* NULL: not in this build. */
 const char *nn_onednn_version(void);
+/* What multiplies bf16; NULL: nothing here. */
+const char *nn_onednn_bf16(void);
 /* [main] Of a network whose layers are all there: chooses where channels lie together, and the orders of weights. */
 dal_status nn_onednn_open(dal_nn *nn, dal_error *err);
 void nn_onednn_close(dal_nn *nn); /* accepts a network without */

@@ -6,6 +6,11 @@ const char *nn_onednn_version(void)
     return NULL;
 }
 
+const char *nn_onednn_bf16(void)
+{
+    return NULL;
+}
+
 dal_status nn_onednn_open(dal_nn *nn, dal_error *err)
 {
     (void)nn;

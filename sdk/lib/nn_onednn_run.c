@@ -1,6 +1,7 @@
 /* Running oneDNN's convolutions on the calling thread. */
 #include "nn_onednn_plan.h"
 
+#include "nn_half.h"
 #include "nn_layout.h"
 #include "nn_winograd.h"
 
@@ -140,7 +141,7 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
         if (late)
             nn_strips_add_bias(k, n, late, y);
         if (nn_conv_relu(j, v))
-            nn_relu(y, n * k->size);
+            (k->half ? nn_half_relu : nn_relu)(y, n * k->size);
     }
     return failed(j, v, "forward convolution", st);
 }
@@ -164,7 +165,9 @@ static dnnl_status_t back_data_rows(const nn_job *j, int32_t v, int64_t first, c
     dnnl_status_t st = finish(&c, w->run);
     if (st == dnnl_success && w->move_x)
         st = move(o, w->move_x, &w->x, dx, &p->x, last);
-    if (add)
+    if (add && in->half)
+        nn_half_sum(last, out, p->n * in->size);
+    else if (add)
         nn_move(last, out, p->n * in->size, 1);
     return st;
 }
@@ -184,11 +187,11 @@ static void clear_unused(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const int64_t n = j->plans->conv[v].n, rest = (n - j->n % n) % n;
-    memset(nn_row(j->d, k, v, j->first + j->n), 0, (size_t)(rest * k->size) * sizeof(float));
-    memset(nn_row(j->value, in, k->in[0], j->first + j->n), 0, (size_t)(rest * in->size) * sizeof(float));
+    memset(nn_row(j->d, k, v, j->first + j->n), 0, (size_t)nn_room(k, rest) * sizeof(float));
+    memset(nn_row(j->value, in, k->in[0], j->first + j->n), 0, (size_t)nn_room(in, rest) * sizeof(float));
 }
 
-/* packed: straight to where it belongs, which is all zeros; else by way of the scratch it is added to what is plain. */
+/* packed: straight to where it belongs, in one call; else by way of the scratch it is added to what is plain. */
 static dnnl_status_t back_weights_rows(const nn_job *j, int32_t v, int64_t first, int packed, float *gradient)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
@@ -233,7 +236,8 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     dal_status st = DAL_OK;
     if (k->flags & DAL_NN_RELU)
-        nn_relu_back(nn_row(j->value, k, v, j->first), nn_row(j->d, k, v, j->first), j->n * k->size);
+        (k->half ? nn_half_relu_back : nn_relu_back)(nn_row(j->value, k, v, j->first), nn_row(j->d, k, v, j->first),
+                                                     j->n * k->size);
     const int few = j->training && nn_winograd_fits(j->nn, v);
     if (nn_wants_gradient(j))
         st = few ? nn_winograd_back_weights(j, v) : back_weights(j, v);

@@ -32,6 +32,7 @@ typedef struct nn_node {
     /* Channels that lie together: element (c, y, x) is at ((c / block * h + y) * w + x) * block + c % block. 1: planar. Others
      * divide c and are multiples of NN_LANES. */
     int64_t block;
+    int half; /* rows are bf16, [h, w, c]: see nn_half.h */
     /* is this layer the first to write d of its inputs on the way back? the others add */
     int first_writer[2];
     char name[NN_NAME];
@@ -51,6 +52,9 @@ struct dal_nn {
     uint32_t backend;
     struct nn_onednn *onednn; /* NULL: OpenBLAS does it all */
     int64_t vocabulary; /* 0: not of texts */
+    uint32_t precision;
+    struct dal_nn *half; /* in bf16: the same network as trainers run it, see nn_half.h; else NULL */
+    int is_half;         /* this is that one: it shares all but its nodes and what oneDNN made */
     int finished;
 };
 
@@ -132,7 +136,8 @@ static inline float nn_dropout_scale(double rate)
 void nn_dropout_mask(dal_rng r, double rate, int64_t n, unsigned char *keep);
 
 /* Where a layer adds the gradient of its weights and bias (they lie together), NULL: not wanted; and the end of that. While
- * training the shards then add theirs one after the other, into turns->packed or ->sum; a failed shard is not waited for. */
+ * training it begins as zeros, but for a packed one, all of which is written. The shards then add theirs one after the
+ * other, into turns->packed or ->sum; a failed shard is not waited for. */
 float *nn_gradient_begin(const nn_job *j, const nn_node *k, int packed);
 dal_status nn_gradient_end(const nn_job *j, int32_t v, int packed);
 /* The same without memory for it: waits until all shards before this one have added theirs; then *to is the gradient, zeroed
@@ -144,9 +149,15 @@ static inline int nn_wants_gradient(const nn_job *j)
     return j->gradient || j->turns;
 }
 
+/* Room for n rows, in floats, and the row's place; of bf16 two values lie in a float's. */
+static inline int64_t nn_room(const nn_node *node, int64_t n)
+{
+    return node->half ? n * node->size / 2 : n * node->size;
+}
+
 static inline float *nn_row(float *const *rows, const nn_node *node, int32_t k, int64_t i)
 {
-    return rows[k] + i * node->size;
+    return rows[k] + nn_room(node, i);
 }
 
 /* Of the job's part of a value, which begins at nn_row(.., first): how many rows, how wide, how many numbers. */

@@ -67,17 +67,17 @@ static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole 
     nn_arena a = {holes, 0, 0};
     int32_t n_over = 0;
     for (int32_t v = 0; v < nn->n; v++)
-        offset[v] = nn->node[v].shown ? nn_arena_take(&a, t->capacity * nn->node[v].size) : -1;
+        offset[v] = nn->node[v].shown ? nn_arena_take(&a, nn_room(&nn->node[v], t->capacity)) : -1;
     for (int32_t k = nn->n - 1; k > 0; k--) {
         if (nn->node[k].op == &nn_norm_op) { /* a new segment: what the old ones have read is free */
             for (int32_t i = 0; i < n_over; i++)
-                nn_arena_give(&a, offset[over[i]], t->capacity * nn->node[over[i]].size);
+                nn_arena_give(&a, offset[over[i]], nn_room(&nn->node[over[i]], t->capacity));
             n_over = 0;
         }
         for (int i = 0; i < 2; i++) {
             const dal_nn_value x = nn->node[k].in[i];
             if (x > 0 && offset[x] < 0)
-                offset[x] = nn_arena_take(&a, t->capacity * nn->node[x].size);
+                offset[x] = nn_arena_take(&a, nn_room(&nn->node[x], t->capacity));
         }
         if (!nn->node[k].shown)
             over[n_over++] = k;
@@ -115,7 +115,7 @@ static dal_status take_values(dal_nn_trainer *t)
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
         const int is_norm = k->op == &nn_norm_op;
-        floats += t->capacity * k->size;
+        floats += nn_room(k, t->capacity);
         bytes += aux_room(t, k);
         norms += is_norm ? NN_NORM_ROWS * k->c : 0;
         widest = is_norm && k->c > widest ? k->c : widest;
@@ -131,7 +131,7 @@ static dal_status take_values(dal_nn_trainer *t)
         t->value[v] = t->values + at;
         t->aux[v] = t->aux_block + aux;
         t->norm[v] = t->norms + norm;
-        at += t->capacity * k->size;
+        at += nn_room(k, t->capacity);
         aux += aux_room(t, k);
         norm += k->op == &nn_norm_op ? NN_NORM_ROWS * k->c : 0;
     }
@@ -243,6 +243,7 @@ dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float
                                    int64_t max_batch, dal_error *err)
 {
     dal_nn_trainer *t = host->alloc(host, sizeof *t, 0);
+    nn = nn->half ? nn->half : nn;
     if (t) {
         *t = (dal_nn_trainer){.nn = nn, .host = host, .weights = weights, .state = state, .capacity = max_batch};
         t->shards = nn->n_weights <= MANY_WEIGHTS ? DAL_NN_SHARDS : DAL_NN_SHARDS / 2;
@@ -299,7 +300,7 @@ static void shard_loss(dal_nn_trainer *t, int64_t first, int64_t n)
     const nn_node *out = &t->nn->node[t->nn->output];
     for (int32_t v = 0; v < t->nn->n; v++)
         if (t->nn->node[v].shown && t->d[v])
-            memset(t->d[v] + first * t->nn->node[v].size, 0, (size_t)(n * t->nn->node[v].size) * sizeof(float));
+            memset(nn_row(t->d, &t->nn->node[v], v, first), 0, (size_t)nn_room(&t->nn->node[v], n) * sizeof(float));
     for (int64_t i = first; i < first + n && i < t->batch->n_labelled; i++) {
         const double weight = t->batch->weights ? (double)t->batch->weights[i] : 1;
         t->losses[i] = nn_row_loss(nn_row(t->value, out, t->nn->output, i), out->c, t->batch->classes[i],
@@ -589,9 +590,6 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
         return dal_fail(err, DAL_E_CONTRACT, "", "%lld rows with a class for a network whose output is %lld x %lld x %lld; expected "
                         "none, or a vector of classes", (long long)batch->n_labelled, (long long)out->c, (long long)out->h,
                         (long long)out->w);
-    if (rule && DAL_HAS(dal_nn_rule, rule, max_norm) && rule->max_norm > 0 && out->op != &nn_linear_op)
-        return dal_fail(err, DAL_E_CONTRACT, "", "rows of the output layer are to be shortened to %g; it is '%s', and only linear ones "
-                        "have rows", rule->max_norm, out->op->name);
     memcpy(&own, batch, batch->struct_size < sizeof own ? batch->struct_size : sizeof own);
     t->batch = &own;
     atomic_flag_clear(&t->token_told);
@@ -600,8 +598,6 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
     dal_status st = rule ? nn_mover_begin(&t->mover, rule, batch->n_labelled) : DAL_OK;
     if (st == DAL_OK)
         st = t->chain ? nn_chain_train(t->chain, rule, &own, result, err) : run_step(t, result, err);
-    if (st == DAL_OK && rule)
-        nn_mover_cap(&t->mover);
     if (st != DAL_OK && t->token_error.status != DAL_OK && err)
         *err = t->token_error;
     else if (st != DAL_OK && err && err->status == DAL_OK)

@@ -20,7 +20,8 @@ float *nn_gradient_begin(const nn_job *j, const nn_node *k, int packed)
     if (!j->turns)
         return j->gradient + k->weight;
     float *to = j->turn == 0 ? goes_to(j, k, packed) : j->mine;
-    memset(to, 0, (size_t)k->n_weights * sizeof *to);
+    if (!packed)
+        memset(to, 0, (size_t)k->n_weights * sizeof *to);
     return to;
 }
 

@@ -64,7 +64,7 @@ int nn_winograd_fits(const dal_nn *nn, int32_t v)
     if (k->op != &nn_conv_op)
         return 0;
     const nn_node *in = &nn->node[k->in[0]];
-    return k->kernel == 3 && k->stride == 1 && k->pad == 1 && k->groups == 1 && k->block > 1 &&
+    return !nn->is_half && k->kernel == 3 && k->stride == 1 && k->pad == 1 && k->groups == 1 && k->block > 1 &&
            in->block == k->block && k->c % L == 0 && in->c % L == 0 && k->c >= NN_WINOGRAD_LEAST && in->c >= NN_WINOGRAD_LEAST && nn_product_is_fast();
 }
 

@@ -76,6 +76,13 @@ DAL_PUBLIC void dal_nn_free(dal_nn *nn); /* accepts NULL */
 DAL_PUBLIC void dal_nn_use(dal_nn *nn, uint32_t backend); /* before dal_nn_finish */
 /* [any] Its name and version, of a finished network. */
 DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);
+/* In what trainers keep and multiply the maps of a network with convolutions. BF16: maps, their gradients and what
+ * convolutions multiply are bf16, each rounded once to the nearest; sums, weights and their gradients, moments, batch-norm's
+ * statistics, vectors and the loss are f32. Passes are f32 alike. It takes oneDNN and a processor that multiplies bf16:
+ * else dal_nn_finish gives DAL_E_UNSUPPORTED with the key "precision". A result is repeated on the same precision alone. */
+#define DAL_NN_F32 0u
+#define DAL_NN_BF16 1u
+DAL_PUBLIC void dal_nn_train_in(dal_nn *nn, uint32_t precision); /* before dal_nn_finish */
 
 /* The samples; the first call of all. */
 DAL_PUBLIC dal_nn_value dal_nn_input(dal_nn *nn, int64_t channels, int64_t height, int64_t width);
@@ -251,16 +258,12 @@ DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
  * gradient [n_weights] += (NULL: none). Batch-norm's statistics count as constants. */
 DAL_PUBLIC dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p,
                                       int64_t n, float *gradient);
-/* [any] The same from another value that is shown: d[from] is set by the caller, and what lies behind it is left alone. */
-DAL_PUBLIC dal_status dal_nn_run_back_from(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
-                                           dal_nn_value from, float *gradient);
 
 /* ---- training ---------------------------------------------------------------------------------- */
 
 #define DAL_NN_SGD 0u  /* momentum, Nesterov or not, as PyTorch: v = mu v + g + wd w; w -= lr (g + wd w + mu v) or lr v */
 #define DAL_NN_ADAM 1u /* Kingma & Ba 2015 */
 #define DAL_NN_NADAM 2u /* Dozat 2016, with his schedule of the momentum: mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)) */
-#define DAL_NN_ADADELTA 3u /* Zeiler 2012; his rho is beta2, his rate 1 */
 
 typedef struct dal_nn_rule {
     uint32_t struct_size;
@@ -274,8 +277,6 @@ typedef struct dal_nn_rule {
     uint32_t spare;       /* weight_decay leaves biases and gains alone */
     uint32_t raw_epsilon; /* Adam: epsilon is added to the root of the second moment before its correction, as scikit-learn
                              and TensorFlow do */
-    double max_norm; /* rows of the output layer's weights that are longer after the step are shortened to it (Hinton et al. 2012);
-                        0: any */
 } dal_nn_rule;
 
 /* The batch between its forward and its backward pass. Rows of a value lie one after the other: value v of row i
