@@ -30,13 +30,14 @@ static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
     if (!m->nn || !m->users)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     dal_nn_use(m->nn, m->options.backend);
+    dal_nn_train_in(m->nn, m->options.precision);
     const dal_nn_value x = m->reader && !m->reader->vectors ? dal_nn_tokens(m->nn, m->image[0], m->image[1])
                                      : dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]);
     plan->layers(m->nn, x, m->n_classes, plan->options);
     dal_error e = DAL_ERROR_INIT;
     const dal_status st = dal_nn_finish(m->nn, &e);
     if (st == DAL_E_UNSUPPORTED)
-        return dal_fail(err, st, "backend", "%s", e.text);
+        return dal_fail(err, st, e.key[0] ? e.key : "backend", "%s", e.text);
     if (st != DAL_OK && m->reader)
         return dal_fail(err, st, "", "%s cannot be made for texts of %lld tokens and %lld words: %s", m->id,
                         (long long)m->image[0], (long long)m->image[1], e.text);
@@ -247,7 +248,6 @@ const void *nn_model_get_extension(void *self, const char *id)
         {DAL_CAP_MC, &nn_model_mc},
         {DAL_CAP_LAST_LAYER, &nn_model_last_layer},
         {DAL_CAP_INPUT_GRADIENT, &nn_model_input_gradient},
-        {DAL_CAP_FEATURE_GRADIENT, &nn_model_feature_gradient},
         {DAL_CAP_PERTURB, &nn_model_perturb},
         {DAL_CAP_COMPANION, &nn_model_companion},
     };

@@ -1,7 +1,8 @@
 /* Networks in training and in use, through the tables of the shipped models: images a second, with each back end, beside
  * the machine's own limit; peak memory; time to the first step.
  *
- *     bench_nn [NET...] [BACKEND...] [threads=N]     lenet cnn-small resnet18 deepal-mnist-net mlp; openblas onednn; 2
+ *     bench_nn [NET...] [BACKEND...] [threads=N]     lenet cnn-small resnet18 deepal-mnist-net mlp;
+ *                                                    openblas onednn bf16 (onednn's); 2
  *
  * One line a measurement. Random images, batches of 64, SGD with momentum, two threads, no augmentation; the median step of
  * a warm fit. cpu_ms: processor time of all threads, of a step and of 64 images in use: on a busy machine the better clock
@@ -177,14 +178,23 @@ static void *create(const dal_host *host, const dal_component *c, const char *ba
     if (c->options_size > sizeof options)
         bench_die("options");
     set(c, (char *)options, NULL, NULL);
-    set(c, (char *)options, "backend", backend);
+    const int bf16 = strcmp(backend, "bf16") == 0;
+    set(c, (char *)options, "backend", bf16 ? "onednn" : backend);
+    if (bf16)
+        set(c, (char *)options, "precision", "bf16");
     set(c, (char *)options, "optimizer", "sgd");
     set(c, (char *)options, "learning_rate", "0.001");
     set(c, (char *)options, "batch_size", "64");
     set(c, (char *)options, "epochs", "1");
     set(c, (char *)options, "crop", "0");
     set(c, (char *)options, "flip", "false");
-    if (impl->create(host, options, spec, &self, &err) != DAL_OK)
+    const dal_status st = impl->create(host, options, spec, &self, &err);
+    if (st == DAL_E_UNSUPPORTED && bf16) {
+        printf("bench_nn net=%s backend=bf16 skipped (%s)\n", c->id, err.text);
+        fflush(stdout);
+        _exit(0);
+    }
+    if (st != DAL_OK)
         bench_die(err.text);
     return self;
 }
@@ -265,7 +275,7 @@ static int asked(int argc, char **argv, const char *word, const char *const *gro
 int main(int argc, char **argv)
 {
     static const char *const ids[] = {"lenet", "cnn-small", "resnet18", "deepal-mnist-net", "mlp", NULL};
-    static const char *const backends[] = {"openblas", "onednn", NULL};
+    static const char *const backends[] = {"openblas", "onednn", "bf16", NULL};
     int failed = 0;
     for (int i = 1; i < argc; i++)
         if (strncmp(argv[i], "threads=", 8) == 0)

@@ -5,7 +5,7 @@
 
 BENCH_NN is tests/bench/bench_nn. Prints for each network training and inference in images a second and peak memory:
 ours, PyTorch's, and the ratio; cpu_ratio is that of processor time, which a busy machine disturbs less (with --threads 1:
-idle threads of both sides spin). PyTorch (Debian: python3-torch) is told skipped where it is not installed. Each side runs in
+idle threads of both sides spin). Ours in f32 and, where the processor multiplies it, trained in bf16. PyTorch (Debian: python3-torch) is told skipped where it is not installed. Each side runs in
 a process of its own; PyTorch in its default, f32.
 """
 import argparse
@@ -111,11 +111,19 @@ def torch_side(name, repeats, threads):
 
 
 def ours(bench, name, backend, threads):
+    """None where there is no bf16."""
     words = subprocess.run([bench, name, "openblas" if name == "mlp" else backend, f"threads={threads}"],
                            capture_output=True, text=True, check=True).stdout.split()
     found = dict(word.split("=", 1) for word in words if "=" in word)
     return [float(found[key]) for key in ("train_per_s", "infer_per_s", "train_cpu_ms", "infer_cpu_ms", "peak_mib",
-                                          "train_of_gemm", "infer_of_gemm", "first_step_ms")]
+                                          "train_of_gemm", "infer_of_gemm", "first_step_ms")] if "skipped" not in words else None
+
+
+def beside(mine, theirs):
+    train, infer, train_cpu, infer_cpu, peak = map(float, theirs[:5])
+    return f" torch={theirs[5]} torch_train_per_s={train:.0f} torch_infer_per_s={infer:.0f} torch_peak_mib={peak:.0f} " \
+           f"train_ratio={mine[0] / train:.2f} infer_ratio={mine[1] / infer:.2f} " \
+           f"train_cpu_ratio={train_cpu / mine[2]:.2f} infer_cpu_ratio={infer_cpu / mine[3]:.2f}"
 
 
 def main():
@@ -136,17 +144,19 @@ def main():
         there = False
         print("peers_nn torch=skipped (python3-torch is not installed)")
     for name in o.nets.split(","):
-        mine = ours(o.bench, name, o.backend, o.threads)
-        line = f"peers_nn net={name} batch={BATCH} threads={o.threads} train_per_s={mine[0]:.0f} infer_per_s={mine[1]:.0f} " \
-               f"peak_mib={mine[4]:.0f} train_of_gemm={mine[5]:.2f} infer_of_gemm={mine[6]:.2f} first_step_ms={mine[7]:.0f}"
+        theirs = None
         if there:
-            words = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps),
-                                    "--threads", str(o.threads)], capture_output=True, text=True, check=True).stdout.split()
-            train, infer, train_cpu, infer_cpu, peak = map(float, words[:5])
-            line += f" torch={words[5]} torch_train_per_s={train:.0f} torch_infer_per_s={infer:.0f} torch_peak_mib={peak:.0f} " \
-                    f"train_ratio={mine[0] / train:.2f} infer_ratio={mine[1] / infer:.2f} " \
-                    f"train_cpu_ratio={train_cpu / mine[2]:.2f} infer_cpu_ratio={infer_cpu / mine[3]:.2f}"
-        print(line, flush=True)
+            theirs = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps),
+                                     "--threads", str(o.threads)], capture_output=True, text=True, check=True).stdout.split()
+        for backend in [o.backend] if name == "mlp" else [o.backend, "bf16"]:
+            mine = ours(o.bench, name, backend, o.threads)
+            head = f"peers_nn net={name} backend={backend} batch={BATCH} threads={o.threads}"
+            if mine is None:
+                print(head, "skipped (no bf16 on this processor)", flush=True)
+                continue
+            line = f"{head} train_per_s={mine[0]:.0f} infer_per_s={mine[1]:.0f} peak_mib={mine[4]:.0f} " \
+                   f"train_of_gemm={mine[5]:.2f} infer_of_gemm={mine[6]:.2f} first_step_ms={mine[7]:.0f}"
+            print(line + (beside(mine, theirs) if theirs else ""), flush=True)
     return None
 
 
