@@ -26,6 +26,7 @@ static const struct {
     {DAL_CAP_MC, true, sizeof(dal_model_mc)},
     {DAL_CAP_LAST_LAYER, true, sizeof(dal_model_last_layer)},
     {DAL_CAP_INPUT_GRADIENT, true, sizeof(dal_model_input_gradient)},
+    {DAL_CAP_FEATURE_GRADIENT, true, sizeof(dal_model_feature_gradient)},
     {DAL_CAP_PERTURB, true, sizeof(dal_model_perturb)},
     {DAL_CAP_COMPANION, true, sizeof(dal_model_companion)},
 };
@@ -217,67 +218,104 @@ static void stages(const subject *s, int arg)
 
 /* ---- gradients against finite differences ---- */
 
-/* A fixed direction in output space: sum_c g_c z_c is what is differentiated. */
-static const float direction[C] = {1.0f, -0.5f, 0.25f};
+/* What is differentiated by the inputs: sum_k direction(k) f_k of outputs or features f. */
+typedef struct slope {
+    trained *t;
+    dal_status (*forward)(void *self, const float *inputs, int64_t n, float *f, dal_error *err);
+    dal_status (*gradient)(void *self, const float *inputs, int64_t n, const float *by, float *gradient, dal_error *err);
+    int64_t width, n_inputs;
+    const char *what;
+} slope;
 
-static double along(const float *z)
+static float direction(int64_t k)
 {
-    return (double)z[0] * (double)direction[0] + (double)z[1] * (double)direction[1] +
-           (double)z[2] * (double)direction[2];
+    static const float some[] = {1.0f, -0.5f, 0.25f};
+    return some[k % 3];
 }
 
-/* A small step along the gradient itself: f rises by step * |g|^2. Networks have kinks: where the first step is too long
- * a shorter one has to do. */
-static void check_step(trained *t, const dal_model_input_gradient *g, const float *in, const float *grad, const float *z,
-                       int row, int64_t d)
+static double along(const float *f, int64_t width)
 {
-    float *moved = guard_new((size_t)d * sizeof *moved);
+    double sum = 0;
+    for (int64_t k = 0; k < width; k++)
+        sum += (double)f[k] * (double)direction(k);
+    return sum;
+}
+
+/* A small step along the gradient itself: it rises by step * |g|^2. Networks have kinks: where the first step is too long
+ * a shorter one has to do. */
+static void check_step(const slope *s, const float *in, const float *grad, const float *f)
+{
+    const int64_t d = s->n_inputs;
+    float *moved = guard_new((size_t)d * sizeof *moved), *up = guard_new((size_t)s->width * sizeof *up);
+    const double before = along(f, s->width);
     double norm = 0, rise = 0, expected = 0;
     bool agrees = false;
     for (int64_t j = 0; j < d; j++)
-        norm += (double)grad[row * d + j] * (double)grad[row * d + j];
+        norm += (double)grad[j] * (double)grad[j];
     for (double length = 1e-2; norm >= 1e-10 && !agrees && length > 5e-4; length /= 3) {
-        float up[C];
         dal_error err = DAL_ERROR_INIT;
         for (int64_t j = 0; j < d; j++)
-            moved[j] = in[row * d + j] + (float)(length / sqrt(norm) * (double)grad[row * d + j]);
-        CHECK(g->forward(self_of(t), moved, 1, up, &err) == DAL_OK, "forward fails: %s", err.text);
-        rise = along(up) - along(z + row * C);
+            moved[j] = in[j] + (float)(length / sqrt(norm) * (double)grad[j]);
+        CHECK(s->forward(self_of(s->t), moved, 1, up, &err) == DAL_OK, "%s fails: %s", s->what, err.text);
+        rise = along(up, s->width) - before;
         expected = length * sqrt(norm);
-        agrees = fabs(rise - expected) < 0.1 * expected + 1e-2 * length * (1 + fabs(along(z + row * C)));
+        agrees = fabs(rise - expected) < 0.1 * expected + 1e-2 * length * (1 + fabs(before));
     }
-    CHECK(agrees || norm < 1e-10, "a step along the gradient raises the output by %g, expected %g", rise, expected);
+    CHECK(agrees || norm < 1e-10, "a step along the gradient raises what %s gives by %g, expected %g", s->what, rise, expected);
+    guard_free(up);
     guard_free(moved);
+}
+
+/* f of the first samples' inputs is what the model says of the samples, [rows, width] of `want`; its gradients agree with
+ * differences. */
+static void check_slope(const subject *who, const slope *s, const dal_model_input_gradient *space, const float *want)
+{
+    enum { ROWS = 4 };
+    const int64_t d = s->n_inputs, width = s->width;
+    dal_error err = DAL_ERROR_INIT;
+    dal_batch x = world_batch(s->t->st.w, s->t->ids, ROWS);
+    float *in = guard_new((size_t)(ROWS * d) * sizeof *in), *grad = guard_new((size_t)(ROWS * d) * sizeof *grad);
+    float *f = guard_new((size_t)(ROWS * width) * sizeof *f), *by = guard_new((size_t)(ROWS * width) * sizeof *by);
+    for (int64_t i = 0; i < ROWS * width; i++)
+        by[i] = direction(i % width);
+    CHECK(space->embed(self_of(s->t), &x, in, &err) == DAL_OK, "embed fails: %s", err.text);
+    guard_check(in, "embed");
+    CHECK(s->forward(self_of(s->t), in, ROWS, f, &err) == DAL_OK, "%s fails: %s", s->what, err.text);
+    guard_check(f, s->what);
+    CHECK(relative_gap(want, f, ROWS * width) < 1e-4, "embed and %s are not what the model says of the samples", s->what);
+    /* Equal pixels give equal numbers all over a map, and a maximum over equals has no gradient. */
+    dal_rng jitter = dal_rng_from_key(who->seed);
+    for (int64_t i = 0; i < ROWS * d; i++)
+        in[i] += (float)(0.1 * dal_rng_uniform(&jitter));
+    CHECK(s->forward(self_of(s->t), in, ROWS, f, &err) == DAL_OK, "%s fails: %s", s->what, err.text);
+    CHECK(s->gradient(self_of(s->t), in, ROWS, by, grad, &err) == DAL_OK, "gradient fails: %s", err.text);
+    guard_check(grad, "gradient");
+    check_finite(grad, ROWS * d, "gradient");
+    for (int i = 0; i < ROWS; i++)
+        check_step(s, in + i * d, grad + i * d, f + i * width);
 }
 
 static void input_gradient(const subject *s, int arg)
 {
-    enum { ROWS = 4 };
     (void)arg;
     trained t;
     const dal_model_input_gradient *g = train(s, DAL_CAP_INPUT_GRADIENT, &t);
-    const int64_t d = g->width(self_of(&t));
-    dal_error err = DAL_ERROR_INIT;
-    check_width(d, "input-gradient");
-    dal_batch x = world_batch(t.st.w, t.ids, ROWS);
-    float *in = guard_new((size_t)(ROWS * d) * sizeof *in), *grad = guard_new((size_t)(ROWS * d) * sizeof *grad);
-    float z[ROWS * C], dz[ROWS * C];
-    for (int i = 0; i < ROWS * C; i++)
-        dz[i] = direction[i % C];
-    CHECK(g->embed(self_of(&t), &x, in, &err) == DAL_OK, "embed fails: %s", err.text);
-    guard_check(in, "embed");
-    CHECK(g->forward(self_of(&t), in, ROWS, z, &err) == DAL_OK, "forward fails: %s", err.text);
-    CHECK(relative_gap(t.outputs, z, ROWS * C) < 1e-4, "embed and forward are not predict");
-    /* Equal pixels give equal numbers all over a map, and a maximum over equals has no gradient. */
-    dal_rng jitter = dal_rng_from_key(s->seed);
-    for (int64_t i = 0; i < ROWS * d; i++)
-        in[i] += (float)(0.1 * dal_rng_uniform(&jitter));
-    CHECK(g->forward(self_of(&t), in, ROWS, z, &err) == DAL_OK, "forward fails: %s", err.text);
-    CHECK(g->gradient(self_of(&t), in, ROWS, dz, grad, &err) == DAL_OK, "gradient fails: %s", err.text);
-    guard_check(grad, "gradient");
-    check_finite(grad, ROWS * d, "gradient");
-    for (int i = 0; i < ROWS; i++)
-        check_step(&t, g, in, grad, z, i, d);
+    const slope by_outputs = {&t, g->forward, g->gradient, C, g->width(self_of(&t)), "forward"};
+    check_width(by_outputs.n_inputs, "input-gradient");
+    check_slope(s, &by_outputs, g, t.outputs);
+}
+
+static void feature_gradient(const subject *s, int arg)
+{
+    (void)arg;
+    trained t;
+    const dal_model_feature_gradient *g = train(s, DAL_CAP_FEATURE_GRADIENT, &t);
+    const dal_model_input_gradient *space = extension(&t.st, DAL_CAP_INPUT_GRADIENT);
+    const dal_model_features *f = extension(&t.st, DAL_CAP_FEATURES);
+    CHECK(space && f, "a model with %s has %s and %s, too", DAL_CAP_FEATURE_GRADIENT, DAL_CAP_INPUT_GRADIENT, DAL_CAP_FEATURES);
+    const slope by_features = {&t, g->features, g->gradient, f->width(self_of(&t)), space->width(self_of(&t)), "features"};
+    check_width(by_features.n_inputs, "input-gradient");
+    check_slope(s, &by_features, space, features_of(&t, f, 0, N, NULL));
 }
 
 /* Mean cross-entropy of the first ROWS candidates against targets, by loss_gradient's own losses. */
@@ -451,6 +489,7 @@ const check_test capability_tests[] = {
     {"offers/stages", "stages have the widths they tell", KIND(MODEL), stages, 0},
     {"offers/input-gradient", "gradients agree with differences, embed and forward with predict", KIND(MODEL),
      input_gradient, 0},
+    {"offers/feature-gradient", "gradients of features by the input agree with differences", KIND(MODEL), feature_gradient, 0},
     {"offers/perturb", "copies are independent; gradients by the weights agree with differences", KIND(MODEL),
      perturb, 0},
     {"offers/companion", "a companion sees every step, and only its gradient shows", KIND(MODEL), companion, 0},

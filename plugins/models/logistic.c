@@ -35,7 +35,7 @@ typedef struct options {
 
 #define PROVIDES                                                                                        \
     DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " " DAL_CAP_MC   \
-                    " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " " DAL_CAP_PERTURB
+                    " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " " DAL_CAP_FEATURE_GRADIENT " " DAL_CAP_PERTURB
 
 /* Samples at a time: inputs of about a second-level cache, read again for the gradient while they are there. */
 #define CHUNK_BYTES ((int64_t)1 << 20)

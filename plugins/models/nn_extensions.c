@@ -249,32 +249,55 @@ static dal_status forward(void *self, const float *inputs, int64_t n, float *out
     return nn_model_predict(self, &x, outputs, err);
 }
 
+static dal_status forward_to_features(void *self, const float *inputs, int64_t n, float *out, dal_error *err)
+{
+    dal_sample_spec spec;
+    const dal_batch x = as_batch(self, inputs, n, &spec);
+    return features(self, &x, out, NULL, err);
+}
+
 typedef struct gradient_job {
     const nn_model *m;
-    const float *by_outputs;
-    float *out;
+    dal_nn_value from;
+    int64_t width;    /* of it */
+    const float *by;  /* [n, width] */
+    float *out;       /* [n, inputs] */
 } gradient_job;
 
 static dal_status gradient_tile(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
 {
     const gradient_job *j = ctx;
     const nn_model *m = j->m;
-    const int64_t c = m->n_classes, in = m->info.n_inputs;
-    memset(p->d[m->info.output], 0, (size_t)(TILE * c) * sizeof(float));
-    memcpy(p->d[m->info.output], j->by_outputs + first * c, (size_t)(n * c) * sizeof(float));
-    const dal_status st = dal_nn_run_back(m->nn, m->weights, m->state, p, n, NULL);
-    memcpy(j->out + first * in, p->d[m->info.input], (size_t)(n * in) * sizeof(float));
+    const int64_t in = m->info.n_inputs;
+    float *d = p->d[j->from];
+    memset(d, 0, (size_t)(TILE * j->width) * sizeof *d);
+    memcpy(d, j->by + first * j->width, (size_t)(n * j->width) * sizeof *d);
+    const dal_status st = dal_nn_run_back_from(m->nn, m->weights, m->state, p, n, j->from, NULL);
+    memcpy(j->out + first * in, p->d[m->info.input], (size_t)(n * in) * sizeof *d);
     return st;
+}
+
+static dal_status gradient_from(const nn_model *m, dal_nn_value from, int64_t width, const float *inputs, int64_t n,
+                                const float *by, float *out, dal_error *err)
+{
+    dal_sample_spec spec;
+    const dal_batch x = as_batch(m, inputs, n, &spec);
+    gradient_job j = {m, from, width, by, out};
+    return nn_model_tiles(m, &x, from, NN_GRADIENTS, gradient_tile, &j, err);
 }
 
 static dal_status gradient(void *self, const float *inputs, int64_t n, const float *output_gradient, float *out,
                            dal_error *err)
 {
     const nn_model *m = self;
-    dal_sample_spec spec;
-    const dal_batch x = as_batch(m, inputs, n, &spec);
-    gradient_job j = {m, output_gradient, out};
-    return nn_model_tiles(m, &x, m->info.output, NN_GRADIENTS, gradient_tile, &j, err);
+    return gradient_from(m, m->info.output, m->n_classes, inputs, n, output_gradient, out, err);
+}
+
+static dal_status gradient_by_features(void *self, const float *inputs, int64_t n, const float *feature_gradient, float *out,
+                                       dal_error *err)
+{
+    const nn_model *m = self;
+    return gradient_from(m, m->info.features, m->info.n_features, inputs, n, feature_gradient, out, err);
 }
 
 const dal_model_input_gradient nn_model_input_gradient = {.struct_size = sizeof(dal_model_input_gradient),
@@ -282,6 +305,10 @@ const dal_model_input_gradient nn_model_input_gradient = {.struct_size = sizeof(
                                                           .embed = embed,
                                                           .forward = forward,
                                                           .gradient = gradient};
+
+const dal_model_feature_gradient nn_model_feature_gradient = {.struct_size = sizeof(dal_model_feature_gradient),
+                                                              .features = forward_to_features,
+                                                              .gradient = gradient_by_features};
 
 /* ---- perturb ------------------------------------------------------------------------------------ */
 

@@ -108,7 +108,8 @@ static dal_nn_rule rule_of(const training *t)
     const nn_options *o = &t->m->options;
     const nn_fine *fine = &t->m->fine;
     const double per_epoch = ceil((double)t->holdout.n_train / (double)t->batch), step = (double)t->step;
-    static const uint32_t optimizers[] = {DAL_NN_SGD, DAL_NN_ADAM, DAL_NN_ADAM, DAL_NN_NADAM};
+    static const uint32_t optimizers[] = {DAL_NN_SGD, DAL_NN_ADAM, DAL_NN_ADAM, DAL_NN_NADAM, DAL_NN_ADADELTA};
+    const int zeiler = o->optimizer == NN_ADADELTA; /* with his numbers */
     return (dal_nn_rule){.struct_size = sizeof(dal_nn_rule),
                          .optimizer = optimizers[o->optimizer],
                          .learning_rate = nn_rate_at(o, (double)t->epoch + step / per_epoch,
@@ -116,8 +117,9 @@ static dal_nn_rule rule_of(const training *t)
                          .momentum = o->momentum,
                          .nesterov = (uint32_t)o->nesterov,
                          .beta1 = fine->beta1,
-                         .beta2 = fine->beta2,
-                         .epsilon = fine->epsilon,
+                         .beta2 = zeiler ? 0.95 : fine->beta2,
+                         .epsilon = zeiler ? 1e-6 : fine->epsilon,
+                         .max_norm = fine->max_norm,
                          .weight_decay = o->weight_decay,
                          .decoupled = fine->decoupled,
                          .l2 = fine->l2,

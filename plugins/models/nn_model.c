@@ -248,6 +248,7 @@ const void *nn_model_get_extension(void *self, const char *id)
         {DAL_CAP_MC, &nn_model_mc},
         {DAL_CAP_LAST_LAYER, &nn_model_last_layer},
         {DAL_CAP_INPUT_GRADIENT, &nn_model_input_gradient},
+        {DAL_CAP_FEATURE_GRADIENT, &nn_model_feature_gradient},
         {DAL_CAP_PERTURB, &nn_model_perturb},
         {DAL_CAP_COMPANION, &nn_model_companion},
     };

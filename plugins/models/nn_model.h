@@ -38,6 +38,7 @@ typedef struct nn_options {
 #define NN_ADAM 1u
 #define NN_ADAMW 2u
 #define NN_NADAM 3u
+#define NN_ADADELTA 4u
 #define NN_CONSTANT 0u
 #define NN_COSINE 1u
 #define NN_STEPS 2u
@@ -64,7 +65,8 @@ typedef struct nn_options {
 #define NN_PARAMS(P, T, EPOCHS, BATCH, OPTIMIZER, RATE, DECAY, SCHEDULE, CROP, FLIP, DROPOUT)                          \
     P(T, epochs, I64, EPOCHS, "1..1000000", "epochs", "passes over the training set, at most")                        \
     P(T, batch_size, I64, BATCH, "1..65536", "samples", "samples a step")                                             \
-    P(T, optimizer, CHOICE, OPTIMIZER, "sgd|adam|adamw|nadam", "", "how weights are moved")                           \
+    P(T, optimizer, CHOICE, OPTIMIZER, "sgd|adam|adamw|nadam|adadelta", "",                                             \
+      "how weights are moved; adadelta: as Zeiler 2012, with a learning_rate of about 1")                           \
     P(T, learning_rate, F64, RATE, "(0..", "", "size of a step")                                                      \
     P(T, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                               \
     P(T, nesterov, BOOL, "false", "", "", "sgd: look ahead (Nesterov)")                                               \
@@ -91,7 +93,7 @@ typedef struct nn_options {
 #define NN_PROVIDES                                                                                      \
     DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " "               \
     DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "                  \
-    DAL_CAP_PERTURB " " DAL_CAP_COMPANION
+    DAL_CAP_FEATURE_GRADIENT " " DAL_CAP_PERTURB " " DAL_CAP_COMPANION
 
 /* Declares the layers from x on and the output of c classes. */
 typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
@@ -142,6 +144,7 @@ typedef struct nn_fine {
     double tol;                   /* the end after more than n_idle epochs in which the loss fell by less; n_idle 0: never */
     int64_t n_idle;
     uint32_t feed; /* NN_FEED_...: 0 */
+    double max_norm; /* of rows of the last layer's weights; 0: any */
 } nn_fine;
 
 typedef struct nn_model {
@@ -197,6 +200,7 @@ extern const dal_model_stages nn_model_stages;
 extern const dal_model_mc nn_model_mc;
 extern const dal_model_last_layer nn_model_last_layer;
 extern const dal_model_input_gradient nn_model_input_gradient;
+extern const dal_model_feature_gradient nn_model_feature_gradient;
 extern const dal_model_perturb nn_model_perturb;
 extern const dal_model_companion nn_model_companion;
 

@@ -297,27 +297,28 @@ static dal_status embed(void *self, const dal_batch *x, float *inputs, dal_error
     return nn_model_tiles(self, x, EMBEDDED, 0, embed_tile, &j, err);
 }
 
-/* Forward from embedded words to outputs, or back to their gradient where that is asked for. */
-static dal_status run_embedded(const nn_model *m, const float *inputs, int64_t n, float *outputs, const float *by_outputs,
-                               float *gradient, dal_error *err)
+/* Forward from embedded words to a value of `width` numbers a text, or back from there to their gradient where that is asked
+ * for. */
+static dal_status run_embedded(const nn_model *m, const float *inputs, int64_t n, dal_nn_value to, int64_t width, float *values,
+                               const float *by, float *gradient, dal_error *err)
 {
-    const int64_t width = m->image[0] * embedded_width(m), c = m->n_classes;
+    const int64_t embedded = m->image[0] * embedded_width(m);
     dal_status st = nn_model_ready(m, NULL, err);
     dal_nn_pass *p = st == DAL_OK ? dal_nn_pass_new(m->nn, m->host, gradient != NULL, err) : NULL;
     if (!p)
         return st == DAL_OK ? DAL_E_NOMEM : st;
     for (int64_t first = 0; first < n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t here = n - first < DAL_NN_TILE ? n - first : DAL_NN_TILE;
-        pack(m, p, here, inputs + first * width);
-        st = dal_nn_run(m->nn, m->weights, m->state, p, here, EMBEDDED + 1, m->info.output, NULL);
-        if (st == DAL_OK && outputs)
-            memcpy(outputs + first * c, p->value[m->info.output], (size_t)(here * c) * sizeof *outputs);
+        pack(m, p, here, inputs + first * embedded);
+        st = dal_nn_run(m->nn, m->weights, m->state, p, here, EMBEDDED + 1, to, NULL);
+        if (st == DAL_OK && values)
+            memcpy(values + first * width, p->value[to], (size_t)(here * width) * sizeof *values);
         if (st != DAL_OK || !gradient)
             continue;
-        memset(p->d[m->info.output], 0, (size_t)(DAL_NN_TILE * c) * sizeof(float));
-        memcpy(p->d[m->info.output], by_outputs + first * c, (size_t)(here * c) * sizeof(float));
-        st = dal_nn_run_back(m->nn, m->weights, m->state, p, here, NULL);
-        unpack(m, p, here, p->d[EMBEDDED], gradient + first * width);
+        memset(p->d[to], 0, (size_t)(DAL_NN_TILE * width) * sizeof(float));
+        memcpy(p->d[to], by + first * width, (size_t)(here * width) * sizeof(float));
+        st = dal_nn_run_back_from(m->nn, m->weights, m->state, p, here, to, NULL);
+        unpack(m, p, here, p->d[EMBEDDED], gradient + first * embedded);
     }
     dal_nn_pass_free(p);
     return st;
@@ -325,19 +326,39 @@ static dal_status run_embedded(const nn_model *m, const float *inputs, int64_t n
 
 static dal_status forward(void *self, const float *inputs, int64_t n, float *outputs, dal_error *err)
 {
-    return run_embedded(self, inputs, n, outputs, NULL, NULL, err);
+    const nn_model *m = self;
+    return run_embedded(m, inputs, n, m->info.output, m->n_classes, outputs, NULL, NULL, err);
 }
 
 static dal_status gradient(void *self, const float *inputs, int64_t n, const float *by_outputs, float *out, dal_error *err)
 {
-    return run_embedded(self, inputs, n, NULL, by_outputs, out, err);
+    const nn_model *m = self;
+    return run_embedded(m, inputs, n, m->info.output, m->n_classes, NULL, by_outputs, out, err);
+}
+
+static dal_status forward_to_features(void *self, const float *inputs, int64_t n, float *out, dal_error *err)
+{
+    const nn_model *m = self;
+    return run_embedded(m, inputs, n, m->info.features, m->info.n_features, out, NULL, NULL, err);
+}
+
+static dal_status gradient_by_features(void *self, const float *inputs, int64_t n, const float *by_features, float *out,
+                                       dal_error *err)
+{
+    const nn_model *m = self;
+    return run_embedded(m, inputs, n, m->info.features, m->info.n_features, NULL, by_features, out, err);
 }
 
 const void *text_net_get_extension(void *self, const char *id)
 {
-    static const dal_model_input_gradient table = {.struct_size = sizeof table, .width = input_width, .embed = embed,
-                                                   .forward = forward, .gradient = gradient};
-    return strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0 ? &table : nn_model_get_extension(self, id);
+    static const dal_model_input_gradient by_outputs = {.struct_size = sizeof by_outputs, .width = input_width,
+                                                        .embed = embed, .forward = forward, .gradient = gradient};
+    static const dal_model_feature_gradient by_features = {.struct_size = sizeof by_features,
+                                                           .features = forward_to_features,
+                                                           .gradient = gradient_by_features};
+    if (strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0)
+        return &by_outputs;
+    return strcmp(id, DAL_CAP_FEATURE_GRADIENT) == 0 ? (const void *)&by_features : nn_model_get_extension(self, id);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------- */

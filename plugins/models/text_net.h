@@ -15,7 +15,8 @@
 #define TEXT_NET_PARAMS(P, T, EPOCHS, BATCH, RATE, SCHEDULE, DROPOUT)                                                  \
     P(T, epochs, I64, EPOCHS, "1..1000000", "epochs", "passes over the training set, at most")                        \
     P(T, batch_size, I64, BATCH, "1..65536", "samples", "samples a step")                                             \
-    P(T, optimizer, CHOICE, "adam", "sgd|adam|adamw|nadam", "", "how weights are moved")                                    \
+    P(T, optimizer, CHOICE, "adam", "sgd|adam|adamw|nadam|adadelta", "",                                             \
+      "how weights are moved; adadelta: as Zeiler 2012, with a learning_rate of about 1")                             \
     P(T, learning_rate, F64, RATE, "(0..", "", "size of a step")                                                      \
     P(T, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                               \
     P(T, weight_decay, F64, "0", "0..", "", "decay * weight is added to the gradient (adamw: decoupled)")             \

@@ -2,8 +2,8 @@
  *
  * Kim, "Convolutional neural networks for sentence classification", EMNLP 2014 (CNN-rand): words of 300 numbers, 100 maps each
  * of 3, 4 and 5 words, ReLU, the largest over the text, dropout, a linear layer; d = 300. Differs: a map has as many places as
- * the text has words, each window around its word, where Kim pads all texts to the longest; rows of the last layer are not
- * kept to a norm of 3; Adam in place of Adadelta.
+ * the text has words, each window around its word, where Kim pads all texts to the longest; Adam in place of Adadelta, and any
+ * norm of the last layer's rows, unless asked for: optimizer adadelta, learning_rate 1, max_norm 3.
  */
 #include "text_net.h"
 
@@ -12,6 +12,7 @@ typedef struct options {
     int64_t dim, longest, min_count;
     double word_dropout;
     int64_t maps;
+    double max_norm;
 } options;
 
 static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
@@ -36,7 +37,10 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
-    return text_net_new(host, "textcnn", spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 0, self, err);
+    const dal_status st = text_net_new(host, "textcnn", spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 0, self, err);
+    if (st == DAL_OK)
+        ((nn_model *)*self)->fine.max_norm = o->max_norm;
+    return st;
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);
@@ -44,7 +48,8 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
 #define PARAMS(P, T)                                                                        \
     TEXT_NET_PARAMS(P, nn_options, "20", "50", "0.001", "constant", "0.5")                  \
     TEXT_NET_WORDS(P, T, "300", "64")                                                       \
-    P(T, maps, I64, "100", "1..4096", "maps", "of each width; the features are three times as many")
+    P(T, maps, I64, "100", "1..4096", "maps", "of each width; the features are three times as many") \
+    P(T, max_norm, F64, "0", "0..", "", "rows of the last layer that are longer are shortened to it (Kim: 3); 0: any")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "textcnn", impl, "convolutions over the words of a text, and the largest of each map", "Kim, EMNLP 2014", "", \
       NN_PROVIDES, options, PARAMS)

@@ -214,20 +214,28 @@ dal_status dal_nn_run_ready(const dal_nn_ready *r, const float *weights, const f
     return run(&j, p, from, to);
 }
 
-dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
-                           float *gradient)
+dal_status dal_nn_run_back_from(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+                                dal_nn_value from, float *gradient)
 {
     const pass_memory *m = p->impl;
     nn_job j = job_of(nn, weights, state, p, n);
     dal_status st = DAL_OK;
     j.gradient = gradient;
-    for (int32_t v = 0; v < nn->n; v++)
-        if (nn->node[v].shown && v != nn->output)
+    for (int32_t v = 0; v < from; v++) /* what lies behind may be the one that writes, not adds */
+        if (nn->node[v].shown || from < nn->output)
             memset(m->d[v], 0, (size_t)(n * nn->node[v].size) * sizeof(float));
-    for (int32_t v = nn->n - 1; v > 0 && st == DAL_OK; v--) {
-        if (has_mirror(&nn->node[v]))
+    if (has_mirror(&nn->node[from]))
+        nn_from_planes(&nn->node[from], n, p->d[from], m->d[from]);
+    for (int32_t v = from; v > 0 && st == DAL_OK; v--) {
+        if (v < from && has_mirror(&nn->node[v]))
             nn_to_planes(&nn->node[v], n, m->d[v], p->d[v]);
         st = nn->node[v].op->backward(&j, v);
     }
     return st;
+}
+
+dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+                           float *gradient)
+{
+    return dal_nn_run_back_from(nn, weights, state, p, n, nn->output, gradient);
 }

@@ -36,6 +36,22 @@ DAL_CLONES static void adam(const nn_coefficients *c, int64_t n, const float *re
     }
 }
 
+/* m: the mean square of past moves, v: that of past gradients. */
+DAL_CLONES static void adadelta(const nn_coefficients *c, int64_t n, const float *restrict g, float *restrict w,
+                                float *restrict m, float *restrict v)
+{
+    const nn_coefficients k = *c;
+    for (int64_t i = 0; i < n; i++) {
+        const float d = g[i] + k.decay * w[i];
+        const float second = k.beta2 * v[i] + k.beta2c * (d * d);
+        const float move = sqrtf((m[i] + k.epsilon) / (second + k.epsilon)) * d;
+        const float first = k.beta2 * m[i] + k.beta2c * (move * move);
+        m[i] = first < 1e-36f ? 0 : first;
+        v[i] = second < 1e-36f ? 0 : second;
+        w[i] = k.keep * w[i] - k.rate * move;
+    }
+}
+
 DAL_CLONES double nn_squares(const float *w, int64_t n)
 {
     float lane[16] = {0};
@@ -78,6 +94,13 @@ static void set_adam(nn_mover *m, nn_coefficients *k)
     k->epsilon = (float)(r->raw_epsilon ? r->epsilon : r->epsilon * sqrt(c2));
 }
 
+static void set_adadelta(const nn_mover *m, nn_coefficients *k)
+{
+    k->beta2 = (float)m->rule.beta2;
+    k->beta2c = (float)(1 - m->rule.beta2);
+    k->epsilon = (float)m->rule.epsilon;
+}
+
 dal_status nn_mover_begin(nn_mover *m, const dal_nn_rule *rule, int64_t n_labelled)
 {
     const double decay = rule->weight_decay, rate = rule->learning_rate;
@@ -86,7 +109,10 @@ dal_status nn_mover_begin(nn_mover *m, const dal_nn_rule *rule, int64_t n_labell
     memcpy(&m->rule, rule, rule->struct_size < sizeof m->rule ? rule->struct_size : sizeof m->rule);
     m->steps++;
     if (m->rule.optimizer != DAL_NN_SGD) {
-        set_adam(m, &k);
+        if (m->rule.optimizer == DAL_NN_ADADELTA)
+            set_adadelta(m, &k);
+        else
+            set_adam(m, &k);
         const int fresh = !m->second;
         if (fresh && !(m->second = dal_array(m->host, m->nn->n_weights, sizeof *m->second)))
             return DAL_E_NOMEM;
@@ -126,6 +152,8 @@ void nn_mover_move(nn_mover *m, int is_weight, int64_t at, int64_t n, const floa
     const nn_coefficients *k = is_weight ? &m->weight : &m->other;
     if (m->rule.optimizer == DAL_NN_SGD)
         sgd(k, m->rule.nesterov != 0, n, g, m->weights + at, m->first + at);
+    else if (m->rule.optimizer == DAL_NN_ADADELTA)
+        adadelta(k, n, g, m->weights + at, m->first + at, m->second + at);
     else
         adam(k, n, g, m->weights + at, m->first + at, m->second + at);
 }
@@ -227,4 +255,19 @@ dal_status nn_mover_run(nn_mover *m, float *gradient, double *squares)
     const dal_status st = run_blocks(m, move_block, &j);
     *squares = st == DAL_OK ? sum_of_blocks(m) : 0;
     return st;
+}
+
+void nn_mover_cap(nn_mover *m)
+{
+    const nn_node *k = &m->nn->node[m->nn->output];
+    const int64_t in = k->n_weights > 0 ? (k->n_weights - (k->bias < 0 ? 0 : k->c)) / k->c : 0;
+    for (int64_t o = 0; m->rule.max_norm > 0 && o < k->c && in > 0; o++) {
+        float *row = m->weights + k->weight + o * in;
+        double sum = 0;
+        for (int64_t i = 0; i < in; i++)
+            sum += (double)row[i] * (double)row[i];
+        const double norm = sqrt(sum);
+        for (int64_t i = 0; i < in && norm > m->rule.max_norm; i++)
+            row[i] = (float)((double)row[i] * m->rule.max_norm / norm);
+    }
 }

@@ -590,6 +590,9 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
         return dal_fail(err, DAL_E_CONTRACT, "", "%lld rows with a class for a network whose output is %lld x %lld x %lld; expected "
                         "none, or a vector of classes", (long long)batch->n_labelled, (long long)out->c, (long long)out->h,
                         (long long)out->w);
+    if (rule && DAL_HAS(dal_nn_rule, rule, max_norm) && rule->max_norm > 0 && out->op != &nn_linear_op)
+        return dal_fail(err, DAL_E_CONTRACT, "", "rows of the output layer are to be shortened to %g; it is '%s', and only linear ones "
+                        "have rows", rule->max_norm, out->op->name);
     memcpy(&own, batch, batch->struct_size < sizeof own ? batch->struct_size : sizeof own);
     t->batch = &own;
     atomic_flag_clear(&t->token_told);
@@ -598,6 +601,8 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
     dal_status st = rule ? nn_mover_begin(&t->mover, rule, batch->n_labelled) : DAL_OK;
     if (st == DAL_OK)
         st = t->chain ? nn_chain_train(t->chain, rule, &own, result, err) : run_step(t, result, err);
+    if (st == DAL_OK && rule)
+        nn_mover_cap(&t->mover);
     if (st != DAL_OK && t->token_error.status != DAL_OK && err)
         *err = t->token_error;
     else if (st != DAL_OK && err && err->status == DAL_OK)

@@ -15,7 +15,7 @@ Test(nn_model, offers_a_table_for_every_capability_it_names_and_no_other)
     int n = 0;
     for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save), n++)
         cr_assert(s.impl->get_extension(s.self, w), "%s", w);
-    cr_assert_eq(n, 10);
+    cr_assert_eq(n, 11);
     cr_assert_null(s.impl->get_extension(s.self, "dal.model.embed-pretrained/1"));
     cr_assert_null(s.impl->get_extension(s.self, "dal.model"));
     fx_subject_drop(&s);
@@ -165,6 +165,44 @@ Test(nn_model, input_gradients_match_finite_differences)
             cr_assert_float_eq((double)g[i * 6 + j], change / 0x1p-12, 2e-3, "sample %d, value %d", i, j);
         }
     free(want);
+    fx_subject_drop(&s);
+    fx_list_free(l);
+}
+
+Test(nn_model, gradients_of_features_match_finite_differences)
+{
+    fx_list *l = fx_clusters(21, 6, 3, DAL_U8, 0.3, 1);
+    dal_error err = DAL_ERROR_INIT;
+    fx_subject s = fx_mlp_trained(&(fx_mlp){.hidden = {8, 5}, .n_hidden = 2, .epochs = 20}, l);
+    const twin_net net = twin_net_of((const int64_t[]){6, 8, 5, 3}, 3);
+    const dal_model_input_gradient *space = s.impl->get_extension(s.self, DAL_CAP_INPUT_GRADIENT);
+    const dal_model_feature_gradient *ext = s.impl->get_extension(s.self, DAL_CAP_FEATURE_GRADIENT);
+    const dal_model_features *features = s.impl->get_extension(s.self, DAL_CAP_FEATURES);
+    const dal_batch x = fx_batch(l, 0, 21);
+    float inputs[21 * 6], h[21 * 5], want[21 * 5], along[21 * 5], g[21 * 6];
+    double w[256], out[32];
+    const double *values[3];
+    cr_assert_eq(space->embed(s.self, &x, inputs, &err), DAL_OK);
+    cr_assert_eq(ext->features(s.self, inputs, 21, h, &err), DAL_OK);
+    cr_assert_eq(features->features(s.self, &x, want, NULL, &err), DAL_OK);
+    cr_assert_arr_eq(h, want, sizeof h);
+    for (int i = 0; i < 21 * 5; i++)
+        along[i] = (float)(i % 7) - 3;
+    cr_assert_eq(ext->gradient(s.self, inputs, 21, along, g, &err), DAL_OK);
+    twin_weights(&s, w);
+    for (int i = 0; i < 21; i++)
+        for (int j = 0; j < 6; j++) {
+            double change = 0;
+            float moved[6];
+            for (int side = -1; side <= 1; side += 2) {
+                memcpy(moved, inputs + i * 6, sizeof moved);
+                moved[j] += (float)side * 0x1p-13f;
+                twin_forward(&net, w, moved, out, values);
+                for (int k = 0; k < 5; k++)
+                    change += side * (double)along[i * 5 + k] * values[1][k];
+            }
+            cr_assert_float_eq((double)g[i * 6 + j], change / 0x1p-12, 2e-3, "sample %d, value %d", i, j);
+        }
     fx_subject_drop(&s);
     fx_list_free(l);
 }

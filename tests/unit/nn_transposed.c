@@ -271,6 +271,11 @@ Test(nn_transposed, tells_what_does_not_fit)
     err = (dal_error)DAL_ERROR_INIT;
     cr_assert_eq(dal_nn_train(trainer, NULL, &b, &r, &err), DAL_E_CONTRACT);
     cr_assert(strstr(err.text, "whose output is 2 x 8 x 8; expected none, or a vector of classes"), "%s", err.text);
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .learning_rate = 0.1, .max_norm = 3};
+    const dal_nn_batch plain = {.struct_size = sizeof plain, .n = 4, .fill = fill_task, .between = look, .ctx = &t};
+    err = (dal_error)DAL_ERROR_INIT;
+    cr_assert_eq(dal_nn_train(trainer, &rule, &plain, &r, &err), DAL_E_CONTRACT);
+    cr_assert(strstr(err.text, "shortened to 3; it is 'conv_transpose'"), "%s", err.text);
     dal_nn_trainer_free(trainer);
     drop(&t.f);
     cr_assert_eq(dal_runtime_allocated(rt), 0);

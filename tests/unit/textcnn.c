@@ -52,3 +52,27 @@ Test(textcnn, reads_no_more_words_than_the_longest)
     cr_assert_arr_eq(again, z, CLASSES * sizeof *z);
     subject_drop(&s);
 }
+
+Test(textcnn, keeps_the_rows_of_its_last_layer_short)
+{
+    options kim = small;
+    kim.nn.optimizer = NN_ADADELTA;
+    kim.nn.learning_rate = 1;
+    for (int limit = 0; limit < 2; limit++) {
+        kim.max_norm = limit ? 0.3 : 0;
+        text_subject s = subject_trained(&impl, &kim, 2);
+        const dal_model_last_layer *last = impl.get_extension(s.self, DAL_CAP_LAST_LAYER);
+        const float *bias;
+        dal_matrix w;
+        double longest = 0;
+        cr_assert_eq(last->last_layer(s.self, &w, &bias, NULL), DAL_OK);
+        for (int64_t c = 0; c < w.rows; c++) {
+            double square = 0;
+            for (int64_t i = 0; i < w.cols; i++)
+                square += pow((double)w.data[c * w.stride + i], 2);
+            longest = fmax(longest, sqrt(square));
+        }
+        cr_assert(limit ? longest < 0.3 + 1e-6 && longest > 0.29 : longest > 0.4, "%g", longest);
+        subject_drop(&s);
+    }
+}

@@ -136,6 +136,7 @@ typedef struct dal_outputs {
 #define DAL_CAP_MC "dal.model.mc/1"                    /* stochastic passes */
 #define DAL_CAP_LAST_LAYER "dal.model.last-layer/1"    /* weights and bias of the last layer */
 #define DAL_CAP_INPUT_GRADIENT "dal.model.input-gradient/1"
+#define DAL_CAP_FEATURE_GRADIENT "dal.model.feature-gradient/1"
 #define DAL_CAP_PERTURB "dal.model.perturb/1"          /* copies with other weights */
 #define DAL_CAP_COMPANION "dal.model.companion/1"      /* a strategy's losses trained along */
 #define DAL_CAP_WARM_START "dal.model.warm-start/1"    /* fit can go on from the last weights */

@@ -136,6 +136,18 @@ typedef struct dal_model_input_gradient {
                            float *gradient, dal_error *err);
 } dal_model_input_gradient;
 
+/* ---- DAL_CAP_FEATURE_GRADIENT ----------------------------------------------------------------- */
+/* In the input space of DAL_CAP_INPUT_GRADIENT, which a model with this has, too. */
+typedef struct dal_model_feature_gradient {
+    uint32_t struct_size;
+    uint32_t reserved;
+    /* [worker] Penultimate features [n, d] of inputs [n, width]: of embedded samples those of DAL_CAP_FEATURES. */
+    dal_status (*features)(void *self, const float *inputs, int64_t n, float *features, dal_error *err);
+    /* [worker] gradient[i] = sum_j feature_gradient[i, j] * d feature[i, j] / d inputs[i], [n, width]. */
+    dal_status (*gradient)(void *self, const float *inputs, int64_t n, const float *feature_gradient /* [n, d] */,
+                           float *gradient, dal_error *err);
+} dal_model_feature_gradient;
+
 /* ---- DAL_CAP_PERTURB -------------------------------------------------------------------------- */
 #define DAL_ROLE_WEIGHT 1u /* matrices, filters, embeddings */
 #define DAL_ROLE_BIAS 2u

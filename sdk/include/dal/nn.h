@@ -258,12 +258,16 @@ DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
  * gradient [n_weights] += (NULL: none). Batch-norm's statistics count as constants. */
 DAL_PUBLIC dal_status dal_nn_run_back(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p,
                                       int64_t n, float *gradient);
+/* [any] The same from another value that is shown: d[from] is set by the caller, and what lies behind it is left alone. */
+DAL_PUBLIC dal_status dal_nn_run_back_from(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+                                           dal_nn_value from, float *gradient);
 
 /* ---- training ---------------------------------------------------------------------------------- */
 
 #define DAL_NN_SGD 0u  /* momentum, Nesterov or not, as PyTorch: v = mu v + g + wd w; w -= lr (g + wd w + mu v) or lr v */
 #define DAL_NN_ADAM 1u /* Kingma & Ba 2015 */
 #define DAL_NN_NADAM 2u /* Dozat 2016, with his schedule of the momentum: mu_t = beta1 (1 - 0.5 * 0.96^(0.004 t)) */
+#define DAL_NN_ADADELTA 3u /* Zeiler 2012; his rho is beta2, his rate 1 */
 
 typedef struct dal_nn_rule {
     uint32_t struct_size;
@@ -277,6 +281,8 @@ typedef struct dal_nn_rule {
     uint32_t spare;       /* weight_decay leaves biases and gains alone */
     uint32_t raw_epsilon; /* Adam: epsilon is added to the root of the second moment before its correction, as scikit-learn
                              and TensorFlow do */
+    double max_norm; /* rows of the output layer's weights that are longer after the step are shortened to it (Hinton et al. 2012);
+                        0: any */
 } dal_nn_rule;
 
 /* The batch between its forward and its backward pass. Rows of a value lie one after the other: value v of row i

@@ -241,6 +241,28 @@ static dal_status gradient(void *self, const float *x, int64_t n, const float *b
     return DAL_OK;
 }
 
+static dal_status features_of_inputs(void *self, const float *x, int64_t n, float *h, dal_error *err)
+{
+    model *m = self;
+    (void)err;
+    alone(m, 1);
+    for (int64_t i = 0; i < n * m->d; i++)
+        h[i] = (float)phi(m, x[i]);
+    alone(m, 0);
+    return DAL_OK;
+}
+
+static dal_status gradient_by_features(void *self, const float *x, int64_t n, const float *by, float *out, dal_error *err)
+{
+    model *m = self;
+    (void)err;
+    alone(m, 1);
+    for (int64_t i = 0; i < n * m->d; i++)
+        out[i] = (float)((double)by[i] * slope(m, x[i]));
+    alone(m, 0);
+    return DAL_OK;
+}
+
 static dal_status copy(void *self, void **out, dal_error *err)
 {
     const model *m = self;
@@ -290,6 +312,8 @@ static const void *get_extension(void *self, const char *id)
     static const dal_model_last_layer l = {.struct_size = sizeof l, .last_layer = last_layer};
     static const dal_model_input_gradient g = {.struct_size = sizeof g, .width = width, .embed = embed,
                                                .forward = forward, .gradient = gradient};
+    static const dal_model_feature_gradient fg = {.struct_size = sizeof fg, .features = features_of_inputs,
+                                                  .gradient = gradient_by_features};
     static const dal_model_perturb p = {.struct_size = sizeof p, .copy = copy, .n_weights = n_weights,
                                         .weights = weights, .n_parameters = n_parameters, .parameter = parameter,
                                         .loss_gradient = loss_gradient};
@@ -297,6 +321,7 @@ static const void *get_extension(void *self, const char *id)
     return strcmp(id, DAL_CAP_FEATURES) == 0         ? (const void *)&f
            : strcmp(id, DAL_CAP_LAST_LAYER) == 0     ? (const void *)&l
            : strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0 ? (const void *)&g
+           : strcmp(id, DAL_CAP_FEATURE_GRADIENT) == 0 ? (const void *)&fg
            : strcmp(id, DAL_CAP_PERTURB) == 0        ? (const void *)&p
                                                      : NULL;
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "plugins/strategies/class_gaussians.c"
 #include "plugins/strategies/poal.c"
 
 static const double worked_a[] = {.9, .8, .5, .6, .2, .1}, worked_b[] = {.1, .4, .7, .3, .9, .2};
@@ -25,7 +26,7 @@ Test(poal, finds_the_front_of_the_worked_example_and_chooses_from_it)
 {
     dal_runtime *rt = fx_runtime(1, 1);
     for (int32_t swap = 0; swap < 2; swap++) {
-        const options opt = {6, 2000, swap, 0};
+        const options opt = {6, 2000, swap, 0, 0};
         point p[6];
         int64_t often[6], rows[2];
         double scores[2];
@@ -50,7 +51,7 @@ Test(poal, finds_the_front_of_the_worked_example_and_chooses_from_it)
 Test(poal, stops_when_the_front_has_come_to_rest)
 {
     dal_runtime *rt = fx_runtime(1, 1);
-    const options opt = {6, 100000, 0, 1};
+    const options opt = {6, 100000, 0, 1, 0};
     point p[6];
     make_points(worked_a, worked_b, 6, p);
     search s = {.host = dal_runtime_host(rt, "test"), .opt = &opt, .p = p, .n = 6, .size = 2,
@@ -74,11 +75,57 @@ Test(poal, measures_the_discrepancy_of_two_sets_of_points)
 
 /* ---- slow and obvious ---- */
 
-static void slow_objectives(const fx_round *r, double *a, double *b)
+/* max_k -1/2 (h - mu_k)' Sigma^-1 (h - mu_k), and Sigma^-1 (mu_k - h) of that k: by elimination with pivots. */
+static double slow_m(const double *mu, const int64_t *count, int64_t c, const double *sigma, int64_t d, const double *h,
+                     double *towards)
+{
+    double *m = calloc((size_t)(d * (d + 1)), sizeof *m), most = -INFINITY;
+    for (int64_t k = 0; k < c; k++) {
+        if (!count[k])
+            continue;
+        for (int64_t j = 0; j < d; j++) {
+            memcpy(m + j * (d + 1), sigma + j * d, (size_t)d * sizeof *m);
+            m[j * (d + 1) + d] = h[j] - mu[k * d + j];
+        }
+        double form = 0;
+        for (int64_t j = 0; j < d; j++) {
+            int64_t pivot = j;
+            for (int64_t q = j; q < d; q++)
+                pivot = fabs(m[q * (d + 1) + j]) > fabs(m[pivot * (d + 1) + j]) ? q : pivot;
+            for (int64_t t = 0; t <= d; t++) {
+                const double swap = m[j * (d + 1) + t];
+                m[j * (d + 1) + t] = m[pivot * (d + 1) + t];
+                m[pivot * (d + 1) + t] = swap;
+            }
+            for (int64_t q = 0; q < d; q++) {
+                const double f = q == j ? 0 : m[q * (d + 1) + j] / m[j * (d + 1) + j];
+                for (int64_t t = 0; t <= d; t++)
+                    m[q * (d + 1) + t] -= f * m[j * (d + 1) + t];
+            }
+        }
+        for (int64_t j = 0; j < d; j++)
+            form += (h[j] - mu[k * d + j]) * m[j * (d + 1) + d] / m[j * (d + 1) + j];
+        if (-form / 2 > most) {
+            most = -form / 2;
+            for (int64_t j = 0; j < d; j++)
+                towards[j] = -m[j * (d + 1) + d] / m[j * (d + 1) + j];
+        }
+    }
+    free(m);
+    return most;
+}
+
+/* Features of an input of the kit's models. */
+static double slow_feature(int curved, double x)
+{
+    return curved ? tanh(x) : x;
+}
+
+static void slow_objectives(const fx_round *r, double step, int curved, double *a, double *b)
 {
     const fx_rows *pool = &r->set[DAL_ROWS_CANDIDATES], *l = &r->set[DAL_ROWS_LABELLED];
     const int64_t d = r->d, c = r->c;
-    double *mu = calloc((size_t)(c * d), sizeof *mu), *m = calloc((size_t)(d * (d + 1)), sizeof *m), trace = 0,
+    double *mu = calloc((size_t)(c * d), sizeof *mu), *h = calloc((size_t)(2 * d), sizeof *h), *towards = h + d, trace = 0,
            p[1000];
     double *sigma = calloc((size_t)(d * d), sizeof *sigma), least = INFINITY;
     int64_t count[1000] = {0};
@@ -102,42 +149,21 @@ static void slow_objectives(const fx_round *r, double *a, double *b)
         fx_probs(r, DAL_ROWS_CANDIDATES, i, p);
         for (int64_t k = 0; k < c; k++)
             a[i] -= p[k] > 0 ? p[k] * log(p[k]) : 0;
-        b[i] = -INFINITY;
-        for (int64_t k = 0; k < c; k++) {
-            if (!count[k])
-                continue;
-            /* solve Sigma x = h - mu_k by elimination with pivots */
-            for (int64_t j = 0; j < d; j++) {
-                memcpy(m + j * (d + 1), sigma + j * d, (size_t)d * sizeof *m);
-                m[j * (d + 1) + d] = (double)pool->features[i * d + j] - mu[k * d + j];
-            }
-            double form = 0;
-            for (int64_t j = 0; j < d; j++) {
-                int64_t pivot = j;
-                for (int64_t q = j; q < d; q++)
-                    pivot = fabs(m[q * (d + 1) + j]) > fabs(m[pivot * (d + 1) + j]) ? q : pivot;
-                for (int64_t t = 0; t <= d; t++) {
-                    const double swap = m[j * (d + 1) + t];
-                    m[j * (d + 1) + t] = m[pivot * (d + 1) + t];
-                    m[pivot * (d + 1) + t] = swap;
-                }
-                for (int64_t q = 0; q < d; q++) {
-                    const double f = q == j ? 0 : m[q * (d + 1) + j] / m[j * (d + 1) + j];
-                    for (int64_t t = 0; t <= d; t++)
-                        m[q * (d + 1) + t] -= f * m[j * (d + 1) + t];
-                }
-            }
-            for (int64_t j = 0; j < d; j++)
-                form += ((double)pool->features[i * d + j] - mu[k * d + j]) * m[j * (d + 1) + d] /
-                        m[j * (d + 1) + j];
-            b[i] = fmax(b[i], -form / 2);
+        for (int64_t j = 0; j < d; j++)
+            h[j] = (double)(float)slow_feature(curved, (double)pool->features[i * d + j]);
+        b[i] = slow_m(mu, count, c, sigma, d, h, towards);
+        for (int64_t j = 0; step > 0 && j < d; j++) { /* tanh rises, so the step has the sign of the slope */
+            const float x = pool->features[i * d + j], up = (float)step * ((float)(towards[j] > 0) - (float)(towards[j] < 0));
+            h[j] = (double)(float)slow_feature(curved, (double)(x + up));
         }
+        if (step > 0)
+            b[i] = slow_m(mu, count, c, sigma, d, h, towards);
         least = fmin(least, b[i]);
     }
     for (int64_t i = 0; i < pool->n; i++)
         b[i] -= least;
     free(mu);
-    free(m);
+    free(h);
     free(sigma);
 }
 
@@ -151,7 +177,7 @@ static int dominates(int64_t a, int64_t b, int64_t x, int64_t y)
     return a >= x && b >= y && (a > x || b > y);
 }
 
-static int64_t twin(const fx_round *r, const dal_host *host, const void *options_, int64_t b, int64_t *rows)
+static int64_t slow_picks(const fx_round *r, const dal_host *host, const void *options_, int curved, int64_t b, int64_t *rows)
 {
     const options *opt = options_;
     const int64_t n = r->set[DAL_ROWS_CANDIDATES].n;
@@ -160,7 +186,7 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     int64_t *left = malloc((size_t)n * sizeof *left);
     char *gone = calloc((size_t)n, 1);
     b = b < n ? b : n;
-    slow_objectives(r, fa, fb);
+    slow_objectives(r, opt->step, curved, fa, fb);
     for (int64_t i = 0; i < n; i++) {
         most_a = fmax(most_a, fa[i]);
         most_b = fmax(most_b, fb[i]);
@@ -270,7 +296,17 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     return b;
 }
 
-static const options in_full = {6, 0, 0, 0}, usual = {6, 0, 0, 1};
+static int64_t twin(const fx_round *r, const dal_host *host, const void *opt, int64_t b, int64_t *rows)
+{
+    return slow_picks(r, host, opt, 0, b, rows);
+}
+
+static int64_t curved_twin(const fx_round *r, const dal_host *host, const void *opt, int64_t b, int64_t *rows)
+{
+    return slow_picks(r, host, opt, 1, b, rows);
+}
+
+static const options in_full = {6, 0, 0, 0, 0}, usual = {6, 0, 0, 1, 0}, stepping = {6, 0, 0, 0, .05};
 
 static const fx_spec shapes[] = {
     {1, 40, 30, 0, 3, 5, 0, 0},
@@ -328,4 +364,61 @@ Test(poal, survives_when_there_is_no_memory)
 {
     const fx_spec tiny = {1, 20, 10, 0, 3, 4, 0, 0};
     fx_survives_no_memory(&poal_impl, &usual, &tiny, 3);
+}
+
+/* ---- after a step of the inputs ---- */
+
+Test(poal_step, picks_what_its_slow_twin_picks)
+{
+    const fx_spec straight[] = {
+        {1, 40, 30, 0, 3, 5, 0, FX_MODEL},
+        {2, 150, 60, 0, 10, 16, 0, FX_LOGITS | FX_MODEL},
+        {7, 45, 11, 0, 4, 4, 0, FX_ONE_CLASS | FX_LOGITS | FX_MODEL},
+        {9, 3, 2, 0, 2, 2, 0, FX_MODEL},
+        {12, 60, 30, 8, 4, 8, 0, FX_MODEL},
+    };
+    const fx_spec curved[] = {{3, 80, 40, 0, 3, 6, 0, FX_LOGITS | FX_CURVED}, {4, 300, 20, 0, 4, 5, 0, FX_CURVED}};
+    fx_twin_agrees(&step_impl, &stepping, twin, straight, sizeof straight / sizeof *straight, 25);
+    fx_twin_agrees(&step_impl, &stepping, curved_twin, curved, sizeof curved / sizeof *curved, 25);
+}
+
+Test(poal_step, knows_where_its_confidence_rises)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    double mean[] = {1, 0, -3, 2}, white[4], factor[] = {2, 0, 1, .5}; /* Sigma = L L' = (4 2, 2 1.25) */
+    const class_gaussians g = {.host = dal_runtime_host(rt, "test"), .c = 3, .d = 2, .n_means = 2, .mean = mean,
+                               .white = white, .factor = factor};
+    const float x[] = {2, -1, -2.5f, 2.25f};
+    const double inverse[] = {1.25, -2, -2, 4}; /* its determinant is 1 */
+    double m[2];
+    float slope[4];
+    for (int k = 0; k < 4; k += 2) {
+        memcpy(white + k, mean + k, 2 * sizeof *white);
+        cr_assert_eq(dal_lower_solve(2, factor, 1, white + k, NULL), DAL_OK);
+    }
+    cr_assert_eq(class_gaussians_score(&g, x, 2, 2, m, slope), DAL_OK);
+    for (int i = 0; i < 2; i++) {
+        const double u = (double)x[2 * i] - mean[2 * i], v = (double)x[2 * i + 1] - mean[2 * i + 1];
+        const double by_u = inverse[0] * u + inverse[1] * v, by_v = inverse[2] * u + inverse[3] * v;
+        cr_assert_float_eq(m[i], -.5 * (u * by_u + v * by_v), 1e-12);
+        cr_assert_float_eq((double)slope[2 * i], -by_u, 1e-6);
+        cr_assert_float_eq((double)slope[2 * i + 1], -by_v, 1e-6);
+    }
+    dal_runtime_free(rt);
+}
+
+Test(poal_step, says_what_is_missing)
+{
+    static fx_picks p;
+    fx_round *r = fx_round_random(&shapes[0]);
+    fx_try(r, &step_impl, &stepping, 2, 1, &p);
+    cr_assert_eq(p.status, DAL_E_UNSUPPORTED);
+    cr_assert_str_eq(p.err.text, "there is no live model here, only its matrices");
+    fx_round_free(r);
+}
+
+Test(poal_step, survives_when_there_is_no_memory)
+{
+    const fx_spec tiny = {1, 20, 10, 0, 3, 4, 0, FX_MODEL};
+    fx_survives_no_memory(&step_impl, &stepping, &tiny, 3);
 }
