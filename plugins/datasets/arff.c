@@ -45,7 +45,6 @@ typedef struct source {
 
 typedef struct arff {
     table t; /* first: the shared slots see only this */
-    const options *opt;
     source sources[2]; /* of t.files */
     dal_csv_field *fields, *zeros; /* [width] a row; what a sparse one does not say */
     char *scratch;                 /* values of a row without their backslashes */
@@ -268,8 +267,9 @@ static dal_status read_header(arff *self, source *s, const table_file *in, dal_e
     }
 }
 
-static dal_status open_source(arff *self, int i, dal_error *err)
+static dal_status open_source(void *p, int i, dal_error *err)
 {
+    arff *self = p;
     source *s = &self->sources[i];
     const table_file *in = &self->t.files[i];
     int64_t size;
@@ -433,11 +433,9 @@ static dal_status take_dense(arff *self, cursor *c, dal_error *err)
     return DAL_OK;
 }
 
-typedef dal_status taker(table *t, int file, const dal_csv_field *fields, dal_error *err);
-
-/* Every row of a file to `take_row`. */
-static dal_status each_row(arff *self, int i, taker *take_row, dal_error *err)
+static dal_status each_row(void *p, int i, table_taker *take_row, dal_error *err)
 {
+    arff *self = p;
     const dal_host *host = self->t.host;
     const table_file *in = &self->t.files[i];
     dal_lines rows = self->sources[i].rows;
@@ -464,39 +462,21 @@ static dal_status each_row(arff *self, int i, taker *take_row, dal_error *err)
     }
 }
 
-static dal_status build(arff *self, dal_error *err)
+static dal_status take_columns(void *p, dal_error *err)
 {
-    table *t = &self->t;
-    const int n = t->files[1].path[0] ? 2 : 1;
-    dal_status st = DAL_OK;
-    if (n == 2 && t->rule.test_fraction > 0)
-        return dal_fail(err, DAL_E_INVALID, "test_fraction", "there is a test_path already; give one of the two");
-    for (int i = 0; i < n && st == DAL_OK; i++)
-        st = open_source(self, i, err);
-    if (st == DAL_OK && n == 2)
-        st = compare_headers(self, err);
+    arff *self = p;
+    const int64_t n = self->sources[0].n;
+    const dal_status st = self->t.n_files == 2 ? compare_headers(self, err) : DAL_OK;
     if (st != DAL_OK)
         return st;
-    self->fields = dal_array(t->host, self->sources[0].n, sizeof *self->fields);
-    self->zeros = dal_array(t->host, self->sources[0].n, sizeof *self->zeros);
-    if (!self->fields || !self->zeros)
-        return no_memory(err);
-    st = settle_columns(self, err);
-    for (int i = 0; i < n && st == DAL_OK; i++) {
-        st = each_row(self, i, table_look, err);
-        if (st == DAL_OK && t->files[i].n == 0)
-            st = dal_fail(err, DAL_E_FORMAT, t->files[i].key, "%s: found no rows after @data", t->files[i].path);
-    }
-    if (st == DAL_OK)
-        st = table_shape(t, err);
-    for (int i = 0; i < n && st == DAL_OK; i++)
-        st = each_row(self, i, table_fill, err);
-    return st == DAL_OK ? table_settle(t, err) : st;
+    self->fields = dal_array(self->t.host, n, sizeof *self->fields);
+    self->zeros = dal_array(self->t.host, n, sizeof *self->zeros);
+    return self->fields && self->zeros ? settle_columns(self, err) : no_memory(err);
 }
 
-/* The texts are parsed: only the numbers stay. */
-static void close_sources(arff *self)
+static void close_sources(void *p)
 {
+    arff *self = p;
     const dal_host *host = self->t.host;
     for (int i = 0; i < 2; i++) {
         source *s = &self->sources[i];
@@ -510,46 +490,23 @@ static void close_sources(arff *self)
     host->free(host, self->fields);
     host->free(host, self->zeros);
     host->free(host, self->scratch);
-    memset(self->sources, 0, sizeof self->sources);
-    self->fields = self->zeros = NULL;
-    self->scratch = NULL;
 }
 
 /* ---- the table of functions ------------------------------------------------------------------- */
 
-static void arff_destroy(void *p)
-{
-    arff *self = p;
-    if (!self)
-        return;
-    table_free(&self->t);
-    self->t.host->free(self->t.host, self);
-}
+static const table_reader reader = {sizeof(arff), open_source, take_columns, each_row, close_sources, "found no rows after @data"};
 
 static dal_status arff_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                               dal_error *err)
 {
     const options *o = opt;
     (void)input;
-    arff *self = host->alloc(host, sizeof *self, 0);
-    if (!self)
-        return no_memory(err);
-    *self = (arff){.t = {.host = host, .rule = TABLE_RULE(o)}, .opt = o};
-    self->t.files[0] = (table_file){.path = o->path, .key = "path"};
-    self->t.files[1] = (table_file){.path = o->test_path, .key = "test_path"};
-    const dal_status st = build(self, err);
-    close_sources(self);
-    if (st == DAL_OK)
-        *out = self;
-    else
-        arff_destroy(self);
-    return st;
+    return table_create(host, &reader, o, &TABLE_RULE(o), o->path, o->test_path, out, err);
 }
 
 static const dal_dataset_impl arff_impl = {
     .struct_size = sizeof arff_impl,
     .create = arff_create,
-    .destroy = arff_destroy,
     TABLE_SLOTS,
 };
 

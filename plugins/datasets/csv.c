@@ -36,7 +36,6 @@ typedef struct source {
 
 typedef struct csv {
     table t; /* first: the shared slots see only this */
-    const options *opt;
     source sources[2]; /* of t.files */
     dal_csv_field *fields; /* [width] scratch */
 } csv;
@@ -98,17 +97,19 @@ static dal_status settle_header(csv *self, source *s, dal_error *err)
     int64_t n;
     dal_status st = dal_csv_next(&s->rows, s->first, s->width, &n, err);
     const dal_csv after = s->rows;
-    s->header = self->opt->header == HEADER_YES;
-    if (st == DAL_OK && self->opt->header == HEADER_AUTO) {
+    const options *o = self->t.options;
+    s->header = o->header == HEADER_YES;
+    if (st == DAL_OK && o->header == HEADER_AUTO) {
         st = dal_csv_next(&s->rows, self->fields, s->width, &n, err);
-        s->header = st == DAL_OK && n == s->width && looks_like_header(self->opt, s->first, self->fields, n);
+        s->header = st == DAL_OK && n == s->width && looks_like_header(o, s->first, self->fields, n);
     }
     s->rows = s->header ? after : next;
     return st;
 }
 
-static dal_status open_source(csv *self, int i, dal_error *err)
+static dal_status open_source(void *p, int i, dal_error *err)
 {
+    csv *self = p;
     source *s = &self->sources[i];
     const table_file *in = &self->t.files[i];
     const dal_host *host = self->t.host;
@@ -120,7 +121,7 @@ static dal_status open_source(csv *self, int i, dal_error *err)
     if (st != DAL_OK)
         return st;
     const void *data = dal_file_data(s->file, &size);
-    st = find_delimiter(self->opt, data, size, &delimiter, err);
+    st = find_delimiter(self->t.options, data, size, &delimiter, err);
     s->rows = dal_csv_open(in->path, in->key, data, size, delimiter);
     dal_csv ahead = s->rows;
     if (st == DAL_OK)
@@ -153,13 +154,19 @@ static dal_status compare_headers(const csv *self, dal_error *err)
     return DAL_OK;
 }
 
+static dal_status take_columns(void *p, dal_error *err)
+{
+    csv *self = p;
+    const source *s = &self->sources[0];
+    const dal_status st = compare_headers(self, err);
+    return st == DAL_OK ? table_columns(&self->t, s->header ? s->first : NULL, s->width, err) : st;
+}
+
 /* ---- rows ------------------------------------------------------------------------------------- */
 
-typedef dal_status taker(table *t, int file, const dal_csv_field *fields, dal_error *err);
-
-/* Every row of a file to `take`. */
-static dal_status each_row(csv *self, int i, taker *take, dal_error *err)
+static dal_status each_row(void *p, int i, table_taker *take, dal_error *err)
 {
+    csv *self = p;
     const dal_host *host = self->t.host;
     const source *s = &self->sources[i];
     const table_file *in = &self->t.files[i];
@@ -181,79 +188,32 @@ static dal_status each_row(csv *self, int i, taker *take, dal_error *err)
     }
 }
 
-static dal_status build(csv *self, dal_error *err)
+static void close_sources(void *p)
 {
-    table *t = &self->t;
-    const int n = t->files[1].path[0] ? 2 : 1;
-    dal_status st = DAL_OK;
-    if (n == 2 && t->rule.test_fraction > 0)
-        return dal_fail(err, DAL_E_INVALID, "test_fraction", "there is a test_path already; give one of the two");
-    for (int i = 0; i < n && st == DAL_OK; i++)
-        st = open_source(self, i, err);
-    if (st == DAL_OK)
-        st = compare_headers(self, err);
-    if (st == DAL_OK)
-        st = table_columns(t, self->sources[0].header ? self->sources[0].first : NULL, self->sources[0].width, err);
-    for (int i = 0; i < n && st == DAL_OK; i++) {
-        st = each_row(self, i, table_look, err);
-        if (st == DAL_OK && t->files[i].n == 0)
-            st = dal_fail(err, DAL_E_FORMAT, t->files[i].key, "%s: found no rows of values", t->files[i].path);
-    }
-    if (st == DAL_OK)
-        st = table_shape(t, err);
-    for (int i = 0; i < n && st == DAL_OK; i++)
-        st = each_row(self, i, table_fill, err);
-    return st == DAL_OK ? table_settle(t, err) : st;
-}
-
-/* The texts are parsed: only the numbers stay. */
-static void close_sources(csv *self)
-{
+    csv *self = p;
     const dal_host *host = self->t.host;
     for (int i = 0; i < 2; i++) {
         dal_file_close(self->sources[i].file);
         host->free(host, self->sources[i].first);
     }
     host->free(host, self->fields);
-    memset(self->sources, 0, sizeof self->sources);
-    self->fields = NULL;
 }
 
 /* ---- the table of functions ------------------------------------------------------------------- */
 
-static void csv_destroy(void *p)
-{
-    csv *self = p;
-    if (!self)
-        return;
-    table_free(&self->t);
-    self->t.host->free(self->t.host, self);
-}
+static const table_reader reader = {sizeof(csv), open_source, take_columns, each_row, close_sources, "found no rows of values"};
 
 static dal_status csv_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                              dal_error *err)
 {
     const options *o = opt;
     (void)input;
-    csv *self = host->alloc(host, sizeof *self, 0);
-    if (!self)
-        return no_memory(err);
-    *self = (csv){.t = {.host = host, .rule = TABLE_RULE(o)}, .opt = o};
-    self->t.files[0] = (table_file){.path = o->path, .key = "path"};
-    self->t.files[1] = (table_file){.path = o->test_path, .key = "test_path"};
-    const dal_status st = build(self, err);
-    close_sources(self);
-    if (st == DAL_OK)
-        *out = self;
-    else
-        csv_destroy(self);
-    return st;
+    return table_create(host, &reader, o, &TABLE_RULE(o), o->path, o->test_path, out, err);
 }
 
 static const dal_dataset_impl csv_impl = {
     .struct_size = sizeof csv_impl,
     .create = csv_create,
-    .destroy = csv_destroy,
     TABLE_SLOTS,
 };
 

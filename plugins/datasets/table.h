@@ -2,8 +2,9 @@
  *
  * Each column is numbers (one value), words (0 or 1 for each of its texts, in a fixed order), the classes, the sources of
  * samples, or left out.
- * A loader's object begins with a table. Its create names the columns (table_columns), goes through the rows of its files
- * once to look (table_look) and, after table_shape, once more to fill (table_fill), and ends with table_settle.
+ * A loader's object begins with a table, and its create is table_create: it names the columns (table_columns), goes through
+ * the rows of all files once to look (table_look) and, after table_shape, once more to fill (table_fill), and ends with
+ * table_settle.
  *
  * A missing value of a column of numbers is filled in by what the pool alone has; of a column of words it is 0 for each
  * text. `indicator` adds a column that says where a value is missing for each column that misses any.
@@ -77,6 +78,8 @@ typedef struct table_file {
 typedef struct table {
     const dal_host *host;
     table_rule rule;
+    const void *options; /* of the loader */
+    int n_files;
     table_file files[2]; /* of the pool, of the test split */
     const dal_csv_field *names; /* [width] of the columns, or NULL; until table_settle */
     table_column *columns;      /* [width] */
@@ -92,17 +95,33 @@ typedef struct table {
     int64_t n[DAL_SPLITS];
 } table;
 
+typedef dal_status table_taker(table *t, int file, const dal_csv_field *fields, dal_error *err);
+
+/* How a loader reads its files; its object begins with a table. All [main]. */
+typedef struct table_reader {
+    size_t size; /* of the object */
+    dal_status (*open)(void *self, int file, dal_error *err);
+    dal_status (*columns)(void *self, dal_error *err); /* all n files are open: are they alike? then table_columns */
+    dal_status (*rows)(void *self, int file, table_taker *take, dal_error *err); /* each to `take`, in the same order every time */
+    void (*close)(void *self); /* the files: all of them are read, or never will be */
+    const char *no_rows;       /* said of a file: "found no rows" */
+} table_reader;
+
 /* [main] The columns of the first file: names (NULL: they have none), which is the label, which are left out or one-hot. */
 dal_status table_columns(table *t, const dal_csv_field *names, int64_t width, dal_error *err);
 /* [main] One row of a file, fields[width]: count it, and see which texts there are. */
-dal_status table_look(table *t, int file, const dal_csv_field *fields, dal_error *err);
+table_taker table_look;
 /* [main] All rows were looked at: room for them. Says in the log what the one-hot columns stand for. */
 dal_status table_shape(table *t, dal_error *err);
 /* [main] The same row again, in the same order. */
-dal_status table_fill(table *t, int file, const dal_csv_field *fields, dal_error *err);
+table_taker table_fill;
 /* [main] All rows were filled: splits, order of classes, missing values. */
 dal_status table_settle(table *t, dal_error *err);
-void table_free(table *t); /* what it holds */
+
+/* [main] A loader's create: all of the above in turn. */
+dal_status table_create(const dal_host *host, const table_reader *reader, const void *options, const table_rule *rule,
+                        const char *path, const char *test_path, void **out, dal_error *err);
+void table_destroy(void *self); /* accepts NULL; frees the object, too */
 
 /* For messages: a field's text, short and without control characters. */
 const char *table_shown(const dal_csv_field *f, char out[48]);
@@ -114,7 +133,7 @@ dal_status table_read(void *self, uint32_t split, const int64_t *ids, int64_t n,
 void table_describe(void *self, uint32_t split, int64_t id, char *out, size_t size); /* "letters.csv:17" */
 const void *table_get_extension(void *self, const char *id);
 #define TABLE_SLOTS                                                                                    \
-    .info = table_info, .classes = table_classes, .read = table_read, .describe = table_describe,      \
-    .get_extension = table_get_extension
+    .destroy = table_destroy, .info = table_info, .classes = table_classes, .read = table_read,        \
+    .describe = table_describe, .get_extension = table_get_extension
 
 #endif

@@ -9,8 +9,11 @@ static dal_status no_memory(dal_error *err)
     return dal_fail(err, DAL_E_NOMEM, "", "no memory for the table");
 }
 
-void table_free(table *t)
+void table_destroy(void *self)
 {
+    table *t = self;
+    if (!t)
+        return;
     const dal_host *host = t->host;
     for (int64_t j = 0; j < t->width && t->columns; j++)
         words_free(host, &t->columns[j].values);
@@ -24,6 +27,58 @@ void table_free(table *t)
     host->free(host, t->classes);
     if (t->x)
         host->temp_unmap(host, t->x, t->x_bytes);
+    host->free(host, t);
+}
+
+/* Every row of every file to `take`. */
+static dal_status each_file(table *t, const table_reader *reader, table_taker *take, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    for (int i = 0; i < t->n_files && st == DAL_OK; i++) {
+        st = reader->rows(t, i, take, err);
+        if (st == DAL_OK && t->files[i].n == 0)
+            st = dal_fail(err, DAL_E_FORMAT, t->files[i].key, "%s: %s", t->files[i].path, reader->no_rows);
+    }
+    return st;
+}
+
+static dal_status build(table *t, const table_reader *reader, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    if (t->n_files == 2 && t->rule.test_fraction > 0)
+        return dal_fail(err, DAL_E_INVALID, "test_fraction", "there is a test_path already; give one of the two");
+    for (int i = 0; i < t->n_files && st == DAL_OK; i++)
+        st = reader->open(t, i, err);
+    if (st == DAL_OK)
+        st = reader->columns(t, err);
+    if (st == DAL_OK)
+        st = each_file(t, reader, table_look, err);
+    if (st == DAL_OK)
+        st = table_shape(t, err);
+    if (st == DAL_OK)
+        st = each_file(t, reader, table_fill, err);
+    return st == DAL_OK ? table_settle(t, err) : st;
+}
+
+dal_status table_create(const dal_host *host, const table_reader *reader, const void *options, const table_rule *rule,
+                        const char *path, const char *test_path, void **out, dal_error *err)
+{
+    table *t = host->alloc(host, reader->size, 0);
+    if (!t)
+        return no_memory(err);
+    memset(t, 0, reader->size);
+    *t = (table){.host = host,
+                 .rule = *rule,
+                 .options = options,
+                 .n_files = test_path[0] ? 2 : 1,
+                 .files = {{.path = path, .key = "path"}, {.path = test_path, .key = "test_path"}}};
+    const dal_status st = build(t, reader, err);
+    reader->close(t); /* only the numbers stay */
+    if (st == DAL_OK)
+        *out = t;
+    else
+        table_destroy(t);
+    return st;
 }
 
 /* ---- classes and splits ------------------------------------------------------------------------ */

@@ -225,56 +225,53 @@ static dal_status map_classes(const part *q, int32_t *classes, int64_t n, dal_er
     return DAL_OK;
 }
 
-dal_status parts_classes(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+/* What `ask` says of m samples of a part, in some[], to the places they were asked for in; `size` bytes each. */
+typedef dal_status asker(part *q, uint32_t k, const int64_t *ids, int64_t m, void *some, dal_error *err);
+
+static dal_status gather(const parts *p, uint32_t k, const int64_t *ids, int64_t n, asker *ask, size_t size, void *out, dal_error *err)
 {
-    const parts *p = self;
     deal d;
     dal_status st = deal_out(p, k, ids, n, &d, err);
-    int32_t *some = st == DAL_OK ? dal_array(p->host, n, sizeof *some) : NULL;
+    char *some = st == DAL_OK ? dal_array(p->host, n, size) : NULL;
     if (st == DAL_OK && !some)
-        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld classes", (long long)n);
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory to ask for %lld samples", (long long)n);
     for (int64_t i = 0; i < p->n && st == DAL_OK; i++) {
         part *q = &p->items[i];
         const int64_t first = d.first[i], m = d.first[i + 1] - first;
         if (m == 0)
             continue;
         enter(q);
-        st = q->data.impl->classes(q->data.self, k, d.ids + first, m, some, err);
+        st = ask(q, k, d.ids + first, m, some, err);
         leave(q);
-        if (st == DAL_OK)
-            st = map_classes(q, some, m, err);
         for (int64_t j = 0; j < m && st == DAL_OK; j++)
-            out[d.places[first + j]] = some[j];
+            memcpy((char *)out + (size_t)d.places[first + j] * size, some + (size_t)j * size, size);
     }
     p->host->free(p->host, some);
     free_deal(p->host, &d);
     return st;
 }
 
+static dal_status ask_classes(part *q, uint32_t k, const int64_t *ids, int64_t m, void *some, dal_error *err)
+{
+    const dal_status st = q->data.impl->classes(q->data.self, k, ids, m, some, err);
+    return st == DAL_OK ? map_classes(q, some, m, err) : st;
+}
+
+static dal_status ask_sizes(part *q, uint32_t k, const int64_t *ids, int64_t m, void *some, dal_error *err)
+{
+    return DAL_HAS(dal_dataset_impl, q->data.impl, sizes)
+               ? q->data.impl->sizes(q->data.self, k, ids, m, some, err)
+               : dal_fail(err, DAL_E_UNSUPPORTED, "", "samples of this dataset are all of one size");
+}
+
+dal_status parts_classes(void *self, uint32_t k, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    return gather(self, k, ids, n, ask_classes, sizeof *out, out, err);
+}
+
 dal_status parts_sizes(void *self, uint32_t k, const int64_t *ids, int64_t n, int64_t *out, dal_error *err)
 {
-    const parts *p = self;
-    deal d;
-    dal_status st = deal_out(p, k, ids, n, &d, err);
-    int64_t *some = st == DAL_OK ? dal_array(p->host, n, sizeof *some) : NULL;
-    if (st == DAL_OK && !some)
-        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld sizes", (long long)n);
-    for (int64_t i = 0; i < p->n && st == DAL_OK; i++) {
-        part *q = &p->items[i];
-        const int64_t first = d.first[i], m = d.first[i + 1] - first;
-        if (m == 0)
-            continue;
-        enter(q);
-        st = DAL_HAS(dal_dataset_impl, q->data.impl, sizes)
-                 ? q->data.impl->sizes(q->data.self, k, d.ids + first, m, some, err)
-                 : dal_fail(err, DAL_E_UNSUPPORTED, "", "samples of this dataset are all of one size");
-        leave(q);
-        for (int64_t j = 0; j < m && st == DAL_OK; j++)
-            out[d.places[first + j]] = some[j];
-    }
-    p->host->free(p->host, some);
-    free_deal(p->host, &d);
-    return st;
+    return gather(self, k, ids, n, ask_sizes, sizeof *out, out, err);
 }
 
 /* ---- samples ---------------------------------------------------------------------------------- */
