@@ -9,34 +9,12 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, arff_impl.create(dal_runtime_host(rt, "arff"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&arff_impl, &o, want, key, words);
 }
 
-/* The rows of a split as "class:v,v class:v,v". */
 static const char *rows(options o, uint32_t split)
 {
-    static char out[512];
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = fx_open(&arff_impl, dal_runtime_host(rt, "arff"), &o, NULL);
-    float x[16];
-    out[0] = '\0';
-    for (int64_t i = 0; i < d.info.n[split]; i++) {
-        const int32_t c = fx_class(&d, split, i);
-        fx_read(&d, split, &i, 1, x);
-        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", i ? " " : "", c < 0 ? "-" : d.info.class_names[c]);
-        for (int64_t j = 0; j < d.info.spec.shape[0]; j++)
-            snprintf(out + strlen(out), sizeof out - strlen(out), "%c%g", j ? ',' : ':', (double)x[j]);
-    }
-    arff_impl.destroy(d.self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
-    return out;
+    return fx_rows_of(&arff_impl, &o, split);
 }
 
 static const char *pool(options o)

@@ -34,13 +34,7 @@ static options with(const char *train)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, cifar_impl.create(dal_runtime_host(rt, "cifar"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0, "a refused dataset must leave nothing behind");
-    dal_runtime_free(rt);
+    fx_refuse(&cifar_impl, &o, want, key, words);
 }
 
 Test(cifar_binary, reads_samples_in_any_order_with_repeats)

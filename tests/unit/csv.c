@@ -23,33 +23,12 @@ static void close_csv(dal_runtime *rt, fx_dataset *d)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, csv_impl.create(dal_runtime_host(rt, "csv"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&csv_impl, &o, want, key, words);
 }
 
-/* The rows of the pool as "class:v,v class:v,v". */
 static const char *pool(options o)
 {
-    static char out[512];
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = open_csv(rt, &o);
-    float x[8];
-    out[0] = '\0';
-    for (int64_t i = 0; i < d.info.n[DAL_SPLIT_TRAIN]; i++) {
-        const int32_t c = fx_class(&d, DAL_SPLIT_TRAIN, i);
-        fx_read(&d, DAL_SPLIT_TRAIN, &i, 1, x);
-        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", i ? " " : "",
-                 c < 0 ? "-" : d.info.class_names[c]);
-        for (int64_t j = 0; j < d.info.spec.shape[0]; j++)
-            snprintf(out + strlen(out), sizeof out - strlen(out), "%c%g", j ? ',' : ':', (double)x[j]);
-    }
-    close_csv(rt, &d);
-    return out;
+    return fx_rows_of(&csv_impl, &o, DAL_SPLIT_TRAIN);
 }
 
 Test(csv_dataset, tells_headers_and_delimiters_by_themselves)

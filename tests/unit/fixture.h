@@ -137,6 +137,39 @@ static inline int32_t fx_class(const fx_dataset *d, uint32_t split, int64_t id)
     return c;
 }
 
+/* A dataset of these options is refused, and leaves nothing behind. */
+static inline void fx_refuse(const dal_dataset_impl *impl, const void *options, dal_status want, const char *key, const char *words)
+{
+    dal_error err = DAL_ERROR_INIT;
+    void *self = NULL;
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_expect(&err, impl->create(dal_runtime_host(rt, "refused"), options, NULL, &self, &err), want, key, words);
+    cr_assert_null(self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0, "a refused dataset must leave nothing behind");
+    dal_runtime_free(rt);
+}
+
+/* The vectors of a split as "class:v,v class:v,v"; "-" for no class. */
+static inline const char *fx_rows_of(const dal_dataset_impl *impl, const void *options, uint32_t split)
+{
+    static char out[512];
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = fx_open(impl, dal_runtime_host(rt, "rows"), options, NULL);
+    float x[16];
+    out[0] = '\0';
+    for (int64_t i = 0; i < d.info.n[split]; i++) {
+        const int32_t c = fx_class(&d, split, i);
+        fx_read(&d, split, &i, 1, x);
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", i ? " " : "", c < 0 ? "-" : d.info.class_names[c]);
+        for (int64_t j = 0; j < d.info.spec.shape[0]; j++)
+            snprintf(out + strlen(out), sizeof out - strlen(out), "%c%g", j ? ',' : ':', (double)x[j]);
+    }
+    impl->destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    return out;
+}
+
 /* The group of a sample of a dataset that tells groups. */
 static inline int32_t fx_group(const fx_dataset *d, uint32_t split, int64_t id)
 {

@@ -12,24 +12,12 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, jsonl_impl.create(dal_runtime_host(rt, "jsonl"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&jsonl_impl, &o, want, key, words);
 }
 
 static const char *pool(options o)
 {
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = fx_open(&jsonl_impl, dal_runtime_host(rt, "jsonl"), &o, NULL);
-    const char *out = fx_texts_of(&d, DAL_SPLIT_TRAIN);
-    jsonl_impl.destroy(d.self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
-    return out;
+    return fx_split_of(&jsonl_impl, &o, DAL_SPLIT_TRAIN);
 }
 
 Test(jsonl, finds_texts_and_labels_among_other_keys)

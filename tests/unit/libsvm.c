@@ -9,13 +9,7 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, libsvm_impl.create(dal_runtime_host(rt, "libsvm"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&libsvm_impl, &o, want, key, words);
 }
 
 /* The pool as "class c:v c:v|class ...". */

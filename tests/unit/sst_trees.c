@@ -12,24 +12,12 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, sst_impl.create(dal_runtime_host(rt, "sst-trees"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&sst_impl, &o, want, key, words);
 }
 
 static const char *split_of(options o, uint32_t split)
 {
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = fx_open(&sst_impl, dal_runtime_host(rt, "sst-trees"), &o, NULL);
-    const char *out = fx_texts_of(&d, split);
-    sst_impl.destroy(d.self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
-    return out;
+    return fx_split_of(&sst_impl, &o, split);
 }
 
 Test(sst_trees, gives_sentences_or_all_their_phrases)

@@ -66,13 +66,7 @@ static void check(const char *train, const char *extra)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, svhn_impl.create(dal_runtime_host(rt, "svhn"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0, "a refused dataset must leave nothing behind");
-    dal_runtime_free(rt);
+    fx_refuse(&svhn_impl, &o, want, key, words);
 }
 
 Test(svhn_mat, reads_what_matio_writes)

@@ -11,24 +11,12 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, text_csv_impl.create(dal_runtime_host(rt, "text-csv"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&text_csv_impl, &o, want, key, words);
 }
 
 static const char *split_of(options o, uint32_t split)
 {
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = fx_open(&text_csv_impl, dal_runtime_host(rt, "text-csv"), &o, NULL);
-    const char *out = fx_texts_of(&d, split);
-    text_csv_impl.destroy(d.self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
-    return out;
+    return fx_split_of(&text_csv_impl, &o, split);
 }
 
 static const char *pool(options o)

@@ -12,24 +12,12 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, text_folder_impl.create(dal_runtime_host(rt, "text-folder"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&text_folder_impl, &o, want, key, words);
 }
 
 static const char *split_text(options o, uint32_t split)
 {
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = fx_open(&text_folder_impl, dal_runtime_host(rt, "text-folder"), &o, NULL);
-    const char *out = fx_texts_of(&d, split);
-    text_folder_impl.destroy(d.self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
-    return out;
+    return fx_split_of(&text_folder_impl, &o, split);
 }
 
 /* Names and contents, by turns, as files below a folder. */

@@ -9,24 +9,12 @@ static options with(const char *path)
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
 {
-    dal_error err = DAL_ERROR_INIT;
-    void *self = NULL;
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_expect(&err, text_labels_impl.create(dal_runtime_host(rt, "text-labels"), &o, NULL, &self, &err), want, key, words);
-    cr_assert_null(self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
+    fx_refuse(&text_labels_impl, &o, want, key, words);
 }
 
 static const char *pool(options o)
 {
-    dal_runtime *rt = fx_runtime(1, 0);
-    fx_dataset d = fx_open(&text_labels_impl, dal_runtime_host(rt, "text-labels"), &o, NULL);
-    const char *out = fx_texts_of(&d, DAL_SPLIT_TRAIN);
-    text_labels_impl.destroy(d.self);
-    cr_assert_eq(dal_runtime_allocated(rt), 0);
-    dal_runtime_free(rt);
-    return out;
+    return fx_split_of(&text_labels_impl, &o, DAL_SPLIT_TRAIN);
 }
 
 Test(text_labels, splits_the_label_from_the_text)

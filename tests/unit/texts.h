@@ -78,6 +78,18 @@ static inline const char *fx_texts_of(const fx_dataset *d, uint32_t split)
     return out;
 }
 
+/* The same of a split that is opened for it. */
+static inline const char *fx_split_of(const dal_dataset_impl *impl, const void *options, uint32_t split)
+{
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = fx_open(impl, dal_runtime_host(rt, "texts"), options, NULL);
+    const char *out = fx_texts_of(&d, split);
+    impl->destroy(d.self);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    dal_runtime_free(rt);
+    return out;
+}
+
 /* The sources of a pool that is opened, in order: "north|-|south"; "none" when it tells none. */
 static inline const char *fx_sources_of(const dal_dataset_impl *impl, const void *options)
 {
