@@ -188,3 +188,12 @@ Test(bso, refuses_what_is_too_large_or_not_known)
     cr_assert_str_eq(p.err.text, "the true classes are not known here");
     fx_round_free(r);
 }
+
+Test(bso, survives_when_there_is_no_memory)
+{
+    const fx_spec spec = {1, 12, 5, 0, 3, 4, 0, FX_MODEL};
+    const options drawn = {2, 4, 1000};
+    fx_round *r = with_truth(&spec);
+    fx_round_survives_no_memory(r, &bso_impl, &drawn, 2);
+    fx_round_free(r);
+}

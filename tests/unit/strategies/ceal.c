@@ -96,3 +96,8 @@ Test(ceal, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&ceal_impl, &usual, &fx_shapes[0], 5);
 }
+
+Test(ceal, picks_follow_their_samples)
+{
+    fx_picks_follow_samples(&ceal_impl, &usual, &fx_shapes[1], 10);
+}

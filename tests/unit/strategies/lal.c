@@ -185,3 +185,8 @@ Test(lal, survives_when_there_is_no_memory)
     const fx_spec spec = {75, 10, 6, 0, 2, 2, 0, 0};
     fx_survives_no_memory(&lal_impl, &tiny, &spec, 3);
 }
+
+Test(lal, picks_follow_their_samples)
+{
+    fx_picks_follow_samples(&lal_impl, &small, &fx_shapes[1], 10);
+}

@@ -99,3 +99,8 @@ Test(mcm, survives_when_there_is_no_memory)
     fx_survives_no_memory(&mcm_impl, &one, &spec, 5);
     fx_survives_no_memory(&mcm_impl, &one, &fx_shapes[0], 5);
 }
+
+Test(mcm, picks_follow_their_samples)
+{
+    fx_picks_follow_samples(&mcm_impl, &three, &fx_shapes[1], 10);
+}

@@ -92,6 +92,12 @@ Test(quota, survives_when_there_is_no_memory)
     fx_survives_no_memory(&quota_impl, &opt, &fx_shapes[0], 10);
 }
 
+Test(quota, picks_follow_their_samples)
+{
+    const options opt = {FIRST_OUTPUT, 3};
+    fx_picks_follow_samples(&quota_impl, &opt, &fx_shapes[1], 20);
+}
+
 /* ---- sources ---- */
 
 Test(source_quota, goes_on_in_the_order_of_the_strategy_inside)

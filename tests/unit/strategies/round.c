@@ -197,10 +197,9 @@ void fx_duplicates_stay_apart(const dal_strategy_impl *impl, const void *options
     fx_round_free(r);
 }
 
-void fx_survives_no_memory(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b)
+void fx_round_survives_no_memory(fx_round *r, const dal_strategy_impl *impl, const void *options, int64_t b)
 {
     static fx_picks p;
-    fx_round *r = fx_round_random(spec);
     int64_t fail = 0;
     do {
         dal_runtime *rt = runtime(1, 1, ++fail);
@@ -212,5 +211,11 @@ void fx_survives_no_memory(const dal_strategy_impl *impl, const void *options, c
         cr_assert_lt(fail, 10000);
     } while (p.status != DAL_OK);
     cr_assert_gt(fail, 1, "it takes no memory at all");
+}
+
+void fx_survives_no_memory(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b)
+{
+    fx_round *r = fx_round_random(spec);
+    fx_round_survives_no_memory(r, impl, options, b);
     fx_round_free(r);
 }

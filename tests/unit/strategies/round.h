@@ -121,8 +121,9 @@ extern const int64_t fx_n_shapes;
 void fx_picks_follow_samples(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b);
 /* No sample is picked beside an equal one while others remain; needs a round of FX_DUPLICATES. */
 void fx_duplicates_stay_apart(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b);
-/* Every failing allocation on the way is a clean error. */
+/* Every failing allocation on the way is a clean error, on a random round or on this one. */
 void fx_survives_no_memory(const dal_strategy_impl *impl, const void *options, const fx_spec *spec, int64_t b);
+void fx_round_survives_no_memory(fx_round *r, const dal_strategy_impl *impl, const void *options, int64_t b);
 
 /* model.c: the table of fx_round_model's model, what host->open opens for model_ref, and how many are open. */
 typedef struct fx_model_options {
