@@ -140,6 +140,61 @@ DAL_CLONES static double manhattan(const float *x, const float *y, int64_t n)
     return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
 }
 
+#define QUICK 4         /* rows of y at a time */
+#define QUICK_TERMS 256 /* between looks whether all of them are too far already */
+
+/* sums[q] of |x - y_q| in float, rows of y ld apart; where all are beyond the limit the rest is left out. */
+DAL_CLONES static void quick_manhattan(const float *x, const float *y, int64_t ld, int64_t n, float limit, float *sums)
+{
+    float lane[QUICK][16] = {{0}};
+    for (int64_t first = 0; first < n; first += QUICK_TERMS) {
+        const int64_t end = n - first < QUICK_TERMS ? n : first + QUICK_TERMS;
+        int64_t i = first;
+        int near = 0;
+        for (; i + 16 <= end; i += 16)
+            for (int q = 0; q < QUICK; q++)
+                for (int l = 0; l < 16; l++)
+                    lane[q][l] += fabsf(x[i + l] - y[q * ld + i + l]);
+        for (; i < end; i++)
+            for (int q = 0; q < QUICK; q++)
+                lane[q][0] += fabsf(x[i] - y[q * ld + i]);
+        for (int q = 0; q < QUICK; q++) {
+            float half[8], quarter[4];
+            for (int l = 0; l < 8; l++)
+                half[l] = lane[q][l] + lane[q][l + 8];
+            for (int l = 0; l < 4; l++)
+                quarter[l] = half[l] + half[l + 4];
+            sums[q] = (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
+            near |= !(sums[q] > limit);
+        }
+        if (!near)
+            return;
+    }
+}
+
+/* A float sum beyond this is of numbers that are farther than `distance`: of n terms of one sign it is within
+ * (n / 16 + 20) u of the truth, relatively. */
+static float quick_limit(float distance, int64_t n)
+{
+    const double kappa = 1.1 * ((double)n / 16 + 32) * BOUND_UNIT;
+    return nextafterf((float)((double)distance / (1 - kappa) + BOUND_TINY(n)), INFINITY);
+}
+
+/* Row i of x and `some` <= QUICK rows of y from c on. */
+static void look_quickly(const job *j, int64_t i, int64_t c, int64_t some)
+{
+    const dal_neighbours_problem *p = j->p;
+    const int64_t d = p->x.cols;
+    const float *x = p->x.data + i * p->x.stride, *y = p->y.data + c * p->y.stride;
+    float *distance = j->distance + i * p->k, sums[QUICK] = {0};
+    const float limit = quick_limit(distance[0], d);
+    if (some == QUICK)
+        quick_manhattan(x, y, p->y.stride, d, limit, sums);
+    for (int64_t q = 0; q < some; q++)
+        if (!(sums[q] > limit) && counts(p, i, c + q))
+            offer(distance, j->index + i * p->k, p->k, (float)manhattan(x, y + q * p->y.stride, d), c + q);
+}
+
 /* A few rows of y at a time, so that they are read once for all rows of the tile. */
 static dal_status manhattan_tile(const job *j, int64_t row, int64_t rows)
 {
@@ -149,11 +204,8 @@ static dal_status manhattan_tile(const job *j, int64_t row, int64_t rows)
         if (j->host->cancelled(j->host))
             return DAL_E_CANCELLED;
         for (int64_t i = row; i < row + rows; i++)
-            for (int64_t c = first; c < end; c++)
-                if (counts(p, i, c))
-                    offer(j->distance + i * p->k, j->index + i * p->k, p->k,
-                          (float)manhattan(p->x.data + i * p->x.stride, p->y.data + c * p->y.stride,
-                                           p->x.cols), c);
+            for (int64_t c = first; c < end; c += QUICK)
+                look_quickly(j, i, c, end - c < QUICK ? end - c : QUICK);
     }
     return DAL_OK;
 }

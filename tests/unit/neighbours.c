@@ -121,7 +121,7 @@ static void agrees_with_twin(const dal_neighbours_problem *p, const char *what)
 static const struct {
     int64_t n, m, d, k; /* m 0: itself */
 } shapes[] = {{1, 0, 1, 1},   {5, 0, 3, 9},     {5, 2, 3, 2},      {60, 0, 2, 60},
-              {150, 1, 2, 3}, {150, 70, 31, 10}, {90, 600, 32, 20}, {257, 513, 33, 5}, {130, 0, 100, 20}};
+              {150, 1, 2, 3}, {150, 70, 31, 10}, {90, 600, 32, 20}, {257, 513, 33, 5}, {130, 0, 100, 20}, {90, 0, 603, 4}};
 
 static int32_t *drawn_groups(dal_rng *r, int64_t n)
 {
