@@ -74,7 +74,7 @@ dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns)
                           turns->sum + k->weight));
 }
 
-static dal_status failed(const nn_job *j, int32_t v, const char *what, dnnl_status_t st)
+dal_status nn_onednn_failed(const nn_job *j, int32_t v, const char *what, dnnl_status_t st)
 {
     char text[256];
     if (st == dnnl_success)
@@ -143,7 +143,7 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
         if (nn_conv_relu(j, v))
             (k->half ? nn_half_relu : nn_relu)(y, n * k->size);
     }
-    return failed(j, v, "forward convolution", st);
+    return nn_onednn_failed(j, v, "forward convolution", st);
 }
 
 static dnnl_status_t back_data_rows(const nn_job *j, int32_t v, int64_t first, const float *weights)
@@ -179,7 +179,7 @@ static dal_status back_data(const nn_job *j, int32_t v)
     const float *weights = weights_of(j, v, &p->way[BACK_DATA], BACK_DATA, &st);
     for (int64_t i = 0; i < j->n && st == dnnl_success; i += p->n)
         st = back_data_rows(j, v, j->first + i, weights);
-    return failed(j, v, "backward convolution of data", st);
+    return nn_onednn_failed(j, v, "backward convolution of data", st);
 }
 
 /* Rows of a tile that are not in use must add nothing. */
@@ -228,7 +228,7 @@ static dal_status back_weights(const nn_job *j, int32_t v)
     clear_unused(j, v);
     for (int64_t i = 0; i < j->n && st == dnnl_success; i += j->plans->conv[v].n)
         st = back_weights_rows(j, v, j->first + i, packed, gradient);
-    return st == dnnl_success ? nn_gradient_end(j, v, packed) : failed(j, v, "backward convolution of weights", st);
+    return st == dnnl_success ? nn_gradient_end(j, v, packed) : nn_onednn_failed(j, v, "backward convolution of weights", st);
 }
 
 dal_status nn_onednn_backward(const nn_job *j, int32_t v)
@@ -240,7 +240,8 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
                                                      j->n * k->size);
     const int few = j->training && nn_winograd_fits(j->nn, v);
     if (nn_wants_gradient(j))
-        st = few ? nn_winograd_back_weights(j, v) : back_weights(j, v);
+        st = few ? nn_winograd_back_weights(j, v)
+                 : nn_patches_fit(j->nn, v) ? nn_patches_back_weights(j, v) : back_weights(j, v);
     if (st == DAL_OK && j->d[k->in[0]])
         st = few ? nn_winograd_back_data(j, v) : back_data(j, v);
     return st;

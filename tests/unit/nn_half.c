@@ -141,6 +141,7 @@ static dal_nn *begin(const dal_host *host, uint32_t precision, int64_t c, int64_
 /* ---- linear chains: each number bounded --------------------------------------------------------- */
 
 static int64_t kernel_of, stride_of, pad_of, groups_of, in_of, out_of;
+static uint32_t flags_of;
 
 /* A convolution that takes planes of f32 and one that takes bf16. */
 static dal_nn *two_convolutions(const dal_host *host, uint32_t precision)
@@ -149,7 +150,7 @@ static dal_nn *two_convolutions(const dal_host *host, uint32_t precision)
     dal_nn *nn = begin(host, precision, 3, 9, 7, &x);
     x = conv(nn, x, in_of, 3, 1, 1, 1, DAL_NN_BIAS);
     dal_nn_stage(nn, x);
-    x = conv(nn, x, out_of, kernel_of, stride_of, pad_of, groups_of, DAL_NN_BIAS);
+    x = conv(nn, x, out_of, kernel_of, stride_of, pad_of, groups_of, flags_of);
     dal_nn_stage(nn, x);
     return finish(nn, x);
 }
@@ -175,7 +176,8 @@ Test(nn_half, convolves_as_f32_but_for_the_roundings)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         in_of = cases[i][0], out_of = cases[i][1], kernel_of = cases[i][2];
         stride_of = cases[i][3], pad_of = cases[i][4], groups_of = cases[i][5];
-        compare_linear(two_convolutions, i % 2 ? 16 : 11, 2);
+        for (flags_of = 0; flags_of <= DAL_NN_BIAS; flags_of += DAL_NN_BIAS)
+            compare_linear(two_convolutions, i % 2 ? 16 : 11, 2);
     }
 }
 
