@@ -81,7 +81,8 @@ static double alone(dal_runtime *rt, pictures *p)
 /* All in one batch, from files. */
 static double by_loader(dal_runtime *rt, const char *dir, unsigned char *out)
 {
-    const options o = {.train = dir, .validation = "", .test = ""};
+    const options o = {.train = dir, .validation = "", .test = "", .level = 1, .only = "", .listing = "", .listing_path = "0",
+                       .listing_label = "1", .listing_split = "", .listing_group = ""};
     void *self = NULL;
     dal_error err = DAL_ERROR_INIT;
     dal_dataset_info info = {.struct_size = sizeof info};

@@ -74,7 +74,7 @@ int main(void)
     dal_runtime *rt = bench_runtime(2, 1);
     const dal_host *h = dal_runtime_host(rt, "text-csv");
     const options o = {.path = path, .validation_path = "", .test_path = "", .delimiter = "comma", .label = "0",
-                       .join = " ", .names = ""};
+                       .join = " ", .names = "", .group = "", .member = "", .validation_member = "", .test_member = ""};
     for (int i = 0; i < REPEATS; i++) {
         double start = bench_now();
         void *self = open_table(h, &o);
