@@ -332,10 +332,12 @@ static dal_status read_stream(dal_safetensors *f, const dal_reader *r, dal_error
     dal_status st = read_more(f, &room, r, 8, err);
     for (int i = 0; i < 8 && f->size == 8; i++)
         length |= (uint64_t)f->own[i] << 8 * i;
-    if (st == DAL_OK && length <= (uint64_t)ST_MAX_HEADER)
-        st = read_more(f, &room, r, (int64_t)length, err);
-    if (st == DAL_OK && f->size == 8 + (int64_t)length)
-        st = read_more(f, &room, r, data_end(f->own + 8, (int64_t)length), err);
+    if (st != DAL_OK || length > (uint64_t)ST_MAX_HEADER)
+        return st;
+    const int64_t header = (int64_t)length;
+    st = read_more(f, &room, r, header, err);
+    if (st == DAL_OK && f->size == 8 + header)
+        st = read_more(f, &room, r, data_end(f->own + 8, header), err);
     return st;
 }
 
