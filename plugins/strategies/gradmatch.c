@@ -26,6 +26,8 @@
  * Needs outputs and features. O(n c d + n b (c + d)); 4 n c + 16 n bytes, and 76 c d for the sum; classes apart and
  * as much again as outputs and features of the largest class. Weighted O(n b c d + b^3), 16 b^2 bytes more.
  */
+#include "nnls.h"
+
 #include <dal/gradient.h>
 #include <dal/linalg.h>
 #include <dal/select.h>
@@ -134,120 +136,11 @@ static dal_status match(const dal_host *host, const dal_gradients *g, const floa
 
 /* ---- weighted: orthogonal matching pursuit ------------------------------------------------------ */
 
-/* min_{w >= 0} 1/2 w' K w - q' w by active sets (Lawson & Hanson 1974, chapter 23): `passive` are those of positive
- * weight, K over these has the factor L. Rows of K and L are `room` apart. */
-typedef struct least_squares {
-    int64_t n, room, n_passive;
-    double *k, *l;        /* [room, room] */
-    double *q, *w;        /* [room] */
-    double *s;            /* [room] scratch */
-    int64_t *passive;     /* [room] */
-} least_squares;
-
-/* L gets a row for unknown j; 0 when it adds nothing that the others do not have. */
-static int grow_factor(least_squares *p, int64_t j)
-{
-    const int64_t m = p->n_passive;
-    double *row = p->l + m * p->room, rest = p->k[j * p->room + j];
-    for (int64_t a = 0; a < m; a++) {
-        double sum = p->k[j * p->room + p->passive[a]];
-        for (int64_t b = 0; b < a; b++)
-            sum -= row[b] * p->l[a * p->room + b];
-        row[a] = sum / p->l[a * p->room + a];
-        rest -= row[a] * row[a];
-    }
-    if (!(rest > 1e-13 * p->k[j * p->room + j]))
-        return 0;
-    row[m] = sqrt(rest);
-    p->passive[p->n_passive++] = j;
-    return 1;
-}
-
-/* s [n_passive]: the minimum over the passive, of any sign. */
-static void solve_passive(least_squares *p)
-{
-    for (int64_t a = 0; a < p->n_passive; a++) {
-        p->s[a] = p->q[p->passive[a]];
-        for (int64_t b = 0; b < a; b++)
-            p->s[a] -= p->l[a * p->room + b] * p->s[b];
-        p->s[a] /= p->l[a * p->room + a];
-    }
-    for (int64_t a = p->n_passive - 1; a >= 0; a--) {
-        for (int64_t b = a + 1; b < p->n_passive; b++)
-            p->s[a] -= p->l[b * p->room + a] * p->s[b];
-        p->s[a] /= p->l[a * p->room + a];
-    }
-}
-
-/* How far unknown a may go towards s, of the whole way: no further than to 0. */
-static double way(const least_squares *p, int64_t a)
-{
-    const double w = p->w[p->passive[a]];
-    return p->s[a] > 0 ? 1 : w > 0 ? w / (w - p->s[a]) : 0;
-}
-
-/* From w towards s as far as all stay positive; what becomes 0 is passive no more. 0: s was reached. */
-static int walk(least_squares *p)
-{
-    double step = 1;
-    int64_t n = 0;
-    int stopped = 0;
-    for (int64_t a = 0; a < p->n_passive; a++) {
-        step = fmin(step, way(p, a));
-        stopped |= !(p->s[a] > 0);
-    }
-    for (int64_t a = 0; a < p->n_passive; a++) {
-        double *w = &p->w[p->passive[a]];
-        const int ends = !(p->s[a] > 0) && way(p, a) <= step;
-        *w = ends ? 0 : *w + step * (p->s[a] - *w);
-        if (!ends)
-            p->passive[n++] = p->passive[a];
-    }
-    if (stopped) { /* the factor anew, of those that are left: grow_factor writes where this has read */
-        p->n_passive = 0;
-        for (int64_t a = 0; a < n; a++)
-            if (!grow_factor(p, p->passive[a]))
-                p->w[p->passive[a]] = 0;
-    }
-    return stopped;
-}
-
-/* The unknown of weight 0 whose growth lowers the sum most, or -1. */
-static int64_t steepest(const least_squares *p)
-{
-    int64_t best = -1;
-    double most = 0;
-    for (int64_t j = 0; j < p->n; j++) {
-        double slope = p->q[j], scale = fabs(p->q[j]);
-        for (int64_t a = 0; p->w[j] <= 0 && a < p->n_passive; a++) {
-            slope -= p->k[j * p->room + p->passive[a]] * p->w[p->passive[a]];
-            scale += fabs(p->k[j * p->room + p->passive[a]] * p->w[p->passive[a]]);
-        }
-        if (p->w[j] <= 0 && slope > 1e-12 * scale && slope > most) {
-            most = slope;
-            best = j;
-        }
-    }
-    return best;
-}
-
-/* w for all n unknowns, from the w of fewer. */
-static void minimise(least_squares *p)
-{
-    int64_t j = p->n - 1;
-    for (int64_t turn = 0; j >= 0 && turn < 3 * p->n && grow_factor(p, j); turn++) {
-        do
-            solve_passive(p);
-        while (walk(p));
-        j = steepest(p);
-    }
-}
-
 typedef struct pursuit {
     const dal_host *host;
     const dal_gradients *g;
     const float *target; /* t [c, d + bias] */
-    least_squares ls;
+    nnls ls;
     float *r;            /* t less what is picked, [c, d + bias] */
     double *sum, *a, *h; /* [c, d + bias]; [want, c] and [want, d + bias] of the picks, a times w */
     double *norms, *gain; /* [n]; gain: -1 once picked */
@@ -328,17 +221,10 @@ static int take_pursuit(pursuit *p, int64_t want)
 {
     const dal_host *host = p->host;
     const int64_t n = p->g->features.rows, c = dal_gradient_width(p->g), width = p->g->features.cols + p->g->bias;
-    int64_t square, cells, a, h;
-    if (!dal_size_mul(want, want, &square) || !dal_size_mul(c, width, &cells) || !dal_size_mul(want, c, &a) ||
-        !dal_size_mul(want, width, &h))
+    int64_t cells, a, h;
+    if (!dal_size_mul(c, width, &cells) || !dal_size_mul(want, c, &a) || !dal_size_mul(want, width, &h) ||
+        !nnls_take(&p->ls, host, want))
         return 0;
-    p->ls.room = want;
-    p->ls.k = dal_array(host, square, sizeof *p->ls.k);
-    p->ls.l = dal_array(host, square, sizeof *p->ls.l);
-    p->ls.q = dal_array(host, want, sizeof *p->ls.q);
-    p->ls.w = dal_array(host, want, sizeof *p->ls.w);
-    p->ls.s = dal_array(host, want, sizeof *p->ls.s);
-    p->ls.passive = dal_array(host, want, sizeof *p->ls.passive);
     p->r = dal_array(host, cells, sizeof *p->r);
     p->sum = dal_array(host, cells, sizeof *p->sum);
     p->a = dal_array(host, a, sizeof *p->a);
@@ -347,14 +233,13 @@ static int take_pursuit(pursuit *p, int64_t want)
     p->gain = dal_array(host, n, sizeof *p->gain);
     p->factor = dal_array(host, 2 * c, sizeof *p->factor);
     p->picks = dal_array(host, want, sizeof *p->picks);
-    return p->ls.k && p->ls.l && p->ls.q && p->ls.w && p->ls.s && p->ls.passive && p->r && p->sum && p->a && p->h &&
-           p->norms && p->gain && p->factor && p->picks;
+    return p->r && p->sum && p->a && p->h && p->norms && p->gain && p->factor && p->picks;
 }
 
 static void drop_pursuit(pursuit *p)
 {
-    void *const all[] = {p->ls.k, p->ls.l, p->ls.q,  p->ls.w,  p->ls.s, p->ls.passive, p->r, p->sum,
-                         p->a,    p->h,    p->norms, p->gain, p->factor, p->picks};
+    void *const all[] = {p->r, p->sum, p->a, p->h, p->norms, p->gain, p->factor, p->picks};
+    nnls_drop(&p->ls, p->host);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         p->host->free(p->host, all[i]);
 }
@@ -372,7 +257,7 @@ static dal_status pursue(pursuit *p, const options *opt, int64_t want, dal_error
         if (st != DAL_OK || row < 0 || best <= 0)
             break;
         join_picks(p, row, opt->ridge);
-        minimise(&p->ls);
+        nnls_minimise(&p->ls);
         if ((st = leave_rest(p)) != DAL_OK)
             dal_fail(err, st, "", "gradients too wide");
         p->host->progress(p->host, p->ls.n, want, "picks");

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "plugins/strategies/gradmatch.c"
+#include "plugins/strategies/nnls.c"
 
 static const options plain = {TARGET_POOL, 1, 0, 0, 0, 1}, unbiased = {TARGET_POOL, 0, 0, 0, 0, 1},
                      validated = {1, 1, 0, 0, 0, 1}, apart = {TARGET_POOL, 1, 1, 0, 0, 1},
