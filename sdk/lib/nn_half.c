@@ -125,6 +125,17 @@ DAL_CLONES static void add(const nn_bf16 *a, const nn_bf16 *b, float least, nn_b
     }
 }
 
+DAL_CLONES static void round_to(const float *restrict from, nn_bf16 *restrict to, int add, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        to[i] = nn_narrow((add ? nn_wide(to[i]) : 0) + from[i]);
+}
+
+void nn_half_round(const float *from, float *to, int64_t n, int add)
+{
+    round_to(from, write_half(to), add, n);
+}
+
 void nn_half_sum(const float *from, float *to, int64_t n)
 {
     sum(read_half(from), write_half(to), n);

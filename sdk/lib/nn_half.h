@@ -42,6 +42,8 @@ void nn_half_from_planes(const nn_node *k, int64_t n, const float *from, float *
 
 /* Of n values: to += from; ReLU, and its way back. */
 void nn_half_sum(const float *from, float *to, int64_t n);
+/* to = or += from, of f32. */
+void nn_half_round(const float *from, float *to, int64_t n, int add);
 void nn_half_relu(float *x, int64_t n);
 void nn_half_relu_back(const float *y, float *d, int64_t n);
 

@@ -144,8 +144,8 @@ static dnnl_status_t make_conv(const maker *m, conv_plan *p)
     if (st == dnnl_success)
         st = half ? describe_half(m->k, m->n, &p->y) : describe(m->k, m->n, 0, lanes, &p->y);
     for (int w = 0; w < WAYS && st == dnnl_success; w++) {
-        if (w == BACK_WEIGHTS && nn_patches_fit(m->nn, m->v)) {
-            st = nn_patches_make(m->nn, m->v, p);
+        if (nn_patches_fit(m->nn, m->v, w)) {
+            st = nn_patches_make(m->nn, m->v, w, p);
             continue;
         }
         st = choose_way(m, w, pd[FORWARD], &pd[w]);
@@ -196,9 +196,10 @@ nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err)
         conv[v].n = n ? n : rows_of_pass(&nn->node[v]);
         const maker m = maker_of(nn, v, conv[v].n);
         st = told(make_conv(&m, &conv[v]), m.k, "make a convolution of this shape", err);
-        for (int w = 0; w < WAYS; w++)
-            p->scratch = conv[v].way[w].scratch > p->scratch ? conv[v].way[w].scratch : p->scratch;
-        p->scratch = conv[v].product.scratch > p->scratch ? conv[v].product.scratch : p->scratch;
+        for (int w = 0; w < WAYS; w++) {
+            const int64_t scratch = conv[v].product[w].run ? conv[v].product[w].scratch : conv[v].way[w].scratch;
+            p->scratch = scratch > p->scratch ? scratch : p->scratch;
+        }
     }
     widen(width);
     if (st == DAL_OK)
@@ -222,9 +223,8 @@ void nn_plans_free(const dal_nn *nn, nn_plans *p)
             drop(p->conv[v].way[w].run);
             drop(p->conv[v].way[w].move_x);
             drop(p->conv[v].way[w].move_y);
+            drop(p->conv[v].product[w].run);
         }
-    for (int32_t v = 0; p->conv && v < nn->n; v++)
-        drop(p->conv[v].product.run);
     nn->host->free(nn->host, p->conv);
     nn->host->free(nn->host, p);
 }
@@ -277,8 +277,8 @@ static dnnl_status_t choose_orders(dal_nn *nn, int32_t v)
     for (int w = 0; w < WAYS && st == dnnl_success; w++) {
         c->w[w] = any;
         c->w[w].data_type = nn->is_half && w != BACK_WEIGHTS ? dnnl_bf16 : dnnl_f32;
-        if (w == BACK_WEIGHTS && nn_patches_fit(nn, v)) {
-            st = dnnl_memory_desc_init_by_tag(&c->w[w], 4, c->plain.dims, dnnl_f32, dnnl_ohwi);
+        if (nn_patches_fit(nn, v, w)) {
+            st = dnnl_memory_desc_init_by_tag(&c->w[w], 4, c->plain.dims, c->w[w].data_type, dnnl_ohwi);
             continue;
         }
         st = choose_way(&m, w, pd[FORWARD], &pd[w]);

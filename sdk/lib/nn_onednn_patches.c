@@ -1,74 +1,69 @@
-/* The gradient of a bf16 convolution's weights over small maps as one product, dy' times the patches of x: oneDNN's own goes
- * through all weights once a sample, which is most of the time where there are many of them and few places. */
+/* Convolutions of bf16 over small maps as one product with the patches of x, [places of all rows, kernel, kernel, channels]:
+ * oneDNN's own go through all weights once a sample, which is most of the time where there are many of them and few places.
+ * Weights and their gradient are [out, kernel, kernel, in]. */
 #include "nn_onednn_plan.h"
 
 #include "nn_half.h"
 
-#define FEW_PLACES 64
+#define FEW_PLACES 16
+#define FEW_PLACES_OF_WEIGHTS 64 /* there it pays sooner */
 
-int nn_patches_fit(const dal_nn *nn, int32_t v)
+int nn_patches_fit(const dal_nn *nn, int32_t v, int w)
 {
     const nn_node *k = &nn->node[v];
     if (!nn->is_half || k->op != &nn_conv_op)
         return 0;
-    return k->half && nn->node[k->in[0]].half && k->groups == 1 && k->bias < 0 && k->h * k->w <= FEW_PLACES;
+    return k->half && nn->node[k->in[0]].half && k->groups == 1 && k->bias < 0 &&
+           k->h * k->w <= (w == BACK_WEIGHTS ? FEW_PLACES_OF_WEIGHTS : FEW_PLACES);
 }
 
-dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, conv_plan *p)
+/* a times b: patches times weights; dy times weights; dy times patches. */
+static dnnl_status_t describe(const nn_node *k, const nn_node *in, int64_t n, int w, product *to)
+{
+    const int64_t rows = n * k->h * k->w, width = k->kernel * k->kernel * in->c;
+    const dnnl_dims_t patches = {rows, width}, y = {rows, k->c}, y_turned = {k->c, rows};
+    const dnnl_dims_t weights = {k->c, width}, weights_turned = {width, k->c};
+    const int64_t *a = w == FORWARD ? patches : w == BACK_DATA ? y : y_turned;
+    const int64_t *b = w == FORWARD ? weights_turned : w == BACK_DATA ? weights : patches;
+    const int64_t *c = w == FORWARD ? y : w == BACK_DATA ? patches : weights;
+    dnnl_status_t st = dnnl_memory_desc_init_by_tag(&to->a, 2, a, dnnl_bf16, w == BACK_WEIGHTS ? dnnl_ba : dnnl_ab);
+    if (st == dnnl_success)
+        st = dnnl_memory_desc_init_by_tag(&to->b, 2, b, dnnl_bf16, w == FORWARD ? dnnl_ba : dnnl_ab);
+    return st == dnnl_success ? dnnl_memory_desc_init_by_tag(&to->c, 2, c, w == FORWARD ? dnnl_bf16 : dnnl_f32, dnnl_ab) : st;
+}
+
+dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
 {
     const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
-    const int64_t rows = p->n * k->h * k->w, width = k->kernel * k->kernel * in->c;
-    const dnnl_dims_t dy = {k->c, rows}, patches = {rows, width}, gradient = {k->c, width};
     const struct nn_onednn *o = nn->onednn;
-    product *to = &p->product;
+    product *to = &p->product[w];
     dnnl_primitive_desc_t pd = NULL;
     dnnl_matmul_desc_t d;
-    dnnl_status_t st = dnnl_memory_desc_init_by_tag(&to->dy, 2, dy, dnnl_bf16, dnnl_ba);
+    dnnl_status_t st = describe(k, in, p->n, w, to);
     if (st == dnnl_success)
-        st = dnnl_memory_desc_init_by_tag(&to->patches, 2, patches, dnnl_bf16, dnnl_ab);
-    if (st == dnnl_success)
-        st = dnnl_memory_desc_init_by_tag(&to->gradient, 2, gradient, dnnl_f32, dnnl_ab);
-    if (st == dnnl_success)
-        st = dnnl_matmul_desc_init(&d, &to->dy, &to->patches, NULL, &to->gradient);
+        st = dnnl_matmul_desc_init(&d, &to->a, &to->b, NULL, &to->c);
     if (st == dnnl_success)
         st = dnnl_primitive_desc_create(&pd, &d, o->attr, o->engine, NULL);
     if (st == dnnl_success) {
         to->scratchpad = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
         to->scratch_patches = floats_of(&to->scratchpad);
-        to->scratch = to->scratch_patches + floats_of(&to->patches);
+        to->scratch_sums = to->scratch_patches + floats_of(w == FORWARD ? &to->a : w == BACK_DATA ? &to->c : &to->b);
+        to->scratch = to->scratch_sums + in->size;
         st = dnnl_primitive_create(&to->run, pd);
     }
     dnnl_primitive_desc_destroy(pd);
     return st;
 }
 
-/* Of a row of x: for each place what the filter sees, [kernel, kernel, channels]. */
-static nn_bf16 *unfold(const nn_node *k, const nn_node *in, const nn_bf16 *x, nn_bf16 *to)
+static dnnl_status_t multiply(const nn_job *j, const product *p, const float *a, const float *b, float *c)
 {
-    const size_t bytes = (size_t)in->c * sizeof *to;
-    for (int64_t place = 0; place < k->h * k->w; place++)
-        for (int64_t tap = 0; tap < k->kernel * k->kernel; tap++, to += in->c) {
-            const int64_t y = place / k->w * k->stride + tap / k->kernel - k->pad;
-            const int64_t at = place % k->w * k->stride + tap % k->kernel - k->pad;
-            if (y >= 0 && y < in->h && at >= 0 && at < in->w)
-                memcpy(to, x + (y * in->w + at) * in->c, bytes);
-            else
-                memset(to, 0, bytes);
-        }
-    return to;
-}
-
-dal_status nn_patches_back_weights(const nn_job *j, int32_t v)
-{
-    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
-    const product *p = &j->plans->conv[v].product;
+    union {
+        const float *read;
+        void *any;
+    } from[2] = {{a}, {b}};
     const struct nn_onednn *o = j->nn->onednn;
-    float *gradient = nn_gradient_begin(j, k, 1), *patches = j->scratch + p->scratch_patches;
-    nn_bf16 *to = (nn_bf16 *)(void *)patches;
-    for (int64_t i = j->first; i < j->first + j->n; i++)
-        to = unfold(k, in, (const nn_bf16 *)(const void *)nn_row(j->value, in, k->in[0], i), to);
-    const dnnl_memory_desc_t *what[4] = {&p->dy, &p->patches, &p->gradient, &p->scratchpad};
-    float *const where[4] = {nn_row(j->d, k, v, j->first), patches, gradient, j->scratch};
+    const dnnl_memory_desc_t *what[4] = {&p->a, &p->b, &p->c, &p->scratchpad};
+    void *const where[4] = {from[0].any, from[1].any, c, j->scratch};
     dnnl_exec_arg_t arg[4] = {{DNNL_ARG_SRC, NULL}, {DNNL_ARG_WEIGHTS, NULL}, {DNNL_ARG_DST, NULL}, {DNNL_ARG_SCRATCHPAD, NULL}};
     dnnl_status_t st = dnnl_success;
     int n = 0;
@@ -80,5 +75,85 @@ dal_status nn_patches_back_weights(const nn_job *j, int32_t v)
     widen(width);
     for (int i = 0; i < n; i++)
         dnnl_memory_destroy(arg[i].memory);
+    return st;
+}
+
+/* ---- patches ----------------------------------------------------------------------------------- */
+
+/* Where in a map a tap of the filter at a place looks; -1: outside. */
+static int64_t seen(const nn_node *k, const nn_node *in, int64_t place, int64_t tap)
+{
+    const int64_t y = place / k->w * k->stride + tap / k->kernel - k->pad;
+    const int64_t x = place % k->w * k->stride + tap % k->kernel - k->pad;
+    return y >= 0 && y < in->h && x >= 0 && x < in->w ? y * in->w + x : -1;
+}
+
+/* Of the job's rows of x. */
+static void unfold(const nn_job *j, int32_t v, float *patches)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    nn_bf16 *to = (nn_bf16 *)(void *)patches;
+    const size_t bytes = (size_t)in->c * sizeof *to;
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        const nn_bf16 *x = (const nn_bf16 *)(const void *)nn_row(j->value, in, k->in[0], i);
+        for (int64_t place = 0; place < k->h * k->w; place++)
+            for (int64_t tap = 0; tap < k->kernel * k->kernel; tap++, to += in->c) {
+                const int64_t at = seen(k, in, place, tap);
+                if (at >= 0)
+                    memcpy(to, x + at * in->c, bytes);
+                else
+                    memset(to, 0, bytes);
+            }
+    }
+}
+
+/* The way back, summed in f32. */
+static void fold(const nn_job *j, int32_t v, const float *patches, float *sums)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        memset(sums, 0, (size_t)in->size * sizeof *sums);
+        for (int64_t place = 0; place < k->h * k->w; place++)
+            for (int64_t tap = 0; tap < k->kernel * k->kernel; tap++, patches += in->c) {
+                const int64_t at = seen(k, in, place, tap);
+                if (at >= 0)
+                    nn_move(patches, sums + at * in->c, in->c, 1);
+            }
+        nn_half_round(sums, nn_row(j->d, in, k->in[0], i), in->size, !k->first_writer[0]);
+    }
+}
+
+/* ---- the three ways ---------------------------------------------------------------------------- */
+
+dal_status nn_patches_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    const product *p = &j->plans->conv[v].product[FORWARD];
+    float *patches = j->scratch + p->scratch_patches, *y = nn_row(j->value, k, v, j->first);
+    unfold(j, v, patches);
+    const dnnl_status_t st = multiply(j, p, patches, j->packed[v], y);
+    if (k->flags & DAL_NN_RELU)
+        nn_half_relu(y, j->n * k->size);
+    return nn_onednn_failed(j, v, "product of patches", st);
+}
+
+dal_status nn_patches_back_data(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    const product *p = &j->plans->conv[v].product[BACK_DATA];
+    float *patches = j->scratch + p->scratch_patches;
+    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), j->packed[v], patches);
+    if (st == dnnl_success)
+        fold(j, v, patches, j->scratch + p->scratch_sums);
+    return nn_onednn_failed(j, v, "product of gradients", st);
+}
+
+dal_status nn_patches_back_weights(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    const product *p = &j->plans->conv[v].product[BACK_WEIGHTS];
+    float *gradient = nn_gradient_begin(j, k, 1), *patches = j->scratch + p->scratch_patches;
+    unfold(j, v, patches);
+    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), patches, gradient);
     return st == dnnl_success ? nn_gradient_end(j, v, 1) : nn_onednn_failed(j, v, "product of patches", st);
 }

@@ -37,17 +37,17 @@ typedef struct way {
     int64_t scratch_x, scratch_y, scratch_w, scratch; /* offsets into the scratch of the call, floats; its end */
 } way;
 
-/* The gradient of a bf16 convolution's weights as one product, see nn_onednn_patches.c. */
+/* A bf16 convolution in one of its ways as a product, c = a b, see nn_onednn_patches.c. */
 typedef struct product {
-    dnnl_primitive_t run; /* NULL: way[BACK_WEIGHTS] does it */
-    dnnl_memory_desc_t dy, patches, gradient, scratchpad;
-    int64_t scratch_patches, scratch; /* offset into the scratch of the call, floats; its end */
+    dnnl_primitive_t run; /* NULL: way does it */
+    dnnl_memory_desc_t a, b, c, scratchpad;
+    int64_t scratch_patches, scratch_sums, scratch; /* offsets into the scratch of the call, floats; its end */
 } product;
 
 typedef struct conv_plan {
     int64_t n; /* rows of a call: the shard's, or a few of a tile's */
     way way[WAYS];
-    product product;
+    product product[WAYS];
     dnnl_memory_desc_t x, y; /* as the network has them */
 } conv_plan;
 
@@ -82,8 +82,11 @@ static inline dal_status status_of(dnnl_status_t st)
 /* Tells the log. */
 dal_status nn_onednn_failed(const nn_job *j, int32_t v, const char *what, dnnl_status_t st);
 
-int nn_patches_fit(const dal_nn *nn, int32_t v);
-dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, conv_plan *p);
+int nn_patches_fit(const dal_nn *nn, int32_t v, int way);
+dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int way, conv_plan *p);
+dal_status nn_patches_forward(const nn_job *j, int32_t v);
+/* Behind the way back of a ReLU. */
+dal_status nn_patches_back_data(const nn_job *j, int32_t v);
 dal_status nn_patches_back_weights(const nn_job *j, int32_t v);
 
 static inline int64_t floats_of(const dnnl_memory_desc_t *d)

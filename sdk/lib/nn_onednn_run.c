@@ -132,6 +132,8 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
     dnnl_status_t st = dnnl_success;
     if ((j->training || j->ready) && nn_winograd_fits(j->nn, v))
         return nn_winograd_forward(j, v);
+    if (nn_patches_fit(j->nn, v, FORWARD))
+        return nn_patches_forward(j, v);
     const float *weights = weights_of(j, v, &p->way[FORWARD], FORWARD, &st);
     const float *late = k->bias < 0 ? nn_conv_bias(j, v) : NULL; /* one the primitive does not know of */
     for (int64_t i = 0; i < j->n && st == dnnl_success; i += p->n) {
@@ -241,8 +243,9 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
     const int few = j->training && nn_winograd_fits(j->nn, v);
     if (nn_wants_gradient(j))
         st = few ? nn_winograd_back_weights(j, v)
-                 : nn_patches_fit(j->nn, v) ? nn_patches_back_weights(j, v) : back_weights(j, v);
+                 : nn_patches_fit(j->nn, v, BACK_WEIGHTS) ? nn_patches_back_weights(j, v) : back_weights(j, v);
     if (st == DAL_OK && j->d[k->in[0]])
-        st = few ? nn_winograd_back_data(j, v) : back_data(j, v);
+        st = few ? nn_winograd_back_data(j, v)
+                 : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v) : back_data(j, v);
     return st;
 }
