@@ -297,6 +297,12 @@ AT(dal_model_input_gradient, embed, 16, 8)
 AT(dal_model_input_gradient, forward, 24, 8)
 AT(dal_model_input_gradient, gradient, 32, 8)
 
+SIZE(dal_model_feature_gradient, 24)
+AT(dal_model_feature_gradient, struct_size, 0, 4)
+AT(dal_model_feature_gradient, reserved, 4, 4)
+AT(dal_model_feature_gradient, features, 8, 8)
+AT(dal_model_feature_gradient, gradient, 16, 8)
+
 SIZE(dal_parameter, 32)
 AT(dal_parameter, struct_size, 0, 4)
 AT(dal_parameter, role, 4, 4)
