@@ -91,7 +91,7 @@ static int wants_header(const options *o, const dal_csv_field *first, int64_t wi
         const char *name = i == -2 ? o->group : i < 0 ? o->label : o->text.items[i];
         const dal_csv_field as_field = {.text = name, .size = (int64_t)strlen(name)};
         int64_t number;
-        for (int64_t j = 0; j < width && !dal_csv_integer(&as_field, &number); j++)
+        for (int64_t j = 0; j < width && name[0] && !dal_csv_integer(&as_field, &number); j++)
             if (is_text(&first[j], name))
                 return 1;
     }

@@ -37,6 +37,14 @@ Test(text_csv, joins_quoted_fields)
     cr_assert_str_eq(pool(with(fx_gzip("d.gz", "1,x\n2,y\n", 8))), "1:x|2:y");
 }
 
+Test(text_csv, takes_no_row_with_an_empty_field_for_names_of_columns)
+{
+    cr_assert_str_eq(pool(with(fx_text("a", "1,,x\n2,,y\n"))), "1:x|2:y");
+    options o = with(fx_text("b", "1,,x\n2,,y\n"));
+    o.label = "";
+    cr_assert_str_eq(pool(o), "-:1 x|-:2 y");
+}
+
 Test(text_csv, means_by_a_backslash_what_the_files_mean)
 {
     const char *path = fx_text("a", "1,\"a\\nb \\\"\"c\\\"\" \\d\"\n2,\"x\\n\"\n3,plain\\ny\n");
