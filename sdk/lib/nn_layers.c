@@ -1,5 +1,6 @@
 /* Linear layers, ReLU, sums, pooling, dropout. */
 #include "nn_private.h"
+#include "nn_window.h"
 
 #include <dal/linalg.h>
 #include <math.h>
@@ -168,20 +169,6 @@ static dal_status add_backward(const nn_job *j, int32_t v)
 const nn_op nn_add_op = {"add", add_forward, add_backward};
 
 /* ---- pooling ------------------------------------------------------------------------------------ */
-
-/* The window of output place (oy, ox) inside the map. */
-typedef struct window {
-    int64_t y0, y1, x0, x1;
-} window;
-
-static window window_at(const nn_node *k, const nn_node *in, int64_t oy, int64_t ox)
-{
-    if (k->kernel == 0)
-        return (window){0, in->h, 0, in->w};
-    const int64_t y = oy * k->stride - k->pad, x = ox * k->stride - k->pad;
-    return (window){y > 0 ? y : 0, y + k->kernel < in->h ? y + k->kernel : in->h, x > 0 ? x : 0,
-                    x + k->kernel < in->w ? x + k->kernel : in->w};
-}
 
 static void max_map(const nn_node *k, const nn_node *in, const float *x, float *y, int32_t *from)
 {

@@ -2,21 +2,9 @@
 #include "nn_layout.h"
 
 #include "clones.h"
+#include "nn_window.h"
 
 #define L NN_LANES
-
-typedef struct window {
-    int64_t y0, y1, x0, x1;
-} window;
-
-static inline window window_at(const nn_node *k, const nn_node *in, int64_t oy, int64_t ox)
-{
-    if (k->kernel == 0)
-        return (window){0, in->h, 0, in->w};
-    const int64_t y = oy * k->stride - k->pad, x = ox * k->stride - k->pad;
-    return (window){y > 0 ? y : 0, y + k->kernel < in->h ? y + k->kernel : in->h, x > 0 ? x : 0,
-                    x + k->kernel < in->w ? x + k->kernel : in->w};
-}
 
 /* A strip of one row: x and y (or dx and dy) at its first element. */
 typedef struct strip_job {
