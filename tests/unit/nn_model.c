@@ -131,26 +131,14 @@ static void twin_weights(const fx_subject *s, double *w)
         w[i] = (double)m->weights[i];
 }
 
-Test(nn_model, input_gradients_match_finite_differences)
+/* Of a network 6-8-5-3: g [21, 6] is how sum_k along[i, k] * value k of a layer moves with the inputs [21, 6]. */
+static void check_slopes(const fx_subject *s, int layer, const float *inputs, const float *along, const float *g)
 {
-    fx_list *l = fx_clusters(21, 6, 3, DAL_U8, 0.3, 1);
-    dal_error err = DAL_ERROR_INIT;
-    fx_subject s = fx_mlp_trained(&(fx_mlp){.hidden = {8, 5}, .n_hidden = 2, .epochs = 20}, l);
-    const twin_net net = twin_net_of((const int64_t[]){6, 8, 5, 3}, 3);
-    const dal_model_input_gradient *ext = s.impl->get_extension(s.self, DAL_CAP_INPUT_GRADIENT);
-    const dal_batch x = fx_batch(l, 0, 21);
-    float inputs[21 * 6], z[21 * 3], along[21 * 3], g[21 * 6];
+    const int64_t widths[] = {6, 8, 5, 3}, width = widths[layer + 1];
+    const twin_net net = twin_net_of(widths, 3);
     double w[256], out[32];
     const double *values[3];
-    cr_assert_eq(ext->width(s.self), 6);
-    cr_assert_eq(ext->embed(s.self, &x, inputs, &err), DAL_OK);
-    cr_assert_eq(ext->forward(s.self, inputs, 21, z, &err), DAL_OK);
-    float *want = fx_predict(s.impl, s.self, l, 21);
-    cr_assert_arr_eq(z, want, sizeof z);
-    for (int i = 0; i < 63; i++)
-        along[i] = (float)(i % 5) - 2;
-    cr_assert_eq(ext->gradient(s.self, inputs, 21, along, g, &err), DAL_OK);
-    twin_weights(&s, w);
+    twin_weights(s, w);
     for (int i = 0; i < 21; i++)
         for (int j = 0; j < 6; j++) {
             double change = 0;
@@ -159,11 +147,30 @@ Test(nn_model, input_gradients_match_finite_differences)
                 memcpy(moved, inputs + i * 6, sizeof moved);
                 moved[j] += (float)side * 0x1p-13f;
                 twin_forward(&net, w, moved, out, values);
-                for (int k = 0; k < 3; k++)
-                    change += side * (double)along[i * 3 + k] * values[2][k];
+                for (int k = 0; k < width; k++)
+                    change += side * (double)along[i * width + k] * values[layer][k];
             }
             cr_assert_float_eq((double)g[i * 6 + j], change / 0x1p-12, 2e-3, "sample %d, value %d", i, j);
         }
+}
+
+Test(nn_model, input_gradients_match_finite_differences)
+{
+    fx_list *l = fx_clusters(21, 6, 3, DAL_U8, 0.3, 1);
+    dal_error err = DAL_ERROR_INIT;
+    fx_subject s = fx_mlp_trained(&(fx_mlp){.hidden = {8, 5}, .n_hidden = 2, .epochs = 20}, l);
+    const dal_model_input_gradient *ext = s.impl->get_extension(s.self, DAL_CAP_INPUT_GRADIENT);
+    const dal_batch x = fx_batch(l, 0, 21);
+    float inputs[21 * 6], z[21 * 3], along[21 * 3], g[21 * 6];
+    cr_assert_eq(ext->width(s.self), 6);
+    cr_assert_eq(ext->embed(s.self, &x, inputs, &err), DAL_OK);
+    cr_assert_eq(ext->forward(s.self, inputs, 21, z, &err), DAL_OK);
+    float *want = fx_predict(s.impl, s.self, l, 21);
+    cr_assert_arr_eq(z, want, sizeof z);
+    for (int i = 0; i < 63; i++)
+        along[i] = (float)(i % 5) - 2;
+    cr_assert_eq(ext->gradient(s.self, inputs, 21, along, g, &err), DAL_OK);
+    check_slopes(&s, 2, inputs, along, g);
     free(want);
     fx_subject_drop(&s);
     fx_list_free(l);
@@ -174,14 +181,11 @@ Test(nn_model, gradients_of_features_match_finite_differences)
     fx_list *l = fx_clusters(21, 6, 3, DAL_U8, 0.3, 1);
     dal_error err = DAL_ERROR_INIT;
     fx_subject s = fx_mlp_trained(&(fx_mlp){.hidden = {8, 5}, .n_hidden = 2, .epochs = 20}, l);
-    const twin_net net = twin_net_of((const int64_t[]){6, 8, 5, 3}, 3);
     const dal_model_input_gradient *space = s.impl->get_extension(s.self, DAL_CAP_INPUT_GRADIENT);
     const dal_model_feature_gradient *ext = s.impl->get_extension(s.self, DAL_CAP_FEATURE_GRADIENT);
     const dal_model_features *features = s.impl->get_extension(s.self, DAL_CAP_FEATURES);
     const dal_batch x = fx_batch(l, 0, 21);
     float inputs[21 * 6], h[21 * 5], want[21 * 5], along[21 * 5], g[21 * 6];
-    double w[256], out[32];
-    const double *values[3];
     cr_assert_eq(space->embed(s.self, &x, inputs, &err), DAL_OK);
     cr_assert_eq(ext->features(s.self, inputs, 21, h, &err), DAL_OK);
     cr_assert_eq(features->features(s.self, &x, want, NULL, &err), DAL_OK);
@@ -189,20 +193,7 @@ Test(nn_model, gradients_of_features_match_finite_differences)
     for (int i = 0; i < 21 * 5; i++)
         along[i] = (float)(i % 7) - 3;
     cr_assert_eq(ext->gradient(s.self, inputs, 21, along, g, &err), DAL_OK);
-    twin_weights(&s, w);
-    for (int i = 0; i < 21; i++)
-        for (int j = 0; j < 6; j++) {
-            double change = 0;
-            float moved[6];
-            for (int side = -1; side <= 1; side += 2) {
-                memcpy(moved, inputs + i * 6, sizeof moved);
-                moved[j] += (float)side * 0x1p-13f;
-                twin_forward(&net, w, moved, out, values);
-                for (int k = 0; k < 5; k++)
-                    change += side * (double)along[i * 5 + k] * values[1][k];
-            }
-            cr_assert_float_eq((double)g[i * 6 + j], change / 0x1p-12, 2e-3, "sample %d, value %d", i, j);
-        }
+    check_slopes(&s, 1, inputs, along, g);
     fx_subject_drop(&s);
     fx_list_free(l);
 }
