@@ -128,7 +128,7 @@ static void bench_pool(const dal_host *host)
 
 /* ---- score + top-k ---------------------------------------------------------------------------- */
 
-#define BLOCK 1024 /* rows a task */
+#define BLOCK 256 /* rows a task: as many as `run` and `select` take at a time */
 
 typedef struct fill_job {
     float *data;
