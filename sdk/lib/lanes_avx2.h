@@ -31,8 +31,6 @@ static inline __attribute__((always_inline)) vec v_below(vec x, vec low, vec *co
     return v_max(low, _mm256_or_ps(x, _mm256_and_ps(same, low))); /* 0 has no bits but its sign, which low has too */
 }
 
-#define v_store_tile v_store /* eight columns of the first row */
-
 /* All of it, the rows one after the other. */
 static inline void v_store(float *p, vec a)
 {

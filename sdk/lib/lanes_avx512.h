@@ -48,12 +48,6 @@ static inline vec v_load_part(const float *const *p, int64_t k, int64_t n, float
     return v_join(_mm256_mask_loadu_ps(rest, first, p[0] + k), _mm256_mask_loadu_ps(rest, first, p[1] + k));
 }
 
-/* Eight columns of the first row. */
-static inline void v_store_tile(float *p, vec a)
-{
-    _mm256_storeu_ps(p, _mm512_castps512_ps256(a));
-}
-
 /* The first n columns of the first row. */
 static inline void v_store_first(float *p, int64_t n, vec a)
 {

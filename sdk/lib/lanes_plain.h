@@ -41,8 +41,6 @@ static inline vec v_below(vec x, vec low, vec *count)
     return x;
 }
 
-#define v_store_tile v_store /* eight columns of the first row */
-
 /* All of it, the rows one after the other. */
 static inline void v_store(float *p, vec a)
 {

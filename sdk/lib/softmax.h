@@ -9,7 +9,8 @@
 
 #include <dal/base.h>
 
-#define TILE 8 /* rows */
+#define TILE 8  /* rows */
+#define TILES 8 /* whose last steps are taken together: these are long chains with little to do */
 
 /* Rows 0..n-1 (n in 1..TILE) of c >= 1 floats, ld apart. What is said of rows beyond n is of no use.
  * ahead: where TILE * c floats lie that will be wanted soon; only a hint, there may be nothing. */
@@ -38,8 +39,9 @@ typedef struct softmax_kernels {
     void (*sum_exp)(const tile *t, const float *max, tile_sums *out);     /* rest alone, maximum included */
     void (*sum_rest)(const tile *t, const float *max, tile_sums *out);    /* rest, ties */
     void (*sum_entropy)(const tile *t, const float *max, tile_sums *out); /* rest, ties, dot */
-    void (*gap)(const tile_top *top, double *out);       /* 1 - e^(second - max) */
-    void (*log_sum)(const tile_sums *sums, double *out); /* ln(ties + rest) */
+    /* of TILES tiles [TILES * TILE] */
+    void (*gaps)(const tile_top *top, double *out);       /* 1 - e^(second - max) */
+    void (*log_sums)(const tile_sums *sums, double *out); /* ln(ties + rest) */
     void (*sum_p_ln_p)(const tile *t, double *out);      /* of probabilities */
     /* sum of p ln(p/q) - p + q, no term of which is negative; q = 0 only where p is. Relatively exact. */
     void (*sum_divergence)(const tile *p, const tile *q, double *out);

@@ -5,6 +5,7 @@
 #include "softmax.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BLOCK 128 /* columns summed in float, sixteen to a lane, before they are added in double */
 
@@ -235,24 +236,32 @@ static void sum_entropy(const tile *t, const float *max, tile_sums *out)
     sum_tile(t, max, out, 1, 1);
 }
 
-/* Eight numbers, and eight beside them that do not matter. */
-INLINE vec of_tile(const float *x)
+/* Numbers of rows, those of vector i of TOGETHER from the tiles that it holds. */
+#define TILES_TOGETHER (TOGETHER * WIDE) /* tiles */
+INLINE vec of_tiles(const float *x, int i)
 {
-    const float *p[2] = {x, x};
+    const float *p[2] = {x + i * WIDE * TILE, x + (i * WIDE + WIDE - 1) * TILE};
     return v_load(p, 0);
 }
 
 /* 1 - e^(second - max), to within 2e-7 of it at either end. */
-static void find_gap(const tile_top *top, double *out)
+static void find_gaps(const tile_top *top, double *out)
 {
-    float p[TILE], power[TILE];
-    vec x[TOGETHER], q[TOGETHER], f[TOGETHER], n[TOGETHER];
-    EACH x[i] = shifted(of_tile(top->second), of_tile(top->max));
-    exp_parts(x, q, f, n);
-    v_store_tile(p, v_mul(q[0], f[0]));
-    v_store_tile(power, v_scale(v_set(1), n[0]));
-    for (int r = 0; r < TILE; r++)
-        out[r] = 1 - (1 + (double)p[r]) * (double)power[r];
+    for (int first = 0; first < TILES; first += TILES_TOGETHER, out += TILES_TOGETHER * TILE) {
+        float max[TILES_TOGETHER * TILE], second[TILES_TOGETHER * TILE];
+        float p[TILES_TOGETHER * TILE], power[TILES_TOGETHER * TILE];
+        vec x[TOGETHER], q[TOGETHER], f[TOGETHER], n[TOGETHER];
+        for (int t = 0; t < TILES_TOGETHER; t++) {
+            memcpy(max + t * TILE, top[first + t].max, sizeof top->max);
+            memcpy(second + t * TILE, top[first + t].second, sizeof top->second);
+        }
+        EACH x[i] = shifted(of_tiles(second, i), of_tiles(max, i));
+        exp_parts(x, q, f, n);
+        EACH v_store(p + i * WIDE * TILE, v_mul(q[i], f[i]));
+        EACH v_store(power + i * WIDE * TILE, v_scale(v_set(1), n[i]));
+        for (int r = 0; r < TILES_TOGETHER * TILE; r++)
+            out[r] = 1 - (1 + (double)p[r]) * (double)power[r];
+    }
 }
 
 /* e^(z - max) by of c columns, TOGETHER vectors at a time; out may be z. */
@@ -286,20 +295,24 @@ static void softmax(const tile *t, float *out)
 /* ---- probabilities ---------------------------------------------------------------------------- */
 
 /* ln(ties + rest), ties >= 1, as exact in a tiny rest as in a large one. */
-static void log_sum(const tile_sums *sums, double *out)
+static void log_sums(const tile_sums *sums, double *out)
 {
-    float ties[TILE], rest[TILE], ln[TILE];
-    for (int r = 0; r < TILE; r++) {
-        ties[r] = (float)sums->ties[r];
-        rest[r] = (float)sums->rest[r];
+    for (int first = 0; first < TILES; first += TILES_TOGETHER, out += TILES_TOGETHER * TILE) {
+        float ties[TILES_TOGETHER * TILE], rest[TILES_TOGETHER * TILE], ln[TILES_TOGETHER * TILE];
+        vec n[TOGETHER], x[TOGETHER], m, power[TOGETHER] /* 2^-e */, e[TOGETHER];
+        for (int t = 0; t < TILES_TOGETHER; t++)
+            for (int r = 0; r < TILE; r++) {
+                ties[t * TILE + r] = (float)sums[first + t].ties[r];
+                rest[t * TILE + r] = (float)sums[first + t].rest[r];
+            }
+        EACH n[i] = of_tiles(ties, i);
+        EACH x[i] = of_tiles(rest, i);
+        EACH e[i] = v_split(v_add(n[i], x[i]), &m, &power[i]);
+        EACH x[i] = log_near_1(v_fma(x[i], power[i], v_fma(n[i], power[i], v_set(-1))));
+        EACH v_store(ln + i * WIDE * TILE, v_fma(e[i], v_set(LN2), x[i]));
+        for (int r = 0; r < TILES_TOGETHER * TILE; r++)
+            out[r] = (double)ln[r];
     }
-    const vec n = of_tile(ties), x = of_tile(rest);
-    vec m, power; /* 2^-e */
-    const vec e = v_split(v_add(n, x), &m, &power);
-    const vec f = v_fma(x, power, v_fma(n, power, v_set(-1)));
-    v_store_tile(ln, v_fma(e, v_set(LN2), log_near_1(f)));
-    for (int r = 0; r < TILE; r++)
-        out[r] = (double)ln[r];
 }
 
 static void sum_p_ln_p(const tile *t, double *out)
@@ -347,5 +360,5 @@ static void sum_divergence(const tile *p, const tile *q, double *out)
 
 const softmax_kernels KERNELS = {.max = find_max, .top = find_two, .nan = find_nan,
                                  .sum_exp = sum_exp, .sum_rest = sum_rest, .sum_entropy = sum_entropy,
-                                 .gap = find_gap, .log_sum = log_sum, .sum_p_ln_p = sum_p_ln_p,
+                                 .gaps = find_gaps, .log_sums = log_sums, .sum_p_ln_p = sum_p_ln_p,
                                  .sum_divergence = sum_divergence, .softmax = softmax};

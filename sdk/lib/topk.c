@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "clones.h"
+
 void dal_topk_init(dal_topk *t, int64_t k, uint32_t order, double *scores, int64_t *index)
 {
     *t = (dal_topk){.k = k, .order = order, .scores = scores, .index = index};
@@ -25,53 +27,74 @@ static void put(dal_topk *t, int64_t at, double score, int64_t index)
     t->index[at] = index;
 }
 
-/* Let (score, index) sink from the root of the first n to where no child is worse. */
-static void sink(dal_topk *t, int64_t n, double score, int64_t index)
+/* Let (score, index) rise from `at` to where its parent is not better. */
+static void rise(dal_topk *t, int64_t at, double score, int64_t index)
 {
-    int64_t at = 0;
-    for (int64_t child = 1; child < n; child = 2 * at + 1) {
-        if (child + 1 < n &&
-            better(t, t->scores[child], t->index[child], t->scores[child + 1], t->index[child + 1]))
-            child++;
-        if (!better(t, score, index, t->scores[child], t->index[child]))
-            break;
-        put(t, at, t->scores[child], t->index[child]);
-        at = child;
-    }
-    put(t, at, score, index);
-}
-
-static void rise(dal_topk *t, double score, int64_t index)
-{
-    int64_t at = t->n++;
-    for (; at > 0; at = (at - 1) / 2) {
+    while (at > 0) {
         const int64_t parent = (at - 1) / 2;
         if (!better(t, t->scores[parent], t->index[parent], score, index))
             break;
         put(t, at, t->scores[parent], t->index[parent]);
+        at = parent;
     }
     put(t, at, score, index);
+}
+
+/* The worse of two neighbours. Which it is cannot be guessed: two numbers are told apart without a branch. */
+static int64_t worse(const dal_topk *t, int64_t i)
+{
+    const int less = t->scores[i + 1] < t->scores[i], more = t->scores[i + 1] > t->scores[i];
+    if (less | more)
+        return i + (t->order == DAL_LARGEST_FIRST ? less : more);
+    return i + better(t, t->scores[i], t->index[i], t->scores[i + 1], t->index[i + 1]);
+}
+
+/* Put (score, index) in the place of the root of the first n. Most belong near the end: the root's place is handed down
+ * to a leaf first, and from there it rises. */
+static void replace_root(dal_topk *t, int64_t n, double score, int64_t index)
+{
+    int64_t at = 0;
+    for (int64_t child = 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n)
+            child = worse(t, child);
+        put(t, at, t->scores[child], t->index[child]);
+        at = child;
+    }
+    rise(t, at, score, index);
 }
 
 static void push_one(dal_topk *t, double score, int64_t index)
 {
     if (t->n < t->k)
-        rise(t, score, index);
+        rise(t, t->n++, score, index);
     else if (t->k > 0 && better(t, score, index, t->scores[0], t->index[0]))
-        sink(t, t->n, score, index);
+        replace_root(t, t->n, score, index);
 }
 
-/* Worse than the worst that is kept, by its number alone? Never so for NaN, on either side. */
-static int surely_worse(const dal_topk *t, double score)
+/* The first of scores[i..n-1] that is not worse than `worst` by its number alone, as NaN never is; n: none. */
+DAL_CLONES static int64_t find_wanted(const double *scores, int64_t i, int64_t n, double worst, uint32_t order)
 {
-    return t->order == DAL_LARGEST_FIRST ? score < t->scores[0] : score > t->scores[0];
+    enum { LANES = 16 };
+    const double sign = order == DAL_LARGEST_FIRST ? 1 : -1; /* exact */
+    for (; i + LANES <= n; i += LANES) {
+        int64_t wanted = 0;
+        for (int l = 0; l < LANES; l++)
+            wanted |= !(sign * scores[i + l] < sign * worst);
+        if (wanted)
+            break;
+    }
+    while (i < n && sign * scores[i] < sign * worst)
+        i++;
+    return i;
 }
 
 void dal_topk_push(dal_topk *t, const double *scores, int64_t first, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (t->n == t->k && t->k > 0 && surely_worse(t, scores[i])) /* almost all of a long stream */
-            continue;
+        if (t->n == t->k && t->k > 0) /* almost all of a long stream are passed over */
+            i = find_wanted(scores, i, n, t->scores[0], t->order);
+        if (i == n)
+            return;
         t->n_nan += isnan(scores[i]) != 0;
         push_one(t, scores[i], first + i);
     }
@@ -91,6 +114,6 @@ void dal_topk_sort(dal_topk *t)
         const double score = t->scores[n];
         const int64_t index = t->index[n];
         put(t, n, t->scores[0], t->index[0]);
-        sink(t, n, score, index);
+        replace_root(t, n, score, index);
     }
 }

@@ -6,103 +6,155 @@
 
 #define AHEAD (8 * TILE) /* rows; longer than memory takes to answer */
 
-/* One tile's scores. */
-typedef void score_tile(const softmax_kernels *k, const tile *t, double *out);
+/* What is found of some tiles. */
+typedef struct tiles {
+    tile_top top[TILES];
+    tile_sums sums[TILES];
+} tiles;
 
-static void for_each_tile(const dal_outputs *o, score_tile *logits, score_tile *probs, double *out)
+/* Scores in two steps: what takes reading the rows of tile i, and what follows for all tiles [TILES * TILE]. */
+typedef struct scorer {
+    void (*look)(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums);
+    void (*finish)(const softmax_kernels *k, const tiles *all, double *out);
+} scorer;
+
+static void score_tiles(const dal_matrix *m, const scorer *by, double *out)
 {
-    const dal_matrix *m = &o->values;
     const softmax_kernels *kernels = softmax_best();
     const uintptr_t row_bytes = (uintptr_t)m->stride * sizeof(float);
-    double scores[TILE];
-    for (int64_t first = 0; first < m->rows; first += TILE) {
-        const float *z = m->data + first * m->stride;
-        const int64_t rest = m->rows - first;
-        const float *ahead = (const float *)((uintptr_t)z + AHEAD * row_bytes); /* perhaps beyond the last */
-        const tile t = {z, rest < TILE ? rest : TILE, m->cols, m->stride, ahead};
-        for (int r = 0; r < TILE; r++)
-            scores[r] = (double)NAN; /* of no classes nothing can be said */
-        if (t.c > 0)
-            (o->kind == DAL_LOGITS ? logits : probs)(kernels, &t, scores);
-        memcpy(out + first, scores, (size_t)t.n * sizeof *out);
+    tiles all = {0};
+    double scores[TILES * TILE];
+    for (int64_t first = 0; first < m->rows; first += TILES * TILE) {
+        const int64_t n = m->rows - first < TILES * TILE ? m->rows - first : TILES * TILE;
+        for (int64_t i = 0; i * TILE < n; i++) {
+            const float *z = m->data + (first + i * TILE) * m->stride;
+            const float *ahead = (const float *)((uintptr_t)z + AHEAD * row_bytes); /* perhaps beyond the last */
+            const int64_t rest = n - i * TILE;
+            const tile t = {z, rest < TILE ? rest : TILE, m->cols, m->stride, ahead};
+            by->look(kernels, &t, &all.top[i], &all.sums[i]);
+        }
+        by->finish(kernels, &all, n == TILES * TILE ? out + first : scores);
+        if (n < TILES * TILE)
+            memcpy(out + first, scores, (size_t)n * sizeof *out);
     }
 }
 
-/* p_max = e^0 / S */
-static void confidence_of_logits(const softmax_kernels *k, const tile *t, double *out)
+static void score(const dal_outputs *o, const scorer *logits, const scorer *probs, double *out)
 {
-    tile_top top;
-    tile_sums sums;
-    k->max(t, &top);
-    k->sum_rest(t, top.max, &sums);
-    for (int r = 0; r < TILE; r++)
-        out[r] = 1 / (sums.ties[r] + sums.rest[r]);
+    if (o->values.cols > 0) {
+        score_tiles(&o->values, o->kind == DAL_LOGITS ? logits : probs, out);
+        return;
+    }
+    for (int64_t i = 0; i < o->values.rows; i++)
+        out[i] = (double)NAN; /* of no classes nothing can be said */
 }
 
-static void confidence_of_probs(const softmax_kernels *k, const tile *t, double *out)
+#define EACH_ROW                          \
+    for (int i = 0; i < TILES; i++)       \
+        for (int r = 0; r < TILE; r++)
+
+/* p_max = e^0 / S */
+static void rest_of_logits(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums)
 {
-    tile_top top;
+    k->max(t, top);
+    k->sum_rest(t, top->max, sums);
+}
+
+static void confidence_of_logits(const softmax_kernels *k, const tiles *all, double *out)
+{
+    (void)k;
+    EACH_ROW out[i * TILE + r] = 1 / (all->sums[i].ties[r] + all->sums[i].rest[r]);
+}
+
+/* A bad row is bad: NaN is added to what was found of it. */
+static void add_nan(const softmax_kernels *k, const tile *t, float *max)
+{
     float nan[TILE];
-    k->max(t, &top);
     k->nan(t, nan);
     for (int r = 0; r < TILE; r++)
-        out[r] = (double)top.max[r] + (double)nan[r];
+        max[r] += nan[r];
+}
+
+static void max_of_probs(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums)
+{
+    (void)sums;
+    k->max(t, top);
+    add_nan(k, t, top->max);
+}
+
+static void confidence_of_probs(const softmax_kernels *k, const tiles *all, double *out)
+{
+    (void)k;
+    EACH_ROW out[i * TILE + r] = (double)all->top[i].max[r];
 }
 
 void dal_least_confidence(const dal_outputs *o, double *out)
 {
-    for_each_tile(o, confidence_of_logits, confidence_of_probs, out);
+    static const scorer logits = {rest_of_logits, confidence_of_logits}, probs = {max_of_probs, confidence_of_probs};
+    score(o, &logits, &probs, out);
 }
 
 /* (e^0 - e^(z2 - z1)) / S */
-static void margin_of_logits(const softmax_kernels *k, const tile *t, double *out)
+static void two_of_logits(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums)
 {
-    tile_top top;
-    tile_sums sums;
-    k->top(t, &top);
-    k->sum_exp(t, top.max, &sums);
-    k->gap(&top, out);
-    for (int r = 0; r < TILE; r++)
-        out[r] /= sums.rest[r];
+    k->top(t, top);
+    k->sum_exp(t, top->max, sums);
 }
 
-static void margin_of_probs(const softmax_kernels *k, const tile *t, double *out)
+static void margin_of_logits(const softmax_kernels *k, const tiles *all, double *out)
 {
-    tile_top top;
-    float nan[TILE];
-    k->top(t, &top);
-    k->nan(t, nan);
-    for (int r = 0; r < TILE; r++) {
-        const float second = t->c > 1 ? top.second[r] : 0;
-        out[r] = (double)top.max[r] - (double)second + (double)nan[r];
-    }
+    k->gaps(all->top, out);
+    EACH_ROW out[i * TILE + r] /= all->sums[i].rest[r];
+}
+
+static void two_of_probs(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums)
+{
+    (void)sums;
+    k->top(t, top);
+    for (int r = 0; r < TILE && t->c < 2; r++)
+        top->second[r] = 0;
+    add_nan(k, t, top->max);
+}
+
+static void margin_of_probs(const softmax_kernels *k, const tiles *all, double *out)
+{
+    (void)k;
+    EACH_ROW out[i * TILE + r] = (double)all->top[i].max[r] - (double)all->top[i].second[r];
 }
 
 void dal_margin(const dal_outputs *o, double *out)
 {
-    for_each_tile(o, margin_of_logits, margin_of_probs, out);
+    static const scorer logits = {two_of_logits, margin_of_logits}, probs = {two_of_probs, margin_of_probs};
+    score(o, &logits, &probs, out);
 }
 
 /* ln S - (sum e^x x) / S */
-static void entropy_of_logits(const softmax_kernels *k, const tile *t, double *out)
+static void sums_of_logits(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums)
 {
-    tile_top top;
-    tile_sums sums;
-    k->max(t, &top);
-    k->sum_entropy(t, top.max, &sums);
-    k->log_sum(&sums, out);
-    for (int r = 0; r < TILE; r++)
-        out[r] -= sums.dot[r] / (sums.ties[r] + sums.rest[r]);
+    k->max(t, top);
+    k->sum_entropy(t, top->max, sums);
 }
 
-static void entropy_of_probs(const softmax_kernels *k, const tile *t, double *out)
+static void entropy_of_logits(const softmax_kernels *k, const tiles *all, double *out)
 {
-    k->sum_p_ln_p(t, out);
-    for (int r = 0; r < TILE; r++)
-        out[r] = 0 - out[r]; /* never -0 */
+    k->log_sums(all->sums, out);
+    EACH_ROW out[i * TILE + r] -= all->sums[i].dot[r] / (all->sums[i].ties[r] + all->sums[i].rest[r]);
+}
+
+static void sums_of_probs(const softmax_kernels *k, const tile *t, tile_top *top, tile_sums *sums)
+{
+    (void)top;
+    k->sum_p_ln_p(t, sums->dot);
+}
+
+static void entropy_of_probs(const softmax_kernels *k, const tiles *all, double *out)
+{
+    (void)k;
+    EACH_ROW out[i * TILE + r] = 0 - all->sums[i].dot[r]; /* never -0 */
 }
 
 void dal_entropy(const dal_outputs *o, double *out)
 {
-    for_each_tile(o, entropy_of_logits, entropy_of_probs, out);
+    static const scorer logits = {sums_of_logits, entropy_of_logits}, probs = {sums_of_probs, entropy_of_probs};
+    score(o, &logits, &probs, out);
 }

@@ -235,7 +235,7 @@ Test(uncertainty, does_not_depend_on_a_rows_place_in_the_block)
 typedef struct results {
     tile_top max, top;
     tile_sums exp, rest, entropy;
-    double gap[TILE], log_sum[TILE], p_ln_p[TILE], divergence[TILE];
+    double gaps[TILES * TILE], log_sums[TILES * TILE], p_ln_p[TILE], divergence[TILE];
     float nan[TILE], softmax[TILE * 300];
 } results;
 
@@ -248,8 +248,14 @@ static void run_kernels(const softmax_kernels *k, const tile *t, const tile *abo
     k->sum_exp(t, all->top.max, &all->exp);
     k->sum_rest(t, all->top.max, &all->rest);
     k->sum_entropy(t, all->top.max, &all->entropy);
-    k->gap(&all->top, all->gap);
-    k->log_sum(&all->rest, all->log_sum);
+    tile_top tops[TILES];
+    tile_sums rests[TILES];
+    for (int i = 0; i < TILES; i++) { /* of differing tiles */
+        tops[i] = i % 2 ? all->top : all->max;
+        rests[i] = i % 2 ? all->rest : all->entropy;
+    }
+    k->gaps(tops, all->gaps);
+    k->log_sums(rests, all->log_sums);
     k->sum_p_ln_p(t, all->p_ln_p);
     k->sum_divergence(t, about, all->divergence);
     k->softmax(t, all->softmax);
