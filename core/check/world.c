@@ -347,6 +347,7 @@ world *world_new(const world_shape *shape, const dal_host *host)
     world_make_samples(w);
     make_sets(w, &rng);
     w->base = (provider){.host = host,
+                         .block = BLOCK_COMPUTED,
                          .n_classes = c,
                          .d = d,
                          .n_pool = w->n,

@@ -17,7 +17,7 @@ space space_of(const provider *p, const dal_sample_spec *spec)
     return (space){p, p->features ? p->d : dense ? dal_sample_values(spec) : 0};
 }
 
-/* Rows of n <= VIEW_BLOCK samples into out [n, width]. */
+/* Rows of n <= BLOCK_COMPUTED samples into out [n, width]. */
 static dal_status fill_block(const space *s, scratch *buffers, const int64_t *ids, int64_t n, float *out, dal_error *err)
 {
     const provider *p = s->p;
@@ -66,15 +66,15 @@ static int by_id(const void *a, const void *b)
 static dal_status fill_target(target *t, const space *s, const int64_t *ids, dal_error *err)
 {
     numbered *sorted = xcalloc((size_t)t->n, sizeof *sorted);
-    float *x = malloc((size_t)(VIEW_BLOCK * t->d) * sizeof *x);
+    float *x = malloc((size_t)(BLOCK_COMPUTED * t->d) * sizeof *x);
     scratch *buffers = xcalloc(1, sizeof *buffers);
     dal_status st = x ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory to read samples");
     for (int64_t i = 0; i < t->n; i++)
         sorted[i] = (numbered){ids[i], i};
     qsort(sorted, (size_t)t->n, sizeof *sorted, by_id);
-    for (int64_t first = 0; st == DAL_OK && first < t->n; first += VIEW_BLOCK) {
-        int64_t block[VIEW_BLOCK], n = 0;
-        for (; n < VIEW_BLOCK && first + n < t->n; n++)
+    for (int64_t first = 0; st == DAL_OK && first < t->n; first += BLOCK_COMPUTED) {
+        int64_t block[BLOCK_COMPUTED], n = 0;
+        for (; n < BLOCK_COMPUTED && first + n < t->n; n++)
             block[n] = sorted[first + n].id;
         st = fill_block(s, buffers, block, n, x, err);
         for (int64_t i = 0; st == DAL_OK && i < n; i++)
@@ -133,10 +133,10 @@ static void look_at_tile(const target *t, const float *x, double norm, int64_t s
     }
 }
 
-/* The nearest row of the target to each of x [n, d], n <= VIEW_BLOCK. self: x is these rows of the target, -1: not. */
+/* The nearest row of the target to each of x [n, d], n <= BLOCK_COMPUTED. self: x is these rows of the target, -1: not. */
 static dal_status find_nearest(const target *t, const float *x, int64_t n, int64_t self, nearest_row *best)
 {
-    float *products = malloc(sizeof(float) * VIEW_BLOCK * TILE);
+    float *products = malloc(sizeof(float) * BLOCK_COMPUTED * TILE);
     dal_status st = products ? DAL_OK : DAL_E_NOMEM;
     for (int64_t i = 0; i < n; i++)
         best[i] = (nearest_row){-1, INFINITY};
@@ -162,14 +162,14 @@ typedef struct rows_job {
 static dal_status rows_task(void *ctx, int64_t block)
 {
     const rows_job *j = ctx;
-    const int64_t first = block * VIEW_BLOCK;
-    const int64_t n = j->from->n - first < VIEW_BLOCK ? j->from->n - first : VIEW_BLOCK;
+    const int64_t first = block * BLOCK_COMPUTED;
+    const int64_t n = j->from->n - first < BLOCK_COMPUTED ? j->from->n - first : BLOCK_COMPUTED;
     return find_nearest(j->to, j->from->rows + first * j->from->d, n, j->same ? first : -1, j->best + first);
 }
 
 static int64_t blocks_of(int64_t n)
 {
-    return n / VIEW_BLOCK + (n % VIEW_BLOCK != 0);
+    return n / BLOCK_COMPUTED + (n % BLOCK_COMPUTED != 0);
 }
 
 static dal_status nearest_rows(const dal_host *h, const target *from, const target *to, nearest_row *best, dal_error *err)
@@ -283,8 +283,8 @@ static dal_status pool_task(void *ctx, int64_t block)
 {
     pool_job *j = ctx;
     const dal_host *h = j->s->p->host;
-    const int64_t first = block * VIEW_BLOCK, n = j->n - first < VIEW_BLOCK ? j->n - first : VIEW_BLOCK;
-    nearest_row best[VIEW_BLOCK];
+    const int64_t first = block * BLOCK_COMPUTED, n = j->n - first < BLOCK_COMPUTED ? j->n - first : BLOCK_COMPUTED;
+    nearest_row best[BLOCK_COMPUTED];
     if (h->cancelled(h))
         return DAL_E_CANCELLED;
     float *x = dal_array(h, n, (size_t)j->s->width * sizeof *x);

@@ -7,8 +7,8 @@
 static dal_status read_block(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_error *err)
 {
     const input_provider *p = base->impl;
-    int64_t rows[VIEW_BLOCK];
-    if (n > VIEW_BLOCK) /* whole matrices are put together from blocks */
+    int64_t rows[BLOCK_COMPUTED];
+    if (n > BLOCK_COMPUTED) /* whole matrices are put together from blocks */
         return dal_fail(err, DAL_E_UNSUPPORTED, "", "samples are read in blocks");
     for (int64_t i = 0; i < n; i++)
         rows[i] = i;
@@ -59,6 +59,7 @@ void input_provider_init(input_provider *p, source *s, const dal_host *host)
     *p = (input_provider){.source = s};
     p->base = (provider){
         .host = host,
+        .block = BLOCK_COMPUTED,
         .n_classes = s->info.spec.n_classes,
         .n_pool = s->info.n[DAL_SPLIT_TRAIN],
         .truth = s->classes[DAL_SPLIT_TRAIN],

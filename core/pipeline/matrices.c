@@ -56,12 +56,18 @@ static bool consecutive(const int64_t *ids, int64_t n)
     return n > 0 && ids[n - 1] - ids[0] == n - 1; /* they ascend */
 }
 
+/* Floats are read where they lie; other numbers become floats block by block. */
+static bool is_ready(const dal_npy *npy)
+{
+    return !npy || dal_npy_type(npy) == DAL_NPY_F32;
+}
+
 /* Rows of a file: where they lie when they are floats in a row there, else through the buffer. */
 static dal_status rows_of(const dal_npy *npy, const int64_t *ids, int64_t n, floats *buffer, dal_matrix *out,
                           dal_error *err)
 {
     const int64_t width = dal_npy_width(npy);
-    const float *data = dal_npy_type(npy) == DAL_NPY_F32 ? dal_npy_data(npy) : NULL;
+    const float *data = is_ready(npy) ? dal_npy_data(npy) : NULL;
     if (data && consecutive(ids, n)) {
         *out = (dal_matrix){data + ids[0] * width, n, width, width};
         return DAL_OK;
@@ -337,6 +343,7 @@ dal_status matrices_open(matrices *m, const matrix_files *f, int64_t n_known, co
     check_rows(m, f, n_known, d);
     m->base = (provider){
         .host = host,
+        .block = is_ready(m->outputs) && is_ready(m->features) ? BLOCK_READY : BLOCK_COMPUTED,
         .n_classes = m->outputs ? dal_npy_size(m->outputs, 1) : m->mc_file ? dal_npy_size(m->mc_file, 2) : 0,
         .d = m->features ? dal_npy_size(m->features, 1) : 0,
         .output_kind = f->probs ? DAL_PROBS : DAL_LOGITS,

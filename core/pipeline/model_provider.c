@@ -204,6 +204,7 @@ void model_provider_init(model_provider *p, source *s, const dal_instance *model
     pthread_mutex_init(&p->lock, NULL);
     p->base = (provider){
         .host = host,
+        .block = BLOCK_COMPUTED,
         .n_classes = s->info.spec.n_classes,
         .n_pool = s->info.n[DAL_SPLIT_TRAIN],
         .truth = s->classes[DAL_SPLIT_TRAIN],

@@ -10,6 +10,11 @@
 
 #include "pipeline/source.h"
 
+/* Rows of a block of a view: fixed, so that nothing depends on the number of threads. Few where each is computed, as
+ * a thread holds a block of inputs and what becomes of them; more where all lie ready and a block only costs its
+ * bookkeeping. */
+enum { BLOCK_COMPUTED = 256, BLOCK_READY = 2048, BLOCK_MOST = BLOCK_READY };
+
 /* A float buffer that grows. */
 typedef struct floats {
     float *data;
@@ -28,6 +33,7 @@ void scratch_free(scratch *s); /* the whole list; accepts NULL */
 
 typedef struct provider {
     const dal_host *host;  /* its threads do the work */
+    int64_t block;         /* rows, at most BLOCK_MOST */
     int64_t n_classes, d;  /* 0: not known */
     int64_t n_pool;        /* ids from here on are validation samples */
     const int32_t *truth;  /* [n_pool], NULL: not known */

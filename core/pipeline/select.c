@@ -48,7 +48,7 @@ static keeper *take_keeper(score_job *j)
 static dal_status score_block(void *ctx, const dal_block *b, dal_error *err)
 {
     score_job *j = ctx;
-    double scores[VIEW_BLOCK];
+    double scores[BLOCK_MOST];
     for (int64_t i = 0; i < b->n; i++)
         scores[i] = (double)NAN; /* what is not written counts as NaN */
     const dal_status st =
@@ -108,6 +108,7 @@ static dal_status select_by_score(round_view *v, const dal_instance *strategy, s
 
 /* ---- select strategies ---- */
 
+/* A strategy that picks by itself is not believed. Those that score have the host pick. */
 static dal_status check_picks(const round_view *v, const char *id, const selection *s, dal_error *err)
 {
     if (s->n < 0 || s->n > s->want)
@@ -142,11 +143,11 @@ static dal_status select_by_itself(round_view *v, const dal_instance *strategy, 
         out->ids[i] = -1;
         out->scores[i] = (double)NAN;
     }
-    const dal_status st = CALL(instance_desc(strategy), select, impl->select(strategy->self, &v->api, &picks, err), err);
+    dal_status st = CALL(instance_desc(strategy), select, impl->select(strategy->self, &v->api, &picks, err), err);
     out->n = picks.n;
     picks.reason[sizeof picks.reason - 1] = '\0';
     memcpy(out->reason, picks.reason, sizeof out->reason);
-    return st;
+    return st == DAL_OK ? check_picks(v, strategy->component->id, out, err) : st;
 }
 
 dal_status view_select(const round_view *view, const dal_instance *strategy, int64_t want, selection *out,
@@ -154,7 +155,6 @@ dal_status view_select(const round_view *view, const dal_instance *strategy, int
 {
     round_view *v = view->api.impl; /* the view itself, to which what it computes is added */
     const dal_strategy_impl *impl = strategy->impl;
-    const char *id = strategy->component->id;
     dal_status st = DAL_OK;
     *out = (selection){.want = want < v->sets.n[DAL_ROWS_CANDIDATES] ? want : v->sets.n[DAL_ROWS_CANDIDATES]};
     out->ids = xcalloc((size_t)out->want, sizeof *out->ids);
@@ -164,5 +164,5 @@ dal_status view_select(const round_view *view, const dal_instance *strategy, int
     if (st == DAL_OK && out->want > 0)
         st = DAL_HAS(dal_strategy_impl, impl, score) ? select_by_score(v, strategy, out, err)
                                                      : select_by_itself(v, strategy, out, err);
-    return st == DAL_OK ? check_picks(v, id, out, err) : st;
+    return st;
 }

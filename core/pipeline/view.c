@@ -150,7 +150,7 @@ live_block view_block(round_view *v, uint32_t set, int64_t first, scratch *s)
         .api = {.struct_size = sizeof(dal_block),
                 .set = set,
                 .first = first,
-                .n = left < VIEW_BLOCK ? left : VIEW_BLOCK,
+                .n = left < v->block ? left : v->block,
                 .ids = v->sets.ids[set] + first,
                 .outputs = block_outputs,
                 .features = block_features,
@@ -181,7 +181,7 @@ static dal_status stream_block(void *ctx, int64_t i)
         return DAL_E_CANCELLED;
     const int64_t start = now_ns();
     scratch *s = view_take_scratch(j->v);
-    live_block b = view_block(j->v, j->set, i * VIEW_BLOCK, s);
+    live_block b = view_block(j->v, j->set, i * j->v->block, s);
     b.api.impl = &b;
     dal_error err = DAL_ERROR_INIT;
     const dal_status st = j->visit(j->ctx, &b.api, &err);
@@ -206,7 +206,7 @@ dal_status view_stream(round_view *v, uint32_t set, dal_status (*visit)(void *, 
 {
     stream_job j = {.v = v, .set = set, .visit = visit, .ctx = ctx, .error = DAL_ERROR_INIT,
                     .failed_block = INT64_MAX};
-    const int64_t start = now_ns(), blocks = (v->sets.n[set] + VIEW_BLOCK - 1) / VIEW_BLOCK;
+    const int64_t start = now_ns(), blocks = (v->sets.n[set] + v->block - 1) / v->block;
     const dal_status st = v->p->host->parallel_for(v->p->host, blocks, stream_block, &j);
     /* wall time is shared out as the threads spent theirs */
     if (j.all_ns > 0)
@@ -540,6 +540,8 @@ round_view *view_new(const provider *p, const dal_component *who, const row_sets
     round_view *v = xcalloc(1, sizeof *v);
     v->p = p;
     v->who = who;
+    /* Monte-Carlo passes of a block are always gathered, and are many times as large as outputs. */
+    v->block = dal_has_word(who->needs, DAL_CAP_MC) ? BLOCK_COMPUTED : p->block;
     v->sets = *sets;
     v->pseudo = pseudo;
     pthread_mutex_init(&v->lock, NULL);

@@ -4,9 +4,6 @@
 
 #include "pipeline/provider.h"
 
-/* Rows of a block: fixed, so that nothing depends on the number of threads. */
-#define VIEW_BLOCK 256
-
 /* Index lists of a round, all ascending. Borrowed by the view. */
 typedef struct row_sets {
     const int64_t *ids[DAL_ROW_SETS];

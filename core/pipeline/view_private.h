@@ -15,6 +15,7 @@ struct round_view {
     scratch *free_scratch;
     floats outputs[DAL_ROW_SETS], features[DAL_ROW_SETS], mc[DAL_ROW_SETS];
     int filled[DAL_ROW_SETS];
+    int64_t block; /* rows */
     int64_t infer_ns;
     dal_view_truth truth;
     dal_view_groups groups;

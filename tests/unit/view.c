@@ -67,7 +67,7 @@ static void world_init(world *w, int threads, const dal_strategy_impl *impl, con
     const dal_runtime_config config = {.struct_size = sizeof config, .threads = threads, .seed = 1};
     w->rt = dal_runtime_new(&config, &err);
     cr_assert(w->rt, "%s", err.text);
-    w->p = (provider){.host = dal_runtime_host(w->rt, "test"), .n_classes = C, .d = D, .outputs = outputs,
+    w->p = (provider){.host = dal_runtime_host(w->rt, "test"), .block = BLOCK_COMPUTED, .n_classes = C, .d = D, .outputs = outputs,
                       .features = features, .lacks = lacks, .model = &w->model};
     for (int64_t i = 0; i < N; i++)
         w->ids[i] = 3 * i; /* pool indices are not row numbers */
@@ -100,15 +100,46 @@ static dal_status modulo(void *self, const dal_block *b, double *out, dal_error 
 Test(view, score_strategies_get_the_best_in_order_with_ties_by_lower_index)
 {
     static const dal_strategy_impl impl = {.struct_size = sizeof impl, .order = DAL_LARGEST_FIRST, .score = modulo};
+    static const int64_t blocks[] = {BLOCK_COMPUTED, BLOCK_MOST, 7};
     for (int threads = 1; threads <= 3; threads++) {
         world w;
         selection s;
         dal_error err = DAL_ERROR_INIT;
         world_init(&w, threads, &impl, "");
+        w.p.block = blocks[threads - 1];
         cr_assert_eq(choose(&w, 4, &s, &err), DAL_OK, "%s", err.text);
         cr_assert(s.n == 4 && s.ids[0] == 3 * 6 && s.ids[1] == 3 * 13 && s.ids[2] == 3 * 20 && s.ids[3] == 3 * 27);
         cr_assert_float_eq(s.scores[0], 6, 0);
         cr_assert_eq(atomic_load(&calls), 0, "nothing was asked of the model");
+        selection_free(&s);
+    }
+}
+
+/* How many samples came with it. */
+static dal_status rows_with(void *self, const dal_block *b, double *out, dal_error *err)
+{
+    (void)self;
+    (void)err;
+    for (int64_t i = 0; i < b->n; i++)
+        out[i] = (double)b->n;
+    return DAL_OK;
+}
+
+Test(view, passes_are_gathered_in_small_blocks_also_where_outputs_lie_ready)
+{
+    static const dal_strategy_impl impl = {.struct_size = sizeof impl, .order = DAL_LARGEST_FIRST, .score = rows_with};
+    static const struct {
+        const char *needs;
+        double rows;
+    } cases[] = {{DAL_CAP_OUTPUTS, N}, {DAL_CAP_MC, BLOCK_COMPUTED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world w;
+        selection s;
+        dal_error err = DAL_ERROR_INIT;
+        world_init(&w, 2, &impl, cases[i].needs);
+        w.p.block = BLOCK_READY;
+        cr_assert_eq(choose(&w, 1, &s, &err), DAL_OK, "%s", err.text);
+        cr_assert_float_eq(s.scores[0], cases[i].rows, 0);
         selection_free(&s);
     }
 }
@@ -141,7 +172,7 @@ Test(view, matrices_have_one_row_an_id_and_come_from_one_pass_when_both_are_need
     world_init(&w, 2, &impl, DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES);
     cr_assert_eq(choose(&w, 3, &s, &err), DAL_OK, "%s", err.text);
     cr_assert(s.n == 3 && s.ids[0] == 3 * (N - 1) && isnan(s.scores[0]));
-    cr_assert_eq(atomic_load(&calls), 2 * ((N + VIEW_BLOCK - 1) / VIEW_BLOCK));
+    cr_assert_eq(atomic_load(&calls), 2 * ((N + BLOCK_COMPUTED - 1) / BLOCK_COMPUTED));
     selection_free(&s);
 }
 
