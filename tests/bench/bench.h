@@ -82,10 +82,10 @@ static inline unsigned char *bench_idx(const char *root, const char *name, int64
 /* 0 when the files are not there. */
 static inline int bench_mnist(const char *stem, bench_images *out)
 {
-    const char *root = getenv("DAL_DATA_PATH"), *source = getenv("DAL_SRCDIR");
+    const char *root = getenv("DAL_DATA_PATH"), *srcdir = getenv("DAL_SRCDIR");
     char beside[1024], name[64];
     int64_t n, one;
-    snprintf(beside, sizeof beside, "%s/../shared/data", source ? source : "..");
+    snprintf(beside, sizeof beside, "%s/../shared/data", srcdir ? srcdir : "..");
     snprintf(name, sizeof name, "%s-images-idx3-ubyte.gz", stem);
     out->pixels = bench_idx(root ? root : beside, name, &out->n, &out->width);
     snprintf(name, sizeof name, "%s-labels-idx1-ubyte.gz", stem);

@@ -1,110 +1,14 @@
-/* What selection costs, beside what this machine could do in the same minute.
- *
- * Scores read each logit once and do a dozen operations on it: which of the two binds depends on the machine. So
- * beside the share of read bandwidth stands that of the lower of the two bounds, bandwidth and what the same
- * kernel does in the same number of threads on rows that stay in the cache.
+/* What loops over threads and k-center greedy cost, beside what this machine could do in the same minute.
  *
  * One line a measurement, `what key=value ...`: the median of some repetitions, the median deviation from it
- * (mad), and the best. Read bandwidth is the best of several access patterns, and it is the best repetition
- * that is held against it: a machine shared with others disturbs both alike. Options: the number of threads
- * (default 2), then "quick" for smaller problems, or "large" for one: coreset's [1M, 128, -, 1000].
+ * (mad), and the best. Options: the number of threads (default 2), then "quick" for smaller problems, or "large" for
+ * one: coreset's [1M, 128, -, 1000].
  */
 #include <dal/kcenter.h>
 #include <dal/linalg.h>
-#include <dal/topk.h>
-#include <dal/uncertainty.h>
 #include <math.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 
-#include "sdk/lib/clones.h"
-#include "tests/bench/bench.h"
-
-#define MAX_REPEATS 15
-#define SLICES 256 /* tasks of the bandwidth test */
-
-typedef struct timing {
-    double median, mad, best;
-} timing;
-
-static timing summarise(double *seconds, int n)
-{
-    timing t = {.median = bench_median(seconds, n)}; /* which sorts them */
-    t.best = seconds[0];
-    for (int i = 0; i < n; i++)
-        seconds[i] = fabs(seconds[i] - t.median);
-    t.mad = bench_median(seconds, n);
-    return t;
-}
-
-static long peak_kib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-}
-
-/* Touched memory in huge pages where there are any; the program ends when there is none. */
-static float *take_floats(int64_t n)
-{
-    void *p = mmap(NULL, (size_t)n * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        bench_die("no memory for the data");
-    madvise(p, (size_t)n * sizeof(float), MADV_HUGEPAGE);
-    return p;
-}
-
-static void give_floats(float *p, int64_t n)
-{
-    munmap(p, (size_t)n * sizeof(float));
-}
-
-/* ---- the machine ------------------------------------------------------------------------------ */
-
-typedef struct read_job {
-    const uint32_t *data;
-    int64_t n, streams;
-    uint32_t sums[SLICES];
-} read_job;
-
-DAL_CLONES static uint32_t read_slice(const uint32_t *p, int64_t n, int64_t streams)
-{
-    uint32_t lane[32] = {0}, sum = 0;
-    const int64_t each = n / streams / 32 * 32;
-    for (int64_t k = 0; k < each; k += 32)
-        for (int64_t s = 0; s < streams; s++)
-            for (int l = 0; l < 32; l++)
-                lane[l] += p[s * each + k + l];
-    for (int l = 0; l < 32; l++)
-        sum += lane[l];
-    return sum;
-}
-
-static dal_status read_task(void *ctx, int64_t i)
-{
-    read_job *j = ctx;
-    const int64_t each = j->n / SLICES;
-    j->sums[i] = read_slice(j->data + i * each, each, j->streams);
-    return DAL_OK;
-}
-
-/* Bytes a second, the best of 1 to 8 streams a thread, over n floats. */
-static double read_bandwidth(const dal_host *host, const float *data, int64_t n)
-{
-    static const int64_t streams[] = {1, 2, 4, 8};
-    double best = INFINITY;
-    read_job j = {.data = (const uint32_t *)(const void *)data, .n = n};
-    for (int repeat = 0; repeat < 5; repeat++)
-        for (int s = 0; s < 4; s++) {
-            j.streams = streams[s];
-            const double start = bench_now();
-            host->parallel_for(host, SLICES, read_task, &j);
-            const double seconds = bench_now() - start;
-            best = seconds < best ? seconds : best;
-        }
-    return (double)n * sizeof(float) / best;
-}
+#include "tests/bench/machine.h"
 
 static dal_status nothing(void *ctx, int64_t i)
 {
@@ -126,128 +30,7 @@ static void bench_pool(const dal_host *host)
            1e6 * t.mad);
 }
 
-/* ---- score + top-k ---------------------------------------------------------------------------- */
-
-#define BLOCK 256 /* rows a task: as many as `run` and `select` take at a time */
-
-typedef struct fill_job {
-    float *data;
-    int64_t n, width;
-    dal_rng rng;
-} fill_job;
-
-/* Logits of a model that is fairly sure: one class raised in each row. */
-static dal_status fill_logits(void *ctx, int64_t b)
-{
-    const fill_job *j = ctx;
-    const int64_t end = (b + 1) * BLOCK < j->n ? (b + 1) * BLOCK : j->n;
-    for (int64_t i = b * BLOCK; i < end; i++) {
-        dal_rng r = dal_rng_at(&j->rng, (uint64_t)i);
-        for (int64_t k = 0; k < j->width; k++)
-            j->data[i * j->width + k] = (float)(4 * dal_rng_uniform(&r));
-        j->data[i * j->width + dal_rng_below(&r, j->width)] += (float)(8 * dal_rng_uniform(&r));
-    }
-    return DAL_OK;
-}
-
-enum { BEST = 1000, KEEPERS = 64 };
-
-/* What one thread at a time keeps, as `run` and `select` do: nobody waits for another's heap. */
-typedef struct keeper {
-    atomic_flag taken;
-    dal_topk best;
-    double scores[BEST];
-    int64_t index[BEST];
-} keeper;
-
-typedef struct score_job {
-    dal_matrix logits;
-    void (*score)(const dal_outputs *o, double *out);
-    keeper *keepers; /* [KEEPERS] */
-} score_job;
-
-static dal_status score_task(void *ctx, int64_t b)
-{
-    score_job *j = ctx;
-    double scores[BLOCK];
-    dal_outputs o = {j->logits, DAL_LOGITS, 0};
-    int at = 0;
-    o.values.data += b * BLOCK * o.values.stride;
-    o.values.rows = o.values.rows - b * BLOCK < BLOCK ? o.values.rows - b * BLOCK : BLOCK;
-    j->score(&o, scores);
-    while (atomic_flag_test_and_set(&j->keepers[at].taken))
-        at = (at + 1) % KEEPERS;
-    dal_topk_push(&j->keepers[at].best, scores, b * BLOCK, o.values.rows);
-    atomic_flag_clear(&j->keepers[at].taken);
-    return DAL_OK;
-}
-
-#define CACHED_PASSES 200
-
-static dal_status cached_task(void *ctx, int64_t i)
-{
-    const score_job *j = ctx;
-    double scores[BLOCK];
-    dal_outputs o = {j->logits, DAL_LOGITS, 0};
-    o.values.data += i * BLOCK * o.values.stride;
-    o.values.rows = BLOCK;
-    for (int k = 0; k < CACHED_PASSES; k++)
-        j->score(&o, scores);
-    return DAL_OK;
-}
-
-/* Bytes a second of the scores alone, each thread on a block of its own that fits its cache. */
-static double cached_rate(const dal_host *host, score_job *j)
-{
-    const int64_t threads = host->threads(host);
-    double best = INFINITY;
-    for (int r = 0; r < MAX_REPEATS; r++) {
-        const double start = bench_now();
-        host->parallel_for(host, threads, cached_task, j);
-        const double seconds = bench_now() - start;
-        best = seconds < best ? seconds : best;
-    }
-    return (double)(threads * BLOCK * CACHED_PASSES * j->logits.cols) * sizeof(float) / best;
-}
-
-static void bench_score(const dal_host *host, const char *name, void (*score)(const dal_outputs *o, double *out),
-                        uint32_t order, const float *logits, int64_t n, int64_t c, double bandwidth)
-{
-    static keeper keepers[KEEPERS];
-    double seconds[MAX_REPEATS];
-    score_job j = {.logits = {logits, n, c, c}, .score = score, .keepers = keepers};
-    const long before = peak_kib();
-    for (int r = 0; r < MAX_REPEATS; r++) {
-        const double start = bench_now();
-        for (int k = 0; k < KEEPERS; k++)
-            dal_topk_init(&keepers[k].best, BEST, order, keepers[k].scores, keepers[k].index);
-        host->parallel_for(host, (n + BLOCK - 1) / BLOCK, score_task, &j);
-        for (int k = 1; k < KEEPERS; k++)
-            dal_topk_merge(&keepers[0].best, &keepers[k].best);
-        dal_topk_sort(&keepers[0].best);
-        seconds[r] = bench_now() - start;
-    }
-    const long extra = peak_kib() - before;
-    const timing t = summarise(seconds, MAX_REPEATS);
-    const double rate = (double)(n * c) * sizeof(float) / t.best, cached = cached_rate(host, &j);
-    printf("score strategy=%s n=%lld c=%lld b=%d ms=%.2f mad_ms=%.2f best_ms=%.2f gb_s=%.1f "
-           "of_read_bandwidth=%.2f in_cache_gb_s=%.1f of_bound=%.2f extra_kib=%ld\n",
-           name, (long long)n, (long long)c, BEST, 1e3 * t.median, 1e3 * t.mad, 1e3 * t.best, rate / 1e9,
-           rate / bandwidth, cached / 1e9, rate / (cached < bandwidth ? cached : bandwidth), extra);
-}
-
-static void bench_scores(const dal_host *host, int64_t n, int64_t c)
-{
-    fill_job f = {take_floats(n * c), n, c, dal_rng_from_key(1)};
-    host->parallel_for(host, (n + BLOCK - 1) / BLOCK, fill_logits, &f);
-    const double bandwidth = read_bandwidth(host, f.data, n * c);
-    printf("read_bandwidth bytes=%lld threads=%d gb_s=%.1f\n", (long long)(n * c) * 4, host->threads(host),
-           bandwidth / 1e9);
-    bench_score(host, "margin", dal_margin, DAL_SMALLEST_FIRST, f.data, n, c, bandwidth);
-    bench_score(host, "entropy", dal_entropy, DAL_LARGEST_FIRST, f.data, n, c, bandwidth);
-    bench_score(host, "least-confidence", dal_least_confidence, DAL_SMALLEST_FIRST, f.data, n, c, bandwidth);
-    give_floats(f.data, n * c);
-}
+#define BLOCK 256 /* rows a task */
 
 /* ---- k-center --------------------------------------------------------------------------------- */
 
@@ -388,8 +171,6 @@ int main(int argc, char **argv)
         return 0;
     }
     bench_pool(host);
-    bench_scores(host, 1000000 / shrink, 100);
-    bench_scores(host, 1000000 / shrink, 10);
     for (int clustered = 1; clustered >= 0; clustered--)
         bench_kcenter(host, clustered, 50000 / shrink, 5000 / shrink, 512, 1000 / shrink);
     dal_runtime_free(rt);
