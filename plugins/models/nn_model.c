@@ -188,7 +188,9 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
         return st;
     const int gradients = what == NN_GRADIENTS;
     dal_nn_ready *ready = gradients ? NULL : take_ready(m, err);
-    dal_nn_pass *p = gradients || ready ? dal_nn_pass_new(m->nn, m->host, gradients, err) : NULL;
+    dal_nn_pass *p = gradients ? dal_nn_pass_new(m->nn, m->host, 1, err)
+                     : ready   ? dal_nn_ready_pass(ready, m->host, err)
+                               : NULL;
     if (!p) {
         give_ready(m, ready);
         return DAL_E_NOMEM;
@@ -201,8 +203,7 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
         else
             dal_dense_read(x, first, n, p->value[m->info.input]);
         if (st == DAL_OK)
-            st = ready ? dal_nn_run_ready(ready, m->weights, m->state, p, n, m->info.input, to, NULL)
-                       : dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
+            st = dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, to, NULL);
         if (st == DAL_OK)
             st = done(ctx, p, first, n);
     }

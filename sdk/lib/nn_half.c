@@ -52,7 +52,7 @@ void nn_half_close(dal_nn *nn)
 const char *nn_half_backend(void)
 {
     static char text[64];
-    snprintf(text, sizeof text, "%s, trained in bf16 by %s", nn_onednn_version(), nn_onednn_bf16());
+    snprintf(text, sizeof text, "%s, in bf16 by %s", nn_onednn_version(), nn_onednn_bf16());
     return text;
 }
 

@@ -1,4 +1,4 @@
-/* nn_half.h: training in bf16. The network that trainers run is a twin whose maps are bf16 and lie as oneDNN's bf16
+/* nn_half.h: bf16. The network that trainers, and passes by ready weights, run is a twin whose maps are bf16 and lie as oneDNN's bf16
  * convolutions want them, [height, width, channels]; what has fewer than 8 channels together, and vectors, stays planar f32.
  * Layers read bf16, compute in f32 and round once, to the nearest, ties to even. Weights, their gradients, statistics and the
  * loss are f32; a convolution's weights are rounded for each step. */
@@ -47,7 +47,7 @@ void nn_half_round(const float *from, float *to, int64_t n, int add);
 void nn_half_relu(float *x, int64_t n);
 void nn_half_relu_back(const float *y, float *d, int64_t n);
 
-/* Layers that read bf16; while training alone. Pools may make planes. */
+/* Layers that read bf16. Pools may make planes. */
 dal_status nn_half_relu_forward(const nn_job *j, int32_t v);
 dal_status nn_half_relu_backward(const nn_job *j, int32_t v);
 dal_status nn_half_relu6_forward(const nn_job *j, int32_t v);

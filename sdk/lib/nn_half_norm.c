@@ -1,4 +1,4 @@
-/* Batch normalisation of bf16 maps, while training. Statistics as in f32: sums of a row of places in float, of these in
+/* Batch normalisation of bf16 maps. Statistics as in f32: sums of a row of places in float, of these in
  * double, place by place whatever the processor. */
 #include "nn_half.h"
 
@@ -18,7 +18,7 @@ static inline nn_bf16 *write_at(float *const *rows, const nn_node *k, int32_t v,
     return (nn_bf16 *)(void *)nn_row(rows, k, v, i) + c;
 }
 
-/* What nn_norm_statistics and nn_norm_back_statistics left of the channels from c on. */
+/* Of the channels from c on: what nn_norm_statistics and nn_norm_back_statistics left, or in a pass what it remembers. */
 typedef struct numbers {
     float scale[LANES], shift[LANES], mean[LANES], inverse[LANES], mean_dy[LANES], mean_product[LANES];
 } numbers;
@@ -29,7 +29,13 @@ static int64_t numbers_of(const nn_job *j, int32_t v, int64_t c, numbers *to)
     const int64_t lanes = k->c - c < LANES ? k->c - c : LANES;
     float *const row[NN_NORM_ROWS] = {to->scale, to->shift, to->mean, to->inverse, to->mean_dy, to->mean_product};
     memset(to, 0, sizeof *to);
-    for (int r = 0; r < NN_NORM_ROWS; r++)
+    for (int64_t l = 0; l < lanes && !j->training; l++) {
+        float of[4];
+        nn_norm_remembered(j, k, c + l, of);
+        for (int r = 0; r < 4; r++)
+            row[r][l] = of[r];
+    }
+    for (int r = 0; r < NN_NORM_ROWS && j->training; r++)
         memcpy(row[r], j->norm[v] + r * k->c + c, (size_t)lanes * sizeof(float));
     return lanes;
 }

@@ -97,8 +97,7 @@ void nn_norm_statistics(const nn_node *k, const float *weights, float *state, co
     }
 }
 
-/* Scale, shift, mean, 1 / deviation of channel c of what it remembers. */
-static void remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4])
+void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4])
 {
     const double mean = (double)j->state[k->state + c], variance = (double)j->state[k->state + k->c + c];
     const double inverse = 1 / sqrt(variance + NN_NORM_EPS), gain = (double)j->weights[k->weight + c];
@@ -111,7 +110,7 @@ static void remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4
 static void channel(const nn_job *j, const nn_node *k, int32_t v, int64_t c, float out[4])
 {
     if (!j->training) {
-        remembered(j, k, c, out);
+        nn_norm_remembered(j, k, c, out);
         return;
     }
     for (int r = 0; r < 4; r++)
@@ -199,7 +198,7 @@ static void back_remembered(const nn_job *j, int32_t v)
             float s[4];
             double sums[2] = {0};
             const float *x = nn_row(j->value, k, k->in[0], i) + c * map;
-            remembered(j, k, c, s);
+            nn_norm_remembered(j, k, c, s);
             if (j->gradient) {
                 sum_products(dy + c * map, x, s[2], s[3], map, &sums[0], &sums[1]);
                 j->gradient[k->bias + c] += (float)sums[0];

@@ -41,6 +41,7 @@ typedef struct maker {
     const nn_node *k, *in;
     int32_t v;
     int64_t n;
+    const conv_plan *plan; /* NULL: not yet */
     dnnl_memory_desc_t bias;
     const dnnl_memory_desc_t *w; /* [WAYS] */
 } maker;
@@ -49,7 +50,8 @@ static dnnl_status_t describe_way(const maker *m, int w, int any, dnnl_primitive
 {
     const nn_node *k = m->k;
     const dnnl_dims_t stride = {k->stride, k->stride}, pad = {k->pad, k->pad};
-    const dnnl_memory_desc_t *bias = k->bias >= 0 ? &m->bias : NULL;
+    const int biased = m->plan && w == FORWARD ? m->plan->biased : k->bias >= 0;
+    const dnnl_memory_desc_t *bias = biased ? &m->bias : NULL;
     const int64_t lanes = nn_layout_lanes();
     dnnl_convolution_desc_t d;
     dnnl_memory_desc_t x, y;
@@ -68,7 +70,7 @@ static dnnl_status_t describe_way(const maker *m, int w, int any, dnnl_primitive
     if (st == dnnl_success && w == BACK_WEIGHTS)
         st = dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &x, &m->w[w], bias, &y, stride, pad,
                                                          pad);
-    return st == dnnl_success ? dnnl_primitive_desc_create(out, &d, m->nn->onednn->attr, m->nn->onednn->engine, hint) : st;
+    return st == dnnl_success ? dnnl_primitive_desc_create(out, &d, nn_attr_of(m->nn, m->v, w, m->plan), m->nn->onednn->engine, hint) : st;
 }
 
 static int is_reference(dnnl_primitive_desc_t pd)
@@ -161,7 +163,7 @@ static maker maker_of(const dal_nn *nn, int32_t v, int64_t n)
 {
     const nn_node *k = &nn->node[v];
     const conv_orders *c = &nn->onednn->conv[v];
-    return (maker){nn, k, &nn->node[k->in[0]], v, n, c->bias, c->w};
+    return (maker){nn, k, &nn->node[k->in[0]], v, n, NULL, c->bias, c->w};
 }
 
 /* Passes take so many rows a call, whatever the number of samples, so that all have the same bits; unused ones are computed
@@ -172,6 +174,21 @@ static maker maker_of(const dal_nn *nn, int32_t v, int64_t n)
 static int64_t rows_of_pass(const nn_node *k)
 {
     return k->n_weights > MANY_WEIGHTS || k->n_weights * k->h * k->w < FEW_PRODUCTS ? 4 : 1;
+}
+
+/* Passes over bf16 are by ready weights: what follows a convolution is done before it is rounded. */
+static void plan_rows(const dal_nn *nn, int32_t v, int64_t n, conv_plan *p)
+{
+    p->n = n ? n : nn_patches_fit(nn, v, FORWARD) ? DAL_NN_TILE : rows_of_pass(&nn->node[v]);
+    p->fused = n == 0 && nn->is_half;
+    p->biased = nn->node[v].bias >= 0 || (p->fused && nn_norm_of(nn, v));
+}
+
+dnnl_primitive_attr_t nn_attr_of(const dal_nn *nn, int32_t v, int w, const conv_plan *p)
+{
+    const int32_t norm = nn_norm_of(nn, v);
+    const int relu = p && p->fused && w == FORWARD && (nn->node[norm ? norm : v].flags & DAL_NN_RELU);
+    return relu ? nn->onednn->attr_relu : nn->onednn->attr;
 }
 
 nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err)
@@ -193,8 +210,9 @@ nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err)
             p->scratch = nn_winograd_scratch(nn, v) > p->scratch ? nn_winograd_scratch(nn, v) : p->scratch;
         if (n > 0 && nn_winograd_fits(nn, v))
             continue;
-        conv[v].n = n ? n : rows_of_pass(&nn->node[v]);
-        const maker m = maker_of(nn, v, conv[v].n);
+        plan_rows(nn, v, n, &conv[v]);
+        maker m = maker_of(nn, v, conv[v].n);
+        m.plan = &conv[v];
         st = told(make_conv(&m, &conv[v]), m.k, "make a convolution of this shape", err);
         for (int w = 0; w < WAYS; w++) {
             const int64_t scratch = conv[v].product[w].run ? conv[v].product[w].scratch : conv[v].way[w].scratch;
@@ -295,6 +313,21 @@ static dnnl_status_t choose_orders(dal_nn *nn, int32_t v)
     return st == dnnl_success ? make_move(o, &c->w[BACK_WEIGHTS], &c->plain, &c->unpack) : st;
 }
 
+static dnnl_status_t add_relu(struct nn_onednn *o)
+{
+    dnnl_post_ops_t then = NULL;
+    dnnl_status_t st = dnnl_primitive_attr_clone(&o->attr_relu, o->attr);
+    if (st == dnnl_success)
+        st = dnnl_post_ops_create(&then);
+    if (st == dnnl_success)
+        st = dnnl_post_ops_append_eltwise(then, 1, dnnl_eltwise_relu, 0, 0);
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_post_ops(o->attr_relu, then);
+    if (then)
+        dnnl_post_ops_destroy(then);
+    return st;
+}
+
 static dal_status open_engine(dal_nn *nn, dal_error *err)
 {
     struct nn_onednn *o = nn->host->alloc(nn->host, sizeof *o, 0);
@@ -313,6 +346,8 @@ static dal_status open_engine(dal_nn *nn, dal_error *err)
         st = dnnl_primitive_attr_create(&o->attr);
     if (st == dnnl_success)
         st = dnnl_primitive_attr_set_scratchpad_mode(o->attr, dnnl_scratchpad_mode_user);
+    if (st == dnnl_success)
+        st = add_relu(o);
     return st == dnnl_success ? DAL_OK
                               : dal_fail(err, status_of(st), "", "oneDNN does not start (its status %d): try back end openblas",
                                          (int)st);
@@ -341,6 +376,8 @@ void nn_onednn_close(dal_nn *nn)
         drop(o->conv[v].pack[BACK_DATA]);
         drop(o->conv[v].unpack);
     }
+    if (o->attr_relu)
+        dnnl_primitive_attr_destroy(o->attr_relu);
     if (o->attr)
         dnnl_primitive_attr_destroy(o->attr);
     if (o->stream)

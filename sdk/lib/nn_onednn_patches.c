@@ -39,11 +39,15 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
     product *to = &p->product[w];
     dnnl_primitive_desc_t pd = NULL;
     dnnl_matmul_desc_t d;
+    const dnnl_dims_t bias = {1, k->c};
+    const int biased = w == FORWARD && p->biased;
     dnnl_status_t st = describe(k, in, p->n, w, to);
+    if (st == dnnl_success && biased)
+        st = dnnl_memory_desc_init_by_tag(&to->bias, 2, bias, dnnl_f32, dnnl_ab);
     if (st == dnnl_success)
-        st = dnnl_matmul_desc_init(&d, &to->a, &to->b, NULL, &to->c);
+        st = dnnl_matmul_desc_init(&d, &to->a, &to->b, biased ? &to->bias : NULL, &to->c);
     if (st == dnnl_success)
-        st = dnnl_primitive_desc_create(&pd, &d, o->attr, o->engine, NULL);
+        st = dnnl_primitive_desc_create(&pd, &d, nn_attr_of(nn, v, w, p), o->engine, NULL);
     if (st == dnnl_success) {
         to->scratchpad = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
         to->scratch_patches = floats_of(&to->scratchpad);
@@ -55,23 +59,26 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
     return st;
 }
 
-static dnnl_status_t multiply(const nn_job *j, const product *p, const float *a, const float *b, float *c)
+/* bias: NULL: none. */
+static dnnl_status_t multiply(const nn_job *j, const product *p, const float *a, const float *b, const float *bias, float *c)
 {
     union {
         const float *read;
         void *any;
-    } from[2] = {{a}, {b}};
+    } from[3] = {{a}, {b}, {bias}};
     const struct nn_onednn *o = j->nn->onednn;
-    const dnnl_memory_desc_t *what[4] = {&p->a, &p->b, &p->c, &p->scratchpad};
-    void *const where[4] = {from[0].any, from[1].any, c, j->scratch};
-    dnnl_exec_arg_t arg[4] = {{DNNL_ARG_SRC, NULL}, {DNNL_ARG_WEIGHTS, NULL}, {DNNL_ARG_DST, NULL}, {DNNL_ARG_SCRATCHPAD, NULL}};
+    const dnnl_memory_desc_t *what[5] = {&p->a, &p->b, &p->c, &p->scratchpad, &p->bias};
+    void *const where[5] = {from[0].any, from[1].any, c, j->scratch, from[2].any};
+    dnnl_exec_arg_t arg[5] = {{DNNL_ARG_SRC, NULL}, {DNNL_ARG_WEIGHTS, NULL}, {DNNL_ARG_DST, NULL}, {DNNL_ARG_SCRATCHPAD, NULL},
+                              {DNNL_ARG_BIAS, NULL}};
+    const int most = bias ? 5 : 4;
     dnnl_status_t st = dnnl_success;
     int n = 0;
-    for (; n < 4 && st == dnnl_success; n += st == dnnl_success)
+    for (; n < most && st == dnnl_success; n += st == dnnl_success)
         st = dnnl_memory_create(&arg[n].memory, what[n], o->engine, where[n]);
     const int width = narrow();
     if (st == dnnl_success)
-        st = dnnl_primitive_execute(p->run, o->stream, 4, arg);
+        st = dnnl_primitive_execute(p->run, o->stream, n, arg);
     widen(width);
     for (int i = 0; i < n; i++)
         dnnl_memory_destroy(arg[i].memory);
@@ -88,13 +95,13 @@ static int64_t seen(const nn_node *k, const nn_node *in, int64_t place, int64_t 
     return y >= 0 && y < in->h && x >= 0 && x < in->w ? y * in->w + x : -1;
 }
 
-/* Of the job's rows of x. */
-static void unfold(const nn_job *j, int32_t v, float *patches)
+/* Of rows first..first+n-1 of x. */
+static void unfold(const nn_job *j, int32_t v, int64_t first, int64_t n, float *patches)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     nn_bf16 *to = (nn_bf16 *)(void *)patches;
     const size_t bytes = (size_t)in->c * sizeof *to;
-    for (int64_t i = j->first; i < j->first + j->n; i++) {
+    for (int64_t i = first; i < first + n; i++) {
         const nn_bf16 *x = (const nn_bf16 *)(const void *)nn_row(j->value, in, k->in[0], i);
         for (int64_t place = 0; place < k->h * k->w; place++)
             for (int64_t tap = 0; tap < k->kernel * k->kernel; tap++, to += in->c) {
@@ -128,12 +135,17 @@ static void fold(const nn_job *j, int32_t v, const float *patches, float *sums)
 dal_status nn_patches_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
-    const product *p = &j->plans->conv[v].product[FORWARD];
-    float *patches = j->scratch + p->scratch_patches, *y = nn_row(j->value, k, v, j->first);
-    unfold(j, v, patches);
-    const dnnl_status_t st = multiply(j, p, patches, j->packed[v], y);
-    if (k->flags & DAL_NN_RELU)
-        nn_half_relu(y, j->n * k->size);
+    const conv_plan *plan = &j->plans->conv[v];
+    const product *p = &plan->product[FORWARD];
+    float *patches = j->scratch + p->scratch_patches;
+    dnnl_status_t st = dnnl_success;
+    for (int64_t i = j->first; i < j->first + j->n && st == dnnl_success; i += plan->n) {
+        float *y = nn_row(j->value, k, nn_conv_out(j, v), i);
+        unfold(j, v, i, plan->n, patches);
+        st = multiply(j, p, patches, j->packed[v], plan->biased ? nn_conv_bias(j, v) : NULL, y);
+        if (nn_conv_relu(j, v) && !plan->fused)
+            nn_half_relu(y, plan->n * k->size);
+    }
     return nn_onednn_failed(j, v, "product of patches", st);
 }
 
@@ -142,7 +154,7 @@ dal_status nn_patches_back_data(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     const product *p = &j->plans->conv[v].product[BACK_DATA];
     float *patches = j->scratch + p->scratch_patches;
-    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), j->packed[v], patches);
+    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), j->packed[v], NULL, patches);
     if (st == dnnl_success)
         fold(j, v, patches, j->scratch + p->scratch_sums);
     return nn_onednn_failed(j, v, "product of gradients", st);
@@ -153,7 +165,7 @@ dal_status nn_patches_back_weights(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     const product *p = &j->plans->conv[v].product[BACK_WEIGHTS];
     float *gradient = nn_gradient_begin(j, k, 1), *patches = j->scratch + p->scratch_patches;
-    unfold(j, v, patches);
-    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), patches, gradient);
+    unfold(j, v, j->first, j->n, patches);
+    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), patches, NULL, gradient);
     return st == dnnl_success ? nn_gradient_end(j, v, 1) : nn_onednn_failed(j, v, "product of patches", st);
 }

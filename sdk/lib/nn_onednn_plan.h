@@ -40,12 +40,13 @@ typedef struct way {
 /* A bf16 convolution in one of its ways as a product, c = a b, see nn_onednn_patches.c. */
 typedef struct product {
     dnnl_primitive_t run; /* NULL: way does it */
-    dnnl_memory_desc_t a, b, c, scratchpad;
+    dnnl_memory_desc_t a, b, c, bias, scratchpad;
     int64_t scratch_patches, scratch_sums, scratch; /* offsets into the scratch of the call, floats; its end */
 } product;
 
 typedef struct conv_plan {
     int64_t n; /* rows of a call: the shard's, or a few of a tile's */
+    int biased, fused; /* forward: the primitive adds nn_conv_bias; and nothing is left to be done behind it */
     way way[WAYS];
     product product[WAYS];
     dnnl_memory_desc_t x, y; /* as the network has them */
@@ -67,7 +68,7 @@ typedef struct conv_orders {
 struct nn_onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream; /* one for all: a stream of the CPU keeps nothing between calls */
-    dnnl_primitive_attr_t attr;
+    dnnl_primitive_attr_t attr, attr_relu; /* with a ReLU behind */
     conv_orders *conv; /* [n values] */
     pthread_mutex_t lock;
     nn_plans *tile;
@@ -81,6 +82,9 @@ static inline dal_status status_of(dnnl_status_t st)
 
 /* Tells the log. */
 dal_status nn_onednn_failed(const nn_job *j, int32_t v, const char *what, dnnl_status_t st);
+
+/* Of the primitive of way w. */
+dnnl_primitive_attr_t nn_attr_of(const dal_nn *nn, int32_t v, int w, const conv_plan *p);
 
 int nn_patches_fit(const dal_nn *nn, int32_t v, int way);
 dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int way, conv_plan *p);

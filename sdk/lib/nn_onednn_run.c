@@ -117,7 +117,7 @@ static dnnl_status_t forward_rows(const nn_job *j, int32_t v, int64_t first, con
     const float *x = ordered(j, w->move_x, &p->x, nn_row(j->value, in, k->in[0], first), &w->x, w->scratch_x, &c.st);
     give(&c, DNNL_ARG_SRC, &w->x, x);
     give(&c, DNNL_ARG_WEIGHTS, &w->w, weights);
-    if (k->bias >= 0)
+    if (p->biased)
         give(&c, DNNL_ARG_BIAS, &o->conv[v].bias, nn_conv_bias(j, v));
     give(&c, DNNL_ARG_DST, &w->y, y);
     give(&c, DNNL_ARG_SCRATCHPAD, &w->scratchpad, j->scratch);
@@ -135,14 +135,14 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
     if (nn_patches_fit(j->nn, v, FORWARD))
         return nn_patches_forward(j, v);
     const float *weights = weights_of(j, v, &p->way[FORWARD], FORWARD, &st);
-    const float *late = k->bias < 0 ? nn_conv_bias(j, v) : NULL; /* one the primitive does not know of */
+    const float *late = p->biased ? NULL : nn_conv_bias(j, v); /* one the primitive does not know of */
     for (int64_t i = 0; i < j->n && st == dnnl_success; i += p->n) {
         const int64_t n = j->n - i < p->n ? j->n - i : p->n;
         st = forward_rows(j, v, j->first + i, weights);
         float *y = nn_row(j->value, k, nn_conv_out(j, v), j->first + i);
         if (late)
             nn_strips_add_bias(k, n, late, y);
-        if (nn_conv_relu(j, v))
+        if (nn_conv_relu(j, v) && !p->fused)
             (k->half ? nn_half_relu : nn_relu)(y, n * k->size);
     }
     return nn_onednn_failed(j, v, "forward convolution", st);

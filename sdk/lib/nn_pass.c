@@ -6,7 +6,8 @@
 
 typedef struct pass_memory {
     const dal_host *host;
-    const nn_plans *plans; /* NULL without oneDNN */
+    const dal_nn_ready *ready; /* NULL: the weights as they are */
+    const nn_plans *plans;     /* NULL without oneDNN */
     float *block, *scratch;
     float **value, **d; /* as layers keep them; those of the pass itself but for stages whose channels lie together */
     void **aux;
@@ -128,7 +129,7 @@ static dal_status plan_and_take(const dal_nn *nn, const dal_host *host, int grad
     return st;
 }
 
-dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradients, dal_error *err)
+static dal_nn_pass *pass_new(const dal_nn *nn, const dal_nn_ready *ready, const dal_host *host, int gradients, dal_error *err)
 {
     dal_nn_pass *p = host->alloc(host, sizeof *p, 0);
     pass_memory *m = host->alloc(host, sizeof *m, 0);
@@ -138,7 +139,7 @@ dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradien
         dal_fail(err, DAL_E_NOMEM, "", "no memory for a pass");
         return NULL;
     }
-    *m = (pass_memory){.host = host, .aux = dal_array(host, nn->n, sizeof(void *)),
+    *m = (pass_memory){.host = host, .ready = ready, .aux = dal_array(host, nn->n, sizeof(void *)),
                        .value = dal_array(host, nn->n, sizeof(float *)), .d = dal_array(host, nn->n, sizeof(float *))};
     *p = (dal_nn_pass){.struct_size = sizeof *p, .impl = m, .value = dal_array(host, nn->n, sizeof(float *)),
                        .d = dal_array(host, nn->n, sizeof(float *))};
@@ -150,6 +151,16 @@ dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradien
         return NULL;
     }
     return p;
+}
+
+dal_nn_pass *dal_nn_pass_new(const dal_nn *nn, const dal_host *host, int gradients, dal_error *err)
+{
+    return pass_new(nn, NULL, host, gradients, err);
+}
+
+dal_nn_pass *dal_nn_ready_pass(const dal_nn_ready *r, const dal_host *host, dal_error *err)
+{
+    return pass_new(r->nn, r, host, 0, err);
 }
 
 void dal_nn_pass_free(dal_nn_pass *p)
@@ -173,45 +184,32 @@ void dal_nn_pass_free(dal_nn_pass *p)
 static nn_job job_of(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n)
 {
     const pass_memory *m = p->impl;
-    return (nn_job){.nn = nn, .weights = weights, .state = state, .value = m->value, .d = m->d, .aux = m->aux,
-                    .scratch = m->scratch, .plans = m->plans, .n = n, .token_at = m->token_at, .tile = 1};
+    const dal_nn_ready *r = m->ready;
+    return (nn_job){.nn = r ? r->nn : nn, .weights = weights, .state = state, .value = m->value, .d = m->d, .aux = m->aux,
+                    .scratch = m->scratch, .plans = m->plans, .ready = r, .packed = r && r->nn->onednn ? r->weights : NULL,
+                    .n = n, .token_at = m->token_at, .tile = 1};
 }
 
-static dal_status run(const nn_job *j, dal_nn_pass *p, dal_nn_value from, dal_nn_value to)
-{
-    const dal_nn *nn = j->nn;
-    pass_memory *m = p->impl;
-    dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], j->n, m->token_at, NULL) : DAL_OK;
-    for (int32_t v = 1; !p->no_stages && v < from; v++) /* the caller may have changed them */
-        if (has_mirror(&nn->node[v]))
-            nn_from_planes(&nn->node[v], j->n, p->value[v], m->value[v]);
-    for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
-        if (!j->ready || !j->ready->drawn[v])
-            st = nn->node[v].op->forward(j, v);
-        if (!p->no_stages && has_mirror(&nn->node[v]))
-            nn_to_planes(&nn->node[v], j->n, m->value[v], p->value[v]);
-    }
-    return st;
-}
-
-dal_status dal_nn_run(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
+dal_status dal_nn_run(const dal_nn *network, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
                       dal_nn_value from, dal_nn_value to, const float *const *masks)
 {
-    nn_job j = job_of(nn, weights, state, p, n);
+    nn_job j = job_of(network, weights, state, p, n);
+    const dal_nn *nn = j.nn;
+    pass_memory *m = p->impl;
     j.masks = masks;
-    return run(&j, p, from, to);
-}
-
-dal_status dal_nn_run_ready(const dal_nn_ready *r, const float *weights, const float *state, dal_nn_pass *p, int64_t n,
-                            dal_nn_value from, dal_nn_value to, const float *const *masks)
-{
-    nn_job j = job_of(r->nn, weights, state, p, n);
-    j.masks = masks;
-    j.ready = r;
-    j.packed = r->nn->onednn ? r->weights : NULL;
-    if (from > 1 && r->drawn[from])
-        from = r->nn->node[from].in[0];
-    return run(&j, p, from, to);
+    if (j.ready && from > 1 && j.ready->drawn[from])
+        from = nn->node[from].in[0];
+    dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], j.n, m->token_at, NULL) : DAL_OK;
+    for (int32_t v = 1; !p->no_stages && v < from; v++) /* the caller may have changed them */
+        if (has_mirror(&nn->node[v]))
+            nn_from_planes(&nn->node[v], j.n, p->value[v], m->value[v]);
+    for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
+        if (!j.ready || !j.ready->drawn[v])
+            st = nn->node[v].op->forward(&j, v);
+        if (!p->no_stages && has_mirror(&nn->node[v]))
+            nn_to_planes(&nn->node[v], j.n, m->value[v], p->value[v]);
+    }
+    return st;
 }
 
 dal_status dal_nn_run_back_from(const dal_nn *nn, const float *weights, const float *state, dal_nn_pass *p, int64_t n,

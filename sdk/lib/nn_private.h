@@ -75,6 +75,9 @@ struct dal_nn_ready {
     float **weights, **bias; /* [n values]; bias: NULL: its own */
 };
 
+/* The batch-norm that alone reads convolution v, or 0. */
+int32_t nn_norm_of(const dal_nn *nn, int32_t v);
+
 /* What a layer works on: samples first..first+n-1 of a batch, on the calling thread. */
 typedef struct nn_job {
     const dal_nn *nn;
@@ -228,6 +231,8 @@ static inline int nn_conv_relu(const nn_job *j, int32_t v)
 }
 
 #define NN_NORM_EPS 1e-5
+/* Scale, shift, mean, 1 / deviation of channel c of what a batch-norm remembers. */
+void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4]);
 
 /* Batch-norm knows its batch only when all shards have been seen. Per channel, of a shard, [2 c] doubles: forward the
  * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */

@@ -6,8 +6,7 @@
 
 #include "nn_onednn.h"
 
-/* The batch-norm that alone reads convolution v, or 0. */
-static int32_t norm_of(const dal_nn *nn, int32_t v)
+int32_t nn_norm_of(const dal_nn *nn, int32_t v)
 {
     const nn_node *k = &nn->node[v];
     int32_t reader = 0, n = 0;
@@ -38,7 +37,7 @@ static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, c
 {
     const dal_nn *nn = r->nn;
     const nn_node *k = &nn->node[v];
-    const int32_t norm = norm_of(nn, v);
+    const int32_t norm = nn_norm_of(nn, v);
     const float *from = weights + k->weight;
     float *own = NULL;
     dal_status st = DAL_OK;
@@ -70,7 +69,7 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
     dal_nn_ready *r = host->alloc(host, sizeof *r, 0);
     dal_status st = r ? DAL_OK : DAL_E_NOMEM;
     if (r) {
-        *r = (dal_nn_ready){.nn = nn, .host = host, .norm = dal_array(host, nn->n, sizeof *r->norm),
+        *r = (dal_nn_ready){.nn = nn->half ? nn->half : nn, .host = host, .norm = dal_array(host, nn->n, sizeof *r->norm),
                             .drawn = dal_array(host, nn->n, 1), .weights = dal_array(host, nn->n, sizeof *r->weights),
                             .bias = dal_array(host, nn->n, sizeof *r->bias)};
         if (r->weights)

@@ -1,4 +1,4 @@
-/* Training in bf16 beside its f32 twin. A rounding to bf16 is off by at most 2^-8 of the number; what a chain of linear layers
+/* bf16 beside its f32 twin. A rounding to bf16 is off by at most 2^-8 of the number; what a chain of linear layers
  * makes of it is bounded by the same chain over the magnitudes of all numbers. */
 #include "tests/unit/nn_networks.h"
 
@@ -350,33 +350,123 @@ Test(nn_half, repeats_itself_with_any_number_of_threads)
     free(one);
 }
 
-/* A pass is f32: it knows nothing of how the weights were trained. */
-Test(nn_half, leaves_passes_alone)
+/* ---- passes ------------------------------------------------------------------------------------- */
+
+/* Batch-norms that read what others read, too: none can be drawn into a convolution. */
+static dal_nn *before(const dal_host *host, uint32_t precision)
+{
+    dal_nn_value x;
+    dal_nn *nn = begin(host, precision, 3, 6, 5, &x);
+    x = conv(nn, x, 24, 3, 1, 1, 1, DAL_NN_BIAS);
+    for (int i = 0; i < 2; i++) {
+        dal_nn_value y = dal_nn_batch_norm(nn, x, i ? "bn2" : "bn1", DAL_NN_RELU);
+        y = dal_nn_dropout(nn, conv(nn, y, 24, 3, 1, 1, 1, 0), 0.2);
+        x = dal_nn_add(nn, x, y, 0);
+        dal_nn_stage(nn, x);
+    }
+    return finish(nn, dal_nn_batch_norm(nn, x, "bn3", DAL_NN_RELU));
+}
+
+typedef struct passes {
+    dal_runtime *rt;
+    const dal_host *host;
+    dal_nn *nn;
+    dal_nn_info info;
+    dal_nn_ready *ready;
+    dal_nn_pass *plain, *by_ready;
+    float *weights, *state, *x;
+} passes;
+
+static passes passes_of(declare *make_nn, uint32_t precision)
+{
+    passes p = {.rt = fx_runtime(1, 1)};
+    p.host = dal_runtime_host(p.rt, "nn");
+    p.nn = make_nn(p.host, precision);
+    dal_nn_describe(p.nn, &p.info);
+    p.weights = draw(p.info.n_weights, 1);
+    p.state = draw(p.info.n_state, 2);
+    p.x = draw(DAL_NN_TILE * p.info.n_inputs, 3);
+    for (int64_t i = 0; i < p.info.n_weights; i++)
+        p.weights[i] *= 0.3f;
+    for (int64_t i = 0; i < p.info.n_state; i++)
+        p.state[i] = 0.5f + fabsf(p.state[i]);
+    p.ready = dal_nn_ready_new(p.nn, p.host, p.weights, p.state, NULL);
+    p.plain = dal_nn_pass_new(p.nn, p.host, 0, NULL);
+    p.by_ready = dal_nn_ready_pass(p.ready, p.host, NULL);
+    return p;
+}
+
+static void passes_end(passes *p)
+{
+    dal_nn_pass_free(p->by_ready);
+    dal_nn_pass_free(p->plain);
+    dal_nn_ready_free(p->ready);
+    dal_nn_free(p->nn);
+    free(p->weights);
+    free(p->state);
+    free(p->x);
+    cr_assert_eq(dal_runtime_allocated(p->rt), 0);
+    dal_runtime_free(p->rt);
+}
+
+static const float *pass(const passes *p, dal_nn_pass *by, int64_t sample, int64_t n, dal_nn_value from, const float *const *masks)
+{
+    memcpy(by->value[0], p->x + sample * p->info.n_inputs, (size_t)(n * p->info.n_inputs) * sizeof(float));
+    cr_assert_eq(dal_nn_run(p->nn, p->weights, p->state, by, n, from, p->info.output, masks), DAL_OK);
+    return by->value[p->info.output];
+}
+
+/* A pass that is not by ready weights knows nothing of how they were trained. */
+Test(nn_half, leaves_other_passes_alone)
 {
     want_bf16();
-    dal_runtime *rt = fx_runtime(1, 1);
-    const dal_host *host = dal_runtime_host(rt, "nn");
-    float out[2][3 * 5];
-    for (uint32_t precision = DAL_NN_F32; precision <= DAL_NN_BF16; precision++) {
-        dal_nn *nn = residual(host, precision);
-        dal_nn_info info;
-        dal_nn_describe(nn, &info);
-        cr_assert_eq(strstr(dal_nn_backend(nn), "bf16") != NULL, precision == DAL_NN_BF16);
-        float *weights = draw(info.n_weights, 1), *state = calloc((size_t)info.n_state, sizeof(float)), *x = draw(5 * info.n_inputs, 2);
-        for (int64_t i = 0; i < info.n_state; i++)
-            state[i] = 1;
-        dal_nn_pass *p = dal_nn_pass_new(nn, host, 0, NULL);
-        memcpy(p->value[0], x, (size_t)(5 * info.n_inputs) * sizeof(float));
-        cr_assert_eq(dal_nn_run(nn, weights, state, p, 5, 0, info.output, NULL), DAL_OK);
-        memcpy(out[precision], p->value[info.output], sizeof out[0]);
-        dal_nn_pass_free(p);
-        dal_nn_free(nn);
-        free(weights);
-        free(state);
-        free(x);
-    }
-    cr_assert_eq(memcmp(out[0], out[1], sizeof out[0]), 0);
-    dal_runtime_free(rt);
+    passes f32 = passes_of(residual, DAL_NN_F32), bf16 = passes_of(residual, DAL_NN_BF16);
+    cr_assert(!strstr(dal_nn_backend(f32.nn), "bf16") && strstr(dal_nn_backend(bf16.nn), "bf16"));
+    cr_assert_eq(memcmp(pass(&f32, f32.plain, 0, 5, 0, NULL), pass(&bf16, bf16.plain, 0, 5, 0, NULL), 5 * 3 * sizeof(float)), 0);
+    passes_end(&f32);
+    passes_end(&bf16);
+}
+
+static void near(const passes *p, dal_nn_value v, int64_t n)
+{
+    int64_t shape[3];
+    dal_nn_shape(p->nn, v, shape);
+    const int64_t all = n * shape[0] * shape[1] * shape[2];
+    const double off = length(p->by_ready->value[v], p->plain->value[v], all) / length(p->plain->value[v], NULL, all);
+    cr_assert(off > 0 && off < 4 * U, "value %d is off by %g", (int)v, off);
+}
+
+static void run_ready(declare *make_nn)
+{
+    enum { N = DAL_NN_TILE - 3 };
+    passes p = passes_of(make_nn, DAL_NN_BF16);
+    int64_t shape[3];
+    dal_nn_shape(p.nn, dal_nn_dropout_value(p.nn, 0), shape);
+    float *mask = draw(shape[0] * shape[1] * shape[2], 9), together[3 * N];
+    const float *const masks[2] = {mask, NULL};
+    pass(&p, p.plain, 0, N, 0, NULL);
+    memcpy(together, pass(&p, p.by_ready, 0, N, 0, NULL), sizeof together);
+    for (int64_t s = 0; s < p.info.n_stages; s++)
+        near(&p, dal_nn_stage_value(p.nn, s), N);
+    near(&p, p.info.output, N);
+    pass(&p, p.plain, 0, N, dal_nn_dropout_value(p.nn, 0), masks);
+    pass(&p, p.by_ready, 0, N, dal_nn_dropout_value(p.nn, 0), masks);
+    near(&p, p.info.output, N);
+    for (int64_t i = 0; i < N; i++) /* alone, in the first place; then on from a stage and from a dropout layer */
+        for (int k = 0; k < 3; k++) {
+            const dal_nn_value from = k == 0 ? 0 : k == 1 ? dal_nn_stage_value(p.nn, 0) + 1 : dal_nn_dropout_value(p.nn, 0);
+            cr_assert_eq(memcmp(pass(&p, p.by_ready, i, 1, from, NULL), together + 3 * i, 3 * sizeof(float)), 0,
+                         "sample %d from %d", (int)i, (int)from);
+        }
+    free(mask);
+    passes_end(&p);
+}
+
+Test(nn_half, runs_ready_weights_as_f32_but_for_the_roundings)
+{
+    want_bf16();
+    run_ready(residual);
+    run_ready(before);
 }
 
 /* ---- where there is none ------------------------------------------------------------------------ */

@@ -50,12 +50,12 @@ static void run_ready(void)
     fixture f;
     draw_ready(&f);
     dal_nn_ready *r = dal_nn_ready_new(f.nn, f.host, f.weights, f.state, NULL);
-    dal_nn_pass *plain = dal_nn_pass_new(f.nn, f.host, 1, NULL), *p = dal_nn_pass_new(f.nn, f.host, 0, NULL);
+    dal_nn_pass *plain = dal_nn_pass_new(f.nn, f.host, 1, NULL), *p = dal_nn_ready_pass(r, f.host, NULL);
     const dal_nn_value shown[3] = {dal_nn_stage_value(f.nn, 0), dal_nn_stage_value(f.nn, 1), f.info.output};
     memcpy(plain->value[0], f.x, (size_t)(f.n * f.info.n_inputs) * sizeof(float));
     memcpy(p->value[0], f.x, (size_t)(f.n * f.info.n_inputs) * sizeof(float));
     cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, plain, f.n, 0, f.info.output, NULL), DAL_OK);
-    cr_assert_eq(dal_nn_run_ready(r, f.weights, f.state, p, f.n, 0, f.info.output, NULL), DAL_OK);
+    cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, f.n, 0, f.info.output, NULL), DAL_OK);
     for (int s = 0; s < 3; s++) {
         int64_t shape[3];
         dal_nn_shape(f.nn, shown[s], shape);
@@ -68,7 +68,7 @@ static void run_ready(void)
         const dal_nn_value from[3] = {0, shown[0] + 1, dal_nn_dropout_value(f.nn, 0)};
         memcpy(p->value[0], f.x + i * f.info.n_inputs, (size_t)f.info.n_inputs * sizeof(float));
         for (int k = 0; k < 3; k++) {
-            cr_assert_eq(dal_nn_run_ready(r, f.weights, f.state, p, 1, from[k], f.info.output, NULL), DAL_OK);
+            cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, 1, from[k], f.info.output, NULL), DAL_OK);
             cr_assert_eq(memcmp(p->value[f.info.output], together + 3 * i, 3 * sizeof(float)), 0, "sample %lld from %d",
                          (long long)i, (int)from[k]);
         }

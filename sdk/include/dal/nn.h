@@ -76,10 +76,11 @@ DAL_PUBLIC void dal_nn_free(dal_nn *nn); /* accepts NULL */
 DAL_PUBLIC void dal_nn_use(dal_nn *nn, uint32_t backend); /* before dal_nn_finish */
 /* [any] Its name and version, of a finished network. */
 DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);
-/* In what trainers keep and multiply the maps of a network with convolutions. BF16: maps, their gradients and what
- * convolutions multiply are bf16, each rounded once to the nearest; sums, weights and their gradients, moments, batch-norm's
- * statistics, vectors and the loss are f32. Passes are f32 alike. It takes oneDNN and a processor that multiplies bf16:
- * else dal_nn_finish gives DAL_E_UNSUPPORTED with the key "precision". A result is repeated on the same precision alone. */
+/* In what trainers, and passes by ready weights, keep and multiply the maps of a network with convolutions. BF16: maps, their
+ * gradients and what convolutions multiply are bf16, each rounded once to the nearest; sums, weights and their gradients,
+ * moments, batch-norm's statistics, vectors and the loss are f32. Other passes are f32 alike. It takes oneDNN and a processor
+ * that multiplies bf16: else dal_nn_finish gives DAL_E_UNSUPPORTED with the key "precision". A result is repeated on the same
+ * precision alone. */
 #define DAL_NN_F32 0u
 #define DAL_NN_BF16 1u
 DAL_PUBLIC void dal_nn_train_in(dal_nn *nn, uint32_t precision); /* before dal_nn_finish */
@@ -242,15 +243,15 @@ DAL_PUBLIC dal_status dal_nn_run(const dal_nn *nn, const float *weights, const f
                                  dal_nn_value from, dal_nn_value to, const float *const *masks);
 /* [any] Weights made ready for passes forward: packed for the back end, batch-norm with what it remembers drawn into the
  * convolution before it. weights and state are borrowed and must not change while it is used; any number of passes may
- * share it. The same numbers as dal_nn_run's but for rounding, for each sample the same in every place, too. */
+ * share it. The same numbers but for rounding, for each sample the same in every place, too. */
 typedef struct dal_nn_ready dal_nn_ready;
 DAL_PUBLIC dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const float *weights, const float *state,
                                           dal_error *err);
 DAL_PUBLIC void dal_nn_ready_free(dal_nn_ready *r); /* [any] accepts NULL */
-/* [any] dal_nn_run by ready weights, which were made from these. No value is made of a convolution with a batch-norm drawn
- * into it, so dal_nn_run_back cannot follow. */
-DAL_PUBLIC dal_status dal_nn_run_ready(const dal_nn_ready *r, const float *weights, const float *state, dal_nn_pass *p,
-                                       int64_t n, dal_nn_value from, dal_nn_value to, const float *const *masks);
+/* [any] A pass that dal_nn_run takes by ready weights, which it borrows: weights and state it is given are those they were
+ * made from. No value is made of a convolution with a batch-norm drawn into it, and there is no way back. NULL with err
+ * filled when there is no memory. */
+DAL_PUBLIC dal_nn_pass *dal_nn_ready_pass(const dal_nn_ready *r, const dal_host *host, dal_error *err);
 /* [any] The number of the k-th dropout value, or -1. */
 DAL_PUBLIC dal_nn_value dal_nn_dropout_value(const dal_nn *nn, int64_t k);
 /* [any] Backward from d[output] (set by the caller) after a whole forward pass without masks: d[input] (of texts: d of the
