@@ -17,19 +17,6 @@ static bool is_number(const param_desc *p)
     return p->type == DAL_PARAM_I64 || p->type == DAL_PARAM_F64;
 }
 
-/* Does "a|b|c" hold the word? */
-static bool has_choice(const char *domain, const char *word)
-{
-    const size_t n = strlen(word);
-    for (const char *p = domain; *p;) {
-        const size_t len = strcspn(p, "|");
-        if (len == n && strncmp(p, word, n) == 0)
-            return true;
-        p += len + (p[len] == '|');
-    }
-    return false;
-}
-
 static void check_declaration(const param_desc *p)
 {
     double low, high;
@@ -40,7 +27,7 @@ static void check_declaration(const param_desc *p)
           "parameter '%s': its domain '%s' is no interval; expected \"1..10\", \"(0..1]\", \"0..\"", p->name, p->domain);
     CHECK(!interval || low <= high, "parameter '%s': its domain '%s' is empty", p->name, p->domain);
     CHECK(p->type != DAL_PARAM_CHOICE || *p->domain, "parameter '%s': its domain names no choices", p->name);
-    CHECK(p->type != DAL_PARAM_CHOICE || is_required(p) || has_choice(p->domain, p->def),
+    CHECK(p->type != DAL_PARAM_CHOICE || is_required(p) || word_among(p->domain, p->def, strlen(p->def)),
           "parameter '%s': its default '%s' is not one of %s", p->name, p->def, p->domain);
     CHECK((p->type != DAL_PARAM_COMPONENT && p->type != DAL_PARAM_COMPONENTS) || kind_from_name(p->domain),
           "parameter '%s': its domain '%s' is no kind of component", p->name, p->domain);

@@ -448,6 +448,48 @@ static void save_load(const subject *s, int arg)
     }
 }
 
+/* The host refuses to show what these parameters make no need of. */
+static void pick_with(const subject *s, const param_desc *p, const char *value, int n)
+{
+    char *set = xasprintf("%s=%.*s", p->name, n, value), *why;
+    const char *const more[] = {set};
+    rig *r = rig_new(s, &(rig_options){0});
+    stage st;
+    picking picked;
+    spec_free(r->spec);
+    r->spec = rig_spec(s, more, 1, &why);
+    CHECK(r->spec, "the host refuses %s: %s", set, why);
+    stage_open(&st, r, &small_world);
+    strategy_pick(&st, &st.w->sets, 0, 10, &picked);
+    CHECK(picked.status != DAL_E_CONTRACT, "with %s: %s", set, picked.err.text);
+    picking_check(&picked, &st.w->sets);
+    picking_free(&picked);
+    stage_close(&st, r);
+    stage_free(&st);
+    rig_free(r);
+    free(set);
+}
+
+static void needs_follow(const subject *s, int arg)
+{
+    const component_desc *c = s->component;
+    (void)arg;
+    strategy_check_needs(s);
+    if (c->n_when == 0)
+        check_skip("its needs depend on no parameter");
+    for (int k = 0; k < c->n_when; k++)
+        for (int i = 0; i < c->n_params; i++) {
+            const param_desc *p = &c->params[i];
+            if (strcmp(p->name, c->when[k].param) != 0)
+                continue;
+            for (const char *word = p->type == DAL_PARAM_BOOL ? "true|false" : p->domain; *word;) {
+                const size_t n = strcspn(word, "|");
+                pick_with(s, p, word, (int)n);
+                word += n + (word[n] == '|');
+            }
+        }
+}
+
 static void cost(const subject *s, int arg)
 {
     (void)arg;
@@ -494,6 +536,8 @@ const check_test strategy_tests[] = {
     {"rounds", "five rounds in a row, with answers, and picks stay legal", KIND(STRATEGY), several_rounds, 0},
     {"state", "what it saves makes another instance go on as it would; cut states do no harm", KIND(STRATEGY),
      save_load, 0},
+    {"needs", "of what it needs for some values of a parameter only, it reads nothing with the others", KIND(STRATEGY),
+     needs_follow, 0},
     {"cost", "the cost is a finite bound with a formula", KIND(STRATEGY), cost, 0},
     {0},
 };

@@ -34,15 +34,36 @@ static json_t *describe_param(const param_desc *p)
                      p->domain, "unit", p->unit, "summary", p->summary);
 }
 
+/* "a|b" as an array. */
+static json_t *choices(const char *list)
+{
+    json_t *a = json_array();
+    for (const char *p = list; *p;) {
+        const size_t n = strcspn(p, "|");
+        json_array_append_new(a, json_stringn(p, n));
+        p += n + (p[n] == '|');
+    }
+    return a;
+}
+
+static json_t *describe_when(const component_desc *c)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < c->n_when; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:o}", "capability", c->when[i].capability, "parameter",
+                                             c->when[i].param, "values", choices(c->when[i].values)));
+    return all;
+}
+
 json_t *describe_component(const component_desc *c)
 {
     json_t *params = json_array();
     for (int i = 0; i < c->n_params; i++)
         json_array_append_new(params, describe_param(&c->params[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "kind", kind_name(c->kind), "id", c->id,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "kind", kind_name(c->kind), "id", c->id,
                      "module", c->module->name, "summary", c->summary, "reference", c->reference, "rule",
-                     c->formula, "differences", c->differs, "needs", words(c->needs), "provides",
-                     words(c->provides), "parameters", params);
+                     c->formula, "differences", c->differs, "needs", words(c->needs), "needs_when", describe_when(c),
+                     "provides", words(c->provides), "parameters", params);
 }
 
 json_t *describe_module(const module_desc *m)
@@ -108,16 +129,34 @@ static const char *what_is(const char *capability)
     return "";
 }
 
-/* One capability a line, in words, with what to give `select` for it. */
-static void print_capabilities(const char *label, const char *list, bool select, FILE *out)
+/* " when embedding is gradient", "" when it is always needed. Caller frees. */
+static char *when_text(const component_desc *c, const char *capability)
 {
+    text t = {0};
+    for (int i = 0; i < c->n_when; i++) {
+        const need_when *w = &c->when[i];
+        if (strcmp(w->capability, capability) != 0)
+            continue;
+        text_addf(&t, "%s %s is ", t.n ? ", or" : " when", w->param);
+        for (const char *p = w->values; *p; p++)
+            text_addf(&t, *p == '|' ? " or " : "%c", *p);
+    }
+    return text_take(&t);
+}
+
+/* One capability of c a line, in words, with what to give `select` for it. */
+static void print_capabilities(const char *label, const component_desc *c, const char *list, FILE *out)
+{
+    const bool select = c->kind == DAL_KIND_STRATEGY;
     char *copy = xstrdup(list), *save = NULL;
     for (char *id = strtok_r(copy, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
         const char *what = what_is(id), *advice = select ? matrices_advice(id) : NULL;
-        char *line = xasprintf("%s%s%s%s%s%s", id, *what ? ": " : "", what, advice ? " (select: " : "",
+        char *when = when_text(c, id);
+        char *line = xasprintf("%s%s%s%s%s%s%s", id, when, *what ? ": " : "", what, advice ? " (select: " : "",
                                advice ? advice : "", advice ? ")" : "");
         print_field(label, line, out);
         free(line);
+        free(when);
         label = "";
     }
     free(copy);
@@ -218,8 +257,8 @@ void print_head(const component_desc *c, bool with_module, FILE *out)
     print_field("reference", c->reference, out);
     print_field("formula", c->formula, out);
     print_field("differs", c->differs, out);
-    print_capabilities("needs", c->needs, c->kind == DAL_KIND_STRATEGY, out);
-    print_capabilities("provides", c->provides, false, out);
+    print_capabilities("needs", c, c->needs, out);
+    print_capabilities("provides", c, c->provides, out);
     if (with_module) {
         const module_desc *m = c->module;
         char *line = xasprintf("%s %s (%s), %s", m->name, m->version, m->licence, m->path);

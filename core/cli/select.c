@@ -245,7 +245,7 @@ static dal_status write_output(const char *path, const selection *s, const row_n
 static void check_needs(const component_spec *spec, const matrices *m, diags *d)
 {
     const component_desc *c = spec->desc;
-    char *needs = xstrdup(c->needs), *save = NULL;
+    char *needs = spec_own_needs(spec), *save = NULL;
     for (char *id = strtok_r(needs, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
         const char *missing = matrices_missing(m, id);
         if (missing)

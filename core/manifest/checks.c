@@ -36,7 +36,8 @@ static const char *lacking(reader *rd, const char *word, size_t n, const compone
 static void check_needs(reader *rd, const component_spec *s, const component_desc *model)
 {
     const component_desc *c = s->desc;
-    for (const char *word = c->needs; *word;) {
+    char *needs = spec_own_needs(s);
+    for (const char *word = needs; *word;) {
         const size_t n = strcspn(word, " ");
         const char *capability = n ? lacking(rd, word, n, model) : NULL;
         if (capability)
@@ -44,6 +45,7 @@ static void check_needs(reader *rd, const component_spec *s, const component_des
                      capability, model->id, models_with(rd, capability));
         word += n + (word[n] == ' ');
     }
+    free(needs);
     for (int i = 0; i < c->n_params; i++)
         for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)
             if (s->values[i].component[k] && s->values[i].component[k]->kind == DAL_KIND_STRATEGY)
@@ -54,7 +56,8 @@ static void check_needs(reader *rd, const component_spec *s, const component_des
 static void check_initial_needs(reader *rd, const component_spec *s)
 {
     const component_desc *c = s->desc;
-    for (const char *word = c->needs; *word;) {
+    char *needs = spec_own_needs(s);
+    for (const char *word = needs; *word;) {
         const size_t n = strcspn(word, " ");
         const char *capability = arena_strn(rd->mem, word, n);
         if (n && strcmp(capability, DAL_CAP_FEATURES) != 0 && strcmp(capability, DAL_CAP_TRUTH) != 0 &&
@@ -64,6 +67,7 @@ static void check_initial_needs(reader *rd, const component_spec *s)
                      capability);
         word += n + (word[n] == ' ');
     }
+    free(needs);
     for (int i = 0; i < c->n_params; i++)
         for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)
             if (s->values[i].component[k] && s->values[i].component[k]->kind == DAL_KIND_STRATEGY)

@@ -93,16 +93,52 @@ static component_spec *read_spec(reader *rd, const component_desc *c, place at, 
     return spec;
 }
 
-static void join_needs(const component_spec *s, text *all)
+static bool has_value(const component_spec *s, const need_when *w)
+{
+    bool has = false;
+    for (int i = 0; i < s->desc->n_params; i++)
+        if (strcmp(s->desc->params[i].name, w->param) == 0) {
+            char *value = param_value_text(&s->values[i]);
+            has = word_among(w->values, value, strlen(value));
+            free(value);
+        }
+    return has;
+}
+
+static bool is_needed(const component_spec *s, const char *capability)
+{
+    bool depends = false;
+    for (int i = 0; i < s->desc->n_when; i++)
+        if (strcmp(s->desc->when[i].capability, capability) == 0) {
+            if (has_value(s, &s->desc->when[i]))
+                return true;
+            depends = true;
+        }
+    return !depends;
+}
+
+static void add_own_needs(const component_spec *s, text *all)
 {
     for (const char *word = s->desc->needs; *word;) {
         const size_t n = strcspn(word, " ");
         char *capability = xasprintf("%.*s", (int)n, word);
-        if (n && !dal_has_word(all->s, capability))
+        if (n && !dal_has_word(all->s, capability) && is_needed(s, capability))
             text_addf(all, "%s%s", all->n ? " " : "", capability);
         free(capability);
         word += n + (word[n] == ' ');
     }
+}
+
+char *spec_own_needs(const component_spec *s)
+{
+    text own = {0};
+    add_own_needs(s, &own);
+    return text_take(&own);
+}
+
+static void join_needs(const component_spec *s, text *all)
+{
+    add_own_needs(s, all);
     for (int i = 0; i < s->desc->n_params; i++)
         for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)
             if (s->values[i].component[k] && s->values[i].component[k]->kind == DAL_KIND_STRATEGY)

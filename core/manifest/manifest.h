@@ -130,7 +130,9 @@ dal_status spec_options(const component_spec *s, const dal_component *live, void
 
 /* Values as text, as they would stand in a manifest: for `runs show`, check. Caller frees. */
 char *param_value_text(const param_value *v);
-/* The capabilities that a component and the strategies it runs need, each once. Caller frees. */
+/* The capabilities that a component with these parameters needs, without those of strategies that it runs, and with
+ * them; each once. Caller frees. */
+char *spec_own_needs(const component_spec *s);
 char *spec_needs(const component_spec *s);
 /* {"use":"mlp","from":"mlp","version":"0.1.0","hidden":[100],...} with defaults. Caller frees. */
 char *spec_json(const component_spec *s);

@@ -8,6 +8,7 @@
 #define NOTE_MAX_TEXT (1u << 20)
 #define NOTE_MAX_COMPONENTS 1000
 #define NOTE_MAX_PARAMS 1000 /* of one component */
+#define NOTE_MAX_WHEN 1000   /* likewise */
 
 /* Which machine an ELF file was built for. */
 typedef struct note_machine {

@@ -258,20 +258,79 @@ static dal_status parse_param(parser *p, const fields *x)
     return DAL_OK;
 }
 
-static dal_status parse_rule(parser *p, const fields *x)
+/* The component that a later line is of; NULL after a complaint, and where its kind is not known. */
+static component_desc *above(const parser *p, const fields *x, dal_status *st)
 {
     const uint32_t kind = kind_from_name(x->f[1]);
-    for (int i = 0; i < p->out->n_components; i++) {
-        component_desc *c = &p->out->components[i];
-        if (c->kind != kind || strcmp(c->id, x->f[2]) != 0)
-            continue;
-        if (*c->formula || *c->differs)
-            return bad(p, "a second 'about' line of '%s'", c->id);
-        c->formula = x->f[3];
-        c->differs = x->f[4];
-        return DAL_OK;
+    for (int i = 0; i < p->out->n_components; i++)
+        if (p->out->components[i].kind == kind && strcmp(p->out->components[i].id, x->f[2]) == 0)
+            return &p->out->components[i];
+    if (kind)
+        *st = bad(p, "'%s' a %s '%.64s' that is not above it", x->f[0], x->f[1], x->f[2]);
+    return NULL;
+}
+
+static dal_status parse_rule(parser *p, const fields *x)
+{
+    dal_status st = DAL_OK;
+    component_desc *c = above(p, x, &st);
+    if (!c)
+        return st;
+    if (*c->formula || *c->differs)
+        return bad(p, "a second 'about' line of '%s'", c->id);
+    c->formula = x->f[3];
+    c->differs = x->f[4];
+    return DAL_OK;
+}
+
+/* Is every word of "a|b" a value that the parameter can have? */
+static bool are_values(const param_desc *d, const char *values)
+{
+    const char *domain = d->type == DAL_PARAM_BOOL ? "true|false" : d->domain;
+    for (const char *word = values;; word++) {
+        const size_t n = strcspn(word, "|");
+        if (n == 0 || !word_among(domain, word, n))
+            return false;
+        word += n;
+        if (!*word)
+            return true;
     }
-    return kind ? bad(p, "'about' a %s '%.64s' that is not above it", x->f[1], x->f[2]) : DAL_OK;
+}
+
+/* What is wrong with a condition, or NULL; the words are about c's parameter d (NULL: it has none of the name). */
+static const char *when_fault(const component_desc *c, const need_when *w, const param_desc *d)
+{
+    return c->kind != DAL_KIND_STRATEGY                                     ? "only strategies have needs that depend on something"
+           : !*w->capability || strchr(w->capability, ' ') ||
+                   !dal_has_word(c->needs, w->capability)                  ? "its needs do not name the capability"
+           : !d                                                            ? "it has no such parameter"
+           : d->type != DAL_PARAM_CHOICE && d->type != DAL_PARAM_BOOL &&
+                   d->type != 0                                            ? "the parameter has no choices"
+           : d->type != 0 && !are_values(d, w->values)                     ? "the parameter has no such values"
+                                                                           : NULL;
+}
+
+static dal_status parse_when(parser *p, const fields *x)
+{
+    const need_when w = {x->f[3], x->f[4], x->f[5]};
+    dal_status st = DAL_OK;
+    component_desc *c = above(p, x, &st);
+    if (!c)
+        return st;
+    const param_desc *d = NULL;
+    for (int i = 0; i < c->n_params; i++)
+        if (strcmp(c->params[i].name, w.param) == 0)
+            d = &c->params[i];
+    const char *fault = when_fault(c, &w, d);
+    if (fault)
+        return bad(p, "'when' %s '%s' needs '%.64s', for '%.64s' of '%.64s': %s", x->f[1], c->id, w.capability, w.param,
+                   w.values, fault);
+    if (c->n_when == NOTE_MAX_WHEN)
+        return bad(p, "more than %d 'when' lines of '%s'", NOTE_MAX_WHEN, c->id);
+    need_when *grown = xrealloc((void *)(uintptr_t)c->when, (size_t)(c->n_when + 1) * sizeof w);
+    grown[c->n_when++] = w;
+    c->when = grown;
+    return DAL_OK;
 }
 
 static dal_status parse_end(parser *p, const fields *x)
@@ -292,7 +351,7 @@ static dal_status parse_line(parser *p, char *line)
         {"licence", 2, parse_module},  {"component", 3, parse_component},
         {"summary", 2, parse_about},   {"reference", 2, parse_about}, {"needs", 2, parse_about},
         {"provides", 2, parse_about},  {"param", 7, parse_param},    {"about", 5, parse_rule},
-        {"end", 1, parse_end},
+        {"when", 6, parse_when},       {"end", 1, parse_end},
     };
     const fields x = split(line);
     for (size_t i = 0; i < COUNT(table); i++)
@@ -340,8 +399,10 @@ dal_status note_parse(char *note, note_info *out, dal_error *err)
 
 void note_info_free(note_info *n)
 {
-    for (int i = 0; i < n->n_components; i++)
+    for (int i = 0; i < n->n_components; i++) {
         free((void *)(uintptr_t)n->components[i].params);
+        free((void *)(uintptr_t)n->components[i].when);
+    }
     free(n->components);
     free(n->skipped);
     free(n->unknown_param);

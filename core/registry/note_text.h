@@ -3,8 +3,9 @@
  *
  * One line each, fields separated by tabs: abi, module, version, licence, then for each component
  * `component kind id`, summary, reference, needs, provides and its `param` lines; after these, where the module has
- * them, lines `about kind id formula differences`; at last `end`. Lines of an unknown kind, further fields and components of an unknown kind are passed over, so that notes of newer
- * modules stay readable; everything else that is wrong refuses the whole note.
+ * them, lines `about kind id formula differences` and `when kind id capability parameter values`; at last `end`. Lines
+ * of an unknown kind, further fields and components of an unknown kind are passed over, so that notes of newer modules
+ * stay readable; everything else that is wrong refuses the whole note.
  */
 #ifndef DALHOST_REGISTRY_NOTE_TEXT_H
 #define DALHOST_REGISTRY_NOTE_TEXT_H

@@ -27,6 +27,12 @@ typedef struct param_desc {
     const char *def, *domain, *unit, *summary;
 } param_desc;
 
+/* One of a strategy's needs is there only while a CHOICE or BOOL parameter has one of these values. */
+typedef struct need_when {
+    const char *capability, *param;
+    const char *values; /* "a|b" */
+} need_when;
+
 typedef struct module_desc module_desc;
 
 typedef struct component_desc {
@@ -36,6 +42,8 @@ typedef struct component_desc {
     int n_params;
     const module_desc *module;
     const char *formula, *differs; /* "" when the note tells nothing of it */
+    const need_when *when;         /* [n_when]; of several for one capability any will do */
+    int n_when;
 } component_desc;
 
 typedef enum module_state {

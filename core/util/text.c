@@ -99,6 +99,17 @@ static int folded(char c)
     return c == '_' ? '-' : tolower((unsigned char)c);
 }
 
+bool word_among(const char *choices, const char *word, size_t n)
+{
+    for (const char *p = choices; *p;) {
+        const size_t length = strcspn(p, "|");
+        if (length == n && strncmp(p, word, n) == 0)
+            return true;
+        p += length + (p[length] == '|');
+    }
+    return false;
+}
+
 int edit_distance(const char *a, const char *b)
 {
     enum { MAX = 64 };

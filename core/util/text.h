@@ -29,6 +29,9 @@ int edit_distance(const char *a, const char *b);
 /* The nearest of names[n] to s if it is near enough to be a typo, else NULL. */
 const char *nearest(const char *s, const char *const *names, int n);
 
+/* Is this word of n bytes one of those of "a|b|c"? */
+bool word_among(const char *choices, const char *word, size_t n);
+
 bool utf8_valid(const char *s, size_t n, size_t *bad_at);
 /* "1.5 GiB", "312 ms", "3.2 s", "60,000" into out. */
 const char *human_bytes(double bytes, char out[32]);

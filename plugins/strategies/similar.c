@@ -20,7 +20,7 @@
  * conditional one is a gain (scg), and with neither the plain function is maximised. Determinants have `ridge` on
  * the diagonal of the candidates (the DISTIL code: 1).
  *
- * Needs outputs and features. With m = |Q| + |P|, w = d + c: n m w for similarities, location a few times n^2 w as
+ * Needs features, and outputs for gradients. With m = |Q| + |P|, w = d + c: n m w for similarities, location a few times n^2 w as
  * matrix products, determinants n m (w + m) and n b (w + m + b) with 8 n (m + b) bytes for each of their factors.
  */
 #include <dal/embedding.h>
@@ -301,4 +301,8 @@ IMPL(scg);
     A(STRATEGY, "scg",                                                                              \
       "greedy argmax_A f(A | P), P what is labelled",                                               \
       "cosines as (1 + cos) / 2")
-DAL_MODULE_ABOUT(similar, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)
+#define WHEN(W)                                                  \
+    W(STRATEGY, "similar", DAL_CAP_OUTPUTS, "embedding", "gradient") \
+    W(STRATEGY, "smi", DAL_CAP_OUTPUTS, "embedding", "gradient")     \
+    W(STRATEGY, "scg", DAL_CAP_OUTPUTS, "embedding", "gradient")
+DAL_MODULE_WHEN(similar, "1.0", "Apache-2.0", COMPONENTS, ABOUT, WHEN, NULL, NULL)

@@ -20,11 +20,13 @@
  *            Gaussian projection.
  * embedding  features: h itself, whatever its length
  *
- * The score of a pick is the p it was taken with; NaN: drawn at the end.
- * Needs outputs and features. O(n b D), D the smaller of c d and width; 4 D (n + 2 b + c + d) bytes.
+ * The score of a pick is the p it was taken with; NaN: drawn at the end. The order is one of places in the pool: where
+ * the samples stand in another order, others come early, and other ones are picked.
+ * Needs features, and outputs for gradients. O(n b D), D the smaller of c d and width; 4 D (n + 2 b + c + d) bytes.
  */
 #include <dal/gradient.h>
 #include <dal/linalg.h>
+#include <dal/neighbours.h>
 #include <dal/select.h>
 
 #include <math.h>
@@ -256,9 +258,8 @@ static void give_memory(volume *s)
 static dal_status choose_width(volume *s, const options *opt, dal_error *err)
 {
     int64_t whole;
-    s->c = dal_gradient_width(&s->g);
     s->d = s->g.features.cols;
-    s->plain = opt->embedding != EMBED_GRADIENT;
+    s->c = s->plain ? 1 : dal_gradient_width(&s->g);
     if (!dal_size_mul(s->c, s->d, &whole) || whole < 1)
         return dal_fail(err, DAL_E_INVALID, "", "no embedding from %lld classes and %lld features",
                         (long long)s->c, (long long)s->d);
@@ -268,13 +269,32 @@ static dal_status choose_width(volume *s, const options *opt, dal_error *err)
 }
 
 /* NaN and infinities by name. */
-static dal_status check_numbers(const dal_host *host, const dal_gradients *g, dal_error *err)
+static dal_status check_numbers(const volume *s, dal_error *err)
 {
-    double *norms = dal_array(host, g->features.rows, sizeof *norms);
-    const dal_status st = norms ? dal_gradient_norms(host, g, norms, err)
-                                : dal_fail(err, DAL_E_NOMEM, "", "no memory for the candidates");
-    host->free(host, norms);
+    const int64_t n = s->g.features.rows;
+    double *norms = dal_array(s->host, s->plain ? 0 : n, sizeof *norms);
+    float *lengths = dal_array(s->host, s->plain ? n : 0, sizeof *lengths);
+    const dal_status st = !norms || !lengths ? dal_fail(err, DAL_E_NOMEM, "", "no memory for the candidates")
+                          : s->plain ? dal_row_norms(s->host, &s->g.features, "candidate", lengths, err)
+                                     : dal_gradient_norms(s->host, &s->g, norms, err);
+    s->host->free(s->host, norms);
+    s->host->free(s->host, lengths);
     return st;
+}
+
+static dal_status read_samples(volume *s, const options *opt, const dal_view *view, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    s->plain = opt->embedding != EMBED_GRADIENT;
+    s->g = (dal_gradients){.struct_size = sizeof s->g, .ids = view->ids(view, DAL_ROWS_CANDIDATES)};
+    if (!s->plain)
+        st = view->outputs(view, DAL_ROWS_CANDIDATES, &s->g.outputs, err);
+    if (st == DAL_OK)
+        st = view->features(view, DAL_ROWS_CANDIDATES, &s->g.features, err);
+    if (st == DAL_OK)
+        st = choose_width(s, opt, err);
+    s->n = s->g.features.rows;
+    return st == DAL_OK ? check_numbers(s, err) : st;
 }
 
 static dal_status vessal_select(void *p, const dal_view *view, dal_picks *picks, dal_error *err)
@@ -287,17 +307,9 @@ static dal_status vessal_select(void *p, const dal_view *view, dal_picks *picks,
     picks->n = 0;
     if (picks->want <= 0)
         return DAL_OK;
-    s.g = (dal_gradients){.struct_size = sizeof s.g, .ids = view->ids(view, DAL_ROWS_CANDIDATES)};
-    dal_status st = view->outputs(view, DAL_ROWS_CANDIDATES, &s.g.outputs, err);
-    if (st == DAL_OK)
-        st = view->features(view, DAL_ROWS_CANDIDATES, &s.g.features, err);
-    if (st == DAL_OK)
-        st = choose_width(&s, opt, err);
-    if (st == DAL_OK)
-        st = check_numbers(host, &s.g, err);
+    dal_status st = read_samples(&s, opt, view, err);
     if (st != DAL_OK)
         return st;
-    s.n = s.g.features.rows;
     st = take_memory(&s) ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for embeddings of %lld numbers",
                                              (long long)s.width);
     if (st == DAL_OK) {
@@ -349,4 +361,5 @@ static const dal_strategy_impl vessal_impl = {
     A(STRATEGY, "vessal",                                                                         \
       "in a random order keep x with p = min(1, (b - k)/(n - t + 1) x' A^-1 x / tr(Sigma A^-1))", \
       "long embeddings are sketched by random signs (theirs: a Gaussian projection)")
-DAL_MODULE_ABOUT(vessal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)
+#define WHEN(W) W(STRATEGY, "vessal", DAL_CAP_OUTPUTS, "embedding", "gradient")
+DAL_MODULE_WHEN(vessal, "1.0", "Apache-2.0", COMPONENTS, ABOUT, WHEN, NULL, NULL)

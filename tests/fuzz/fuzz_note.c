@@ -38,6 +38,12 @@ static void use_component(const component_desc *c)
         use_text(p->unit);
         use_text(p->summary);
     }
+    MUST(c->n_when >= 0 && c->n_when <= NOTE_MAX_WHEN);
+    for (int i = 0; i < c->n_when; i++) {
+        MUST(dal_has_word(c->needs, c->when[i].capability));
+        use_text(c->when[i].param);
+        use_text(c->when[i].values);
+    }
 }
 
 /* Takes the text. */

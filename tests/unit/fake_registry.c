@@ -38,6 +38,12 @@ typedef struct deep_options {
 #define ENDLESS(P, T)                                                                       \
     P(T, base, COMPONENT, "endless", "strategy", "", "itself")                              \
     P(T, again, COMPONENT, "endless", "strategy", "", "and itself")
+#define COMPARE(P, T)                                                                       \
+    P(T, by, CHOICE, "features", "features|gradient|passes", "", "what is compared")        \
+    P(T, twice, BOOL, "false", "", "", "with other weights, too")
+static const need_when compare_when[] = {{DAL_CAP_OUTPUTS, "by", "gradient|passes"},
+                                         {DAL_CAP_MC, "by", "passes"},
+                                         {DAL_CAP_MC, "twice", "true"}};
 
 /* The tables of plugin.h hold live structs; the registry's descriptions are made from the same lists. */
 #define DESC_PARAM(T, member, type, def_, domain_, unit_, summary_) \
@@ -70,7 +76,7 @@ static const module_desc faulty = {.path = "/m/faulty.so", .name = "faulty", .ve
 #define PARAMS_OF(LIST) ((const param_desc[]){LIST(DESC_PARAM, T){0}})
 #define COUNT_OF(LIST) ((int)(sizeof PARAMS_OF(LIST) / sizeof(param_desc)) - 1)
 #define COMPONENT(module, kind, id, summary, needs, provides, LIST) \
-    {DAL_KIND_##kind, id, summary, "", needs, provides, PARAMS_OF(LIST), COUNT_OF(LIST), &module, "", ""}
+    {DAL_KIND_##kind, id, summary, "", needs, provides, PARAMS_OF(LIST), COUNT_OF(LIST), &module, "", "", NULL, 0}
 
 /* Sorted by kind and id, as a registry is. The last two oracles come and go with the flavour. */
 static const component_desc components[] = {
@@ -78,12 +84,14 @@ static const component_desc components[] = {
     COMPONENT(fake, DATASET, "files", "files on disk", "", "", FILES),
     COMPONENT(fake, TRANSFORM, "scale", "to 0..1", "", "", NONE),
     COMPONENT(fake, MODEL, "convnet", "a larger network", "", DAL_CAP_OUTPUTS " " DAL_CAP_MC, NONE),
-    COMPONENT(fake, MODEL, "linear", "a small model", "", DAL_CAP_OUTPUTS, NONE),
+    COMPONENT(fake, MODEL, "linear", "a small model", "", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, NONE),
     COMPONENT(fake, MODEL, "mlp", "a network", "", DAL_CAP_OUTPUTS " " DAL_CAP_MC " " DAL_CAP_WARM_START, MLP),
     COMPONENT(faulty, STRATEGY, "bad-default", "", "", "", BAD_DEFAULT),
     COMPONENT(faulty, STRATEGY, "bad-domain", "", "", "", BAD_DOMAIN),
     COMPONENT(faulty, STRATEGY, "bad-yaml", "", "", "", BAD_YAML),
     COMPONENT(fake, STRATEGY, "bald", "mutual information", DAL_CAP_OUTPUTS " " DAL_CAP_MC, "", NONE),
+    {DAL_KIND_STRATEGY, "compare", "two of a kind", "", DAL_CAP_FEATURES " " DAL_CAP_OUTPUTS " " DAL_CAP_MC, "",
+     PARAMS_OF(COMPARE), COUNT_OF(COMPARE), &fake, "", "", compare_when, 3},
     COMPONENT(faulty, STRATEGY, "endless", "", "", "", ENDLESS),
     COMPONENT(fake, STRATEGY, "foreign", "wants what nobody has", "dal.model.odd/1 org.example.thing/1", "", NONE),
     COMPONENT(fake, STRATEGY, "margin", "two best classes", DAL_CAP_OUTPUTS, "", NONE),

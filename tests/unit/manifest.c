@@ -147,7 +147,7 @@ static const struct bad_case {
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [margin, marginal, [bald], {use: wrap, base: ball}]\n",
      "m.yaml:4:20: no strategy 'marginal'\n"
      "m.yaml:4:30: strategy[2] is a list; expected a strategy (its id, or a mapping with 'use'); installed: bad-default, "
-     "bad-domain, bad-yaml, bald, endless, foreign, margin, twin, twin, wrap\n"
+     "bad-domain, bad-yaml, bald, compare, endless, foreign, margin, twin, twin, wrap\n"
      "m.yaml:4:56: no strategy 'ball'"},
     {BASE "transforms: {scale: 1}\n",
      "m.yaml:5:13: transforms has no 'use'; expected 'use' with the id of a transform; installed: scale"},
@@ -178,6 +178,17 @@ static const struct bad_case {
      "m.yaml:5:21: train.warm_start needs dal.model.warm-start/1, which model 'linear' does not offer; models that do: mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: {use: wrap, more: [margin, bald]}\n",
      "m.yaml:4:38: strategy 'bald' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, mlp"},
+    {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: [compare, {use: compare, by: passes}, {use: compare, twice: "
+     "true}, {use: wrap, base: {use: compare, by: passes}}]\n",
+     "m.yaml:4:27: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
+     "mlp\n"
+     "m.yaml:4:55: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
+     "mlp\n"
+     "m.yaml:4:102: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
+     "mlp"},
+    {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: margin\ninitial: {strategy: {use: compare, by: gradient}}\n",
+     "m.yaml:5:27: strategy 'compare' needs dal.model.outputs/1, and no model is trained yet when the initial set is "
+     "chosen; expected a strategy that needs features alone, which the inputs then are, or nothing"},
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: foreign\n",
      "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1, which model 'mlp' does not offer; no installed model does\n"
      "m.yaml:4:11: strategy 'foreign' needs org.example.thing/1, which model 'mlp' does not offer; no installed model "

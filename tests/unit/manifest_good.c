@@ -192,7 +192,7 @@ Test(manifest_good, says_what_is_wrong_with_a_set)
     expect_messages("dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [margin, bald]\n",
                     (const char *const[]){"strategy.2.x=1", "strategy.bald=1"}, 2, FAKE_USUAL,
                     "--set strategy.2.x=1: strategy[2] has no 'use'; expected 'use' with the id of a strategy; installed: "
-                    "bad-default, bad-domain, bad-yaml, bald, endless, foreign, margin, twin, twin, wrap\n"
+                    "bad-default, bad-domain, bad-yaml, bald, compare, endless, foreign, margin, twin, twin, wrap\n"
                     "--set strategy.bald=1: 'strategy' is a list of 3, so 'bald' is not in it; expected 0..2, or 3 to add "
                     "an item");
 }

@@ -61,6 +61,44 @@ Test(note_text, tells_formula_and_differences_where_there_are_some)
             "a second 'about' line of 'x'");
 }
 
+#define OF_PARAMS                                                                       \
+    HEAD "component\tstrategy\tx\nsummary\ts\nreference\tr\nneeds\ta/1 b/1\nprovides\t\n" \
+         "param\tby\tCHOICE\tf\tf|g|h\t\tsum\nparam\tk\tI64\t1\t1..\t\tsum\n"              \
+         "param\ton\tBOOL\ttrue\t\t\tsum\ncomponent\tmodel\tm\n" ABOUT
+
+Test(note_text, tells_which_needs_depend_on_what)
+{
+    note_info n;
+    dal_error err;
+    cr_assert_eq(parse(OF_PARAMS "when\tstrategy\tx\tb/1\tby\tg|h\nwhen\tstrategy\tx\tb/1\ton\tfalse\n"
+                                 "when\tdrawer\tz\t\t\t\nend\n", &n, &err), DAL_OK, "%s", err.text);
+    const component_desc *c = &n.components[0];
+    cr_assert_eq(c->n_when, 2);
+    cr_assert_str_eq(c->when[0].capability, "b/1");
+    cr_assert_str_eq(c->when[0].param, "by");
+    cr_assert_str_eq(c->when[0].values, "g|h");
+    cr_assert_str_eq(c->when[1].values, "false");
+    cr_assert_eq(n.components[1].n_when, 0);
+    note_info_free(&n);
+}
+
+Test(note_text, refuses_conditions_that_cannot_be)
+{
+    refuses(OF_PARAMS "when\tstrategy\ty\tb/1\tby\tg\nend\n", "'when' a strategy 'y' that is not above it");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\tby\nend\n", "'when' has 5 fields; expected 6");
+    refuses(OF_PARAMS "when\tmodel\tm\tn\tby\tg\nend\n", "only strategies have needs that depend on something");
+    refuses(OF_PARAMS "when\tstrategy\tx\tc/1\tby\tg\nend\n",
+            "'when' strategy 'x' needs 'c/1', for 'by' of 'g': its needs do not name the capability");
+    refuses(OF_PARAMS "when\tstrategy\tx\ta/1 b/1\tby\tg\nend\n", "its needs do not name the capability");
+    refuses(OF_PARAMS "when\tstrategy\tx\t\tby\tg\nend\n", "its needs do not name the capability");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\tbye\tg\nend\n", "it has no such parameter");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\tk\t1\nend\n", "the parameter has no choices");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\tby\tg|i\nend\n", "the parameter has no such values");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\tby\tg|\nend\n", "the parameter has no such values");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\tby\t\nend\n", "the parameter has no such values");
+    refuses(OF_PARAMS "when\tstrategy\tx\tb/1\ton\tyes\nend\n", "the parameter has no such values");
+}
+
 Test(note_text, passes_over_what_a_newer_sdk_adds)
 {
     note_info n;
@@ -112,6 +150,11 @@ Test(note_text, is_bounded)
     for (int i = 0; i <= NOTE_MAX_PARAMS; i++)
         text_addf(&t, "param\tp%d\tI64\t\t\t\t\n", i);
     refuses(t.s, "more than 1000 parameters");
+    text_free(&t);
+    text_add(&t, OF_PARAMS);
+    for (int i = 0; i <= NOTE_MAX_WHEN; i++)
+        text_add(&t, "when\tstrategy\tx\tb/1\tby\tg\n");
+    refuses(t.s, "more than 1000 'when' lines of 'x'");
     text_free(&t);
 }
 

@@ -11,6 +11,13 @@ Test(nearest, finds_a_typo_and_ignores_strangers)
     cr_assert_null(nearest("badge", names, 3));
 }
 
+Test(word_among, finds_whole_words_only)
+{
+    cr_assert(word_among("a|bc|d", "bc", 2) && word_among("a|bc|d", "d|", 1));
+    cr_assert_not(word_among("a|bc|d", "b", 1) || word_among("a|bc|d", "bcd", 3) || word_among("", "a", 1));
+    cr_assert_not(word_among("a|bc", "", 0));
+}
+
 Test(utf8, refuses_what_the_standard_refuses)
 {
     size_t at = 99;

@@ -181,10 +181,15 @@ typedef struct dal_no_options {
     "about\t" DAL_KIND_NAME_##kind_ "\t" id_ "\t" formula_ "\t" differs_ "\n"
 #define DAL_NO_ABOUT(A)
 
-#define DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)                     \
+/* When a strategy of the list has one of its needs. */
+#define DAL_W_NOTE_(kind_, id_, capability_, param_, values_) \
+    "when\t" DAL_KIND_NAME_##kind_ "\t" id_ "\t" capability_ "\t" param_ "\t" values_ "\n"
+#define DAL_NO_WHEN(W)
+
+#define DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT, WHEN)               \
     "abi\t" DAL_STR(DAL_ABI_MAJOR) "\t" DAL_STR(DAL_ABI_MINOR) "\n"                        \
     "module\t" #module_ "\nversion\t" version_ "\nlicence\t" licence_ "\n"                 \
-    COMPONENTS(DAL_C_NOTE_) ABOUT(DAL_A_NOTE_) "end\n"
+    COMPONENTS(DAL_C_NOTE_) ABOUT(DAL_A_NOTE_) WHEN(DAL_W_NOTE_) "end\n"
 
 /* Defines the module's symbol and its note. Texts are one line each, without tabs. */
 #define DAL_MODULE(module_, version_, licence_, COMPONENTS, init_, fini_) \
@@ -192,15 +197,22 @@ typedef struct dal_no_options {
 
 /* The same with what `dalhost component inspect` should tell about components: a macro list ABOUT(A) of
  * A(STRATEGY, "id", "formula", "differences"), either of which may be "". Hosts that do not know it pass it over. */
-#define DAL_MODULE_ABOUT(module_, version_, licence_, COMPONENTS, ABOUT, init_, fini_)              \
+#define DAL_MODULE_ABOUT(module_, version_, licence_, COMPONENTS, ABOUT, init_, fini_) \
+    DAL_MODULE_WHEN(module_, version_, licence_, COMPONENTS, ABOUT, DAL_NO_WHEN, init_, fini_)
+
+/* The same with needs that depend on parameters: a macro list WHEN(W) of
+ * W(STRATEGY, "id", DAL_CAP_OUTPUTS, "parameter", "value|other"): the strategy needs (and may read) the capability only
+ * while its CHOICE or BOOL parameter ("true", "false") has one of the values; of several entries for one capability any
+ * will do. The component's `needs` name it all the same: so hosts that do not know of this ask for it always. */
+#define DAL_MODULE_WHEN(module_, version_, licence_, COMPONENTS, ABOUT, WHEN, init_, fini_)         \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverlength-strings\"")       \
     static const struct {                                                                           \
         uint32_t name_size, text_size, type;                                                        \
         char name[4];                                                                               \
-        char text[(sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)) + 3) / 4 * 4]; \
+        char text[(sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT, WHEN)) + 3) / 4 * 4]; \
     } dal_note_ __attribute__((section(".note.dal"), used, aligned(4))) = {                         \
-        4, sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)), DAL_NOTE_TYPE,   \
-        DAL_NOTE_OWNER, DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT)};            \
+        4, sizeof(DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT, WHEN)), DAL_NOTE_TYPE,   \
+        DAL_NOTE_OWNER, DAL_NOTE_TEXT_(module_, version_, licence_, COMPONENTS, ABOUT, WHEN)};            \
     _Pragma("GCC diagnostic pop")                                                                   \
     extern DAL_PUBLIC const dal_plugin module_##_LTX_dal_plugin;                                    \
     const dal_plugin module_##_LTX_dal_plugin = {                                                   \

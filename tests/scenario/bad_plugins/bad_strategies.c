@@ -185,6 +185,16 @@ static dal_status reads_on_the_sly(void *self, const dal_block *block, double *o
     return st;
 }
 
+static dal_status reads_whatever_it_is_told(void *self, const dal_block *block, double *out, dal_error *err)
+{
+    dal_outputs z;
+    const dal_status st = block->outputs(block, &z, err);
+    (void)self;
+    for (int64_t i = 0; st == DAL_OK && i < block->n; i++)
+        out[i] = (double)z.values.data[i * z.values.stride];
+    return st;
+}
+
 /* State that comes back as something else. */
 static dal_status save_nothing(void *self, const dal_writer *w, dal_error *err)
 {
@@ -240,6 +250,7 @@ BY_SCORE(nan_impl, nan_scores);
 BY_SCORE(overrun_impl, overrun);
 BY_SCORE(place_impl, by_place);
 BY_SCORE(sly_impl, reads_on_the_sly);
+BY_SCORE(deaf_impl, reads_whatever_it_is_told);
 static const dal_strategy_impl threads_impl = {.struct_size = sizeof(dal_strategy_impl),
                                                .create = keep_host,
                                                .destroy = drop_host,
@@ -255,6 +266,10 @@ static const dal_strategy_impl forgetful_impl = {.struct_size = sizeof(dal_strat
                                                  .save = save_nothing,
                                                  .load = load_turned};
 
+typedef struct deaf_options {
+    uint32_t by;
+} deaf_options;
+#define DEAF(P, T) P(T, by, CHOICE, "outputs", "outputs|place", "", "what is scored")
 #define PLAIN(C, id, impl) C(STRATEGY, id, impl, "breaks one promise", "-", "", "", dal_no_options, DAL_NO_PARAMS)
 #define COMPONENTS(C)                                                                                     \
     PLAIN(C, "duplicates", duplicates_impl)                                                               \
@@ -274,5 +289,7 @@ static const dal_strategy_impl forgetful_impl = {.struct_size = sizeof(dal_strat
     PLAIN(C, "careless", careless_impl)                                                                   \
     PLAIN(C, "forgetful", forgetful_impl)                                                                 \
     C(STRATEGY, "sly", sly_impl, "reads what it does not name", "-", DAL_CAP_OUTPUTS, "", dal_no_options, \
-      DAL_NO_PARAMS)
-DAL_MODULE(bad_strategies, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+      DAL_NO_PARAMS)                                                                                      \
+    C(STRATEGY, "deaf", deaf_impl, "reads what it said it would not", "-", DAL_CAP_OUTPUTS, "", deaf_options, DEAF)
+#define WHEN(W) W(STRATEGY, "deaf", DAL_CAP_OUTPUTS, "by", "outputs")
+DAL_MODULE_WHEN(bad_strategies, "1.0", "Apache-2.0", COMPONENTS, DAL_NO_ABOUT, WHEN, NULL, NULL)

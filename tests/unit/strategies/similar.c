@@ -338,6 +338,20 @@ Test(smi, says_that_it_needs_the_classes_where_nobody_knows_them)
     fx_round_free(r);
 }
 
+Test(similar, of_features_reads_no_outputs)
+{
+    static const float h[] = {1, 2, 0, 1, 1, 1}, labelled[] = {1, 0, 0, 1};
+    static fx_picks p;
+    const dal_strategy_impl *all[] = {&similar_impl, &smi_impl, &scg_impl};
+    options opt = plain;
+    opt.embedding = DAL_EMBED_FEATURES;
+    fx_round *r = fx_round_of(3, 2, NULL, 2, h);
+    fx_round_add(r, DAL_ROWS_LABELLED, 2, NULL, NULL, labelled);
+    for (int i = 0; i < 3; i++)
+        fx_select(r, all[i], &opt, 2, 1, &p);
+    fx_round_free(r);
+}
+
 Test(smi, refuses_a_labelled_class_that_the_model_has_no_output_for)
 {
     static fx_picks p;

@@ -16,6 +16,7 @@ Test(vessal, takes_the_worked_example_coin_by_coin)
     dal_error err = DAL_ERROR_INIT;
     volume s = {.host = dal_runtime_host(rt, "test"), .lambda = .01, .n = 3, .b = 1};
     s.g = (dal_gradients){.struct_size = sizeof s.g, .features = {h, 3, 2, 2}};
+    s.plain = 1;
     cr_assert_eq(choose_width(&s, &features, &err), DAL_OK);
     cr_assert(take_memory(&s));
     cr_assert_eq(embed(&s, 3), DAL_OK);
@@ -181,8 +182,23 @@ Test(vessal, names_the_sample_that_is_not_a_number)
     fx_round_free(r);
 }
 
+Test(vessal, of_features_reads_no_outputs)
+{
+    static fx_picks p;
+    float h[6] = {1, 2, 0, 1, 1, 1};
+    fx_round *r = fx_round_of(3, 2, NULL, 2, h);
+    fx_select(r, &vessal_impl, &features, 2, 1, &p);
+    fx_round_free(r);
+    h[3] = NAN;
+    r = fx_round_of(3, 2, NULL, 2, h);
+    fx_try(r, &vessal_impl, &features, 2, 1, &p);
+    cr_assert(p.status == DAL_E_INVALID && strstr(p.err.text, "row 1, column 1 is nan"), "%s", p.err.text);
+    fx_round_free(r);
+}
+
 Test(vessal, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&vessal_impl, &plain, &fx_shapes[0], 5);
     fx_survives_no_memory(&vessal_impl, &sketch, &fx_shapes[0], 5);
+    fx_survives_no_memory(&vessal_impl, &features, &fx_shapes[0], 5);
 }
