@@ -11,8 +11,9 @@
  * more. Ours clusters M itself, each round, on what the model says now: nothing has to be kept, and the distances
  * take 2 k_m^2 bytes rather than 2 n^2. More than `limit` samples are refused. The cut is at `threshold` or, if
  * that is 0, where clusters have `cluster_size` samples on average. A cluster gives its samples in random order
- * (as in the paper) or by margin. Equal clusters go by their first sample. A NaN output counts as the largest
- * margin.
+ * (as in the paper) or by margin. Clusters of one size, whose order the paper leaves open, go by their smallest margin,
+ * so that the picks follow the samples in whatever order these come; last by their first sample. A NaN output counts as
+ * the largest margin.
  *
  * Needs outputs and features. O(n c + k_m^2 d) time.
  */
@@ -179,6 +180,7 @@ static dal_status make_clusters(linkage *l, const options *opt, int64_t *cluster
 typedef struct place {
     int64_t size, cluster, turn, row;
     double order;
+    double margin, least; /* its own, and the smallest of its cluster */
 } place;
 
 static int by_cluster(const void *a, const void *b)
@@ -199,6 +201,8 @@ static int by_turn(const void *a, const void *b)
         return x->turn < y->turn ? -1 : 1;
     if (x->size != y->size)
         return x->size < y->size ? -1 : 1;
+    if (x->least < y->least || x->least > y->least)
+        return x->least < y->least ? -1 : 1;
     return x->cluster < y->cluster ? -1 : x->cluster > y->cluster;
 }
 
@@ -206,10 +210,15 @@ static void take_turns(place *places, int64_t m)
 {
     qsort(places, (size_t)m, sizeof *places, by_cluster);
     for (int64_t i = 0, end; i < m; i = end) {
-        for (end = i; end < m && places[end].cluster == places[i].cluster; end++)
+        double least = places[i].margin;
+        for (end = i; end < m && places[end].cluster == places[i].cluster; end++) {
             places[end].turn = end - i;
-        for (int64_t k = i; k < end; k++)
+            least = fmin(least, places[end].margin);
+        }
+        for (int64_t k = i; k < end; k++) {
             places[k].size = end - i;
+            places[k].least = least;
+        }
     }
     qsort(places, (size_t)m, sizeof *places, by_turn);
 }
@@ -264,7 +273,7 @@ static void write_picks(const dal_host *host, const dal_view *view, const option
     for (int64_t i = 0; i < l->m; i++) {
         dal_rng mine = dal_rng_at(&stream, (uint64_t)ids[l->rows[i]]);
         const double margin = margins[l->rows[i]], known = margin >= 0 ? margin : 2;
-        places[i] = (place){.cluster = cluster[i], .row = l->rows[i],
+        places[i] = (place){.cluster = cluster[i], .row = l->rows[i], .margin = known,
                             .order = opt->within == WITHIN_RANDOM ? dal_rng_uniform(&mine) : known};
     }
     take_turns(places, l->m);
@@ -317,7 +326,7 @@ static void cluster_margin_cost(void *self, const void *options_, const dal_prob
 {
     const options *opt = dal_stateless_options(self, options_);
     const double n = (double)problem->n, m = (double)size_of_m(opt, problem->n_query, problem->n);
-    out->bytes = 2 * m * m + 8 * n + 128 * m;
+    out->bytes = 2 * m * m + 8 * n + 144 * m;
     out->flops = 20 * n * (double)problem->c + 1.5 * m * m * (double)problem->d + 6 * m * m;
     snprintf(out->formula, sizeof out->formula, "O(n c + (factor b)^2 d) time, O((factor b)^2) memory");
 }

@@ -102,15 +102,19 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     link_slowly(r, opt, rows, m, cluster);
     while (many < b) {
         int64_t best = -1, least = 0;
+        double surest = 0;
         for (int64_t c = 0; c < m; c++) {
             int64_t size = 0, left = 0;
+            double margin = INFINITY;
             for (int64_t i = 0; i < m; i++) {
                 size += cluster[i] == c;
                 left += cluster[i] == c && !taken[i];
+                margin = cluster[i] == c ? fmin(margin, margin_of(r, rows[i])) : margin;
             }
-            if (left > 0 && !served[c] && (best < 0 || size < least)) {
+            if (left > 0 && !served[c] && (best < 0 || size < least || (size == least && margin < surest))) {
                 best = c;
                 least = size;
+                surest = margin;
             }
         }
         if (best < 0) {
@@ -158,6 +162,25 @@ Test(cluster_margin, goes_round_from_the_smallest_cluster)
     cr_assert(p.ids[0] == 60 && p.ids[1] == 50 && p.ids[2] == 20 && p.ids[3] == 40 && p.ids[4] == 10);
     cr_assert_float_eq(p.scores[2], .1, 1e-6);
     fx_round_free(r);
+}
+
+/* Two clusters of two: the one with the smaller margin is first, wherever it stands. */
+Test(cluster_margin, takes_equal_clusters_by_their_smallest_margin)
+{
+    static const float x[4] = {0, 1, 10, 11}, probs[8] = {.6f, .4f, .7f, .3f, .8f, .2f, .55f, .45f};
+    static fx_picks p;
+    const options opt = {2, 5, 1, WITHIN_MARGIN, 100};
+    fx_round *r = fx_round_of(4, 2, probs, 1, x);
+    fx_select(r, &cluster_margin_impl, &opt, 3, 1, &p);
+    cr_assert(p.rows[0] == 3 && p.rows[1] == 0 && p.rows[2] == 2);
+    fx_round_free(r);
+}
+
+Test(cluster_margin, follows_its_samples_when_the_pool_is_permuted)
+{
+    const fx_spec spec = {7, 300, 10, 0, 4, 6, 0, FX_LOGITS};
+    fx_picks_follow_samples(&cluster_margin_impl, &by_size, &spec, 40);
+    fx_picks_follow_samples(&cluster_margin_impl, &by_threshold, &spec, 40);
 }
 
 Test(cluster_margin, refuses_more_than_its_limit)
