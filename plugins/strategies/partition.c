@@ -9,7 +9,8 @@
  * m is at most b and n: smaller parts could not be given a pick. Every part is a round of its own: the same
  * labelled samples, the same model, other candidates; it knows nothing of the picks of the parts before it, so
  * that two that are alike can be picked where they lie in different parts. A sorted pool gives parts of one kind
- * each: `shuffle` deals the candidates out at random first.
+ * each: `shuffle` deals the candidates out at random first. Either way parts are made of places in the pool: in another
+ * order the samples are in other parts, and other ones are picked.
  *
  * Costs m times the inner strategy on n / m candidates: 1 / m of the time where that is quadratic; memory of one
  * part.

@@ -9,6 +9,9 @@
  *         by another strategy: that many of its picks, for instance {use: margin}
  *     picks = inner(S, b)
  *
+ * By another strategy the picks follow the samples in whatever order these come; drawn they do not: numbers belong to
+ * places in the pool, so that a draw is the same whatever the model says.
+ *
  * What it loses: whatever the strategy inside would have picked outside S. Where all of a run shall be drawn
  * like this the manifest's query.candidates does the same without a wrapper.
  *

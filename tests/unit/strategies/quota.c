@@ -183,6 +183,35 @@ Test(source_quota, picks_what_its_slow_twin_picks)
             }
 }
 
+Test(source_quota, picks_follow_their_samples)
+{
+    enum { N = 60, SOURCES = 4, B = 20 };
+    static fx_picks there, here;
+    const fx_spec spec = {5, N, 0, 0, 3, 4, 0, FX_LOGITS};
+    const source_options opt = {FIRST_OUTPUT, 6};
+    dal_rng rng = dal_rng_from_key(9);
+    int64_t from[N];
+    int32_t groups[N], moved_groups[N];
+    for (int i = 0; i < N; i++) {
+        from[i] = i;
+        groups[i] = (int32_t)dal_rng_below(&rng, SOURCES + 1) - 1;
+    }
+    dal_rng_shuffle(&rng, from, N, N);
+    for (int i = 0; i < N; i++)
+        moved_groups[i] = groups[from[i]];
+    fx_round *r = fx_round_random(&spec), *moved = fx_round_permuted(r, from);
+    fx_round_groups(r, groups, SOURCES);
+    fx_round_groups(moved, moved_groups, SOURCES);
+    fx_select(r, &source_impl, &opt, B, 1, &there);
+    fx_select(moved, &source_impl, &opt, B, 1, &here);
+    cr_assert_eq(here.n, there.n);
+    for (int64_t i = 0; i < here.n; i++)
+        cr_assert_eq(from[here.rows[i]], there.rows[i], "pick %d does not follow its sample", (int)i);
+    free(moved->groups); /* a permuted round takes all that is not its own for borrowed */
+    fx_round_free(moved);
+    fx_round_free(r);
+}
+
 Test(source_quota, says_when_no_sources_are_told)
 {
     static fx_picks p;

@@ -54,6 +54,26 @@ Test(subsample, takes_what_another_strategy_picks_when_told)
     fx_twin_agrees(&subsample_impl, &opt, twin, fx_shapes, fx_n_shapes, 0);
 }
 
+/* The largest second output. */
+static dal_status second_output(void *self, const dal_block *b, double *out, dal_error *err)
+{
+    dal_outputs o;
+    (void)self;
+    const dal_status st = b->outputs(b, &o, err);
+    for (int64_t i = 0; st == DAL_OK && i < b->n; i++)
+        out[i] = (double)o.values.data[i * o.values.stride + 1];
+    return st;
+}
+
+Test(subsample, by_a_strategy_follows_its_samples_when_the_pool_is_permuted)
+{
+    const dal_strategy_impl impl = {.struct_size = sizeof impl, .score = second_output};
+    const fx_ref by = {&impl, NULL};
+    const options opt = {FIRST_OUTPUT, inner_ref(&by), 30, 1};
+    const fx_spec spec = {5, 60, 0, 0, 3, 4, 0, FX_LOGITS};
+    fx_picks_follow_samples(&subsample_impl, &opt, &spec, 10);
+}
+
 Test(subsample, draws_every_candidate_equally_often)
 {
     static fx_picks p;
