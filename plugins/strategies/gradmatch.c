@@ -20,8 +20,13 @@
  * weights  the paper's solution for training on a weighted subset, orthogonal matching pursuit, with t the whole sum:
  *              b times:  i* = argmax_i <g_i, r>,  w = argmin_{w >= 0} ||t - sum_j w_j g_j||^2 + ridge ||w||^2
  *          until ||r|| < 1e-4 ||t|| or nothing points along r; samples of weight 0 do not count, and what is missing
- *          is drawn, with weight 1. The score of a pick is its weight: that is all a strategy can do with it, since
- *          labels weigh the same in training. (CORDS minimises ||K w - q||, of the normal equations.)
+ *          is drawn, with weight 1. The score of a pick is its weight, which the run store keeps; training does not
+ *          use it. In the paper the subset is chosen anew every few epochs from data that have labels, and the epochs
+ *          until the next choice train on it alone: w makes up for what is left out at that model. In a round of
+ *          active learning the labels come after the choice, and the next model trains from the start on all labels,
+ *          those of earlier rounds beside these; a w that was solved for the predicted classes and the model of this
+ *          round stands for nothing there. DISTIL drops it, too. (CORDS minimises ||K w - q||, of the normal
+ *          equations.)
  *
  * Needs outputs and features. O(n c d + n b (c + d)); 4 n c + 16 n bytes, and 76 c d for the sum; classes apart and
  * as much again as outputs and features of the largest class. Weighted O(n b c d + b^3), 16 b^2 bytes more.
@@ -546,6 +551,7 @@ static const dal_strategy_impl gradmatch_impl = {
 #define ABOUT(A)                                                                                   \
     A(STRATEGY, "gradmatch",                                                                       \
       "b times argmin_i ||g_i - r||, r = b/N sum g - sum of picked g",                             \
-      "variant: distil matches the whole sum; weights: the OMP of the paper, told as scores, for " \
-      "labels weigh the same in training; classes: apart is its per-class form")
+      "variant: distil matches the whole sum; weights: the OMP of the paper, told as scores and "  \
+      "not used in training (they are of this round's model and predicted classes, the next one "  \
+      "trains on all labels); classes: apart is its per-class form")
 DAL_MODULE_ABOUT(gradmatch, "1.0", "Apache-2.0", COMPONENTS, ABOUT, NULL, NULL)
