@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "plugins/strategies/glister.c"
+#include "plugins/strategies/glister_regularisers.c"
 
 static const options plain = {.05, 1, PLAIN, 0}, lazy = {.01, 4, PLAIN, 0}, partly_random = {.05, 3, RANDOM, .4},
                      located = {.05, 2, FACILITY_LOCATION, .01}, mostly_located = {.01, 1, FACILITY_LOCATION, 1},
