@@ -1,5 +1,5 @@
 /* bait beside greedy passes that invert every matrix they speak of. */
-#include "tests/unit/strategies/round.h"
+#include "tests/unit/strategies/fisher_twin.h"
 
 #include <math.h>
 
@@ -7,41 +7,6 @@
 
 static const options paper = {1, 2, VARIANT_PAPER, 0, 6000}, code = {.5, 1.5, 1, 1, 6000};
 static const options no_way_back = {1, 1, VARIANT_PAPER, 0, 6000};
-
-/* weight * (diag(p) - p p') (x) h h' of one sample, added to out [m, m]. */
-static void slow_add(const fx_round *r, uint32_t set, int64_t row, const options *opt, double weight, double *out)
-{
-    const int64_t c = r->c, w = r->d + opt->bias, m = c * w;
-    double p[64], h[64];
-    fx_probs(r, set, row, p);
-    for (int64_t j = 0; j < w; j++)
-        h[j] = j < r->d ? (double)r->set[set].features[row * r->d + j] : 1;
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < m; j++)
-            out[i * m + j] +=
-                weight * ((i / w == j / w ? p[i / w] : 0) - p[i / w] * p[j / w]) * h[i % w] * h[j % w];
-}
-
-/* tr(x^-1 f) by elimination. */
-static double slow_trace(const double *x, const double *f, int64_t m)
-{
-    double *a = malloc((size_t)(2 * m * m) * sizeof *a), trace = 0;
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < m; j++) {
-            a[i * 2 * m + j] = x[i * m + j];
-            a[i * 2 * m + m + j] = f[i * m + j];
-        }
-    for (int64_t j = 0; j < m; j++) /* positive definite: no pivots */
-        for (int64_t i = 0; i < m; i++) {
-            const double q = i == j ? 0 : a[i * 2 * m + j] / a[j * 2 * m + j];
-            for (int64_t k = j; q != 0 && k < 2 * m; k++)
-                a[i * 2 * m + k] -= q * a[j * 2 * m + k];
-        }
-    for (int64_t i = 0; i < m; i++)
-        trace += a[i * 2 * m + m + i] / a[i * 2 * m + i];
-    free(a);
-    return trace;
-}
 
 typedef struct slow {
     const fx_round *r;
@@ -56,8 +21,8 @@ typedef struct slow {
 static double trace_with(const slow *s, int64_t row, double sign)
 {
     memcpy(s->with, s->x, (size_t)(s->m * s->m) * sizeof *s->with);
-    slow_add(s->r, DAL_ROWS_CANDIDATES, row, s->opt, sign * s->weight, s->with);
-    return slow_trace(s->with, s->f, s->m);
+    fisher_add(s->r, DAL_ROWS_CANDIDATES, row, s->opt->bias, 0, sign * s->weight, s->with);
+    return fisher_trace(s->with, s->f, s->m);
 }
 
 /* The row in (or out of) the batch that leaves the smallest trace. */
@@ -81,11 +46,12 @@ static void slow_begin(slow *s, int64_t b)
     for (int64_t i = 0; i < s->m; i++)
         s->x[i * s->m + i] = s->opt->lambda;
     for (int64_t i = 0; i < l; i++) {
-        slow_add(s->r, DAL_ROWS_LABELLED, i, s->opt, 1.0 / (double)(s->opt->variant == VARIANT_PAPER ? l : l + b), s->x);
-        slow_add(s->r, DAL_ROWS_LABELLED, i, s->opt, 1.0 / (double)(s->n + l), s->f);
+        fisher_add(s->r, DAL_ROWS_LABELLED, i, s->opt->bias, 0,
+                   1.0 / (double)(s->opt->variant == VARIANT_PAPER ? l : l + b), s->x);
+        fisher_add(s->r, DAL_ROWS_LABELLED, i, s->opt->bias, 0, 1.0 / (double)(s->n + l), s->f);
     }
     for (int64_t i = 0; i < s->n; i++)
-        slow_add(s->r, DAL_ROWS_CANDIDATES, i, s->opt, 1.0 / (double)(s->n + l), s->f);
+        fisher_add(s->r, DAL_ROWS_CANDIDATES, i, s->opt->bias, 0, 1.0 / (double)(s->n + l), s->f);
 }
 
 static int64_t slow_select(const fx_round *r, const options *opt, int64_t b, int64_t *rows, double *gain)
@@ -96,17 +62,17 @@ static int64_t slow_select(const fx_round *r, const options *opt, int64_t b, int
     int64_t order[256], steps = forward_picks(opt, n, b = b < n ? b : n), out = 0;
     slow_begin(&s, b);
     for (int64_t k = 0; k < steps; k++) {
-        double least = 0, before = slow_trace(s.x, s.f, m);
+        double least = 0, before = fisher_trace(s.x, s.f, m);
         order[k] = slow_best(&s, 0, &least);
         gain[order[k]] = before - least;
         s.in[order[k]] = 1;
-        slow_add(r, DAL_ROWS_CANDIDATES, order[k], opt, s.weight, s.x);
+        fisher_add(r, DAL_ROWS_CANDIDATES, order[k], opt->bias, 0, s.weight, s.x);
     }
     for (int64_t k = steps; k > b; k--) {
         double least = 0;
         const int64_t away = slow_best(&s, 1, &least);
         s.in[away] = 0;
-        slow_add(r, DAL_ROWS_CANDIDATES, away, opt, -s.weight, s.x);
+        fisher_add(r, DAL_ROWS_CANDIDATES, away, opt->bias, 0, -s.weight, s.x);
     }
     for (int64_t k = 0; k < steps; k++)
         if (s.in[order[k]])

@@ -1,54 +1,11 @@
 /* The variance of all predictions. */
-#include "tests/unit/strategies/round.h"
+#include "tests/unit/strategies/fisher_twin.h"
 
 #include <math.h>
 
 #include "plugins/strategies/variance_reduction.c"
 
 static const options usual = {1, 2000}, wide = {100, 2000};
-
-/* S (x) h h' of one sample, or S^2 (x) h h', added to out [m, m]. */
-static void slow_add(const fx_round *r, uint32_t set, int64_t row, int squared, double *out)
-{
-    const int64_t c = r->c, w = r->d + 1, m = c * w;
-    double p[64], s[64][64], t[64][64], h[64];
-    fx_probs(r, set, row, p);
-    for (int64_t j = 0; j < w; j++)
-        h[j] = j < r->d ? (double)r->set[set].features[row * r->d + j] : 1;
-    for (int64_t k = 0; k < c; k++)
-        for (int64_t l = 0; l < c; l++)
-            s[k][l] = (k == l ? p[k] : 0) - p[k] * p[l];
-    for (int64_t k = 0; k < c; k++)
-        for (int64_t l = 0; l < c; l++) {
-            t[k][l] = squared ? 0 : s[k][l];
-            for (int64_t q = 0; squared && q < c; q++)
-                t[k][l] += s[k][q] * s[q][l];
-        }
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < m; j++)
-            out[i * m + j] += t[i / w][j / w] * h[i % w] * h[j % w];
-}
-
-/* tr(f^-1 a) by elimination. */
-static double slow_trace(const double *f, const double *a, int64_t m)
-{
-    double *x = malloc((size_t)(2 * m * m) * sizeof *x), trace = 0;
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < m; j++) {
-            x[i * 2 * m + j] = f[i * m + j];
-            x[i * 2 * m + m + j] = a[i * m + j];
-        }
-    for (int64_t j = 0; j < m; j++) /* positive definite: no pivots */
-        for (int64_t i = 0; i < m; i++) {
-            const double q = i == j ? 0 : x[i * 2 * m + j] / x[j * 2 * m + j];
-            for (int64_t k = j; q != 0 && k < 2 * m; k++)
-                x[i * 2 * m + k] -= q * x[j * 2 * m + k];
-        }
-    for (int64_t i = 0; i < m; i++)
-        trace += x[i * 2 * m + m + i] / x[i * 2 * m + i];
-    free(x);
-    return trace;
-}
 
 static void slow_scores(const fx_round *r, const options *opt, double *score)
 {
@@ -58,13 +15,13 @@ static void slow_scores(const fx_round *r, const options *opt, double *score)
     for (int64_t i = 0; i < m; i++)
         f[i * m + i] = 1 / opt->sigma;
     for (int64_t i = 0; i < r->set[DAL_ROWS_LABELLED].n; i++)
-        slow_add(r, DAL_ROWS_LABELLED, i, 0, f);
+        fisher_add(r, DAL_ROWS_LABELLED, i, 1, 0, 1, f);
     for (int64_t i = 0; i < n; i++)
-        slow_add(r, DAL_ROWS_CANDIDATES, i, 1, a);
+        fisher_add(r, DAL_ROWS_CANDIDATES, i, 1, 1, 1, a);
     for (int64_t i = 0; i < n; i++) {
         memcpy(with, f, (size_t)(m * m) * sizeof *with);
-        slow_add(r, DAL_ROWS_CANDIDATES, i, 0, with);
-        score[i] = slow_trace(f, a, m) - slow_trace(with, a, m);
+        fisher_add(r, DAL_ROWS_CANDIDATES, i, 1, 0, 1, with);
+        score[i] = fisher_trace(f, a, m) - fisher_trace(with, a, m);
     }
     free(f);
     free(a);
