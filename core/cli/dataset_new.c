@@ -19,7 +19,7 @@
 /* "/data/My Table.csv.gz" -> "my-table" */
 static char *name_from(const char *path)
 {
-    static const char *const ends[] = {".gz", ".bz2", ".csv", ".tsv", ".txt", ".npz", ".npy", ".tar", ".zip",
+    static const char *const ends[] = {".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".txt", ".npz", ".npy", ".tar", ".tgz", ".zip",
                                        ".bin", ".data", ".arff", ".h5", ".hdf5", ".mrc", ".mrcs", ".map"};
     const char *slash = strrchr(path, '/');
     char *name = xstrdup(slash ? slash + 1 : path);
@@ -258,9 +258,10 @@ const cli_command cmd_dataset_new = {
     .summary = "look at a file or folder, say what it is and what is odd, and write a card for it",
     .description =
         "What the file is is told by its content: arrays, images, tables, texts, lines with labels, folders and archives "
-        "of pictures; in tables, which column has the classes. The loader then reads all of it. Told as odd are: classes "
-        "with one sample or none, great imbalance, samples that are there twice (also in two splits, or with two classes), "
-        "columns that never change, missing labels and values, two encodings in one file.\n\n"
+        "of pictures or texts, archives of tables of texts; packed by gzip, bzip2, xz, zstd or plain; in tables, which column "
+        "has the classes. The loader then reads all of it. Told as odd are: classes with one sample or none, great "
+        "imbalance, samples that are there twice (also in two splits, or with two classes), columns that never change, "
+        "missing labels and values, two encodings in one file.\n\n"
         "The card has size and SHA-256 of each file, so that dalhost dataset check can tell later whether they are still "
         "the same. Files stay where they are; below a folder of data their names in the card are relative to that.",
     .options = options,

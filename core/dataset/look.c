@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include <dal/archive.h>
+#include <dal/file.h>
+#include <dal/runtime.h>
+
+#include "dataset/look_archive.h"
 #include "dataset/look_text.h"
 #include "util/file.h"
 #include "util/paths.h"
@@ -52,7 +56,7 @@ typedef struct tally {
     char odd[256]; /* a file that is neither */
 } tally;
 
-static bool ends_as(const char *name, const char *const *ends)
+bool look_ends_as(const char *name, const char *const *ends)
 {
     const size_t n = strlen(name);
     for (; *ends; ends++)
@@ -64,7 +68,7 @@ static bool ends_as(const char *name, const char *const *ends)
 static bool is_picture(const char *name)
 {
     static const char *const ends[] = {".jpg", ".jpeg", ".png", ".ppm", ".pgm", NULL};
-    return ends_as(name, ends);
+    return look_ends_as(name, ends);
 }
 
 static void count_folder(const char *path, int depth, tally *t)
@@ -84,7 +88,7 @@ static void count_folder(const char *path, int depth, tally *t)
             count_folder(full, depth + 1, t);
         } else if (is_picture(e->d_name)) {
             t->pictures++;
-        } else if (strchr(e->d_name, '.') ? ends_as(e->d_name, (const char *const[]){".txt", NULL}) : true) {
+        } else if (strchr(e->d_name, '.') ? look_ends_as(e->d_name, (const char *const[]){".txt", NULL}) : true) {
             t->texts++;
         } else if (t->others++ == 0) {
             snprintf(t->odd, sizeof t->odd, "%s", e->d_name);
@@ -141,17 +145,22 @@ static bool is_cifar(const unsigned char *p, size_t n, size_t record, int most_c
     return true;
 }
 
+/* A .zip file like others, but for its name. */
+static bool is_npz(const char *path)
+{
+    return look_ends_as(path, (const char *const[]){".npz", NULL});
+}
+
 static bool look_at_magic(const unsigned char *p, size_t n, const char *path, look *l)
 {
-    static const char *const npz[] = {".npz", NULL};
     if (begins(p, n, "\x93NUMPY", 6)) {
         l->format = "npy";
         text_add(&l->words, "an array of NumPy");
-    } else if (begins(p, n, "PK\3\4", 4) && ends_as(path, npz)) {
+    } else if (begins(p, n, "PK\3\4", 4) && is_npz(path)) {
         l->format = "npz";
         text_add(&l->words, "arrays of NumPy under their names");
     } else if (begins(p, n, "PK\3\4", 4) || (n > 262 && memcmp(p + 257, "ustar", 5) == 0)) {
-        l->format = "archive";
+        l->format = "archive"; /* a damaged one, or there is no libarchive: its loaders say so */
         text_add(&l->words, "an archive");
     } else if (begins(p, n, "MATLAB 5.0", 10)) {
         l->format = "matlab";
@@ -177,24 +186,45 @@ static bool look_at_magic(const unsigned char *p, size_t n, const char *path, lo
     return true;
 }
 
+static void look_at_content(const dal_host *host, const char *path, look *l)
+{
+    dal_file *f = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    dal_status st = dal_file_open(host, path, "", &f, &err);
+    if (st == DAL_OK)
+        st = dal_file_load(f, LOOK_MOST, 0, &err);
+    if (st == DAL_OK) {
+        int64_t size;
+        const unsigned char *data = dal_file_data(f, &size);
+        const size_t head = (size_t)(size < LOOK_HEAD ? size : LOOK_HEAD);
+        if (size == 0)
+            text_add(&l->words, "an empty file");
+        else if (!look_at_magic(data, head, path, l))
+            look_at_text(path, (const char *)data, (size_t)size, l);
+        if (dal_file_is_gzip(f) && size > 0)
+            text_add(&l->words, " (packed)");
+    } else {
+        text_addf(&l->words, "a file that cannot be read: %s", err.text);
+    }
+    dal_file_close(f);
+}
+
 static void look_at_file(const char *path, look *l)
 {
-    enum { HEAD = 1 << 20 };
-    gzFile f = gzopen(path, "rb");
-    unsigned char *head = xcalloc(1, HEAD);
-    const int n = f ? gzread(f, head, HEAD) : -1;
-    const bool packed = f && !gzdirect(f);
-    if (f)
-        gzclose(f);
-    if (n < 0)
-        text_addf(&l->words, "a file that cannot be read: %s", errno ? strerror(errno) : "damaged gzip");
-    else if (n == 0)
-        text_add(&l->words, "an empty file");
-    else if (!look_at_magic(head, (size_t)n, path, l))
-        look_at_text(path, (const char *)head, (size_t)n, n < HEAD, l);
-    if (packed && n > 0)
-        text_add(&l->words, " (gzip'd)");
-    free(head);
+    const dal_runtime_config config = {.struct_size = sizeof config, .threads = 1};
+    dal_error err = DAL_ERROR_INIT;
+    dal_runtime *rt = dal_runtime_new(&config, &err);
+    const dal_host *host = rt ? dal_runtime_host(rt, "look") : NULL;
+    int is_archive = 0;
+    if (rt && !is_npz(path))
+        dal_archive_probe(host, path, "", &is_archive, NULL);
+    if (is_archive)
+        look_at_archive(host, path, l);
+    else if (rt)
+        look_at_content(host, path, l);
+    else
+        text_addf(&l->words, "a file that cannot be read: %s", err.text);
+    dal_runtime_free(rt);
 }
 
 void look_at_path(const char *path, const char *label, look *out)

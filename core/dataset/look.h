@@ -11,7 +11,7 @@
 
 typedef struct look {
     const char *format; /* "table", "idx-images", ...; NULL: not recognised, and `words` says what it is */
-    text words;         /* "a table in text, gzip'd: commas between 5 columns, the first line names them" */
+    text words;         /* "a table (packed), commas between 5 columns, the first line names them" */
     text odd;           /* a line each: what one should know */
     char **sets;        /* [n_sets] KEY=VALUE for a loader, guessed from the content; those it has not are left out */
     int n_sets;

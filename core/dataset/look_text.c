@@ -4,34 +4,28 @@
 #include <ctype.h>
 #include <dal/csv.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 enum { MOST_COLUMNS = 4096, RECORDS = 400, LINES = 400 };
 
 /* ---- encodings ---- */
 
-/* How many lines are UTF-8 beyond ASCII, and how many are none, in the whole file. */
-static void look_at_encodings(const char *path, look *l)
+/* How many lines are UTF-8 beyond ASCII, and how many are none, in all of data[n]. */
+static void look_at_encodings(const char *data, size_t n, look *l)
 {
-    enum { BUFFER = 1 << 20 };
-    gzFile f = gzopen(path, "rb");
-    char *line = xcalloc(1, BUFFER);
     int64_t good = 0, bad = 0, number = 0, first_bad = 0;
-    while (f && number < 10000000 && gzgets(f, line, BUFFER)) {
-        number++;
+    for (const char *line = data, *end = data + n; line < end;) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        const size_t length = (size_t)((stop ? stop : end) - line);
         bool ascii = true;
-        for (const char *p = line; *p && ascii; p++)
-            ascii = (unsigned char)*p < 0x80;
-        if (ascii)
-            continue;
-        if (utf8_valid(line, strlen(line), NULL))
+        number++;
+        for (size_t i = 0; i < length && ascii; i++)
+            ascii = (unsigned char)line[i] < 0x80;
+        if (!ascii && utf8_valid(line, length, NULL))
             good++;
-        else if (bad++ == 0)
+        else if (!ascii && bad++ == 0)
             first_bad = number;
+        line = stop ? stop + 1 : end;
     }
-    if (f)
-        gzclose(f);
-    free(line);
     if (bad && good) {
         text_addf(&l->odd, "two encodings in one file: %lld lines are UTF-8 and %lld are not, the first of these is line "
                   "%lld; read as UTF-8 where that is possible, else as Latin-1\n", (long long)good, (long long)bad,
@@ -357,11 +351,12 @@ static bool is_binary(const char *head, size_t n)
     return odd > 0;
 }
 
-void look_at_text(const char *path, const char *head, size_t n, bool whole, look *l)
+void look_at_text(const char *path, const char *data, size_t size, look *l)
 {
-    const lines all = cut(head, n, whole);
+    const size_t n = size < LOOK_HEAD ? size : LOOK_HEAD;
+    const lines all = cut(data, n, n == size);
     int sparse = 0;
-    if (is_binary(head, n)) {
+    if (is_binary(data, n)) {
         text_add(&l->words, "a binary file of no kind that is known here");
         return;
     }
@@ -383,8 +378,8 @@ void look_at_text(const char *path, const char *head, size_t n, bool whole, look
         l->format = "labelled-lines";
         text_add(&l->words, "a label and a text a line");
     } else {
-        const char delimiter = dal_csv_guess(head, (int64_t)n);
-        grid g = read_grid(path, head, n, delimiter);
+        const char delimiter = dal_csv_guess(data, (int64_t)n);
+        grid g = read_grid(path, data, n, delimiter);
         if (g.width >= 2 && g.n >= 2) {
             settle_header(&g);
             look_at_table(&g, delimiter, l);
@@ -394,5 +389,5 @@ void look_at_text(const char *path, const char *head, size_t n, bool whole, look
         free_grid(&g);
     }
     if (l->format)
-        look_at_encodings(path, l);
+        look_at_encodings(data, size, l);
 }

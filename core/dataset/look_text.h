@@ -5,7 +5,10 @@
 
 #include "dataset/look.h"
 
-/* head[n]: the beginning of the file, inflated; whole: all of it. */
-void look_at_text(const char *path, const char *head, size_t n, bool whole, look *l);
+#define LOOK_HEAD 1048576           /* bytes from the beginning that say what it is */
+#define LOOK_MOST ((int64_t)1 << 36) /* bytes of a file, unpacked */
+
+/* data[size]: the file, unpacked. */
+void look_at_text(const char *path, const char *data, size_t size, look *l);
 
 #endif
