@@ -96,6 +96,24 @@ static void check_sizes(trial *t, diags *d)
         diags_error(d, m->at_stop, "stop.accuracy needs a test split, and the dataset has none");
 }
 
+/* Loaders whose classes are given beforehand may find samples of one of them alone. Where people answer, they know others. */
+static void check_variety(const trial *t, diags *d)
+{
+    const int32_t *classes = t->source->classes[DAL_SPLIT_TRAIN];
+    const int64_t n = t->source->info.n[DAL_SPLIT_TRAIN];
+    int32_t only = DAL_LABEL_NONE;
+    if (!dal_has_word(t->m->oracle->desc->needs, DAL_CAP_TRUTH) || t->source->info.spec.n_classes < 2)
+        return;
+    for (int64_t i = 0; i < n; i++) {
+        if (classes[i] >= 0 && only >= 0 && classes[i] != only)
+            return;
+        only = classes[i] >= 0 ? classes[i] : only;
+    }
+    if (only >= 0)
+        diags_error(d, t->m->dataset->at, "all %lld samples of the pool with a class are of '%s'; expected at least 2 classes "
+                    "among them", (long long)t->known, t->source->class_names[only]);
+}
+
 static void check_truth(const trial *t, const component_spec *spec, const char *needs, diags *d)
 {
     if (!dal_has_word(needs, DAL_CAP_TRUTH))
@@ -253,6 +271,7 @@ dal_status trial_open(const manifest *m, registry *r, int64_t number, int32_t th
         for (int64_t i = 0; i < t->source->info.n[DAL_SPLIT_TRAIN]; i++)
             t->known += t->source->classes[DAL_SPLIT_TRAIN][i] >= 0;
         check_sizes(t, d);
+        check_variety(t, d);
         check_components(t, d);
         st = source_fingerprint(t->source, t->fingerprint, &err);
         if (st != DAL_OK)
