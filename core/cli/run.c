@@ -8,6 +8,7 @@
 #include "cli/events.h"
 #include "cli/experiment.h"
 #include "pipeline/run.h"
+#include "report/queries.h"
 #include "report/summary.h"
 #include "store/store.h"
 #include "util/text.h"
@@ -23,6 +24,8 @@ static const cli_option options[] = {
 typedef struct printer {
     bool json;
     const strategy_plan *plan; /* of the run at hand */
+    pool_sorts pool;           /* its pool, without the initial set once the first round is there */
+    int64_t n_initial;         /* samples in a class, each */
     int64_t *runs; /* begun by this command */
     int n_runs;
 } printer;
@@ -57,17 +60,20 @@ static json_t *times_json(const phase_times *t)
                      number(t->label), "previous_commit_s", number(t->commit));
 }
 
-static json_t *round_json(const run_head *h, const round_record *r)
+static json_t *round_json(const run_head *h, const round_record *r, const printer *to)
 {
+    const pool_sorts found = {r->n_labelled - to->n_initial, r->n_ood};
+    const round_purity p = purity_of_round(r, found, to->pool);
     json_t *picks = json_array();
     for (int64_t i = 0; i < r->n_picks; i++)
         json_array_append_new(picks, json_integer(r->picks[i].id));
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "event", "round", "run",
-                     (json_int_t)h->id, "round", (json_int_t)r->round, "labels", (json_int_t)r->n_labelled,
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "event", "round",
+                     "run", (json_int_t)h->id, "round", (json_int_t)r->round, "labels", (json_int_t)r->n_labelled,
                      "out_of_class", (json_int_t)r->n_ood, "unlabelled", (json_int_t)r->n_unlabelled, "accuracy",
                      number(r->metrics.accuracy), "balanced_accuracy", number(r->metrics.balanced_accuracy),
-                     "macro_f1", number(r->metrics.macro_f1), "log_loss", number(r->metrics.log_loss), "times",
-                     times_json(&r->times), "picks", picks);
+                     "macro_f1", number(r->metrics.macro_f1), "log_loss", number(r->metrics.log_loss), "purity",
+                     number(p.purity), "purity_so_far", number(p.purity_so_far), "id_recall", number(p.id_recall),
+                     "ood_recall", number(p.ood_recall), "times", times_json(&r->times), "picks", picks);
 }
 
 /* ---- tables ---- */
@@ -145,11 +151,15 @@ static void on_phase(void *ctx, const char *phase, int64_t round, int64_t rounds
 
 static void on_round(void *ctx, const run_head *h, const round_record *r)
 {
-    const printer *p = ctx;
+    printer *p = ctx;
     events_stage("");
     events_clear();
+    if (r->round == 0) {
+        p->n_initial = r->n_labelled;
+        p->pool.in_class -= p->pool.in_class < 0 ? 0 : r->n_labelled;
+    }
     if (p->json)
-        print_json(round_json(h, r));
+        print_json(round_json(h, r, p));
     else
         print_row(r);
 }
@@ -208,6 +218,18 @@ static int open_store(const cli_args *a, store **s)
     return EXIT_OK;
 }
 
+/* The pool before anything is labelled. */
+static pool_sorts count_pool(const source *s)
+{
+    pool_sorts pool = {0};
+    const int64_t n = s->info.n[DAL_SPLIT_TRAIN];
+    for (int64_t i = 0; i < n; i++) {
+        pool.in_class += s->classes[DAL_SPLIT_TRAIN][i] >= 0;
+        pool.outside += s->classes[DAL_SPLIT_TRAIN][i] == DAL_LABEL_OOD;
+    }
+    return pool.in_class + pool.outside == n ? pool : (pool_sorts){-1, -1};
+}
+
 /* The store is made once the first trial's data and components are found to be good. */
 static int run_trials(const cli_args *a, experiment *e, store **s, const run_options *o, printer *p)
 {
@@ -230,6 +252,7 @@ static int run_trials(const cli_args *a, experiment *e, store **s, const run_opt
             code = open_store(a, s);
         for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++) {
             p->plan = &t->plans[i];
+            p->pool = count_pool(t->source);
             code = run_one(t, i, *s, o, &waiting);
         }
         trial_close(t);
@@ -306,6 +329,8 @@ const cli_command cmd_run = {
         "labelled set. Every round is one transaction in the run store, durable before the next begins: a run "
         "that was interrupted, killed, or waits for labels goes on with --resume and ends exactly as it would have "
         "ended undisturbed. Results do not depend on the number of threads.\n\n"
+        "With --json, the event \"round\" has the metrics before the query, and of its answers purity, purity_so_far, id_recall "
+        "and ood_recall, as runs export; a number that is not known is null.\n\n"
         "The line below the head of a run is what its strategy says it takes for the largest query: its bound on the "
         "memory beside what it reads, and the order of its arithmetic.",
     .options = options,

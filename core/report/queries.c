@@ -10,20 +10,18 @@
 
 /* ---- purity and recall ---- */
 
-/* Samples of the pool that are in a class and in none, but for the initial set; false where the run does not know. */
-static bool pool_sorts(const stored_run *r, int64_t *in_class, int64_t *outside)
+static pool_sorts sorts_of(const stored_run *r)
 {
-    const store_link *pool = NULL;
+    const store_link *link = NULL;
     for (int64_t i = 0; i < r->head.n_links; i++)
         if (strcmp(r->head.links[i].split, "train") == 0)
-            pool = &r->head.links[i]; /* positions ascend: the last one is what was trained on */
-    if (!pool || pool->unlabelled > 0)
-        return false;
-    *outside = pool->out_of_class;
-    *in_class = pool->samples - pool->out_of_class;
+            link = &r->head.links[i]; /* positions ascend: the last one is what was trained on */
+    if (!link || link->unlabelled > 0)
+        return (pool_sorts){-1, -1};
+    pool_sorts pool = {link->samples - link->out_of_class, link->out_of_class};
     for (int64_t i = 0; i < r->n_initial; i++)
-        --*(r->initial_classes[i] >= 0 ? in_class : outside);
-    return true;
+        --*(r->initial_classes[i] >= 0 ? &pool.in_class : &pool.outside);
+    return pool;
 }
 
 static double share(int64_t part, int64_t whole)
@@ -31,25 +29,30 @@ static double share(int64_t part, int64_t whole)
     return whole > 0 ? (double)part / (double)whole : (double)NAN;
 }
 
+round_purity purity_of_round(const round_record *r, pool_sorts found, pool_sorts pool)
+{
+    round_purity p = {0};
+    for (int64_t i = 0; i < r->n_picks; i++) {
+        p.id += r->picks[i].answer == DAL_ANSWER_CLASS;
+        p.ood += r->picks[i].answer == DAL_ANSWER_OUT_OF_CLASS;
+    }
+    const int64_t in = found.in_class + p.id, outside = found.outside + p.ood;
+    p.purity = share(p.id, p.id + p.ood);
+    p.purity_so_far = share(in, in + outside);
+    p.id_recall = share(in, pool.in_class);
+    p.ood_recall = share(outside, pool.outside);
+    return p;
+}
+
 round_purity *purity_of(const stored_run *r)
 {
+    const pool_sorts pool = sorts_of(r);
+    pool_sorts found = {0};
     round_purity *out = xcalloc((size_t)r->n_rounds, sizeof *out);
-    int64_t all_in = 0, all_outside = 0, in = 0, outside = 0;
-    const bool known = pool_sorts(r, &all_in, &all_outside);
     for (int64_t k = 0; k < r->n_rounds; k++) {
-        const int64_t in_before = in, outside_before = outside;
-        for (int64_t i = 0; i < r->rounds[k].n_picks; i++) {
-            in += r->rounds[k].picks[i].answer == DAL_ANSWER_CLASS;
-            outside += r->rounds[k].picks[i].answer == DAL_ANSWER_OUT_OF_CLASS;
-        }
-        out[k] = (round_purity){
-            .id = in - in_before,
-            .ood = outside - outside_before,
-            .purity = share(in - in_before, in - in_before + outside - outside_before),
-            .purity_so_far = share(in, in + outside),
-            .id_recall = known ? share(in, all_in) : (double)NAN,
-            .ood_recall = known ? share(outside, all_outside) : (double)NAN,
-        };
+        out[k] = purity_of_round(&r->rounds[k], found, pool);
+        found.in_class += out[k].id;
+        found.outside += out[k].ood;
     }
     return out;
 }

@@ -17,6 +17,13 @@ typedef struct round_purity {
     double purity, purity_so_far, id_recall, ood_recall;
 } round_purity;
 
+/* What a pool has beside its initial set: samples in a class, and in none; -1: not known. Or what was found of them. */
+typedef struct pool_sorts {
+    int64_t in_class, outside;
+} pool_sorts;
+
+/* Of one round, with the answers it has by now. found: in the rounds before it. */
+round_purity purity_of_round(const round_record *r, pool_sorts found, pool_sorts pool);
 /* [r->n_rounds]; the caller frees it. */
 round_purity *purity_of(const stored_run *r);
 
