@@ -280,6 +280,7 @@ static const char *example_value(const param_desc *p)
         return *p->def ? p->def : NULL;
     switch (p->type) {
     case DAL_PARAM_PATH:
+    case DAL_PARAM_PATHS:
         return strcmp(p->domain, "directory") == 0 ? "path/to/directory" : "path/to/file";
     case DAL_PARAM_I64S:
     case DAL_PARAM_F64S:

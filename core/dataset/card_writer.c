@@ -7,6 +7,7 @@
 #include "dataset/files.h"
 #include "dataset/look.h"
 #include "dataset/samples.h"
+#include "manifest/domain.h"
 #include "util/folders.h"
 
 /* path below the first folder of data that holds it, or as it is. */
@@ -83,6 +84,12 @@ static void add_dataset(text *out, const component_spec *spec)
         text_addf(out, "  %s: ", v->desc->name);
         if (v->desc->type == DAL_PARAM_PATH) {
             add_quoted(out, relative(v->str[0]));
+        } else if (v->desc->type == DAL_PARAM_PATHS) {
+            for (int64_t k = 0; k < v->n; k++) {
+                text_add(out, k ? ", " : "[");
+                add_quoted(out, relative(v->str[k]));
+            }
+            text_add(out, v->n ? "]" : "[]");
         } else {
             char *words = param_value_text(v);
             text_add(out, words);
@@ -92,24 +99,31 @@ static void add_dataset(text *out, const component_spec *spec)
     }
 }
 
+static dal_status add_file(text *out, const char *path, bool first, dal_error *err)
+{
+    char digest[65];
+    int64_t bytes;
+    const dal_status st = file_sha256(path, NULL, digest, &bytes, err);
+    if (st != DAL_OK)
+        return st;
+    text_add(out, first ? "files:\n  - path: " : "  - path: ");
+    add_quoted(out, relative(path));
+    text_addf(out, "\n    size: %lld\n    sha256: %s\n", (long long)bytes, digest);
+    return DAL_OK;
+}
+
 static dal_status add_files(text *out, const component_spec *spec, dal_error *err)
 {
     int n = 0;
+    dal_status st = DAL_OK;
     for (int i = 0; i < spec->desc->n_params; i++) {
         const param_value *v = &spec->values[i];
         struct stat s;
-        char digest[65];
-        int64_t bytes;
-        if (!v->given || v->desc->type != DAL_PARAM_PATH || stat(v->str[0], &s) != 0 || !S_ISREG(s.st_mode))
-            continue;
-        const dal_status st = file_sha256(v->str[0], NULL, digest, &bytes, err);
-        if (st != DAL_OK)
-            return st;
-        text_add(out, n++ ? "  - path: " : "files:\n  - path: ");
-        add_quoted(out, relative(v->str[0]));
-        text_addf(out, "\n    size: %lld\n    sha256: %s\n", (long long)bytes, digest);
+        for (int64_t k = 0; v->given && param_is_path(v->desc->type) && k < v->n && st == DAL_OK; k++)
+            if (stat(v->str[k], &s) == 0 && S_ISREG(s.st_mode))
+                st = add_file(out, v->str[k], n++ == 0, err);
     }
-    return DAL_OK;
+    return st;
 }
 
 static void add_notes(text *out, const char *notes)

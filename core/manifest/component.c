@@ -166,30 +166,42 @@ const card *card_meant(reader *rd, const node *n)
     return cards_find(rd->cards, n->text, rd->d);
 }
 
+/* Files of a card that are nowhere: their names, and whether any can be fetched. */
+typedef struct missing {
+    const char *list;
+    int n;
+    bool fetchable;
+} missing;
+
+static void add_if_missing(reader *rd, const card *c, const node *value, missing *m)
+{
+    if (value->kind != NODE_SCALAR || value->at.file != c->path || !*value->text || !card_file_missing(rd, c, value->text))
+        return;
+    m->list = arena_printf(rd->mem, "%s%s%s", m->list, m->n++ ? ", " : "", shown(rd->mem, value->text, 200));
+    for (int k = 0; k < c->n_files; k++)
+        m->fetchable |= *c->files[k].url && strcmp(c->files[k].path, value->text) == 0;
+}
+
 /* Of the files that the card itself names to the loader, those that are nowhere: told in one complaint. */
 static bool has_its_files(reader *rd, const card *c, const component_desc *loader, const node *map, place at)
 {
-    const char *list = "";
-    int n = 0;
-    bool fetchable = false;
+    missing m = {.list = ""};
     for (int i = 0; i < loader->n_params; i++) {
         const node_entry *e = node_entry_of(map, loader->params[i].name);
-        if (loader->params[i].type != DAL_PARAM_PATH || !*loader->params[i].domain || !e ||
-            e->value->kind != NODE_SCALAR || e->value->at.file != c->path || !*e->value->text ||
-            !card_file_missing(rd, c, e->value->text))
+        if (!param_is_path(loader->params[i].type) || !*loader->params[i].domain || !e)
             continue;
-        list = arena_printf(rd->mem, "%s%s%s", list, n++ ? ", " : "", shown(rd->mem, e->value->text, 200));
-        for (int k = 0; k < c->n_files; k++)
-            fetchable |= *c->files[k].url && strcmp(c->files[k].path, e->value->text) == 0;
+        add_if_missing(rd, c, e->value, &m);
+        for (int k = 0; e->value->kind == NODE_LIST && k < e->value->n; k++)
+            add_if_missing(rd, c, e->value->items[k], &m);
     }
-    if (n == 0)
+    if (m.n == 0)
         return true;
     const char *advice = "put it there, or name its folder in DAL_DATA_PATH";
-    if (fetchable)
+    if (m.fetchable)
         advice = arena_printf(rd->mem, "get it with: dalhost dataset fetch %s", c->name);
     else if (*c->home)
         advice = arena_printf(rd->mem, "no address is known to fetch it from; see %s", shown(rd->mem, c->home, 200));
-    complain(rd, at, "dataset '%s': there is no %s; looked in %s; %s", c->name, list, data_folders_list(rd, c), advice);
+    complain(rd, at, "dataset '%s': there is no %s; looked in %s; %s", c->name, m.list, data_folders_list(rd, c), advice);
     return false;
 }
 

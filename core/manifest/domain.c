@@ -169,6 +169,17 @@ const char *choice_word(const char *domain, uint32_t i, size_t *n)
     }
 }
 
+bool param_is_list(uint32_t type)
+{
+    return type == DAL_PARAM_I64S || type == DAL_PARAM_F64S || type == DAL_PARAM_STRS || type == DAL_PARAM_COMPONENTS ||
+           type == DAL_PARAM_PATHS;
+}
+
+bool param_is_path(uint32_t type)
+{
+    return type == DAL_PARAM_PATH || type == DAL_PARAM_PATHS;
+}
+
 bool domain_well_formed(const param_desc *p)
 {
     double low, high;
@@ -184,6 +195,7 @@ bool domain_well_formed(const param_desc *p)
         return length > 0 && p->domain[0] != '|' && p->domain[length - 1] != '|' &&
                !strstr(p->domain, "||");
     case DAL_PARAM_PATH:
+    case DAL_PARAM_PATHS:
         return !*p->domain || strcmp(p->domain, "file") == 0 || strcmp(p->domain, "directory") == 0 ||
                strcmp(p->domain, "file or directory") == 0;
     case DAL_PARAM_STR:
@@ -238,6 +250,8 @@ const char *expected_text(arena *mem, const param_desc *p, bool item)
         return full ? "text that is not empty" : "text";
     case DAL_PARAM_PATH:
         return full ? arena_printf(mem, "the path of a %s", p->domain) : "a path";
+    case DAL_PARAM_PATHS:
+        return arena_printf(mem, "the path of a %s%s", full ? p->domain : "file or directory", item ? "" : ", or a list of them");
     case DAL_PARAM_CHOICE:
         return choice_list(mem, p->domain);
     case DAL_PARAM_I64S:

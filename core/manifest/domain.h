@@ -24,6 +24,9 @@ int boolean_parse(const char *s);
 
 /* Where x lies: NULL when the domain holds it. */
 bool interval_holds(const char *domain, double x);
+/* Has a value of this type items? Is it, are they, paths? */
+bool param_is_list(uint32_t type);
+bool param_is_path(uint32_t type);
 bool domain_well_formed(const param_desc *p); /* is p->domain something its type can have */
 /* The i-th word of "sgd|adam" (not NUL-ended) and its length; NULL past the end. */
 const char *choice_word(const char *domain, uint32_t i, size_t *n);

@@ -51,9 +51,7 @@ static json_t *json_of_item(const param_value *v, int64_t i)
 
 json_t *json_of_value(const param_value *v)
 {
-    const uint32_t type = v->desc->type;
-    if (type != DAL_PARAM_I64S && type != DAL_PARAM_F64S && type != DAL_PARAM_STRS &&
-        type != DAL_PARAM_COMPONENTS)
+    if (!param_is_list(v->desc->type))
         return json_must(json_of_item(v, 0));
     json_t *list = json_must(json_array());
     for (int64_t i = 0; i < v->n; i++)

@@ -44,7 +44,7 @@ typedef struct param_value {
     uint32_t choice;
     const int64_t *i64;              /* I64 (1), I64S */
     const double *f64;               /* F64 (1), F64S */
-    const char *const *str;          /* STR, PATH (1, resolved), STRS */
+    const char *const *str;          /* STR, PATH (1, resolved), STRS, PATHS (resolved) */
     component_spec *const *component; /* COMPONENT (1), COMPONENTS */
 } param_value;
 

@@ -18,6 +18,7 @@ static size_t member_size(uint32_t type)
         [DAL_PARAM_STRS] = sizeof(dal_str_list),
         [DAL_PARAM_COMPONENT] = sizeof(void *),
         [DAL_PARAM_COMPONENTS] = sizeof(dal_ref_list),
+        [DAL_PARAM_PATHS] = sizeof(dal_str_list),
     };
     return type < sizeof size / sizeof *size ? size[type] : 0;
 }
@@ -95,6 +96,7 @@ static void fill(void *member, const param_value *v)
         from = &f64s;
         break;
     case DAL_PARAM_STRS:
+    case DAL_PARAM_PATHS:
         from = &strs;
         break;
     case DAL_PARAM_COMPONENT:

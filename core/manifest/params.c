@@ -32,7 +32,7 @@ void read_default(reader *rd, const owner *o, const param_desc *p, param_value *
         complain(rd, o->at, "'%s' is not YAML", p->def);
     } else {
         const char *label = arena_printf(rd->mem, "'%s'", p->def);
-        if (p->type == DAL_PARAM_PATH) { /* a file that is not there is no fault of the module */
+        if (param_is_path(p->type)) { /* a file that is not there is no fault of the module */
             rd->blame = outer;
             n->at = o->at;
             label = arena_printf(rd->mem, "%s%s", o->prefix, p->name);
@@ -47,7 +47,7 @@ void read_default(reader *rd, const owner *o, const param_desc *p, param_value *
 bool try_default(const registry *reg, arena *mem, const param_desc *p, param_value *out)
 {
     if (strcmp(p->def, DAL_REQUIRED) == 0 || p->type == DAL_PARAM_COMPONENT ||
-        p->type == DAL_PARAM_COMPONENTS || p->type == DAL_PARAM_PATH)
+        p->type == DAL_PARAM_COMPONENTS || param_is_path(p->type))
         return false;
     reader rd = {.mem = mem, .reg = reg, .d = diags_new()};
     const owner o = {"", "", {"", 0, 0}, NULL, p, 1, NULL};
@@ -102,7 +102,7 @@ static void complain_missing(reader *rd, const owner *o, const param_desc *p)
 static bool sound(reader *rd, const owner *o, const param_desc *p)
 {
     const place at = {o->module ? o->module->path : o->at.file, 0, 0};
-    if (p->type < DAL_PARAM_BOOL || p->type > DAL_PARAM_COMPONENTS)
+    if (p->type < DAL_PARAM_BOOL || p->type > DAL_PARAM_PATHS)
         complain(rd, at, "parameter '%s'%s has an unknown type; tell the module's author", p->name,
                  o->of);
     else if (!domain_well_formed(p))

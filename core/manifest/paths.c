@@ -1,4 +1,4 @@
-/* PATH parameters: where a file of the manifest really is. */
+/* PATH and PATHS parameters: where a file of the manifest really is. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -115,7 +115,7 @@ const char *resolve_path(reader *rd, const char *label, const node *n, const par
                  expected_text(rd->mem, p, false));
         return NULL;
     }
-    if (!*n->text && !*p->def)
+    if (!*n->text && !*p->def && p->type == DAL_PARAM_PATH)
         return "";
     if (!*n->text) {
         complain(rd, n->at, "%s is empty; expected %s", label, expected_text(rd->mem, p, false));

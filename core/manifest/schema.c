@@ -108,6 +108,8 @@ static json_t *type_of(const param_desc *p, bool in)
         return words(p->domain);
     case DAL_PARAM_PATH:
         return string("");
+    case DAL_PARAM_PATHS:
+        return either(string(""), list_of(string("")));
     case DAL_PARAM_STRS:
         return list_of(words(p->domain));
     case DAL_PARAM_COMPONENT:

@@ -102,9 +102,7 @@ static void add_item(text *t, const param_value *v, int64_t i)
 
 static void add_value(text *t, const param_value *v)
 {
-    const uint32_t type = v->desc->type;
-    if (type != DAL_PARAM_I64S && type != DAL_PARAM_F64S && type != DAL_PARAM_STRS &&
-        type != DAL_PARAM_COMPONENTS) {
+    if (!param_is_list(v->desc->type)) {
         add_item(t, v, 0);
         return;
     }

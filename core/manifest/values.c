@@ -205,6 +205,9 @@ static bool read_item(reader *rd, const char *label, const node *n, const param_
     case DAL_PARAM_STRS:
         array.given = out->str;
         return read_str(rd, label, n, p, true, (const char **)array.ours + i);
+    case DAL_PARAM_PATHS:
+        array.given = out->str;
+        return (((const char **)array.ours)[i] = resolve_path(rd, label, n, p)) != NULL;
     default:
         array.given = out->component;
         ((component_spec **)array.ours)[i] = read_component(rd, label, n, kind_from_name(p->domain));
@@ -219,7 +222,7 @@ static void make_room(reader *rd, const param_desc *p, param_value *out, int n)
         out->i64 = arena_alloc(rd->mem, room, sizeof(int64_t));
     else if (p->type == DAL_PARAM_F64S)
         out->f64 = arena_alloc(rd->mem, room, sizeof(double));
-    else if (p->type == DAL_PARAM_STRS)
+    else if (p->type == DAL_PARAM_STRS || p->type == DAL_PARAM_PATHS)
         out->str = arena_alloc(rd->mem, room, sizeof(char *));
     else
         out->component = arena_alloc(rd->mem, room, sizeof(component_spec *));
@@ -229,8 +232,12 @@ static void make_room(reader *rd, const param_desc *p, param_value *out, int n)
 static bool read_list(reader *rd, const char *label, const node *n, const param_desc *p,
                       param_value *out)
 {
-    const bool components = p->type == DAL_PARAM_COMPONENTS;
-    if (components && n->kind != NODE_LIST && !node_is_null(n)) { /* one, not in a list */
+    const bool one_will_do = p->type == DAL_PARAM_COMPONENTS || p->type == DAL_PARAM_PATHS;
+    if (p->type == DAL_PARAM_PATHS && n->kind == NODE_SCALAR && !node_is_null(n) && !*n->text && !*p->def) {
+        make_room(rd, p, out, 0); /* "": as PATH, none */
+        return true;
+    }
+    if (one_will_do && n->kind != NODE_LIST && !node_is_null(n)) {
         make_room(rd, p, out, 1);
         return read_item(rd, label, n, p, out, 0);
     }
@@ -278,16 +285,10 @@ static bool read_single(reader *rd, const char *label, const node *n, const para
     }
 }
 
-static bool is_list(const param_desc *p)
-{
-    return p->type == DAL_PARAM_I64S || p->type == DAL_PARAM_F64S || p->type == DAL_PARAM_STRS ||
-           p->type == DAL_PARAM_COMPONENTS;
-}
-
 bool read_value(reader *rd, const char *label, const node *n, const param_desc *p, param_value *out)
 {
     *out = (param_value){.desc = p, .at = n->at};
-    const bool good = is_list(p) ? read_list(rd, label, n, p, out) : read_single(rd, label, n, p, out);
+    const bool good = param_is_list(p->type) ? read_list(rd, label, n, p, out) : read_single(rd, label, n, p, out);
     if (!good && p->type != DAL_PARAM_COMPONENT && p->type != DAL_PARAM_COMPONENTS)
         *out = (param_value){.desc = p, .at = n->at}; /* the checks to come shall not trust it */
     return good;

@@ -94,7 +94,7 @@ static size_t member_size(uint32_t type)
         [DAL_PARAM_PATH] = sizeof(char *),       [DAL_PARAM_CHOICE] = sizeof(uint32_t),
         [DAL_PARAM_I64S] = sizeof(dal_i64_list), [DAL_PARAM_F64S] = sizeof(dal_f64_list),
         [DAL_PARAM_STRS] = sizeof(dal_str_list), [DAL_PARAM_COMPONENT] = sizeof(void *),
-        [DAL_PARAM_COMPONENTS] = sizeof(dal_ref_list),
+        [DAL_PARAM_COMPONENTS] = sizeof(dal_ref_list), [DAL_PARAM_PATHS] = sizeof(dal_str_list),
     };
     return type < sizeof sizes / sizeof *sizes ? sizes[type] : 0;
 }

@@ -79,6 +79,7 @@ static const struct {
     {DAL_PARAM_STR, "STR"},   {DAL_PARAM_PATH, "PATH"},     {DAL_PARAM_CHOICE, "CHOICE"},
     {DAL_PARAM_I64S, "I64S"}, {DAL_PARAM_F64S, "F64S"},     {DAL_PARAM_STRS, "STRS"},
     {DAL_PARAM_COMPONENT, "COMPONENT"}, {DAL_PARAM_COMPONENTS, "COMPONENTS"},
+    {DAL_PARAM_PATHS, "PATHS"},
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

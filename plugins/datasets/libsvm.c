@@ -13,7 +13,8 @@
 #include <math.h>
 
 typedef struct options {
-    const char *path, *validation_path, *test_path, *names;
+    dal_str_list path, validation_path, test_path;
+    const char *names;
     uint32_t several, labels, form;
     int64_t n_features, first_index;
     dal_str_list class_names;
@@ -26,11 +27,21 @@ enum { SPARSE, DENSE };
 #define MAX_FEATURES ((int64_t)1 << 30)
 #define MAX_DENSE 65536
 #define MAX_LABELS 1024 /* of one sample */
+#define MAX_FILES 32767
+#define LINE_BITS 48 /* of a row's line; above them is the number of its file */
+
+/* One of the files of a split. */
+typedef struct rows_file {
+    const char *path, *key;
+    uint32_t split;
+    dal_file *file; /* until all is parsed */
+} rows_file;
 
 typedef struct libsvm {
     dal_texts t; /* the rows and their classes; at: place of the first value, size: values, extra: first of many */
     const options *opt;
-    dal_file *files[DAL_SPLITS];
+    rows_file *files; /* [n_files], split by split */
+    int64_t n_files;
     int64_t n_values, d;
     int32_t *columns; /* [n_values], mapped; the values follow */
     float *values;
@@ -194,8 +205,9 @@ static dal_status add_pair(libsvm *self, const dal_lines *l, const char *line, w
     return DAL_OK;
 }
 
-static dal_status add_line(libsvm *self, uint32_t k, const dal_lines *l, const char *line, int64_t n, dal_error *err)
+static dal_status add_line(libsvm *self, int64_t file, const dal_lines *l, const char *line, int64_t n, dal_error *err)
 {
+    const uint32_t k = self->files[file].split;
     int64_t at = 0, last = -1, from = self->n_values;
     dal_text_row row = {.at = from, .line = l->line - 1, .cls = DAL_LABEL_NONE};
     word w;
@@ -211,24 +223,28 @@ static dal_status add_line(libsvm *self, uint32_t k, const dal_lines *l, const c
     if (st != DAL_OK || self->columns)
         return st;
     row.size = self->n_values - from;
-    return dal_texts_add(&self->t, k, &row, l->path, l->key, err);
+    st = dal_texts_add(&self->t, k, &row, l->path, l->key, err);
+    if (st == DAL_OK)
+        self->t.rows[k][self->t.n[k] - 1].line |= file << LINE_BITS;
+    return st;
 }
 
 /* Once to measure and to check, once to fill. */
-static dal_status go_through(libsvm *self, uint32_t k, const char *path, const char *key, dal_error *err)
+static dal_status go_through(libsvm *self, int64_t file, dal_error *err)
 {
+    const rows_file *f = &self->files[file];
     int64_t size, n;
     const char *line;
-    const void *data = dal_file_data(self->files[k], &size);
-    dal_lines l = dal_lines_open(path, key, data, size);
+    const void *data = dal_file_data(f->file, &size);
+    dal_lines l = dal_lines_open(f->path, f->key, data, size);
     dal_status st = DAL_OK;
     while (st == DAL_OK) {
         st = dal_lines_next(&l, &line, &n, err);
         if (st != DAL_OK || n < 0)
             break;
-        st = add_line(self, k, &l, line, n, err);
+        st = add_line(self, file, &l, line, n, err);
         if (l.line % 4096 == 0 && self->t.host->cancelled(self->t.host))
-            st = dal_fail(err, DAL_E_CANCELLED, key, "stopped while reading %s", path);
+            st = dal_fail(err, DAL_E_CANCELLED, f->key, "stopped while reading %s", f->path);
     }
     return st;
 }
@@ -310,48 +326,73 @@ static dal_status settle_width(libsvm *self, dal_error *err)
     if (o->n_features > 0)
         self->d = o->n_features;
     if (self->d == 0)
-        return dal_fail(err, DAL_E_FORMAT, "path", "%s: found no values", o->path);
+        return dal_fail(err, DAL_E_FORMAT, "path", "%s: found no values", self->files[0].path);
     if (o->form == DENSE && self->d > MAX_DENSE)
         return dal_fail(err, DAL_E_INVALID, "form", "%lld columns are too many for dense vectors, expected at most %d",
                         (long long)self->d, MAX_DENSE);
     return DAL_OK;
 }
 
+static dal_status list_files(libsvm *self, dal_error *err)
+{
+    const options *o = self->opt;
+    const dal_str_list *lists[DAL_SPLITS] = {&o->path, &o->validation_path, &o->test_path};
+    static const char *const keys[DAL_SPLITS] = {"path", "validation_path", "test_path"};
+    int64_t n = 0;
+    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+        n += lists[k]->n;
+    if (o->path.n == 0 || n > MAX_FILES)
+        return dal_fail(err, DAL_E_INVALID, "path", "%lld files, expected 1 to %d of them, at least one for the pool", (long long)n,
+                        MAX_FILES);
+    if (!(self->files = dal_array(self->t.host, n, sizeof *self->files)))
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
+    for (uint32_t k = 0; k < DAL_SPLITS; k++)
+        for (int64_t i = 0; i < lists[k]->n; i++)
+            self->files[self->n_files++] = (rows_file){.path = lists[k]->items[i], .key = keys[k], .split = k};
+    return DAL_OK;
+}
+
+static dal_status read_file(libsvm *self, int64_t file, dal_error *err)
+{
+    rows_file *f = &self->files[file];
+    const int64_t before = self->t.n[f->split];
+    dal_status st = dal_file_open(self->t.host, f->path, f->key, &f->file, err);
+    if (st == DAL_OK)
+        st = dal_file_load(f->file, MAX_CONTENT, 0, err);
+    if (st == DAL_OK)
+        st = go_through(self, file, err);
+    if (st == DAL_OK && self->t.n[f->split] == before)
+        st = dal_fail(err, DAL_E_FORMAT, f->key, "%s: found no samples", f->path);
+    return st;
+}
+
+static void close_files(libsvm *self)
+{
+    for (int64_t i = 0; i < self->n_files; i++) {
+        dal_file_close(self->files[i].file);
+        self->files[i].file = NULL;
+    }
+}
+
 static dal_status build(void *p, const void *opt, dal_error *err)
 {
     libsvm *self = p;
     const options *o = self->opt = opt;
-    const char *paths[DAL_SPLITS] = {o->path, o->validation_path, o->test_path};
-    static const char *const keys[DAL_SPLITS] = {"path", "validation_path", "test_path"};
     const dal_label_rule rule = {o->labels, o->class_names, o->names};
-    dal_status st = DAL_OK;
-    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++) {
-        if (!paths[k][0])
-            continue;
-        self->t.path[k] = paths[k];
-        st = dal_file_open(self->t.host, paths[k], keys[k], &self->files[k], err);
-        if (st == DAL_OK)
-            st = dal_file_load(self->files[k], MAX_CONTENT, 0, err);
-        if (st == DAL_OK)
-            st = go_through(self, k, paths[k], keys[k], err);
-        if (st == DAL_OK && self->t.n[k] == 0)
-            st = dal_fail(err, DAL_E_FORMAT, keys[k], "%s: found no samples", paths[k]);
-    }
+    dal_status st = list_files(self, err);
+    for (int64_t i = 0; i < self->n_files && st == DAL_OK; i++)
+        st = read_file(self, i, err);
     if (st == DAL_OK)
         st = settle_width(self, err);
     if (st == DAL_OK)
         st = take_space(self, err);
-    for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
-        if (paths[k][0])
-            st = go_through(self, k, paths[k], keys[k], err);
+    for (int64_t i = 0; i < self->n_files && st == DAL_OK; i++)
+        st = go_through(self, i, err);
     if (st == DAL_OK && self->n_many > 0)
         st = choose_labels(self, err);
     if (st == DAL_OK && self->t.n[DAL_SPLIT_TRAIN] == 0)
-        st = dal_fail(err, DAL_E_INVALID, "several", "%s: no sample has a single label", o->path);
-    for (uint32_t k = 0; k < DAL_SPLITS; k++) { /* all is parsed */
-        dal_file_close(self->files[k]);
-        self->files[k] = NULL;
-    }
+        st = dal_fail(err, DAL_E_INVALID, "several", "%s: no sample has a single label", self->files[0].path);
+    close_files(self); /* all is parsed */
     return st == DAL_OK ? dal_texts_settle(&self->t, &rule, err) : st;
 }
 
@@ -361,10 +402,10 @@ static void libsvm_destroy(void *p)
     if (!self)
         return;
     const dal_host *host = self->t.host;
-    for (uint32_t k = 0; k < DAL_SPLITS; k++)
-        dal_file_close(self->files[k]);
+    close_files(self);
     if (self->columns)
         host->temp_unmap(host, self->columns, self->bytes);
+    host->free(host, self->files);
     host->free(host, self->many);
     dal_texts_destroy(self);
 }
@@ -419,6 +460,19 @@ static dal_status libsvm_read(void *p, uint32_t k, const int64_t *ids, int64_t n
     return st;
 }
 
+/* The file and the line. */
+static void libsvm_describe(void *p, uint32_t k, int64_t id, char *out, size_t size)
+{
+    const libsvm *self = p;
+    if (dal_check_ids(self->t.n[k], &id, 1, NULL) != DAL_OK) {
+        snprintf(out, size, "%lld", (long long)id);
+        return;
+    }
+    const int64_t line = self->t.rows[k][id].line;
+    const char *path = self->files[line >> LINE_BITS].path, *slash = strrchr(path, '/');
+    snprintf(out, size, "%s:%lld", slash ? slash + 1 : path, (long long)(line & (((int64_t)1 << LINE_BITS) - 1)));
+}
+
 static const dal_dataset_impl libsvm_impl = {
     .struct_size = sizeof libsvm_impl,
     .create = libsvm_create,
@@ -427,13 +481,13 @@ static const dal_dataset_impl libsvm_impl = {
     .classes = dal_texts_classes,
     .sizes = libsvm_sizes,
     .read = libsvm_read,
-    .describe = dal_texts_describe,
+    .describe = libsvm_describe,
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or packed")                   \
-    P(T, validation_path, PATH, "", "file", "", "those of the validation split")                         \
-    P(T, test_path, PATH, "", "file", "", "those of the test split")                                     \
+    P(T, path, PATHS, DAL_REQUIRED, "file", "", "the lines of the pool, in one file or several; plain or packed") \
+    P(T, validation_path, PATHS, "", "file", "", "those of the validation split, likewise")                 \
+    P(T, test_path, PATHS, "", "file", "", "those of the test split, likewise")                             \
     P(T, n_features, I64, "0", "0..1073741824", "columns", "0: as many as the largest index tells")      \
     P(T, first_index, I64, "1", "0..1", "", "where indices begin")                                       \
     P(T, several, CHOICE, "refuse", "refuse|first|rarest|single", "", "of a sample with several labels: the first, the rarest of the pool, or only samples with a single one") \
@@ -444,4 +498,4 @@ static const dal_dataset_impl libsvm_impl = {
 #define COMPONENTS(C)                                                                                    \
     C(DATASET, "libsvm", libsvm_impl, "sparse vectors in LIBSVM's format (RCV1 and many tables), plain or packed", \
       "Chang & Lin, ACM TIST 2011", "", DAL_CAP_CONCURRENT, options, PARAMS)
-DAL_MODULE(libsvm, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(libsvm, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)

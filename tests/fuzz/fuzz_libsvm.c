@@ -11,10 +11,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const unsigned c = data[0] ^ (unsigned)data[1] << 8;
     fuzz_file file = fuzz_open(data + 2, n - 2);
+    const char *const paths[] = {file.path, file.path};
     const options o = {
-        .path = file.path,
-        .validation_path = "",
-        .test_path = c & 1 ? file.path : "",
+        .path = {paths, 1 + (c >> 8 & 1)},
+        .test_path = {paths, c & 1},
         .n_features = c >> 1 & 1 ? 20 : 0,
         .first_index = c >> 2 & 1,
         .several = c >> 3 & 3,

@@ -11,7 +11,8 @@
     P(T, log, PATH, "", "", "", "a file to write")                                          \
     P(T, noise, F64, "0.5", "(0..1]", "", "how noisy")                                      \
     P(T, n, I64, "10", "1..1000", "samples", "how many")                                    \
-    P(T, label, STR, "", "", "", "class column")
+    P(T, label, STR, "", "", "", "class column")                                            \
+    P(T, parts, PATHS, "", "file", "", "more images")
 #define MLP(P, T)                                                                           \
     P(T, hidden, I64S, "[100]", "1..", "units", "widths of the layers")                     \
     P(T, solver, CHOICE, "adam", "sgd|adam|lbfgs", "", "optimiser")                         \

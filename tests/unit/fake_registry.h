@@ -24,6 +24,7 @@ typedef struct files_options {
     double noise;
     int64_t n;
     const char *label;
+    dal_str_list parts;
 } files_options;
 typedef struct mlp_options {
     dal_i64_list hidden;

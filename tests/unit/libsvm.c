@@ -2,9 +2,18 @@
 
 #include "plugins/datasets/libsvm.c"
 
+static dal_str_list one(const char *path)
+{
+    static const char *items[8];
+    static int turn;
+    const char **item = &items[turn++ % 8];
+    *item = path;
+    return (dal_str_list){item, 1};
+}
+
 static options with(const char *path)
 {
-    return (options){.path = path, .validation_path = "", .test_path = "", .names = "", .first_index = 1};
+    return (options){.path = one(path), .names = "", .first_index = 1};
 }
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
@@ -42,7 +51,7 @@ Test(libsvm, reads_sparse_rows)
 Test(libsvm, has_the_width_of_both_files_or_the_one_that_is_asked_for)
 {
     options o = with(fx_text("a", "1 1:1\n2 3:1\n"));
-    o.test_path = fx_text("b", "1 5:1\n");
+    o.test_path = one(fx_text("b", "1 5:1\n"));
     dal_runtime *rt = fx_runtime(1, 0);
     fx_dataset d = fx_open(&libsvm_impl, dal_runtime_host(rt, "t"), &o, NULL);
     cr_assert_eq(d.info.spec.shape[0], 5);
@@ -59,6 +68,35 @@ Test(libsvm, has_the_width_of_both_files_or_the_one_that_is_asked_for)
     dal_runtime_free(rt);
     o.n_features = 4;
     refuse(o, DAL_E_FORMAT, "test_path", "b:1:3: found '5:1', an index above n_features");
+}
+
+Test(libsvm, reads_a_split_from_several_files)
+{
+    const char *parts[] = {fx_text("a", "2 1:1\n\n1 3:1\n"), fx_text("b", "3 2:5\n"), fx_text("c", "1,2 2:1\n2 9:1\n")};
+    options o = with(fx_text("d", "1 4:1\n"));
+    char name[32];
+    o.test_path = (dal_str_list){parts, 3};
+    o.several = SINGLE;
+    dal_runtime *rt = fx_runtime(1, 0);
+    fx_dataset d = fx_open(&libsvm_impl, dal_runtime_host(rt, "t"), &o, NULL);
+    cr_assert_eq(d.info.n[DAL_SPLIT_TRAIN], 1);
+    cr_assert_eq(d.info.n[DAL_SPLIT_TEST], 4);
+    cr_assert_eq(d.info.spec.n_classes, 3);
+    cr_assert_eq(d.info.spec.shape[0], 9);
+    static const char *const want[] = {"0:1", "2:1", "1:5", "8:1"}, *const places[] = {"a:1", "a:3", "b:1", "c:2"};
+    for (int64_t i = 0; i < 4; i++) {
+        cr_assert_str_eq(fx_sparse_of(&d, DAL_SPLIT_TEST, i), want[i]);
+        libsvm_impl.describe(d.self, DAL_SPLIT_TEST, i, name, sizeof name);
+        cr_assert_str_eq(name, places[i]);
+    }
+    libsvm_impl.destroy(d.self);
+    dal_runtime_free(rt);
+    parts[1] = fx_text("empty", "\n");
+    refuse(o, DAL_E_FORMAT, "test_path", "empty: found no samples");
+    parts[1] = fx_text("bad", "1 2:x\n");
+    refuse(o, DAL_E_FORMAT, "test_path", "bad:1:5: found 'x'");
+    o.path.n = 0;
+    refuse(o, DAL_E_INVALID, "path", "at least one for the pool");
 }
 
 Test(libsvm, chooses_one_of_several_labels)

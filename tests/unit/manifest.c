@@ -170,6 +170,11 @@ static const struct bad_case {
      "m.yaml:2:31: dataset 'files': images is empty; expected the path of a file"},
     {"dalhost: 1\ndataset: {use: files, images: [a]}\nmodel: mlp\nstrategy: margin\n",
      "m.yaml:2:31: dataset 'files': images is a list; expected the path of a file"},
+    {"dalhost: 1\ndataset: {use: files, images: here.gz, parts: [here.gz, none.gz, '']}\nmodel: mlp\nstrategy: margin\n",
+     "m.yaml:2:57: dataset 'files': parts[1]: no file 'none.gz'; looked for $PWD/none.gz, $PWD/data/none.gz" PATH_HINT "\n"
+     "m.yaml:2:66: dataset 'files': parts[2] is empty; expected the path of a file, or a list of them"},
+    {"dalhost: 1\ndataset: {use: files, images: here.gz, parts: {a: 1}}\nmodel: mlp\nstrategy: margin\n",
+     "m.yaml:2:47: dataset 'files': parts is a mapping; expected the path of a file, or a list of them"},
 
     /* capabilities */
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: [margin, bald]\ntrain: {warm_start: true}\n",

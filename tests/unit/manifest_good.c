@@ -84,6 +84,30 @@ Test(manifest_good, finds_files_beside_it_and_on_the_data_path)
     manifest_free(m);
 }
 
+Test(manifest_good, takes_one_path_or_a_list_of_them)
+{
+    static const struct {
+        const char *given;
+        int64_t n;
+    } cases[] = {{"there.gz", 1}, {"[there.gz]", 1}, {"[here.gz, there.gz]", 2}, {"[]", 0}, {"''", 0}};
+    char *there = xasprintf("%s/data/there.gz", place_dir);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *set = xasprintf("dataset={use: files, images: here.gz, parts: %s}", cases[i].given);
+        manifest *m = read_good(BASE, (const char *const *)&set, 1);
+        const param_value *v = &m->dataset->values[6];
+        cr_assert_eq(v->n, cases[i].n, "%s: %lld", cases[i].given, (long long)v->n);
+        cr_assert(v->n == 0 || strcmp(v->str[v->n - 1], there) == 0);
+        void *block = NULL;
+        cr_assert_eq(spec_options(m->dataset, fake_live("files"), &block, NULL), DAL_OK);
+        const dal_str_list parts = ((const files_options *)block)->parts;
+        cr_assert(parts.n == v->n && (v->n == 0 || strcmp(parts.items[v->n - 1], there) == 0));
+        free(block);
+        manifest_free(m);
+        free(set);
+    }
+    free(there);
+}
+
 Test(manifest_good, says_the_effective_manifest_in_one_canonical_way)
 {
     const char *expected =

@@ -41,6 +41,7 @@ extern "C" {
  *   STRS        dal_str_list        as STR
  *   COMPONENT   const dal_component_ref *   the kind: "strategy"; open it with host->open
  *   COMPONENTS  dal_ref_list        the kind of each
+ *   PATHS       dal_str_list        as PATH; one alone needs no brackets, and an empty one is none
  * `def` is the default as it would stand in a manifest (lists "[100, 50]"), DAL_REQUIRED for none; "" for
  * STR, PATH: empty string, for COMPONENT: NULL, for lists: empty. Everything a member points at lives
  * until the component's destroy returns. */
@@ -55,6 +56,7 @@ extern "C" {
 #define DAL_PARAM_STRS 9u
 #define DAL_PARAM_COMPONENT 10u
 #define DAL_PARAM_COMPONENTS 11u
+#define DAL_PARAM_PATHS 12u
 #define DAL_REQUIRED "<required>"
 
 typedef struct dal_i64_list {
@@ -152,6 +154,7 @@ typedef struct dal_no_options {
 #define DAL_CTYPE_STRS dal_str_list
 #define DAL_CTYPE_COMPONENT const dal_component_ref *
 #define DAL_CTYPE_COMPONENTS dal_ref_list
+#define DAL_CTYPE_PATHS dal_str_list
 #define DAL_TYPED_(T, member, type) \
     (0 * sizeof(char[_Generic(((T *)0)->member, DAL_CTYPE_##type: 1, default: -1)]))
 #else
