@@ -1,14 +1,14 @@
 /* Networks in training and in use, through the tables of the shipped models: images a second, with each back end, beside
  * the machine's own limit; peak memory; time to the first step.
  *
- *     bench_nn [NET...] [BACKEND...] [threads=N]     lenet cnn-small resnet18 deepal-mnist-net mlp;
+ *     bench_nn [NET...] [BACKEND...] [threads=N]     lenet cnn-small resnet18 deepal-mnist-net mlp encoder;
  *                                                    openblas onednn bf16 (onednn's); 2
  *
  * One line a measurement. Random images, batches of 64, SGD with momentum, two threads, no augmentation; the median step of
- * a warm fit. cpu_ms: processor time of all threads, of a step and of 64 images in use: on a busy machine the better clock
+ * a warm fit; the encoder's batches are 16 texts. cpu_ms: processor time of all threads, of a step and of 64 images in use: on a busy machine the better clock
  * (with threads=1, for threads that wait spin). of_gemm: multiply-adds against those of sgemm of 1024^3 on all threads at that moment (training counts the
  * forward pass three times). Each is measured in a process of its own. */
-#include "tests/bench/bench.h"
+#include "tests/bench/bench_nn.h"
 
 #include <dal/linalg.h>
 #include <dal/plugin.h>
@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "plugins/models/nn_model.h"
+#include "tests/bench/bench.h"
 
 #define BATCH 64
 #define MAX_STEPS 4000
@@ -94,7 +95,7 @@ typedef struct watch {
     int n;
 } watch;
 
-static double cpu_now(void)
+double bench_cpu(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
@@ -115,7 +116,7 @@ static void step_over(void *ctx, const char *component, int64_t done, int64_t to
     (void)component, (void)done, (void)total, (void)what;
     if (w->n == MAX_STEPS)
         return;
-    w->cpu[w->n] = cpu_now();
+    w->cpu[w->n] = bench_cpu();
     w->at[w->n++] = bench_now();
 }
 
@@ -153,6 +154,19 @@ static double limit(const dal_host *host)
     }
     free(x);
     return threads * 1073741824.0 / best;
+}
+
+void bench_report(const dal_host *host, const bench_figures *f)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    const double peak = limit(host);
+    printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.1f step_ms=%.3f train_of_gemm=%.2f infer_per_s=%.1f "
+           "infer_of_gemm=%.2f train_cpu_ms=%.3f infer_cpu_ms=%.3f first_step_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", f->net,
+           f->backend, f->batch, f->threads, f->batch / f->step, 1e3 * f->step, 3 * f->adds * f->batch / f->step / peak,
+           1 / f->sample, f->adds / f->sample / peak, 1e3 * f->step_cpu, 1e3 * f->sample_cpu * f->batch, 1e3 * f->first,
+           (double)used.ru_maxrss / 1024, 2e-9 * peak);
+    fflush(stdout);
 }
 
 static bench_images random_images(const net *t)
@@ -226,22 +240,14 @@ static void measure(const net *t, const dal_component *c, const char *backend)
     double infer[REPEATS], infer_cpu[REPEATS];
     use u = {impl, self, &list.s.spec, all.pixels, malloc((size_t)t->n_infer * 10 * sizeof(float))};
     for (int r = 0; r < REPEATS; r++) {
-        const double start = bench_now(), start_cpu = cpu_now();
+        const double start = bench_now(), start_cpu = bench_cpu();
         host->parallel_for(host, t->n_infer / BATCH, use_block, &u);
         infer[r] = (bench_now() - start) / (double)t->n_infer;
-        infer_cpu[r] = (cpu_now() - start_cpu) / (double)t->n_infer;
+        infer_cpu[r] = (bench_cpu() - start_cpu) / (double)t->n_infer;
     }
-    const double one = bench_median(infer, REPEATS), one_cpu = bench_median(infer_cpu, REPEATS);
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    const double peak = limit(host);
-    const double adds = (double)((nn_model *)self)->info.multiply_adds;
-    printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.0f step_ms=%.3f train_of_gemm=%.2f infer_per_s=%.0f "
-           "infer_of_gemm=%.2f train_cpu_ms=%.3f infer_cpu_ms=%.3f first_step_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", t->id, backend, BATCH, threads,
-           BATCH / step, 1e3 * step, 3 * adds * BATCH / step / peak, 1 / one, adds / one / peak, 1e3 * step_cpu,
-           1e3 * one_cpu * BATCH, 1e3 * first,
-           (double)used.ru_maxrss / 1024, 2e-9 * peak);
-    fflush(stdout);
+    const bench_figures figures = {t->id, backend, BATCH, threads, step, step_cpu, first, bench_median(infer, REPEATS),
+                             bench_median(infer_cpu, REPEATS), (double)((nn_model *)self)->info.multiply_adds};
+    bench_report(host, &figures);
     impl->destroy(self);
     bench_list_free(&list);
     free(ids);
@@ -272,9 +278,24 @@ static int asked(int argc, char **argv, const char *word, const char *const *gro
     return !any;
 }
 
+static void measure_apart(const net *t, const char *backend, int *failed)
+{
+    int how;
+    const pid_t child = fork();
+    if (child == 0) {
+        if (t)
+            measure(t, component_of(t), backend);
+        else
+            bench_encoder(threads);
+        _exit(0);
+    }
+    waitpid(child, &how, 0);
+    *failed |= how != 0;
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const ids[] = {"lenet", "cnn-small", "resnet18", "deepal-mnist-net", "mlp", NULL};
+    static const char *const ids[] = {"lenet", "cnn-small", "resnet18", "deepal-mnist-net", "mlp", "encoder", NULL};
     static const char *const backends[] = {"openblas", "onednn", "bf16", NULL};
     int failed = 0;
     for (int i = 1; i < argc; i++)
@@ -283,16 +304,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
         for (const char *const *b = backends; *b; b++) {
             const int dense = nets[i].plugin == &mlp_LTX_dal_plugin;
-            if (!asked(argc, argv, nets[i].id, ids) || !asked(argc, argv, *b, backends) || (dense && b > backends))
-                continue;
-            const pid_t child = fork();
-            if (child == 0) {
-                measure(&nets[i], component_of(&nets[i]), dense ? "openblas" : *b);
-                _exit(0);
-            }
-            int how;
-            waitpid(child, &how, 0);
-            failed |= how != 0;
+            if (asked(argc, argv, nets[i].id, ids) && asked(argc, argv, *b, backends) && (!dense || b == backends))
+                measure_apart(&nets[i], *b, &failed);
         }
+    if (asked(argc, argv, "encoder", ids) && asked(argc, argv, "openblas", backends))
+        measure_apart(NULL, NULL, &failed);
     return failed;
 }

@@ -3,7 +3,7 @@
 
     nn_torch.py BENCH_NN [--nets lenet,...] [--backend onednn] [--steps N] [--threads N]
 
-BENCH_NN is tests/bench/bench_nn. Prints for each network training and inference in images a second and peak memory:
+BENCH_NN is tests/bench/bench_nn. Prints for each network training and inference in images (or texts) a second and peak memory:
 ours, PyTorch's, and the ratio; cpu_ratio is that of processor time, which a busy machine disturbs less (with --threads 1:
 idle threads of both sides spin). Ours in f32 and, where the processor multiplies it, trained in bf16. PyTorch (Debian: python3-torch) is told skipped where it is not installed. Each side runs in
 a process of its own; PyTorch in its default, f32.
@@ -16,10 +16,13 @@ import sys
 import time
 
 BATCH = 64
+TEXTS, TOKENS, WORDS = 16, 128, 30522  # of the encoder
+DENSE = ("mlp", "encoder")  # without convolutions
 
 
 def build(name):
     """The network and the shape of its images."""
+    import torch
     from torch import nn
 
     def conv(i, o, k, stride=1, pad=0, bias=True):
@@ -50,6 +53,23 @@ def build(name):
     def stem(k, stride):
         return [conv(3, 64, k, stride, k // 2, False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
 
+    class Encoder(nn.Module):
+        """As large as DistilBERT, with its dropout."""
+
+        def __init__(self):
+            super().__init__()
+            self.words, self.places = nn.Embedding(WORDS, 768), nn.Embedding(512, 768)
+            self.norm, self.drop = nn.LayerNorm(768), nn.Dropout(0.1)
+            layer = nn.TransformerEncoderLayer(768, 12, 3072, 0.1, "gelu", batch_first=True)
+            self.body = nn.TransformerEncoder(layer, 6)
+            self.head = nn.Sequential(nn.Linear(768, 768), nn.ReLU(), nn.Dropout(0.2), nn.Linear(768, 10))
+
+        def forward(self, x):
+            places = torch.arange(x.shape[1])
+            return self.head(self.body(self.drop(self.norm(self.words(x) + self.places(places))))[:, 0])
+
+    if name == "encoder":
+        return Encoder(), None
     if name == "lenet":
         return nn.Sequential(conv(1, 32, 5), nn.ReLU(), nn.MaxPool2d(2), conv(32, 64, 5), nn.ReLU(), nn.MaxPool2d(2),
                              nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)), (1, 28, 28)
@@ -89,7 +109,8 @@ def torch_side(name, repeats, threads):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     net, shape = build(name)
-    x, y = torch.rand(BATCH, *shape), torch.arange(BATCH) % 10
+    n = BATCH if shape else TEXTS
+    x, y = torch.rand(n, *shape) if shape else torch.randint(WORDS, (n, TOKENS)), torch.arange(n) % 10
     rule = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
     loss = torch.nn.CrossEntropyLoss()
 
@@ -106,13 +127,13 @@ def torch_side(name, repeats, threads):
     train = median_seconds(step, 5, repeats)
     net.eval()
     used = median_seconds(infer, 3, repeats)
-    print(BATCH / train[0], BATCH / used[0], 1e3 * train[1], 1e3 * used[1],
+    print(n / train[0], n / used[0], 1e3 * train[1], 1e3 * used[1],
           resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, torch.__version__)
 
 
 def ours(bench, name, backend, threads):
     """None where there is no bf16."""
-    words = subprocess.run([bench, name, "openblas" if name == "mlp" else backend, f"threads={threads}"],
+    words = subprocess.run([bench, name, "openblas" if name in DENSE else backend, f"threads={threads}"],
                            capture_output=True, text=True, check=True).stdout.split()
     found = dict(word.split("=", 1) for word in words if "=" in word)
     return [float(found[key]) for key in ("train_per_s", "infer_per_s", "train_cpu_ms", "infer_cpu_ms", "peak_mib",
@@ -121,7 +142,7 @@ def ours(bench, name, backend, threads):
 
 def beside(mine, theirs):
     train, infer, train_cpu, infer_cpu, peak = map(float, theirs[:5])
-    return f" torch={theirs[5]} torch_train_per_s={train:.0f} torch_infer_per_s={infer:.0f} torch_peak_mib={peak:.0f} " \
+    return f" torch={theirs[5]} torch_train_per_s={train:.1f} torch_infer_per_s={infer:.1f} torch_peak_mib={peak:.0f} " \
            f"train_ratio={mine[0] / train:.2f} infer_ratio={mine[1] / infer:.2f} " \
            f"train_cpu_ratio={train_cpu / mine[2]:.2f} infer_cpu_ratio={infer_cpu / mine[3]:.2f}"
 
@@ -129,7 +150,7 @@ def beside(mine, theirs):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("bench")
-    options.add_argument("--nets", default="lenet,cnn-small,resnet18,deepal-mnist-net,mlp")
+    options.add_argument("--nets", default="lenet,cnn-small,resnet18,deepal-mnist-net,mlp,encoder")
     options.add_argument("--backend", default="onednn")
     options.add_argument("--steps", type=int, default=200)
     options.add_argument("--threads", type=int, default=2)
@@ -148,13 +169,13 @@ def main():
         if there:
             theirs = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps),
                                      "--threads", str(o.threads)], capture_output=True, text=True, check=True).stdout.split()
-        for backend in [o.backend] if name == "mlp" else [o.backend, "bf16"]:
+        for backend in [o.backend] if name in DENSE else [o.backend, "bf16"]:
             mine = ours(o.bench, name, backend, o.threads)
-            head = f"peers_nn net={name} backend={backend} batch={BATCH} threads={o.threads}"
+            head = f"peers_nn net={name} backend={backend} batch={TEXTS if name == "encoder" else BATCH} threads={o.threads}"
             if mine is None:
                 print(head, "skipped (no bf16 on this processor)", flush=True)
                 continue
-            line = f"{head} train_per_s={mine[0]:.0f} infer_per_s={mine[1]:.0f} peak_mib={mine[4]:.0f} " \
+            line = f"{head} train_per_s={mine[0]:.1f} infer_per_s={mine[1]:.1f} peak_mib={mine[4]:.0f} " \
                    f"train_of_gemm={mine[5]:.2f} infer_of_gemm={mine[6]:.2f} first_step_ms={mine[7]:.0f}"
             print(line + (beside(mine, theirs) if theirs else ""), flush=True)
     return None
