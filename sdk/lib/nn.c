@@ -5,6 +5,7 @@
 
 #include "nn_half.h"
 #include "nn_onednn.h"
+#include "nn_product.h"
 
 dal_nn *dal_nn_new(const dal_host *host)
 {
@@ -173,7 +174,7 @@ dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t
         return -1;
     k->tokens = a->tokens;
     k->flags = flags;
-    k->scratch = a->tokens ? 0 : DAL_NN_TILE * (in + out);
+    k->scratch = a->tokens ? 0 : DAL_NN_TILE * (in + out + NN_PANEL);
     k->weight = nn_take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, in * out);
     if (flags & DAL_NN_BIAS)
         k->bias = nn_take_weights(nn, k, "bias", DAL_ROLE_BIAS, out);

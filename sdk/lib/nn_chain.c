@@ -12,7 +12,8 @@
 #include <dal/linalg.h>
 #include <math.h>
 
-#define COLUMNS 32           /* of a batch, to a task */
+#define COLUMNS NN_CHAIN_COLUMNS
+#define DROP_COLUMNS 16      /* to a stream of masks */
 #define TILE_OUT 16          /* of a weight matrix, to a task, at most: whole rows, so that what two */
 #define TILE_IN 1024         /* threads write lies far apart and is fetched in long runs */
 #define FEW_OUT 64           /* fewer rows than this make too few tasks: cut them */
@@ -33,11 +34,14 @@ struct nn_chain {
     int32_t n_layers;
     double dropout;   /* behind every hidden layer */
     float *g;         /* [n_weights] gradient of the step */
-    int64_t capacity; /* rows, and the leading dimension of all a and d */
+    int64_t capacity; /* rows: whole panels */
+    int64_t wide;     /* of a panel */
     int64_t bytes;
     float *filled;    /* [capacity, in] what the batch's fill gave */
     const float *x;   /* [n, in] inputs of this batch: filled, or the caller's own rows */
-    float *a[NN_CHAIN_MAX], *d[NN_CHAIN_MAX]; /* [out_l, capacity] */
+    float *inputs;    /* the same in panels */
+    float *a[NN_CHAIN_MAX], *d[NN_CHAIN_MAX]; /* panels of out_l */
+    float *rows[NN_CHAIN_MAX]; /* [capacity, out_l] a in rows, of all but the last */
     float *scale, *losses, *hits;             /* [capacity] */
     weight_tile *tiles;
     double *squares; /* [n_tiles] */
@@ -125,20 +129,22 @@ static void *take(nn_chain *t, int64_t n, size_t size)
 static dal_status take_activations(nn_chain *t)
 {
     const int64_t in = t->layer[0].in;
-    int64_t per_row = in + 3, count;
+    int64_t per_row = 2 * in + 3, count;
     for (int32_t l = 0; l < t->n_layers; l++)
-        per_row += 2 * t->layer[l].out;
+        per_row += 3 * t->layer[l].out;
     if (!dal_size_mul(per_row, t->capacity, &count))
         return DAL_E_OVERFLOW;
     float *next = t->activations = take(t, count, sizeof(float));
     if (!next)
         return DAL_E_NOMEM;
     t->filled = next;
-    next += in * t->capacity;
+    t->inputs = next + in * t->capacity;
+    next += 2 * in * t->capacity;
     for (int32_t l = 0; l < t->n_layers; l++) {
         t->a[l] = next;
         t->d[l] = next + t->layer[l].out * t->capacity;
-        next += 2 * t->layer[l].out * t->capacity;
+        t->rows[l] = next + 2 * t->layer[l].out * t->capacity;
+        next += 3 * t->layer[l].out * t->capacity;
     }
     t->scale = next;
     t->losses = next + t->capacity;
@@ -152,7 +158,8 @@ nn_chain *nn_chain_new(const dal_nn *nn, nn_mover *mover, int64_t max_batch)
     if (!t)
         return NULL;
     *t = (nn_chain){.nn = nn, .host = mover->host, .mover = mover, .weights = mover->weights};
-    t->capacity = ceil_div(max_batch, 16) * 16;
+    t->wide = nn_chain_wide();
+    t->capacity = ceil_div(max_batch, t->wide) * t->wide;
     find_layers(t);
     t->n_tiles = cut_weights(t, NULL);
     t->g = take(t, nn->n_weights, sizeof *t->g);
@@ -212,36 +219,48 @@ static void drop(float *a, int64_t width, int64_t ld, int64_t n, double rate, da
         }
 }
 
+/* Columns first..first+n of layer l; the same masks whatever the width of a panel. */
+static void drop_columns(const pass_job *job, int32_t l, int64_t first, int64_t n)
+{
+    const nn_chain *t = job->t;
+    const dal_rng layer = dal_rng_at(&job->batch->dropout, (uint64_t)l);
+    for (int64_t i = first; i < first + n; i += DROP_COLUMNS)
+        drop(t->a[l] + (i - i % t->wide) * t->layer[l].out + i % t->wide, t->layer[l].out, t->wide,
+             first + n - i < DROP_COLUMNS ? first + n - i : DROP_COLUMNS, t->dropout, dal_rng_at(&layer, (uint64_t)i));
+}
+
+/* first: of a panel, here and below. */
 static dal_status forward(const pass_job *job, int64_t first, int64_t n)
 {
     nn_chain *t = job->t;
     const int32_t last = t->n_layers - 1;
     dal_status st = DAL_OK;
+    nn_chain_to_columns(t->x + first * t->layer[0].in, n, t->layer[0].in, t->wide, t->inputs + first * t->layer[0].in);
     for (int32_t l = 0; l <= last && st == DAL_OK; l++) {
-        const float *x = l ? t->a[l - 1] + first : t->x + first * t->layer[0].in;
-        float *a = t->a[l] + first;
-        st = nn_chain_forward(&t->layer[l], t->weights, x, l == 0, t->capacity, n, l < last, a);
-        if (l < last && t->dropout > 0) {
-            const dal_rng layer = dal_rng_at(&job->batch->dropout, (uint64_t)l);
-            drop(a, t->layer[l].out, t->capacity, n, t->dropout, dal_rng_at(&layer, (uint64_t)first));
-        }
+        const int64_t in = t->layer[l].in, out = t->layer[l].out;
+        const float *x = (l ? t->a[l - 1] : t->inputs) + first * in;
+        st = nn_chain_forward(&t->layer[l], t->weights, x, t->wide, n, l < last, t->a[l] + first * out);
+        if (l < last && t->dropout > 0)
+            drop_columns(job, l, first, n);
+        if (l < last)
+            nn_chain_to_rows(t->a[l] + first * out, out, t->wide, n, t->rows[l] + first * out);
     }
     return st;
 }
 
-static void loss(const pass_job *job, int64_t first, int64_t n)
+/* Of one panel; columns without a class or a sample have no gradient. */
+static void loss(const pass_job *job, int64_t first)
 {
     nn_chain *t = job->t;
     const int32_t last = t->n_layers - 1;
     const int64_t c = t->layer[last].out, known = job->batch->n_labelled - first;
-    const int64_t n_labelled = known < 0 ? 0 : known < n ? known : n;
-    float *d = t->d[last] + first;
-    if (n_labelled > 0)
-        nn_chain_loss(t->a[last] + first, c, t->capacity, n_labelled,
-                                job->batch->classes + first, t->scale + first, t->losses + first,
-                                t->hits + first, d);
-    for (int64_t k = 0; k < c && n_labelled < n; k++)
-        memset(d + k * t->capacity + n_labelled, 0, (size_t)(n - n_labelled) * sizeof *d);
+    const int64_t n = known < 0 ? 0 : known < t->wide ? known : t->wide;
+    float *d = t->d[last] + first * c;
+    if (n > 0)
+        nn_chain_loss(t->a[last] + first * c, c, t->wide, n, job->batch->classes + first, t->scale + first, t->losses + first,
+                      t->hits + first, d);
+    for (int64_t k = 0; k < c && n < t->wide; k++)
+        memset(d + k * t->wide + n, 0, (size_t)(t->wide - n) * sizeof *d);
 }
 
 static dal_status backward(const pass_job *job, int64_t first, int64_t n)
@@ -251,10 +270,9 @@ static dal_status backward(const pass_job *job, int64_t first, int64_t n)
     dal_status st = DAL_OK;
     for (int32_t l = t->n_layers - 1; l > 0 && st == DAL_OK; l--) {
         const nn_chain_layer *layer = &t->layer[l];
-        float *below = t->d[l - 1] + first;
-        st = nn_chain_backward(layer, t->weights, t->d[l] + first, t->capacity, n,
-                                  job->seeded ? 1.0f : 0.0f, below);
-        nn_chain_relu_back(t->a[l - 1] + first, layer->in, t->capacity, n, scale, below);
+        float *below = t->d[l - 1] + first * layer->in;
+        st = nn_chain_backward(layer, t->weights, t->d[l] + first * layer->out, t->wide, n, job->seeded, below);
+        nn_chain_relu_back(t->a[l - 1] + first * layer->in, ceil_div(n, t->wide) * t->wide * layer->in, scale, below);
     }
     return st;
 }
@@ -269,7 +287,8 @@ static dal_status pass_task(void *ctx, int64_t i)
         st = batch->fill(batch->ctx, first, n, job->t->filled + first * job->t->layer[0].in);
     if (job->forward && st == DAL_OK) {
         st = forward(job, first, n);
-        loss(job, first, n);
+        for (int64_t panel = first; panel < first + n; panel += job->t->wide)
+            loss(job, panel);
     }
     if (job->backward && st == DAL_OK)
         st = backward(job, first, n);
@@ -287,24 +306,22 @@ typedef struct update_job {
 static dal_status tile_product(const update_job *job, const weight_tile *w, const nn_chain_layer *layer)
 {
     const nn_chain *t = job->t;
-    const float *d = t->d[w->l] + w->out * t->capacity;
-    float *g = t->g + layer->weight + w->out * layer->in + w->in;
-    if (w->l == 0)
-        return dal_gemm_nn(w->n_out, w->n_in, job->n, 1, d, t->capacity, t->x + w->in, layer->in, 0, g,
-                           layer->in);
-    return dal_gemm_nt(w->n_out, w->n_in, job->n, 1, d, t->capacity, t->a[w->l - 1] + w->in * t->capacity,
-                       t->capacity, 0, g, layer->in);
+    const float *x = w->l ? t->rows[w->l - 1] : t->x;
+    return nn_chain_product(w->n_out, w->n_in, job->n, t->d[w->l] + w->out * t->wide, layer->out * t->wide, t->wide, x + w->in,
+                            layer->in, t->g + layer->weight + w->out * layer->in + w->in);
 }
 
 /* Gradient of the biases of this tile's rows. */
 static void bias_product(const update_job *job, const weight_tile *w, float *g)
 {
     const nn_chain *t = job->t;
+    const int64_t wide = t->wide, panel = t->layer[w->l].out * wide;
     for (int64_t j = 0; j < w->n_out; j++) {
-        const float *d = t->d[w->l] + (w->out + j) * t->capacity;
+        const float *d = t->d[w->l] + (w->out + j) * wide;
         double sum = 0;
-        for (int64_t i = 0; i < job->n; i++)
-            sum += (double)d[i];
+        for (int64_t first = 0; first < job->n; first += wide, d += panel)
+            for (int64_t i = 0; i < wide && first + i < job->n; i++)
+                sum += (double)d[i];
         g[j] = (float)sum;
     }
 }
@@ -381,15 +398,15 @@ static dal_status look_between(nn_chain *t, const dal_nn_batch *b)
             memset(t->d[l], 0, (size_t)(t->layer[l].out * t->capacity) * sizeof(float));
         if (!t->nn->node[v].shown)
             continue;
-        nn_chain_to_rows(t->a[l], t->layer[l].out, t->capacity, b->n, t->shown_value[v]);
-        nn_chain_to_rows(t->d[l], t->layer[l].out, t->capacity, b->n, t->shown_d[v]);
+        nn_chain_to_rows(t->a[l], t->layer[l].out, t->wide, b->n, t->shown_value[v]);
+        nn_chain_to_rows(t->d[l], t->layer[l].out, t->wide, b->n, t->shown_d[v]);
     }
     const dal_nn_step_view view = {.struct_size = sizeof view, .n = b->n, .n_labelled = b->n_labelled,
                                    .value = t->shown_value, .d = t->shown_d, .losses = t->losses};
     st = b->between(b->ctx, &view);
     for (int32_t l = 0; l <= last; l++)
         if (t->nn->node[t->layer[l].value].shown)
-            nn_chain_to_columns(t->shown_d[t->layer[l].value], b->n, t->layer[l].out, t->d[l], t->capacity);
+            nn_chain_to_columns(t->shown_d[t->layer[l].value], b->n, t->layer[l].out, t->wide, t->d[l]);
     return st;
 }
 

@@ -160,28 +160,28 @@ static dal_status clamp_forward(const nn_job *j, int32_t v, float most)
     return DAL_OK;
 }
 
-/* d of the inputs, which are as large as the output. */
-static void hand_back(const nn_job *j, int32_t v, const float *dy)
+/* d = 0 where y is not above 0, and below `most` (0: whatever y is); then to d of the inputs, which are as large. A piece after the
+ * other, so that all of this is done in the cache. */
+static void hand_back(const nn_job *j, int32_t v, float most)
 {
+    enum { PIECE = 4096 };
     const nn_node *k = &j->nn->node[v];
-    for (int i = 0; i < 2; i++) {
-        if (k->in[i] < 0 || !j->d[k->in[i]])
-            continue;
-        float *dx = nn_row(j->d, k, k->in[i], j->first);
-        if (k->first_writer[i])
-            memcpy(dx, dy, (size_t)(j->n * k->size) * sizeof(nn_bf16));
-        else
-            nn_half_sum(dy, dx, j->n * k->size);
+    const int64_t count = j->n * k->size;
+    for (int64_t at = 0; at < count; at += PIECE) {
+        const int64_t n = count - at < PIECE ? count - at : PIECE;
+        nn_bf16 *dy = write_half(nn_row(j->d, k, v, j->first)) + at;
+        if (most > 0)
+            clamp_back(read_half(nn_row(j->value, k, v, j->first)) + at, most, dy, n);
+        for (int i = 0; i < 2; i++) {
+            if (k->in[i] < 0 || !j->d[k->in[i]])
+                continue;
+            nn_bf16 *dx = write_half(nn_row(j->d, k, k->in[i], j->first)) + at;
+            if (k->first_writer[i])
+                memcpy(dx, dy, (size_t)n * sizeof *dx);
+            else
+                sum(dy, dx, n);
+        }
     }
-}
-
-static dal_status clamp_backward(const nn_job *j, int32_t v, float most)
-{
-    const nn_node *k = &j->nn->node[v];
-    float *dy = nn_row(j->d, k, v, j->first);
-    clamp_back(read_half(nn_row(j->value, k, v, j->first)), most, write_half(dy), j->n * k->size);
-    hand_back(j, v, dy);
-    return DAL_OK;
 }
 
 dal_status nn_half_relu_forward(const nn_job *j, int32_t v)
@@ -191,7 +191,8 @@ dal_status nn_half_relu_forward(const nn_job *j, int32_t v)
 
 dal_status nn_half_relu_backward(const nn_job *j, int32_t v)
 {
-    return clamp_backward(j, v, INFINITY);
+    hand_back(j, v, INFINITY);
+    return DAL_OK;
 }
 
 dal_status nn_half_relu6_forward(const nn_job *j, int32_t v)
@@ -201,7 +202,8 @@ dal_status nn_half_relu6_forward(const nn_job *j, int32_t v)
 
 dal_status nn_half_relu6_backward(const nn_job *j, int32_t v)
 {
-    return clamp_backward(j, v, 6);
+    hand_back(j, v, 6);
+    return DAL_OK;
 }
 
 dal_status nn_half_add_forward(const nn_job *j, int32_t v)
@@ -214,10 +216,6 @@ dal_status nn_half_add_forward(const nn_job *j, int32_t v)
 
 dal_status nn_half_add_backward(const nn_job *j, int32_t v)
 {
-    const nn_node *k = &j->nn->node[v];
-    float *dy = nn_row(j->d, k, v, j->first);
-    if (k->flags & DAL_NN_RELU)
-        nn_half_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
-    hand_back(j, v, dy);
+    hand_back(j, v, j->nn->node[v].flags & DAL_NN_RELU ? INFINITY : 0);
     return DAL_OK;
 }

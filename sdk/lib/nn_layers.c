@@ -8,6 +8,7 @@
 #include "clones.h"
 #include "nn_half.h"
 #include "nn_layout.h"
+#include "nn_product.h"
 
 DAL_CLONES void nn_relu(float *x, int64_t n)
 {
@@ -55,14 +56,29 @@ static dal_status tile_forward(const nn_job *j, const nn_node *k, const float *x
     return st;
 }
 
+/* By weights in panels, where a sample gives the same bits in every row. */
+static void ready_forward(const nn_job *j, int32_t v, const float *x, float *y)
+{
+    const int64_t in = node_of(j, node_of(j, v)->in[0])->size, out = node_of(j, v)->size;
+    const nn_product_walk w = {1, in, 0, 1, in, NN_PANEL, in * NN_PANEL, NN_PANEL, j->n * NN_PANEL, 0};
+    float *sums = j->scratch;
+    nn_product(&w, j->n, nn_product_packed(out, 1), x, j->ready->weights[v], sums);
+    for (int64_t c = 0; c < out; c += NN_PANEL)
+        for (int64_t i = 0; i < j->n; i++)
+            memcpy(y + i * out + c, sums + (c * j->n + i * NN_PANEL), (size_t)(out - c < NN_PANEL ? out - c : NN_PANEL) * sizeof *y);
+}
+
 static dal_status linear_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
     const float *x = nn_row(j->value, in, k->in[0], j->first);
     float *y = nn_row(j->value, k, v, j->first);
-    const dal_status st = j->tile ? tile_forward(j, k, x, y)
-                                  : dal_gemm_nt(j->n, k->size, in->size, 1, x, in->size, j->weights + k->weight, in->size, 0,
-                                                y, k->size);
+    dal_status st = DAL_OK;
+    if (j->ready && j->ready->weights[v])
+        ready_forward(j, v, x, y);
+    else
+        st = j->tile ? tile_forward(j, k, x, y)
+                     : dal_gemm_nt(j->n, k->size, in->size, 1, x, in->size, j->weights + k->weight, in->size, 0, y, k->size);
     for (int64_t i = 0; k->bias >= 0 && i < j->n; i++)
         nn_move(j->weights + k->bias, y + i * k->size, k->size, 1);
     if (k->flags & DAL_NN_RELU)
@@ -137,32 +153,43 @@ static dal_status relu_backward(const nn_job *j, int32_t v)
 
 const nn_op nn_relu_op = {"relu", relu_forward, relu_backward};
 
+/* least: 0 for ReLU, else -infinity. */
+DAL_CLONES static void sum_of(const float *a, const float *b, float least, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float sum = a[i] + b[i];
+        y[i] = sum < least ? least : sum; /* NaN stays */
+    }
+}
+
 static dal_status add_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = node_of(j, v);
-    const int64_t n = nn_count(j, k);
     if (k->half)
         return nn_half_add_forward(j, v);
-    float *y = nn_row(j->value, k, v, j->first);
-    nn_move(nn_row(j->value, k, k->in[0], j->first), y, n, 0);
-    nn_move(nn_row(j->value, k, k->in[1], j->first), y, n, 1);
-    if (k->flags & DAL_NN_RELU)
-        nn_relu(y, n);
+    sum_of(nn_row(j->value, k, k->in[0], j->first), nn_row(j->value, k, k->in[1], j->first),
+           k->flags & DAL_NN_RELU ? 0 : -INFINITY, nn_count(j, k), nn_row(j->value, k, v, j->first));
     return DAL_OK;
 }
 
+/* A piece after the other, so that both inputs get it from the cache. */
 static dal_status add_backward(const nn_job *j, int32_t v)
 {
+    enum { PIECE = 2048 };
     const nn_node *k = node_of(j, v);
-    const int64_t n = nn_count(j, k);
     if (k->half)
         return nn_half_add_backward(j, v);
+    const int64_t count = nn_count(j, k);
+    const float *y = nn_row(j->value, k, v, j->first);
     float *dy = nn_row(j->d, k, v, j->first);
-    if (k->flags & DAL_NN_RELU)
-        nn_relu_back(nn_row(j->value, k, v, j->first), dy, n);
-    for (int i = 0; i < 2; i++)
-        if (j->d[k->in[i]])
-            nn_move(dy, nn_row(j->d, k, k->in[i], j->first), n, !k->first_writer[i]);
+    for (int64_t at = 0; at < count; at += PIECE) {
+        const int64_t n = count - at < PIECE ? count - at : PIECE;
+        if (k->flags & DAL_NN_RELU)
+            nn_relu_back(y + at, dy + at, n);
+        for (int i = 0; i < 2; i++)
+            if (j->d[k->in[i]])
+                nn_move(dy + at, nn_row(j->d, k, k->in[i], j->first) + at, n, !k->first_writer[i]);
+    }
     return DAL_OK;
 }
 

@@ -66,7 +66,8 @@ typedef struct nn_turns {
     atomic_int failed;
 } nn_turns;
 
-/* Weights made ready for passes. weights: of convolutions, packed where oneDNN convolves, else drawn into or NULL: as given. */
+/* Weights made ready for passes. weights: of convolutions, packed where oneDNN convolves, else drawn into or NULL: as given; of linear
+ * layers in panels (nn_product.h), NULL: as given. */
 struct dal_nn_ready {
     const dal_nn *nn;
     const dal_host *host;

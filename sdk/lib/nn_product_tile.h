@@ -11,9 +11,9 @@ TILE void tile(const nn_product_walk *w, const int R, const int P, const float *
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int p = 0; p < P * PARTS; p++)
-            sum[r][p] = w->add ? v_load(c + p / PARTS * w->c_panel + r * NN_PANEL + p % PARTS * V) : v_set(0);
+            sum[r][p] = w->add ? v_load(c + p / PARTS * w->c_panel + r * w->c_row + p % PARTS * V) : v_set(0);
     for (int64_t g = 0; g < w->groups; g++)
-        for (int64_t i = 0; i < w->inner; i++, b += NN_PANEL) {
+        for (int64_t i = 0; i < w->inner; i++, b += w->b_step) {
             const float *at = a + g * w->group + i * w->step;
             vec row[SIDE * PARTS];
 #pragma GCC unroll 4
@@ -31,7 +31,7 @@ TILE void tile(const nn_product_walk *w, const int R, const int P, const float *
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
         for (int p = 0; p < P * PARTS; p++)
-            v_store(c + p / PARTS * w->c_panel + r * NN_PANEL + p % PARTS * V, sum[r][p]);
+            v_store(c + p / PARTS * w->c_panel + r * w->c_row + p % PARTS * V, sum[r][p]);
 }
 
 TILE void panels_of(const nn_product_walk *w, const int R, int64_t panels, const float *a, const float *b, float *c)
@@ -47,9 +47,9 @@ void KERNEL(const nn_product_walk *w, int64_t rows, int64_t panels, const float 
 {
     int64_t r = 0;
     for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
-        panels_of(w, TILE_ROWS, panels, a + r * w->row, b, c + r * NN_PANEL);
+        panels_of(w, TILE_ROWS, panels, a + r * w->row, b, c + r * w->c_row);
     for (; r + 2 <= rows; r += 2)
-        panels_of(w, 2, panels, a + r * w->row, b, c + r * NN_PANEL);
+        panels_of(w, 2, panels, a + r * w->row, b, c + r * w->c_row);
     for (; r < rows; r++)
-        panels_of(w, 1, panels, a + r * w->row, b, c + r * NN_PANEL);
+        panels_of(w, 1, panels, a + r * w->row, b, c + r * w->c_row);
 }

@@ -1,10 +1,11 @@
 /* Weights made ready for passes: convolutions in the order their back end wants, and with the scale and shift of a batch-norm
- * that follows drawn into them, so that the norm itself, and its ReLU, cost nothing. */
+ * that follows drawn into them, so that the norm itself, and its ReLU, cost nothing; those of linear layers in panels. */
 #include "nn_private.h"
 
 #include <math.h>
 
 #include "nn_onednn.h"
+#include "nn_product.h"
 
 int32_t nn_norm_of(const dal_nn *nn, int32_t v)
 {
@@ -63,6 +64,17 @@ static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, c
     return st;
 }
 
+static dal_status pack_linear(dal_nn_ready *r, int32_t v, const float *weights)
+{
+    const nn_node *k = &r->nn->node[v];
+    const int64_t in = r->nn->node[k->in[0]].size;
+    r->weights[v] = dal_array(r->host, nn_product_packed(k->size, in), sizeof **r->weights);
+    if (!r->weights[v])
+        return DAL_E_NOMEM;
+    nn_product_pack(k->size, in, weights + k->weight, r->weights[v]);
+    return DAL_OK;
+}
+
 dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const float *weights, const float *state,
                                dal_error *err)
 {
@@ -85,6 +97,8 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++)
         if (nn->node[v].op == &nn_conv_op)
             st = make_ready(r, v, weights, state);
+        else if (nn->node[v].op == &nn_linear_op && nn_product_has_kernel())
+            st = pack_linear(r, v, weights);
     if (st == DAL_OK)
         return r;
     dal_nn_ready_free(r);
