@@ -2,6 +2,7 @@
 #include "nn_onednn_plan.h"
 
 #include "nn_layout.h"
+#include "nn_taps.h"
 #include "nn_winograd.h"
 
 static dal_status told(dnnl_status_t st, const nn_node *k, const char *what, dal_error *err)
@@ -191,39 +192,73 @@ dnnl_primitive_attr_t nn_attr_of(const dal_nn *nn, int32_t v, int w, const conv_
     return relu ? nn->onednn->attr_relu : nn->onednn->attr;
 }
 
+/* Making them takes the time of some steps: on all threads. */
+typedef struct plans_job {
+    const dal_nn *nn;
+    nn_plans *plans;
+} plans_job;
+
+/* Has a shard, or a row of a pass, another way? Passes without ready weights have not. */
+static int is_left_out(const dal_nn *nn, int32_t v, int64_t n)
+{
+    return nn->node[v].op != &nn_conv_op || (n > 0 && (nn_taps_fits(nn, v) || nn_winograd_fits(nn, v)));
+}
+
+static dal_status make_task(void *ctx, int64_t v)
+{
+    const plans_job *j = ctx;
+    conv_plan *to = &j->plans->conv[v];
+    if (is_left_out(j->nn, (int32_t)v, j->plans->n))
+        return DAL_OK;
+    const int width = narrow();
+    plan_rows(j->nn, (int32_t)v, j->plans->n, to);
+    maker m = maker_of(j->nn, (int32_t)v, to->n);
+    m.plan = to;
+    to->made = make_conv(&m, to);
+    widen(width);
+    return DAL_OK;
+}
+
+static void grow(int64_t *most, int64_t n)
+{
+    *most = n > *most ? n : *most;
+}
+
+static int64_t scratch_of(const nn_plans *p, const dal_nn *nn)
+{
+    int64_t most = 0;
+    for (int32_t v = 1; v < nn->n; v++) {
+        if (nn_winograd_fits(nn, v)) /* passes without ready weights do not use it */
+            grow(&most, nn_winograd_scratch(nn, v));
+        if (nn->node[v].op == &nn_conv_op && nn_taps_fits(nn, v))
+            grow(&most, nn_taps_scratch(nn, v));
+        for (int w = 0; w < WAYS; w++)
+            grow(&most, p->conv[v].product[w].run ? p->conv[v].product[w].scratch : p->conv[v].way[w].scratch);
+    }
+    return most;
+}
+
 nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err)
 {
-    const int width = narrow();
     nn_plans *p = nn->host->alloc(nn->host, sizeof *p, 0);
     conv_plan *conv = dal_array(nn->host, nn->n, sizeof *conv);
-    dal_status st = p && conv ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for a network of %d layers", (int)nn->n - 1);
-    if (!p)
+    if (!p || !conv) {
         nn->host->free(nn->host, conv);
-    else
-        *p = (nn_plans){.n = n, .conv = conv};
-    if (st == DAL_OK)
-        memset(conv, 0, (size_t)nn->n * sizeof *conv);
-    for (int32_t v = 1; v < nn->n && st == DAL_OK; v++) {
-        if (nn->node[v].op != &nn_conv_op)
-            continue;
-        if (nn_winograd_fits(nn, v)) /* passes without ready weights do not use it */
-            p->scratch = nn_winograd_scratch(nn, v) > p->scratch ? nn_winograd_scratch(nn, v) : p->scratch;
-        if (n > 0 && nn_winograd_fits(nn, v))
-            continue;
-        plan_rows(nn, v, n, &conv[v]);
-        maker m = maker_of(nn, v, conv[v].n);
-        m.plan = &conv[v];
-        st = told(make_conv(&m, &conv[v]), m.k, "make a convolution of this shape", err);
-        for (int w = 0; w < WAYS; w++) {
-            const int64_t scratch = conv[v].product[w].run ? conv[v].product[w].scratch : conv[v].way[w].scratch;
-            p->scratch = scratch > p->scratch ? scratch : p->scratch;
-        }
+        nn->host->free(nn->host, p);
+        dal_fail(err, DAL_E_NOMEM, "", "no memory for a network of %d layers", (int)nn->n - 1);
+        return NULL;
     }
-    widen(width);
-    if (st == DAL_OK)
-        return p;
-    nn_plans_free(nn, p);
-    return NULL;
+    *p = (nn_plans){.n = n, .conv = conv};
+    memset(conv, 0, (size_t)nn->n * sizeof *conv);
+    plans_job j = {nn, p};
+    nn->host->parallel_for(nn->host, nn->n, make_task, &j);
+    for (int32_t v = 1; v < nn->n; v++)
+        if (told(conv[v].made, &nn->node[v], "make a convolution of this shape", err) != DAL_OK) {
+            nn_plans_free(nn, p);
+            return NULL;
+        }
+    p->scratch = scratch_of(p, nn);
+    return p;
 }
 
 static void drop(dnnl_primitive_t p)
@@ -392,7 +427,8 @@ void nn_onednn_close(dal_nn *nn)
 
 int64_t nn_packed_size(const dal_nn *nn, int32_t v)
 {
-    return nn_winograd_fits(nn, v) ? nn_winograd_weights(nn, v) : nn->onednn->conv[v].packed;
+    return nn_taps_fits(nn, v) ? nn_taps_weights(nn, v)
+                               : nn_winograd_fits(nn, v) ? nn_winograd_weights(nn, v) : nn->onednn->conv[v].packed;
 }
 
 static int has_isa(int isa)

@@ -50,6 +50,7 @@ typedef struct conv_plan {
     way way[WAYS];
     product product[WAYS];
     dnnl_memory_desc_t x, y; /* as the network has them */
+    dnnl_status_t made;
 } conv_plan;
 
 struct nn_plans {

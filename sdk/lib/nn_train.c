@@ -6,6 +6,7 @@
 #include "nn_chain.h"
 #include "nn_arena.h"
 #include "nn_onednn.h"
+#include "nn_taps.h"
 
 #define MANY_WEIGHTS ((int64_t)8 << 20) /* above it half as many shards, each of which reads them all */
 #define MAX_PLANS 8 /* sizes of shards whose primitives are kept */
@@ -45,6 +46,7 @@ struct dal_nn_trainer {
     const dal_nn_batch *batch;
     const dal_nn_rule *rule;
     int32_t from, to, norm_node; /* of the segment, both counted; the batch-norm that waits behind it, or -1 */
+    int32_t sliced;              /* whose gradient is made in slices */
     int backward;
     atomic_int_least64_t begun; /* shards of the segment */
 };
@@ -149,7 +151,7 @@ static dal_status take_slots(dal_nn_trainer *t)
 {
     int64_t widest = 0;
     for (int32_t v = 0; v < t->nn->n; v++)
-        if (!adds_in_place(&t->nn->node[v]))
+        if (!adds_in_place(&t->nn->node[v]) && !(t->nn->onednn && nn_taps_fits(t->nn, v)))
             widest = t->nn->node[v].n_weights > widest ? t->nn->node[v].n_weights : widest;
     t->n_slots = t->host->threads(t->host) < t->shards ? t->host->threads(t->host) : t->shards;
     t->slots = take(t, t->n_slots, sizeof *t->slots);
@@ -443,6 +445,27 @@ static dal_status run_forward(dal_nn_trainer *t)
     return st;
 }
 
+static dal_status slice_task(void *ctx, int64_t slice)
+{
+    dal_nn_trainer *t = ctx;
+    slot *mine = take_slot(t);
+    const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .scratch = mine->scratch, .turns = &t->turns, .n = t->batch->n,
+                      .training = 1};
+    nn_taps_slice(&j, t->sliced, slice);
+    atomic_store(&mine->taken, 0);
+    return DAL_OK;
+}
+
+/* Gradients that are not made shard by shard, of the segment that is over: d is still there. */
+static dal_status run_slices(dal_nn_trainer *t)
+{
+    dal_status st = DAL_OK;
+    for (t->sliced = t->from; t->sliced >= t->to && st == DAL_OK; t->sliced--)
+        if (t->nn->onednn && nn_taps_fits(t->nn, t->sliced))
+            st = t->host->parallel_for(t->host, nn_taps_slices(t->nn, t->sliced), slice_task, t);
+    return st;
+}
+
 static dal_status run_backward(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
@@ -455,6 +478,7 @@ static dal_status run_backward(dal_nn_trainer *t)
         if (t->to - 1 > 0)
             t->norm_node = t->to - 1;
         st = run_segment(t);
+        st = st == DAL_OK ? run_slices(t) : st;
         if (st == DAL_OK && t->norm_node >= 0) {
             const nn_node *k = &nn->node[t->norm_node];
             add_sums(t, k->c);

@@ -69,23 +69,36 @@ Test(nn, is_the_same_network_on_both_back_ends)
 }
 
 /* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits. */
-static void wide_gradient(int threads, float *g, int64_t n)
+static dal_nn_value wide_layers(dal_nn *nn)
+{
+    const dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 128, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    const dal_nn_value y = conv(nn, x, 128, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    return conv(nn, dal_nn_add(nn, x, y, 0), 144, 3, 1, 1, 1, 0);
+}
+
+/* Maps of 4x2, 2x1 and 1x1 places, which go tap by tap; some into sums. */
+static dal_nn_value small_layers(dal_nn *nn)
+{
+    dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 32, 4, 1, 0, 1, DAL_NN_RELU);
+    x = conv(nn, x, 48, 3, 2, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    const dal_nn_value y = conv(nn, x, 48, 3, 1, 1, 1, DAL_NN_BIAS);
+    x = conv(nn, dal_nn_add(nn, x, y, DAL_NN_RELU), 32, 3, 2, 1, 1, 0);
+    return dal_nn_add(nn, x, conv(nn, x, 32, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU), 0);
+}
+
+/* The gradient of 13 samples, and the logits of a tile by ready weights; returns how many weights. */
+static int64_t gradient_of(dal_nn_value (*layers)(dal_nn *), int threads, float *g, float *logits)
 {
     dal_runtime *rt = fx_runtime(threads, 1);
     const dal_host *host = dal_runtime_host(rt, "nn");
-    dal_nn_info info;
-    fixture f = {.n = 13};
+    fixture f = {.n = 13, .info = {.struct_size = sizeof f.info}};
     int32_t classes[13] = {0, 1, 2, 0, 1, 1};
     f.nn = dal_nn_new(host);
     dal_nn_use(f.nn, backend);
-    dal_nn_value x = conv(f.nn, dal_nn_input(f.nn, 1, 7, 5), 128, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
-    const dal_nn_value y = conv(f.nn, x, 128, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
-    x = conv(f.nn, dal_nn_add(f.nn, x, y, 0), 144, 3, 1, 1, 1, 0);
-    dal_nn_output(f.nn, dal_nn_linear(f.nn, dal_nn_global_pool(f.nn, x), "output", 3, DAL_NN_BIAS));
+    dal_nn_output(f.nn, dal_nn_linear(f.nn, dal_nn_global_pool(f.nn, layers(f.nn)), "output", 3, DAL_NN_BIAS));
     cr_assert_eq(dal_nn_finish(f.nn, NULL), DAL_OK);
-    dal_nn_describe(f.nn, &info);
-    cr_assert_eq(info.n_weights, n);
-    f.info = info;
+    dal_nn_describe(f.nn, &f.info);
+    const int64_t n = f.info.n_weights;
     f.classes = classes;
     f.weights = draw(n, 1);
     for (int64_t i = 0; i < n; i++)
@@ -94,33 +107,54 @@ static void wide_gradient(int threads, float *g, int64_t n)
     dal_nn_trainer *t = dal_nn_trainer_new(f.nn, host, f.weights, NULL, 13, NULL);
     loss_at(&f, t);
     memcpy(g, dal_nn_gradient(t), (size_t)n * sizeof *g);
+    dal_nn_ready *r = dal_nn_ready_new(f.nn, host, f.weights, NULL, NULL);
+    dal_nn_pass *p = dal_nn_ready_pass(r, host, NULL);
+    memcpy(p->value[0], f.x, 13 * 35 * sizeof(float));
+    cr_assert_eq(dal_nn_run(f.nn, f.weights, NULL, p, 13, 0, f.info.output, NULL), DAL_OK);
+    memcpy(logits, p->value[f.info.output], 39 * sizeof *logits);
+    dal_nn_pass_free(p);
+    dal_nn_ready_free(r);
     dal_nn_trainer_free(t);
     dal_nn_free(f.nn);
     free(f.weights);
     free(f.x);
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
+    return n;
 }
 
-Test(nn, has_the_same_gradient_by_fewer_products)
+/* from [n_layers + 1]: where the weights of each begin. */
+static void has_the_same_gradient(dal_nn_value (*layers)(dal_nn *), const int64_t *from, int n_layers)
 {
-    enum { N = 256 + 128 * 128 * 9 + 128 + 128 * 144 * 9 + 144 * 3 + 3 };
-    float *plain = malloc(N * sizeof *plain), *few = malloc(N * sizeof *few), *again = malloc(N * sizeof *again);
-    wide_gradient(2, plain, N);
+    const size_t bytes = (size_t)from[n_layers] * sizeof(float);
+    float *plain = malloc(bytes), *few = malloc(bytes), *again = malloc(bytes), logits[2][39];
+    cr_assert_eq(gradient_of(layers, 2, plain, logits[0]), from[n_layers]);
     if (next_case(1)) {
-        wide_gradient(1, few, N);
-        for (int threads = 2; threads < 4; threads++) {
-            wide_gradient(threads, again, N);
-            cr_assert_eq(memcmp(few, again, N * sizeof *few), 0, "%d threads", threads);
-        }
-        /* each layer by its own size */
-        const int64_t from[] = {0, 256, 256 + 128 * 128 * 9 + 128, N - 435, N};
-        for (int i = 0; i < 4; i++)
+        gradient_of(layers, 1, few, logits[1]);
+        for (int i = 0; i < n_layers; i++) /* each by its own size */
             cr_assert_lt(furthest(plain + from[i], few + from[i], from[i + 1] - from[i]), 1e-4, "layer %d", i);
+        cr_assert_lt(furthest(logits[0], logits[1], 39), 1e-5);
+        for (int threads = 2; threads < 4; threads++) {
+            gradient_of(layers, threads, again, logits[1]);
+            cr_assert_eq(memcmp(few, again, bytes), 0, "%d threads", threads);
+        }
     }
     free(plain);
     free(few);
     free(again);
+}
+
+Test(nn, has_the_same_gradient_by_fewer_products)
+{
+    enum { A = 256, B = A + 128 * 128 * 9 + 128, C = B + 128 * 144 * 9, D = C + 144 * 3 + 3 };
+    has_the_same_gradient(wide_layers, (const int64_t[]){0, A, B, C, D}, 4);
+}
+
+Test(nn, has_the_same_gradient_tap_by_tap)
+{
+    enum { A = 32 * 16, B = A + 48 * 32 * 9 + 48, C = B + 48 * 48 * 9 + 48, D = C + 32 * 48 * 9, E = D + 32 * 32 * 9 + 32,
+           F = E + 32 * 3 + 3 };
+    has_the_same_gradient(small_layers, (const int64_t[]){0, A, B, C, D, E, F}, 6);
 }
 
 static int count_threads(void)

@@ -1,0 +1,194 @@
+/* Convolutions over maps of few places, as products of matrices where they lie: what a tap of the filter sees of all samples,
+ * [samples, channels in], times the weights of that tap. Taps that see only what is beyond the edge cost nothing: over a map of one
+ * place a 3x3 filter has one that does not. Weights are many there and places few, so the gradient is not made shard by shard
+ * and added: a slice of the weights is over all samples at once. */
+#include "nn_taps.h"
+
+#include "clones.h"
+#include "nn_product.h"
+
+#define L NN_PANEL
+#define MOST_PLACES 4  /* out, and in: from more on others are faster */
+#define MOST_PLACES_IN 16
+
+static int64_t places(const nn_node *k)
+{
+    return k->h * k->w;
+}
+
+/* Channels by sixteens, those of a place together; of one place all are. */
+static int lies_well(const nn_node *k)
+{
+    return k->c % L == 0 && !k->tokens && (places(k) == 1 || k->block == L);
+}
+
+int nn_taps_fits(const dal_nn *nn, int32_t v)
+{
+    const nn_node *k = &nn->node[v];
+    if (k->op != &nn_conv_op)
+        return 0;
+    const nn_node *in = &nn->node[k->in[0]];
+    return !nn->is_half && k->groups == 1 && places(k) <= MOST_PLACES && places(in) <= MOST_PLACES_IN && lies_well(k) &&
+           lies_well(in) && nn_product_has_kernel();
+}
+
+/* Place of the map below that a tap sees from a place; -1: beyond the edge. */
+static int64_t seen(const nn_node *k, const nn_node *in, int64_t place, int64_t tap)
+{
+    const int64_t y = place / k->w * k->stride + tap / k->kernel - k->pad;
+    const int64_t x = place % k->w * k->stride + tap % k->kernel - k->pad;
+    return y >= 0 && y < in->h && x >= 0 && x < in->w ? y * in->w + x : -1;
+}
+
+static int sees(const nn_node *k, const nn_node *in, int64_t tap)
+{
+    for (int64_t p = 0; p < places(k); p++)
+        if (seen(k, in, p, tap) >= 0)
+            return 1;
+    return 0;
+}
+
+static int64_t n_taps(const nn_node *k)
+{
+    return k->kernel * k->kernel;
+}
+
+/* ---- weights ----------------------------------------------------------------------------------- */
+
+int64_t nn_taps_weights(const dal_nn *nn, int32_t v)
+{
+    const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
+    int64_t n = 0;
+    for (int64_t t = 0; t < n_taps(k); t++)
+        n += sees(k, in, t);
+    return n * k->c * in->c;
+}
+
+/* A tap of sixteen filters as a panel [rows, 16]: weight (r, l) is at w + r * row + l * lane. */
+DAL_CLONES static void pack_panel(const float *restrict w, int64_t rows, int64_t row, int64_t lane, float *restrict to)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t l = 0; l < L; l++)
+            to[r * L + l] = w[r * row + l * lane];
+}
+
+void nn_taps_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
+{
+    const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
+    const int64_t n = n_taps(k), rows = backward ? k->c : in->c, cols = backward ? in->c : k->c;
+    const int64_t row = backward ? in->c * n : n, col = backward ? n : in->c * n;
+    for (int64_t t = 0; t < n; t++)
+        if (sees(k, in, t))
+            for (int64_t c = 0; c < cols; c += L, to += L * rows)
+                pack_panel(weights + c * col + t, rows, row, col, to);
+}
+
+/* ---- the ways through -------------------------------------------------------------------------- */
+
+/* Rows of a times a tap's weights, += c: a place of each. */
+static void add_product(const nn_node *from, const nn_node *to, int64_t n, const float *a, const float *w, float *c)
+{
+    const nn_product_walk walk = {from->c / L, L, places(from) * L, 1, from->size, L, from->c * L, to->size, places(to) * L, 1};
+    nn_product(&walk, n, to->c, a, w, c);
+}
+
+DAL_CLONES static void begin_place(const float *bias, int64_t c, int64_t step, float *y)
+{
+    for (int64_t i = 0; i < c; i += L)
+        for (int64_t l = 0; l < L; l++)
+            y[i * step + l] = bias ? bias[i + l] : 0;
+}
+
+dal_status nn_taps_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    const float *x = nn_row(j->value, in, k->in[0], j->first), *w = j->packed[v];
+    float *y = nn_row(j->value, k, nn_conv_out(j, v), j->first);
+    for (int64_t i = 0; i < j->n; i++)
+        for (int64_t p = 0; p < places(k); p++)
+            begin_place(nn_conv_bias(j, v), k->c, places(k), y + i * k->size + p * L);
+    for (int64_t t = 0; t < n_taps(k); t++) {
+        if (!sees(k, in, t))
+            continue;
+        for (int64_t p = 0; p < places(k); p++)
+            if (seen(k, in, p, t) >= 0)
+                add_product(in, k, j->n, x + seen(k, in, p, t) * L, w, y + p * L);
+        w += k->c * in->c;
+    }
+    if (nn_conv_relu(j, v))
+        nn_relu(y, j->n * k->size);
+    return DAL_OK;
+}
+
+dal_status nn_taps_back_data(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    const float *dy = nn_row(j->d, k, v, j->first), *w = j->packed[v];
+    float *dx = nn_row(j->d, in, k->in[0], j->first);
+    if (k->first_writer[0])
+        memset(dx, 0, (size_t)(j->n * in->size) * sizeof *dx);
+    for (int64_t t = 0; t < n_taps(k); t++) {
+        if (!sees(k, in, t))
+            continue;
+        for (int64_t p = 0; p < places(k); p++)
+            if (seen(k, in, p, t) >= 0)
+                add_product(k, in, j->n, dy + p * L, w, dx + seen(k, in, p, t) * L);
+        w += k->c * in->c;
+    }
+    return DAL_OK;
+}
+
+/* ---- the gradient of the weights --------------------------------------------------------------- */
+
+int64_t nn_taps_slices(const dal_nn *nn, int32_t v)
+{
+    return nn->node[v].c / L;
+}
+
+int64_t nn_taps_scratch(const dal_nn *nn, int32_t v)
+{
+    const nn_node *k = &nn->node[v];
+    return n_taps(k) * L * nn->node[k->in[0]].c;
+}
+
+/* g [taps, n] as [n, taps]. */
+DAL_CLONES static void interleave(const float *restrict g, int64_t taps, int64_t n, float *restrict to)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t t = 0; t < taps; t++)
+            to[i * taps + t] = g[t * n + i];
+}
+
+static void add_bias(const nn_job *j, int32_t v, const float *dy, float *bias)
+{
+    const nn_node *k = &j->nn->node[v];
+    memset(bias, 0, L * sizeof *bias);
+    for (int64_t i = 0; i < j->n; i++)
+        for (int64_t p = 0; p < places(k); p++)
+            nn_move(dy + i * k->size + p * L, bias, L, 1);
+}
+
+void nn_taps_slice(const nn_job *j, int32_t v, int64_t slice)
+{
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    const int64_t taps = n_taps(k), size = L * in->c;
+    const float *x = nn_row(j->value, in, k->in[0], j->first);
+    const float *dy = nn_row(j->d, k, v, j->first) + slice * places(k) * L;
+    for (int64_t t = 0; t < taps; t++) {
+        float *g = j->scratch + t * size;
+        int any = 0;
+        for (int64_t p = 0; p < places(k); p++) {
+            const int64_t q = seen(k, in, p, t);
+            const nn_product_walk walk = {1, j->n, 0, k->size, 1, in->size, places(in) * L, in->c, L, any};
+            if (q < 0)
+                continue;
+            nn_product(&walk, L, in->c, dy + p * L, x + q * L, g);
+            any = 1;
+        }
+        if (!any)
+            memset(g, 0, (size_t)size * sizeof *g);
+    }
+    interleave(j->scratch, taps, size, j->turns->sum + k->weight + slice * size * taps);
+    if (k->bias >= 0)
+        add_bias(j, v, dy, j->turns->sum + k->bias + slice * L);
+}
