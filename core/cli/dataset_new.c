@@ -178,11 +178,12 @@ static int try_loaders(const cli_args *a, look *l, const char *path, opened *o)
 {
     char *why = NULL;
     text failures = {0};
-    int code = EXIT_BAD_INPUT;
+    int code = EXIT_BAD_INPUT, tried = 0;
     const component_desc *c;
     o->quiet = true;
     for (int i = 0; code != EXIT_OK && (c = look_for_loader(l, i, path, o->registry, &why)); i++) {
         code = resolve(a, l, c->id, o);
+        tried++;
         if (code == EXIT_OK) {
             print_field("read with", c->id, stdout);
             for (int k = 0; k < l->n_sets; k++)
@@ -192,10 +193,13 @@ static int try_loaders(const cli_args *a, look *l, const char *path, opened *o)
         }
     }
     fflush(stdout);
-    if (code != EXIT_OK && failures.n)
+    if (code != EXIT_OK && failures.n) {
         fputs(failures.s, stderr);
-    else if (code != EXIT_OK)
+        cli_bad(a, "%s: %s; --set KEY=VALUE comes before what was guessed, --loader ID names another loader", path,
+                tried > 1 ? "none of these loaders can read it" : "it cannot be read like this");
+    } else if (code != EXIT_OK) {
         cli_bad(a, "%s: %s; --loader and --set say how to read it", path, why);
+    }
     free(why);
     text_free(&failures);
     return code;

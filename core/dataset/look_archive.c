@@ -93,6 +93,7 @@ static void look_at_tables(const dal_host *host, const char *path, const tables 
     }
     if (!l->format)
         return;
+    l->format = "member-texts";
     look_set(l, keys[TRAIN], yaml_quoted(pool, strlen(pool)));
     for (int k = VALIDATION; k < ROLES; k++)
         if (t->n > 1 && t->n_role[k] == 1)

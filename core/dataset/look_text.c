@@ -163,28 +163,41 @@ static void add_value(column *c, const dal_csv_field *f)
         c->blanks += *p == ' ';
 }
 
-/* The first records; those of another width end it. */
-static grid read_grid(const char *path, const char *head, size_t n, char delimiter)
+/* Records of data[n] until there are `most`; those of another width end it. What of data was read. */
+static int64_t add_records(grid *g, const char *path, const char *data, int64_t n, char delimiter, int most)
 {
     static dal_csv_field fields[MOST_COLUMNS];
-    dal_csv r = dal_csv_open(path, "path", head, (int64_t)n, delimiter);
+    dal_csv r = dal_csv_open(path, "path", data, n, delimiter);
     dal_error err = DAL_ERROR_INIT;
-    grid g = {0};
     int64_t width;
-    while (g.n < RECORDS && dal_csv_next(&r, fields, MOST_COLUMNS, &width, &err) == DAL_OK && width > 0) {
-        if (g.n == 0 && width <= MOST_COLUMNS) {
-            g.width = (int)width;
-            g.columns = xcalloc((size_t)width, sizeof *g.columns);
-            for (int i = 0; i < g.width; i++)
-                g.columns[i].values = xcalloc(RECORDS, sizeof(char *));
+    while (g->n < most && dal_csv_next(&r, fields, MOST_COLUMNS, &width, &err) == DAL_OK && width > 0) {
+        if (g->n == 0 && width <= MOST_COLUMNS) {
+            g->width = (int)width;
+            g->columns = xcalloc((size_t)width, sizeof *g->columns);
+            for (int i = 0; i < g->width; i++)
+                g->columns[i].values = xcalloc(RECORDS, sizeof(char *));
         }
-        if (width != g.width || r.at >= r.size) /* the last may be cut */
-            if (width != g.width || g.n > 3)
+        if (width != g->width || r.at >= r.size) /* the last may be cut */
+            if (width != g->width || g->n > 3)
                 break;
-        for (int i = 0; i < g.width; i++)
-            add_value(&g.columns[i], &fields[i]);
-        g.n++;
+        for (int i = 0; i < g->width; i++)
+            add_value(&g->columns[i], &fields[i]);
+        g->n++;
     }
+    return r.at;
+}
+
+/* The first records, and the last: tables may be sorted by their classes. */
+static grid read_grid(const char *path, const char *data, int64_t size, char delimiter)
+{
+    grid g = {0};
+    const int64_t at = add_records(&g, path, data, size < LOOK_HEAD ? size : LOOK_HEAD, delimiter, RECORDS / 2);
+    if (g.n < RECORDS / 2)
+        return g;
+    const int64_t tail = size - at < at ? size - at : at; /* about as many bytes */
+    const char *end = tail > 0 ? memchr(data + size - tail, '\n', (size_t)tail) : NULL;
+    if (end)
+        add_records(&g, path, end + 1, data + size - (end + 1), delimiter, RECORDS);
     return g;
 }
 
@@ -379,7 +392,7 @@ void look_at_text(const char *path, const char *data, size_t size, look *l)
         text_add(&l->words, "a label and a text a line");
     } else {
         const char delimiter = dal_csv_guess(data, (int64_t)n);
-        grid g = read_grid(path, data, n, delimiter);
+        grid g = read_grid(path, data, (int64_t)size, delimiter);
         if (g.width >= 2 && g.n >= 2) {
             settle_header(&g);
             look_at_table(&g, delimiter, l);
