@@ -33,6 +33,7 @@ typedef struct encoder {
     int64_t length;
     dal_nn *nn;     /* frozen: up to the first token's vector; else NULL */
     float *weights; /* of nn */
+    dal_nn_ready *ready;
     dal_nn_info info;
     uint64_t hash; /* of the weights in the folder */
 } encoder;
@@ -136,7 +137,7 @@ static dal_status read_tile(const nn_model *m, const dal_batch *x, int64_t first
     const encoder *e = m->known;
     if (!e->nn)
         return number_texts(e, x, first, n, ids_at(to), err);
-    dal_nn_pass *p = dal_nn_pass_new(e->nn, m->host, 0, err);
+    dal_nn_pass *p = dal_nn_ready_pass(e->ready, m->host, err);
     const dal_status st = p ? run_encoder(e, p, x, first, n, to, err) : DAL_E_NOMEM;
     dal_nn_pass_free(p);
     return st;
@@ -218,6 +219,7 @@ static dal_status begin(nn_model *m, dal_error *err)
 static void drop_known(nn_model *m)
 {
     encoder *e = m->known;
+    dal_nn_ready_free(e->ready);
     dal_nn_free(e->nn);
     m->host->free(m->host, e->weights);
     bert_files_close(e->files);
@@ -268,19 +270,20 @@ static dal_status load(nn_model *m, const dal_reader *r, dal_error *err)
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
-static dal_status freeze(encoder *e, const dal_host *host, dal_error *err)
+static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, dal_error *err)
 {
     dal_error fault = DAL_ERROR_INIT;
     e->info.struct_size = sizeof e->info;
     e->nn = dal_nn_new(host);
     if (!e->nn)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
+    dal_nn_train_in(e->nn, precision);
     const dal_nn_value x = encode(e->nn, dal_nn_tokens(e->nn, e->length, e->files->shape.vocabulary), &e->files->shape, 0);
     dal_nn_features(e->nn, x);
     dal_nn_output(e->nn, dal_nn_linear(e->nn, x, "unused", 1, 0)); /* every network ends in one; none is run so far */
     dal_status st = dal_nn_finish(e->nn, &fault);
     if (st != DAL_OK)
-        return dal_fail(err, st, "length", "%s", fault.text);
+        return dal_fail(err, st, fault.status == DAL_E_UNSUPPORTED ? "precision" : "length", "%s", fault.text);
     dal_nn_describe(e->nn, &e->info);
     e->weights = dal_array(host, e->info.n_weights, sizeof *e->weights);
     if (!e->weights)
@@ -289,7 +292,9 @@ static dal_status freeze(encoder *e, const dal_host *host, dal_error *err)
     st = bert_files_copy(e->files, e->nn, e->weights, err);
     if (st == DAL_OK)
         e->hash = dal_hash64(0, e->weights, (size_t)e->info.n_weights * sizeof *e->weights);
-    return st;
+    if (st == DAL_OK)
+        e->ready = dal_nn_ready_new(e->nn, host, e->weights, NULL, err);
+    return st != DAL_OK ? st : e->ready ? DAL_OK : DAL_E_NOMEM;
 }
 
 static dal_status open_encoder(const dal_host *host, const bert_family *y, const options *o, encoder **out, dal_error *err)
@@ -306,7 +311,7 @@ static dal_status open_encoder(const dal_host *host, const bert_family *y, const
     if (o->length > s->positions - s->first_position)
         return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; this %s has positions for %lld tokens",
                         (long long)o->length, y->id, (long long)(s->positions - s->first_position));
-    return o->freeze ? freeze(e, host, err) : DAL_OK;
+    return o->freeze ? freeze(e, host, o->nn.precision, err) : DAL_OK;
 }
 
 /* Everything of the folder that a fit would need, before there is one. */
@@ -333,6 +338,8 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
         const nn_plan plan = {y->id, NN_PROVIDES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
         const int64_t shape[3] = {e->nn ? e->files->shape.width : o->length, e->nn ? 1 : e->files->shape.vocabulary, 1};
         nn_options training = o->nn;
+        if (o->freeze)
+            training.precision = DAL_NN_F32; /* of the head, which has no tokens */
         if (training.learning_rate == 0)
             training.learning_rate = o->freeze ? 1e-3 : 5e-5;
         st = nn_model_make(host, &plan, spec, shape, &training, &m, err);
@@ -390,7 +397,8 @@ MODEL(roberta)
     NN_CONTROL_PARAMS_OF(P, "linear", "1")                                                                            \
     P(nn_options, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")    \
     P(nn_options, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes")                 \
-    P(nn_options, backend, CHOICE, "auto", "auto|openblas|onednn", "", "who multiplies; only the same one repeats a run")
+    P(nn_options, backend, CHOICE, "auto", "auto|openblas|onednn", "", "who multiplies; only the same one repeats a run") \
+    TEXT_NET_PRECISION(P, nn_options)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "distilbert", distilbert_impl, "DistilBERT from a folder, fine-tuned or frozen",                         \
       "Sanh et al., 2019 (arXiv:1910.01108)", "", NN_PROVIDES, options, PARAMS)                                       \

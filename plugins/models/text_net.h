@@ -31,6 +31,12 @@
     P(T, min_count, I64, "1", "1..", "times", "words of the training texts that occur less often are unknown ones")   \
     P(T, word_dropout, F64, "0.05", "[0..1)", "", "share of the words that are shown as unknown while training")
 
+/* Of networks with linear layers over tokens. */
+#define TEXT_NET_PRECISION(P, T)                                                                                      \
+    P(T, precision, CHOICE, "f32", "f32|bf16", "",                                                                    \
+      "what linear layers over tokens multiply; bf16, where the processor has AMX-BF16 or AVX512-BF16: faster, with " \
+      "another result: factors are rounded to 8 bits; sums, weights and gradients of inputs stay f32")
+
 typedef struct text_words {
     int64_t longest, min_count;
     double word_dropout;

@@ -69,8 +69,9 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
     TEXT_NET_WORDS(P, T, "128", "128")                                                      \
     P(T, layers, I64, "2", "1..24", "layers", "of attention and feed-forward")              \
     P(T, heads, I64, "4", "1..64", "heads", "of attention; they divide dim")                \
-    P(T, feed_forward, I64, "512", "1..16384", "numbers", "width inside the feed-forward part")
+    P(T, feed_forward, I64, "512", "1..16384", "numbers", "width inside the feed-forward part") \
+    TEXT_NET_PRECISION(P, nn_options)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "transformer", impl, "a small encoder over the words of a text, trained from scratch",                   \
       "Vaswani et al., NeurIPS 2017", "", NN_PROVIDES, options, PARAMS)
-DAL_MODULE(transformer, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(transformer, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

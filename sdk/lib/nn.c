@@ -32,6 +32,7 @@ void dal_nn_free(dal_nn *nn)
         return;
     const dal_host *host = nn->host;
     nn_half_close(nn);
+    nn_token_products_close(nn);
     nn_onednn_close(nn);
     host->free(host, nn->state_names);
     host->free(host, nn->names);
@@ -360,17 +361,17 @@ void dal_nn_train_in(dal_nn *nn, uint32_t precision)
         nn->precision = precision;
 }
 
-static int has_convolutions(const dal_nn *nn)
+static int has(const dal_nn *nn, const nn_op *op)
 {
     for (int32_t v = 1; v < nn->n; v++)
-        if (nn->node[v].op == &nn_conv_op)
+        if (nn->node[v].op == op)
             return 1;
     return 0;
 }
 
 static dal_status choose_backend(dal_nn *nn, dal_error *err)
 {
-    const int best = nn_onednn_version() && has_convolutions(nn) ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
+    const int best = nn_onednn_version() && has(nn, &nn_conv_op) ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
     nn->backend = nn->backend == DAL_NN_AUTO ? (uint32_t)best : nn->backend;
     const dal_status st = nn->backend == DAL_NN_ONEDNN ? nn_onednn_open(nn, err) : DAL_OK;
     for (int32_t v = 1; v < nn->n; v++) {
@@ -378,12 +379,14 @@ static dal_status choose_backend(dal_nn *nn, dal_error *err)
         const int64_t scratch = nn->onednn && k->op == &nn_conv_op ? 0 : k->scratch;
         nn->scratch = scratch > nn->scratch ? scratch : nn->scratch;
     }
-    return st == DAL_OK && nn->precision == DAL_NN_BF16 ? nn_half_open(nn, err) : st;
+    if (st != DAL_OK || nn->precision != DAL_NN_BF16)
+        return st;
+    return nn_half_open(nn, has(nn, &nn_conv_op), has(nn, &nn_token_linear_op), err);
 }
 
 const char *dal_nn_backend(const dal_nn *nn)
 {
-    return nn->half ? nn_half_backend() : nn->onednn ? nn_onednn_version() : "OpenBLAS";
+    return nn->half || nn->token_products ? nn_half_backend() : nn->onednn ? nn_onednn_version() : "OpenBLAS";
 }
 
 dal_status dal_nn_finish(dal_nn *nn, dal_error *err)

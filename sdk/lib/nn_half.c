@@ -8,17 +8,8 @@
 
 /* ---- the twin ---------------------------------------------------------------------------------- */
 
-dal_status nn_half_open(dal_nn *nn, dal_error *err)
+static dal_status open_twin(dal_nn *nn, dal_error *err)
 {
-    if (!nn_onednn_version())
-        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs oneDNN, which this build has not: take precision f32, "
-                        "or configure again with libdnnl-dev installed");
-    if (!nn->onednn)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs back end onednn and a network with convolutions: take "
-                        "these, or precision f32");
-    if (!nn_onednn_bf16())
-        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs a processor with AMX-BF16 or AVX512-BF16; this one has "
-                        "neither, or ONEDNN_MAX_CPU_ISA hides them: take precision f32");
     dal_nn *half = nn->host->alloc(nn->host, sizeof *half, 0);
     nn_node *node = dal_array(nn->host, nn->n, sizeof *node);
     if (!half || !node) {
@@ -37,6 +28,20 @@ dal_status nn_half_open(dal_nn *nn, dal_error *err)
     half->is_half = 1;
     nn->half = half;
     return nn_onednn_open(half, err);
+}
+
+dal_status nn_half_open(dal_nn *nn, int convolves, int has_tokens, dal_error *err)
+{
+    if (!nn_onednn_version())
+        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs oneDNN, which this build has not: take precision f32, "
+                        "or configure again with libdnnl-dev installed");
+    if (!has_tokens && (!convolves || !nn->onednn))
+        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs back end onednn and a network with convolutions, or "
+                        "one with linear layers over tokens: take these, or precision f32");
+    if (!nn_onednn_bf16())
+        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs a processor with AMX-BF16 or AVX512-BF16; this one has "
+                        "neither, or ONEDNN_MAX_CPU_ISA hides them: take precision f32");
+    return has_tokens ? nn_token_products_open(nn, err) : open_twin(nn, err);
 }
 
 void nn_half_close(dal_nn *nn)

@@ -233,7 +233,7 @@ static int64_t scratch_of(const nn_plans *p, const dal_nn *nn)
         if (nn->node[v].op == &nn_conv_op && nn_taps_fits(nn, v))
             grow(&most, nn_taps_scratch(nn, v));
         for (int w = 0; w < WAYS; w++)
-            grow(&most, p->conv[v].product[w].run ? p->conv[v].product[w].scratch : p->conv[v].way[w].scratch);
+            grow(&most, p->conv[v].product[w].by.run ? p->conv[v].product[w].scratch : p->conv[v].way[w].scratch);
     }
     return most;
 }
@@ -276,7 +276,7 @@ void nn_plans_free(const dal_nn *nn, nn_plans *p)
             drop(p->conv[v].way[w].run);
             drop(p->conv[v].way[w].move_x);
             drop(p->conv[v].way[w].move_y);
-            drop(p->conv[v].product[w].run);
+            drop(p->conv[v].product[w].by.run);
         }
     nn->host->free(nn->host, p->conv);
     nn->host->free(nn->host, p);
@@ -427,6 +427,8 @@ void nn_onednn_close(dal_nn *nn)
 
 int64_t nn_packed_size(const dal_nn *nn, int32_t v)
 {
+    if (nn->node[v].op != &nn_conv_op || !nn->onednn)
+        return nn_token_packed_size(nn, v);
     return nn_taps_fits(nn, v) ? nn_taps_weights(nn, v)
                                : nn_winograd_fits(nn, v) ? nn_winograd_weights(nn, v) : nn->onednn->conv[v].packed;
 }

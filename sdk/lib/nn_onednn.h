@@ -7,6 +7,7 @@
 #include "nn_private.h"
 
 typedef struct nn_plans nn_plans;
+typedef struct nn_token_products nn_token_products;
 
 /* NULL: not in this build. */
 const char *nn_onednn_version(void);
@@ -31,6 +32,23 @@ dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weigh
 /* [any] Gradients of weights and bias of v, [n_weights] each, from turns->packed to turns->sum. Nothing where they were
  * never packed. */
 dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns);
+
+/* Linear layers over tokens in bf16. [main] Of a network whose layers are all there. */
+dal_status nn_token_products_open(dal_nn *nn, dal_error *err);
+void nn_token_products_close(dal_nn *nn); /* accepts a network without */
+/* Floats of the rounded weights of value v; 0: it is no such layer, or the network has no such products. */
+int64_t nn_token_packed_size(const dal_nn *nn, int32_t v);
+void nn_token_pack(const dal_nn *nn, int32_t v, const float *weights, float *to);
+/* Does the job multiply layer v so? Its weights are packed then. n tokens: y = x W^T; dx = or += dy W; gradient = or +=
+ * dy^T x. */
+static inline int nn_is_token_product(const nn_job *j, int32_t v)
+{
+    return j->packed && nn_token_packed_size(j->nn, v) > 0;
+}
+dal_status nn_token_forward(const nn_job *j, int32_t v, int64_t n, const float *x, float *y);
+dal_status nn_token_back_data(const nn_job *j, int32_t v, int64_t n, const float *dy, int add, float *dx);
+dal_status nn_token_back_weights(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int add,
+                                 float *gradient);
 
 dal_status nn_onednn_forward(const nn_job *j, int32_t v);
 dal_status nn_onednn_backward(const nn_job *j, int32_t v);

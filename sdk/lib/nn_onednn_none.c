@@ -70,6 +70,41 @@ dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns)
     return DAL_E_UNSUPPORTED;
 }
 
+dal_status nn_token_products_open(dal_nn *nn, dal_error *err)
+{
+    return nn_onednn_open(nn, err);
+}
+
+void nn_token_products_close(dal_nn *nn)
+{
+    (void)nn;
+}
+
+int64_t nn_token_packed_size(const dal_nn *nn, int32_t v)
+{
+    (void)nn, (void)v;
+    return 0;
+}
+
+dal_status nn_token_forward(const nn_job *j, int32_t v, int64_t n, const float *x, float *y)
+{
+    (void)j, (void)v, (void)n, (void)x, (void)y;
+    return DAL_E_UNSUPPORTED;
+}
+
+dal_status nn_token_back_data(const nn_job *j, int32_t v, int64_t n, const float *dy, int add, float *dx)
+{
+    (void)add;
+    return nn_token_forward(j, v, n, dy, dx);
+}
+
+dal_status nn_token_back_weights(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int add,
+                                 float *gradient)
+{
+    (void)x, (void)add;
+    return nn_token_forward(j, v, n, dy, gradient);
+}
+
 dal_status nn_onednn_forward(const nn_job *j, int32_t v)
 {
     (void)j, (void)v;

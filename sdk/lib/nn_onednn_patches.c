@@ -18,7 +18,7 @@ int nn_patches_fit(const dal_nn *nn, int32_t v, int w)
 }
 
 /* a times b: patches times weights; dy times weights; dy times patches. */
-static dnnl_status_t describe(const nn_node *k, const nn_node *in, int64_t n, int w, product *to)
+static dnnl_status_t describe(const nn_node *k, const nn_node *in, int64_t n, int w, matmul *to)
 {
     const int64_t rows = n * k->h * k->w, width = k->kernel * k->kernel * in->c;
     const dnnl_dims_t patches = {rows, width}, y = {rows, k->c}, y_turned = {k->c, rows};
@@ -37,51 +37,18 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
     const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
     const struct nn_onednn *o = nn->onednn;
     product *to = &p->product[w];
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_matmul_desc_t d;
     const dnnl_dims_t bias = {1, k->c};
     const int biased = w == FORWARD && p->biased;
-    dnnl_status_t st = describe(k, in, p->n, w, to);
+    dnnl_status_t st = describe(k, in, p->n, w, &to->by);
     if (st == dnnl_success && biased)
-        st = dnnl_memory_desc_init_by_tag(&to->bias, 2, bias, dnnl_f32, dnnl_ab);
+        st = dnnl_memory_desc_init_by_tag(&to->by.bias, 2, bias, dnnl_f32, dnnl_ab);
     if (st == dnnl_success)
-        st = dnnl_matmul_desc_init(&d, &to->a, &to->b, biased ? &to->bias : NULL, &to->c);
-    if (st == dnnl_success)
-        st = dnnl_primitive_desc_create(&pd, &d, nn_attr_of(nn, v, w, p), o->engine, NULL);
-    if (st == dnnl_success) {
-        to->scratchpad = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-        to->scratch_patches = floats_of(&to->scratchpad);
-        to->scratch_sums = to->scratch_patches + floats_of(w == FORWARD ? &to->a : w == BACK_DATA ? &to->c : &to->b);
-        to->scratch = to->scratch_sums + in->size;
-        st = dnnl_primitive_create(&to->run, pd);
-    }
-    dnnl_primitive_desc_destroy(pd);
-    return st;
-}
-
-/* bias: NULL: none. */
-static dnnl_status_t multiply(const nn_job *j, const product *p, const float *a, const float *b, const float *bias, float *c)
-{
-    union {
-        const float *read;
-        void *any;
-    } from[3] = {{a}, {b}, {bias}};
-    const struct nn_onednn *o = j->nn->onednn;
-    const dnnl_memory_desc_t *what[5] = {&p->a, &p->b, &p->c, &p->scratchpad, &p->bias};
-    void *const where[5] = {from[0].any, from[1].any, c, j->scratch, from[2].any};
-    dnnl_exec_arg_t arg[5] = {{DNNL_ARG_SRC, NULL}, {DNNL_ARG_WEIGHTS, NULL}, {DNNL_ARG_DST, NULL}, {DNNL_ARG_SCRATCHPAD, NULL},
-                              {DNNL_ARG_BIAS, NULL}};
-    const int most = bias ? 5 : 4;
-    dnnl_status_t st = dnnl_success;
-    int n = 0;
-    for (; n < most && st == dnnl_success; n += st == dnnl_success)
-        st = dnnl_memory_create(&arg[n].memory, what[n], o->engine, where[n]);
-    const int width = narrow();
-    if (st == dnnl_success)
-        st = dnnl_primitive_execute(p->run, o->stream, n, arg);
-    widen(width);
-    for (int i = 0; i < n; i++)
-        dnnl_memory_destroy(arg[i].memory);
+        st = nn_matmul_make(o->engine, nn_attr_of(nn, v, w, p), biased, &to->by);
+    if (st != dnnl_success)
+        return st;
+    to->scratch_patches = floats_of(&to->by.scratchpad);
+    to->scratch_sums = to->scratch_patches + floats_of(w == FORWARD ? &to->by.a : w == BACK_DATA ? &to->by.c : &to->by.b);
+    to->scratch = to->scratch_sums + in->size;
     return st;
 }
 
@@ -142,7 +109,7 @@ dal_status nn_patches_forward(const nn_job *j, int32_t v)
     for (int64_t i = j->first; i < j->first + j->n && st == dnnl_success; i += plan->n) {
         float *y = nn_row(j->value, k, nn_conv_out(j, v), i);
         unfold(j, v, i, plan->n, patches);
-        st = multiply(j, p, patches, j->packed[v], plan->biased ? nn_conv_bias(j, v) : NULL, y);
+        st = nn_matmul(j->nn->onednn, &p->by, patches, j->packed[v], plan->biased ? nn_conv_bias(j, v) : NULL, y, j->scratch);
         if (nn_conv_relu(j, v) && !plan->fused)
             nn_half_relu(y, plan->n * k->size);
     }
@@ -154,7 +121,8 @@ dal_status nn_patches_back_data(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     const product *p = &j->plans->conv[v].product[BACK_DATA];
     float *patches = j->scratch + p->scratch_patches;
-    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), j->packed[v], NULL, patches);
+    const dnnl_status_t st = nn_matmul(j->nn->onednn, &p->by, nn_row(j->d, k, v, j->first), j->packed[v], NULL, patches,
+                                       j->scratch);
     if (st == dnnl_success)
         fold(j, v, patches, j->scratch + p->scratch_sums);
     return nn_onednn_failed(j, v, "product of gradients", st);
@@ -166,6 +134,7 @@ dal_status nn_patches_back_weights(const nn_job *j, int32_t v)
     const product *p = &j->plans->conv[v].product[BACK_WEIGHTS];
     float *gradient = nn_gradient_begin(j, k, 1), *patches = j->scratch + p->scratch_patches;
     unfold(j, v, j->first, j->n, patches);
-    const dnnl_status_t st = multiply(j, p, nn_row(j->d, k, v, j->first), patches, NULL, gradient);
+    const dnnl_status_t st = nn_matmul(j->nn->onednn, &p->by, nn_row(j->d, k, v, j->first), patches, NULL, gradient,
+                                       j->scratch);
     return st == dnnl_success ? nn_gradient_end(j, v, 1) : nn_onednn_failed(j, v, "product of patches", st);
 }

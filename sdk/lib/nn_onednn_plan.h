@@ -37,10 +37,15 @@ typedef struct way {
     int64_t scratch_x, scratch_y, scratch_w, scratch; /* offsets into the scratch of the call, floats; its end */
 } way;
 
-/* A bf16 convolution in one of its ways as a product, c = a b, see nn_onednn_patches.c. */
-typedef struct product {
-    dnnl_primitive_t run; /* NULL: way does it */
+/* c = or += a b + bias. */
+typedef struct matmul {
+    dnnl_primitive_t run;
     dnnl_memory_desc_t a, b, c, bias, scratchpad;
+} matmul;
+
+/* A bf16 convolution in one of its ways as a product, see nn_onednn_patches.c. */
+typedef struct product {
+    matmul by; /* run is NULL: way does it */
     int64_t scratch_patches, scratch_sums, scratch; /* offsets into the scratch of the call, floats; its end */
 } product;
 
@@ -81,6 +86,11 @@ static inline dal_status status_of(dnnl_status_t st)
     return st == dnnl_success ? DAL_OK : st == dnnl_out_of_memory ? DAL_E_NOMEM : DAL_E_FAILED;
 }
 
+/* biased: d.bias is there. Of d.a, d.b, d.c and the attributes; run and scratchpad are made. */
+dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, int biased, matmul *d);
+/* On the calling thread. bias: NULL: none. */
+dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias, float *c,
+                        float *scratch);
 /* Tells the log. */
 dal_status nn_onednn_failed(const nn_job *j, int32_t v, const char *what, dnnl_status_t st);
 

@@ -52,8 +52,40 @@ static dnnl_status_t move(const struct nn_onednn *o, dnnl_primitive_t p, const d
     return finish(&c, p);
 }
 
+dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, int biased, matmul *m)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_matmul_desc_t d;
+    dnnl_status_t st = dnnl_matmul_desc_init(&d, &m->a, &m->b, biased ? &m->bias : NULL, &m->c);
+    if (st == dnnl_success)
+        st = dnnl_primitive_desc_create(&pd, &d, attr, engine, NULL);
+    if (st == dnnl_success) {
+        m->scratchpad = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        st = dnnl_primitive_create(&m->run, pd);
+    }
+    dnnl_primitive_desc_destroy(pd);
+    return st;
+}
+
+dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias, float *c,
+                        float *scratch)
+{
+    call all = {.o = o};
+    give(&all, DNNL_ARG_SRC, &m->a, a);
+    give(&all, DNNL_ARG_WEIGHTS, &m->b, b);
+    if (bias)
+        give(&all, DNNL_ARG_BIAS, &m->bias, bias);
+    give(&all, DNNL_ARG_DST, &m->c, c);
+    give(&all, DNNL_ARG_SCRATCHPAD, &m->scratchpad, scratch);
+    return finish(&all, m->run);
+}
+
 dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
+    if (nn_token_packed_size(nn, v) > 0) {
+        nn_token_pack(nn, v, weights, to);
+        return DAL_OK;
+    }
     const conv_orders *c = &nn->onednn->conv[v];
     const int w = backward ? BACK_DATA : FORWARD;
     if (nn_taps_fits(nn, v)) {

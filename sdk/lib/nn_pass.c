@@ -186,7 +186,7 @@ static nn_job job_of(const dal_nn *nn, const float *weights, const float *state,
     const pass_memory *m = p->impl;
     const dal_nn_ready *r = m->ready;
     return (nn_job){.nn = r ? r->nn : nn, .weights = weights, .state = state, .value = m->value, .d = m->d, .aux = m->aux,
-                    .scratch = m->scratch, .plans = m->plans, .ready = r, .packed = r && r->nn->onednn ? r->weights : NULL,
+                    .scratch = m->scratch, .plans = m->plans, .ready = r, .packed = r && (r->nn->onednn || r->nn->token_products) ? r->weights : NULL,
                     .n = n, .token_at = m->token_at, .tile = 1};
 }
 

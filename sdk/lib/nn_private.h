@@ -51,6 +51,7 @@ struct dal_nn {
     dal_error fault;
     uint32_t backend;
     struct nn_onednn *onednn; /* NULL: OpenBLAS does it all */
+    struct nn_token_products *token_products; /* in bf16; else NULL */
     int64_t vocabulary; /* 0: not of texts */
     uint32_t precision;
     struct dal_nn *half; /* in bf16: the same network as trainers run it, see nn_half.h; else NULL */

@@ -33,7 +33,7 @@ static void draw_in(const nn_node *conv, const nn_node *norm, const float *weigh
     }
 }
 
-/* One convolution. */
+/* One convolution, or a linear layer over tokens. */
 static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, const float *state)
 {
     const dal_nn *nn = r->nn;
@@ -53,7 +53,7 @@ static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, c
         r->drawn[norm] = 1;
         from = own;
     }
-    if (nn->onednn && st == DAL_OK) {
+    if (nn_packed_size(nn, v) > 0 && st == DAL_OK) {
         r->weights[v] = dal_array(r->host, nn_packed_size(nn, v), sizeof **r->weights);
         st = r->weights[v] ? nn_pack(nn, v, 0, from, r->weights[v]) : DAL_E_NOMEM;
     } else if (st == DAL_OK) {
@@ -95,7 +95,7 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
         memset(r->drawn, 0, (size_t)nn->n);
     }
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++)
-        if (nn->node[v].op == &nn_conv_op)
+        if (nn->node[v].op == &nn_conv_op || nn_packed_size(nn, v) > 0)
             st = make_ready(r, v, weights, state);
         else if (nn->node[v].op == &nn_linear_op && nn_product_has_kernel())
             st = pack_linear(r, v, weights);

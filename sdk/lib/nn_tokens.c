@@ -4,6 +4,7 @@
 #include <dal/linalg.h>
 
 #include "clones.h"
+#include "nn_onednn.h"
 
 /* ---- which tokens -------------------------------------------------------------------------------- */
 
@@ -139,7 +140,8 @@ static dal_status linear_forward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++) {
         const span s = span_of(j, i);
-        st = dal_gemm_nt(s.n, out, in, 1, x + s.first * in, in, w, in, 0, y + s.first * out, out);
+        st = nn_is_token_product(j, v) ? nn_token_forward(j, v, s.n, x + s.first * in, y + s.first * out)
+                                       : dal_gemm_nt(s.n, out, in, 1, x + s.first * in, in, w, in, 0, y + s.first * out, out);
     }
     nn_add_bias(k->bias >= 0 ? j->weights + k->bias : NULL, nn_rows(j, k), out, (k->flags & DAL_NN_RELU) != 0, y);
     return st;
@@ -169,7 +171,9 @@ dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const floa
         return st;
     if (fresh && n == 0)
         memset(gradient, 0, (size_t)k->n_weights * sizeof *gradient);
-    st = n > 0 ? dal_gemm_tn(out, in, n, 1, dy, out, x, ld, fresh ? 0 : 1, gradient, in) : DAL_OK;
+    if (n > 0)
+        st = nn_is_token_product(j, v) ? nn_token_back_weights(j, v, n, dy, x, !fresh, gradient)
+                                       : dal_gemm_tn(out, in, n, 1, dy, out, x, ld, fresh ? 0 : 1, gradient, in);
     if (k->bias >= 0 && fresh)
         memset(bias, 0, (size_t)out * sizeof *bias);
     for (int64_t i = 0; k->bias >= 0 && i < n; i++)
@@ -194,8 +198,10 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
     float *dx = nn_row(j->d, a, k->in[0], j->first);
     for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++) {
         const span s = span_of(j, i);
-        st = dal_gemm_nn(s.n, in, out, 1, dy + s.first * out, out, j->weights + k->weight, in, k->first_writer[0] ? 0 : 1,
-                         dx + s.first * in, in);
+        st = nn_is_token_product(j, v)
+                 ? nn_token_back_data(j, v, s.n, dy + s.first * out, !k->first_writer[0], dx + s.first * in)
+                 : dal_gemm_nn(s.n, in, out, 1, dy + s.first * out, out, j->weights + k->weight, in,
+                               k->first_writer[0] ? 0 : 1, dx + s.first * in, in);
     }
     return st;
 }

@@ -179,7 +179,7 @@ static dal_status take_packed(dal_nn_trainer *t)
         floats += nn_packed_size(nn, v);
     t->packed_weights = take(t, floats, sizeof(float));
     t->packed = take(t, nn->n, sizeof *t->packed);
-    t->turns.packed = take(t, nn->n_weights, sizeof(float));
+    t->turns.packed = take(t, nn->onednn ? nn->n_weights : 0, sizeof(float));
     if (!t->packed_weights || !t->packed || !t->turns.packed)
         return DAL_E_NOMEM;
     for (int32_t v = 0; v < nn->n; v++) {
@@ -238,7 +238,7 @@ static dal_status take_memory(dal_nn_trainer *t)
         st = take_gradients(t);
     if (st == DAL_OK)
         st = take_slots(t);
-    return st == DAL_OK && nn->onednn ? take_packed(t) : st;
+    return st == DAL_OK && (nn->onednn || nn->token_products) ? take_packed(t) : st;
 }
 
 dal_nn_trainer *dal_nn_trainer_new(const dal_nn *nn, const dal_host *host, float *weights, float *state,
@@ -413,7 +413,8 @@ static dal_status pack_task(void *ctx, int64_t v)
 
 static dal_status pack(dal_nn_trainer *t)
 {
-    return t->nn->onednn ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
+    const int wanted = t->nn->onednn || (t->nn->token_products && !t->backward); /* these are the same both ways */
+    return wanted ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
 }
 
 static void add_sums(dal_nn_trainer *t, int64_t c)
