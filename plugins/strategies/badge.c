@@ -207,7 +207,7 @@ static void badge_cost(void *self, const void *options_, const dal_problem *prob
                  d = (double)problem->d;
     if (opt->seeding == SEEDING_DPP) {
         const double m = (double)dpp_candidates(opt, problem->n, problem->n_query);
-        out->bytes = 9 * n + m * (4 * (c + d) + 48) + 24 * m * m + 16 * m * b;
+        out->bytes = 9 * n + m * (4 * (c + d) + 48) + 24 * m * m + 16 * m * b + 4096;
         out->flops = 2 * n * (c + d) + m * m * (c + d) + 10 * m * m * m + 4 * m * b * b;
         snprintf(out->formula, sizeof out->formula, "O(n (c + d) + m^3) time, O(n + m (m + b)) memory, m = %.0f", m);
         return;

@@ -276,10 +276,9 @@ static dal_status dwus_select(void *p, const dal_view *view, dal_picks *picks, d
 
 static void dwus_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const options *opt = options_;
+    const options *opt = dal_stateless_options(self, options_);
     const double n = (double)problem->n + (double)problem->n_labelled, d = (double)problem->d;
-    const double k = opt ? (double)opt->clusters : 5, em = opt ? (double)opt->em_steps : 100;
-    (void)self;
+    const double k = (double)opt->clusters, em = (double)opt->em_steps;
     out->bytes = 4 * (n + k) * d + 8 * n * (k + 2) + 40 * n + 8 * k * (double)problem->c + 16e6;
     out->flops = n * k * (200 * d + 25 * em);
     snprintf(out->formula, sizeof out->formula, "O(n k (iterations d + em steps)) time, O(n (k + d)) memory");

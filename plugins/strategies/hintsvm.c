@@ -218,11 +218,10 @@ static dal_status hintsvm_select(void *p, const dal_view *view, dal_picks *picks
 
 static void hintsvm_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const options *opt = options_;
+    const options *opt = dal_stateless_options(self, options_);
     const double n = (double)problem->n, n_l = (double)problem->n_labelled, d = (double)problem->d;
-    const double rows = n_l + n * (opt ? opt->hints : 0.5), c = (double)problem->c;
-    (void)self;
-    out->bytes = 4 * (n + n_l) * d + 16 * n + 8 * rows * (1 + c) + 8 * c * (d + 1);
+    const double rows = n_l + n * opt->hints, c = (double)problem->c;
+    out->bytes = 4 * (n + n_l) * d + 16 * n + 4 * n_l + 8 * rows * (1 + c) + 8 * c * (d + 1) + 64;
     out->flops = 4 * rows * d * c * 1000;
     snprintf(out->formula, sizeof out->formula, "O(sweeps c n d) time, O(n (c + d)) memory");
 }

@@ -362,11 +362,10 @@ static void lal_destroy(void *self)
 
 static void lal_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const options *opt = options_;
+    const options *opt = self ? ((const lal *)self)->opt : options_;
     const double n = (double)problem->n, n_l = (double)problem->n_labelled, d = (double)problem->d;
-    const double trees = opt ? (double)opt->trees : 50, regressor = opt ? (double)opt->regressor_trees : 100;
-    const double rows = PER_TASK * (opt ? (double)opt->tasks : 100);
-    (void)self;
+    const double trees = (double)opt->trees, regressor = (double)opt->regressor_trees;
+    const double rows = PER_TASK * (double)opt->tasks;
     out->bytes = 4 * (n + n_l) * d + 32 * n + 60 * trees * (n_l + 1) + regressor * (49 * rows + 64) + 40 * rows;
     out->flops = (double)problem->c * n * 20 * (2 * trees + regressor) + regressor * rows * 4000 +
                  rows * trees * 20000;

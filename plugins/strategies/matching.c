@@ -325,12 +325,11 @@ static dal_status spal_select(void *self, const dal_view *view, dal_picks *picks
 
 static void batch_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const options *opt = options_;
+    const options *opt = dal_stateless_options(self, options_);
     const double n = (double)problem->n + (double)problem->n_labelled, d = (double)problem->d;
     const double m = (double)problem->n_labelled + (double)problem->n_query;
-    (void)self;
-    out->bytes = 8 * n * n + 16 * m * m + 4 * n * d + 140 * n;
-    out->flops = MAX_TURNS * (2 * n * n * (double)(opt ? opt->qp_iterations : 1000) + m * m * m) + 3 * n * n * d;
+    out->bytes = 8 * n * n + 16 * m * m + 4 * n * d + 140 * n + 4096;
+    out->flops = MAX_TURNS * (2 * n * n * (double)opt->qp_iterations + m * m * m) + 3 * n * n * d;
     snprintf(out->formula, sizeof out->formula, "O(turns (iterations n^2 + (n_l + b)^3)) time, O(n^2) memory");
 }
 

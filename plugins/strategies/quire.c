@@ -333,15 +333,14 @@ static dal_status quire_select(void *p, const dal_view *view, dal_picks *picks, 
 
 static void quire_cost(void *self, const void *options_, const dal_problem *problem, dal_cost *out)
 {
-    const options *opt = options_;
+    const options *opt = dal_stateless_options(self, options_);
     const double n = (double)problem->n, n_l = (double)problem->n_labelled, b = (double)problem->n_query;
     const double d = (double)problem->d, all = n + n_l;
-    (void)self;
     out->bytes = 4 * all * d + 40 * n + 4 * (n_l + b) * (n_l + b + 1) + 8 * n_l * (n_l + (double)problem->c) +
                  3 * 8.0 * DAL_LANES * (n_l + b);
     out->flops = n * n_l * (n_l + 3 * d) + 64 * b * (n_l + b) * (n_l + b + 3 * d);
     snprintf(out->formula, sizeof out->formula, "O(n n_l (n_l + d)) time, O(n d + (n_l + b)^2) memory");
-    if (opt && opt->variant == SHORTCUT) {
+    if (opt->variant == SHORTCUT) {
         out->bytes += 8 * all * all;
         out->flops += all * all * (all + 1.5 * d);
         snprintf(out->formula, sizeof out->formula, "O(n^3 + n^2 d) time, O(n^2) memory");
