@@ -201,8 +201,9 @@ static json_t *cost_json(const strategy_cost *c)
                    : json_null();
 }
 
+/* taken: bytes at most at once, of the strategy. */
 static void print_json(const selection *s, const row_names *names, const char *strategy, int64_t n,
-                       const strategy_cost *cost, const reasons *r)
+                       const strategy_cost *cost, int64_t taken, const reasons *r)
 {
     json_t *picks = json_array();
     for (int64_t i = 0; i < s->n; i++) {
@@ -214,8 +215,8 @@ static void print_json(const selection *s, const row_names *names, const char *s
             json_object_set_new(p, "explanation", reason_json(r, i));
         json_array_append_new(picks, p);
     }
-    json_t *all = json_pack("{s:s, s:I, s:o, s:o, s:s}", "strategy", strategy, "candidates", (json_int_t)n, "cost",
-                            cost_json(cost), "picks", picks, "reason", s->reason);
+    json_t *all = json_pack("{s:s, s:I, s:o, s:I, s:o, s:s}", "strategy", strategy, "candidates", (json_int_t)n, "cost",
+                            cost_json(cost), "taken", (json_int_t)taken, "picks", picks, "reason", s->reason);
     char *json = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     puts(json);
     free(json);
@@ -271,6 +272,7 @@ typedef struct job {
     strategy_cost cost;
     char *cost_lines;
     int32_t *no_classes; /* [n_labelled] in the place of classes that were not given */
+    int64_t taken;       /* bytes that the strategy had at most at once */
 } job;
 
 /* Row sets over ids [n + n_labelled] and, when not all rows are candidates, drawn [candidates]. */
@@ -298,7 +300,7 @@ static int tell_picks(const cli_args *a, const job *j, const selection *s, const
     if (output)
         return EXIT_OK;
     if (cli_flag(a, "json")) {
-        print_json(s, &j->names, j->strategy->component->id, j->candidates, &j->cost, r);
+        print_json(s, &j->names, j->strategy->component->id, j->candidates, &j->cost, j->taken, r);
     } else {
         char *csv = picks_csv(s, &j->names, r);
         fputs(csv, stdout);
@@ -327,7 +329,7 @@ static dal_status explain(const job *j, const row_sets *sets, const round_view *
 }
 
 /* Everything after the inputs are known to fit. */
-static int select_from(const cli_args *a, const job *j)
+static int select_from(const cli_args *a, job *j)
 {
     const matrices *m = &j->m;
     int64_t *ids = xcalloc((size_t)(m->n + m->n_labelled), sizeof *ids);
@@ -339,7 +341,10 @@ static int select_from(const cli_args *a, const job *j)
     dal_error err = DAL_ERROR_INIT;
     reasons r = {0};
     const bool explained = cli_flag(a, "explain");
+    const dal_runtime *rt = composer_runtime(j->composer);
+    const int64_t before = dal_runtime_allocated(rt);
     dal_status st = view_select(v, j->strategy, j->query, &s, &err);
+    j->taken = dal_runtime_most_allocated(rt) - before;
     if (st == DAL_OK && explained)
         st = explain(j, &sets, v, &s, &r, &err);
     events_clear();
@@ -491,7 +496,8 @@ const cli_command cmd_select = {
         "picked, with their scores where it gives any. Which matrices are needed, the strategy says (dalhost "
         "component inspect ID). Files are mapped, not read: float16, float32 and float64, C and Fortran order.\n\n"
         "What the strategy says it takes for these sizes is told on standard error, and with --json: its bound on the "
-        "memory beside the matrices, and the order of its arithmetic. --memory refuses one that takes more before it "
+        "memory beside the matrices, and the order of its arithmetic; with --json also how many bytes it then took at most "
+        "(taken). --memory refuses one that takes more before it "
         "begins; with --over-memory subsample it is given as many rows, drawn at random, as stay within the limit.\n\n"
         "--explain adds to each pick, by distances of features: the nearest labelled sample and the nearest other pick, "
         "how many candidates have it as their nearest pick, which is what it stands for, and the nearest few of these.",

@@ -31,7 +31,7 @@ struct dal_runtime {
     pool *threads;
     component_host *hosts;
     pthread_mutex_t voice; /* log and progress, one at a time */
-    atomic_int_least64_t allocated;
+    atomic_int_least64_t allocated, most;
     atomic_int_least64_t fail_alloc;
 };
 
@@ -83,6 +83,14 @@ typedef struct header {
     int64_t bytes;
 } header;
 
+static void count(dal_runtime *rt, int64_t bytes)
+{
+    const int64_t now = atomic_fetch_add(&rt->allocated, bytes) + bytes;
+    int64_t most = atomic_load(&rt->most);
+    while (now > most && !atomic_compare_exchange_weak(&rt->most, &most, now))
+        continue;
+}
+
 static void *take(const dal_host *h, size_t bytes, size_t align)
 {
     dal_runtime *rt = runtime_of(h);
@@ -99,7 +107,7 @@ static void *take(const dal_host *h, size_t bytes, size_t align)
     char *p = (char *)base + room;
     const header head = {base, (int64_t)bytes};
     memcpy(p - sizeof head, &head, sizeof head);
-    atomic_fetch_add(&rt->allocated, head.bytes);
+    count(rt, head.bytes);
     return p;
 }
 
@@ -378,4 +386,9 @@ const dal_host *dal_runtime_host(dal_runtime *rt, const char *component)
 int64_t dal_runtime_allocated(const dal_runtime *rt)
 {
     return atomic_load(&rt->allocated);
+}
+
+int64_t dal_runtime_most_allocated(const dal_runtime *rt)
+{
+    return atomic_load(&rt->most);
 }

@@ -215,7 +215,9 @@ Test(runtime_alloc, aligns_and_counts_what_it_gives)
         h->free(h, p[i]);
     h->free(h, NULL);
     cr_assert_eq(dal_runtime_allocated(rt), 0);
+    cr_assert_eq(dal_runtime_most_allocated(rt), total);
     void *q = h->alloc(h, 1, 0);
+    cr_assert_eq(dal_runtime_most_allocated(rt), total);
     cr_assert_eq((uintptr_t)q % 64, 0);
     h->free(h, q);
     cr_assert_null(h->alloc(h, 8, 48));

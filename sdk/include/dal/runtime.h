@@ -45,6 +45,8 @@ DAL_PUBLIC const dal_host *dal_runtime_host(dal_runtime *rt, const char *compone
 
 /* Bytes taken with host->alloc and not given back. */
 DAL_PUBLIC int64_t dal_runtime_allocated(const dal_runtime *rt);
+/* The most that this ever was. */
+DAL_PUBLIC int64_t dal_runtime_most_allocated(const dal_runtime *rt);
 
 #ifdef __cplusplus
 }
