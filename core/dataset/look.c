@@ -115,11 +115,13 @@ static void look_at_folder(const char *path, look *l)
     if (t.pictures > 0 && t.pictures >= t.texts) {
         l->format = has_folder(path, "train") ? "split-images" : "images";
         text_addf(&l->words, "a folder with %d pictures in %d folders", t.pictures, t.folders);
-    } else if (t.texts > 0) {
+    } else if (t.texts > 0 && (t.folders > 0 || t.texts > t.others)) {
         l->format = has_folder(path, "train") ? "split-text-files" : "text-files";
         text_addf(&l->words, "a folder with %d texts in %d folders", t.texts, t.folders);
     } else {
-        text_addf(&l->words, "a folder with neither pictures nor texts in it");
+        text_add(&l->words, "a folder with neither pictures nor texts in it");
+        if (t.others)
+            text_addf(&l->words, "; of tables and other files name one itself, as %s", t.odd);
     }
     if (l->format && t.folders == 0)
         text_add(&l->odd, "all files are in one folder: nothing says which class they are of\n");
