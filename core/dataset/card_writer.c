@@ -82,7 +82,7 @@ static void add_dataset(text *out, const component_spec *spec)
         if (!v->given)
             continue;
         text_addf(out, "  %s: ", v->desc->name);
-        if (v->desc->type == DAL_PARAM_PATH) {
+        if (param_is_path(v->desc->type) && v->n == 1) {
             add_quoted(out, relative(v->str[0]));
         } else if (v->desc->type == DAL_PARAM_PATHS) {
             for (int64_t k = 0; k < v->n; k++) {

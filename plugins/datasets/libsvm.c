@@ -341,9 +341,10 @@ static dal_status list_files(libsvm *self, dal_error *err)
     int64_t n = 0;
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         n += lists[k]->n;
-    if (o->path.n == 0 || n > MAX_FILES)
-        return dal_fail(err, DAL_E_INVALID, "path", "%lld files, expected 1 to %d of them, at least one for the pool", (long long)n,
-                        MAX_FILES);
+    if (o->path.n == 0)
+        return dal_fail(err, DAL_E_INVALID, "path", "found an empty list, expected a file for the pool");
+    if (n > MAX_FILES)
+        return dal_fail(err, DAL_E_INVALID, "path", "%lld files, expected at most %d", (long long)n, MAX_FILES);
     if (!(self->files = dal_array(self->t.host, n, sizeof *self->files)))
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for the dataset");
     for (uint32_t k = 0; k < DAL_SPLITS; k++)

@@ -96,7 +96,7 @@ Test(libsvm, reads_a_split_from_several_files)
     parts[1] = fx_text("bad", "1 2:x\n");
     refuse(o, DAL_E_FORMAT, "test_path", "bad:1:5: found 'x'");
     o.path.n = 0;
-    refuse(o, DAL_E_INVALID, "path", "at least one for the pool");
+    refuse(o, DAL_E_INVALID, "path", "expected a file for the pool");
 }
 
 Test(libsvm, chooses_one_of_several_labels)
