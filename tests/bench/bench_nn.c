@@ -286,7 +286,7 @@ static void measure_apart(const net *t, const char *backend, int *failed)
         if (t)
             measure(t, component_of(t), backend);
         else
-            bench_encoder(threads);
+            bench_encoder(threads, backend);
         _exit(0);
     }
     waitpid(child, &how, 0);
@@ -307,7 +307,8 @@ int main(int argc, char **argv)
             if (asked(argc, argv, nets[i].id, ids) && asked(argc, argv, *b, backends) && (!dense || b == backends))
                 measure_apart(&nets[i], *b, &failed);
         }
-    if (asked(argc, argv, "encoder", ids) && asked(argc, argv, "openblas", backends))
-        measure_apart(NULL, NULL, &failed);
+    for (const char *const *b = backends; *b; b++)
+        if (strcmp(*b, "onednn") && asked(argc, argv, "encoder", ids) && asked(argc, argv, *b, backends))
+            measure_apart(NULL, *b, &failed);
     return failed;
 }

@@ -16,7 +16,7 @@ typedef struct bench_figures {
 void bench_report(const dal_host *host, const bench_figures *f);
 double bench_cpu(void);
 
-/* An encoder as large as DistilBERT, of random weights. */
-void bench_encoder(int threads);
+/* An encoder as large as DistilBERT, of random weights. backend: openblas, or bf16, which is skipped where there is none. */
+void bench_encoder(int threads, const char *backend);
 
 #endif

@@ -30,9 +30,11 @@ static dal_nn_value layer(dal_nn *nn, dal_nn_value x, int l)
     return norm(nn, x, dense(nn, dal_nn_gelu(nn, dense(nn, x, l, "wide", WIDE)), l, "narrow", WIDTH), l, "norm2");
 }
 
-static dal_nn *declare(const dal_host *host)
+/* NULL where there is no bf16. */
+static dal_nn *declare(const dal_host *host, int bf16)
 {
     dal_nn *nn = dal_nn_new(host);
+    dal_nn_train_in(nn, bf16 ? DAL_NN_BF16 : DAL_NN_F32);
     const dal_nn_embedding_shape words = {.width = WIDTH, .positions = 512};
     dal_nn_value x = dal_nn_embedding(nn, dal_nn_tokens(nn, TOKENS, WORDS), "words", &words);
     x = dal_nn_dropout(nn, dal_nn_layer_norm(nn, x, "norm", 1e-12), 0.1);
@@ -42,9 +44,13 @@ static dal_nn *declare(const dal_host *host)
     x = dal_nn_dropout(nn, x, 0.2);
     dal_nn_features(nn, x);
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", CLASSES, DAL_NN_BIAS));
-    if (dal_nn_finish(nn, NULL) != DAL_OK)
+    const dal_status st = dal_nn_finish(nn, NULL);
+    if (st == DAL_OK)
+        return nn;
+    if (!bf16 || st != DAL_E_UNSUPPORTED)
         bench_die("no encoder");
-    return nn;
+    dal_nn_free(nn);
+    return NULL;
 }
 
 typedef struct work {
@@ -114,11 +120,16 @@ static void use(work *w, bench_figures *f)
     dal_nn_ready_free(ready);
 }
 
-void bench_encoder(int threads)
+void bench_encoder(int threads, const char *backend)
 {
     dal_runtime *rt = bench_runtime(threads, 1);
     const dal_host *host = dal_runtime_host(rt, "encoder");
-    dal_nn *nn = declare(host);
+    dal_nn *nn = declare(host, strcmp(backend, "bf16") == 0);
+    if (!nn) {
+        printf("bench_nn net=encoder backend=bf16 skipped\n");
+        dal_runtime_free(rt);
+        return;
+    }
     work w = {.host = host, .nn = nn, .info = {.struct_size = sizeof w.info}};
     const dal_rng stream = dal_rng_from_key(2);
     dal_nn_describe(nn, &w.info);
@@ -126,7 +137,7 @@ void bench_encoder(int threads)
     if (!w.weights)
         bench_die("no memory for an encoder");
     dal_nn_draw(nn, DAL_NN_BERT, &stream, w.weights, NULL);
-    bench_figures f = {.net = "encoder", .backend = "openblas", .batch = TEXTS, .threads = threads,
+    bench_figures f = {.net = "encoder", .backend = backend, .batch = TEXTS, .threads = threads,
                        .adds = (double)w.info.multiply_adds};
     train(&w, &f);
     use(&w, &f);

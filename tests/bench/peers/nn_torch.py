@@ -133,7 +133,7 @@ def torch_side(name, repeats, threads):
 
 def ours(bench, name, backend, threads):
     """None where there is no bf16."""
-    words = subprocess.run([bench, name, "openblas" if name in DENSE else backend, f"threads={threads}"],
+    words = subprocess.run([bench, name, "openblas" if name in DENSE and backend != "bf16" else backend, f"threads={threads}"],
                            capture_output=True, text=True, check=True).stdout.split()
     found = dict(word.split("=", 1) for word in words if "=" in word)
     return [float(found[key]) for key in ("train_per_s", "infer_per_s", "train_cpu_ms", "infer_cpu_ms", "peak_mib",
@@ -169,9 +169,10 @@ def main():
         if there:
             theirs = subprocess.run([sys.executable, __file__, o.bench, "--torch", name, "--steps", str(o.steps),
                                      "--threads", str(o.threads)], capture_output=True, text=True, check=True).stdout.split()
-        for backend in [o.backend] if name in DENSE else [o.backend, "bf16"]:
+        for backend in [o.backend] if name == "mlp" else [o.backend, "bf16"]:
             mine = ours(o.bench, name, backend, o.threads)
-            head = f"peers_nn net={name} backend={backend} batch={TEXTS if name == "encoder" else BATCH} threads={o.threads}"
+            batch = TEXTS if name == "encoder" else BATCH
+            head = f"peers_nn net={name} backend={backend} batch={batch} threads={o.threads}"
             if mine is None:
                 print(head, "skipped (no bf16 on this processor)", flush=True)
                 continue
