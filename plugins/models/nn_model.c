@@ -173,10 +173,24 @@ static dal_nn_ready *take_ready(const nn_model *m, dal_error *err)
     return none;
 }
 
-static void give_ready(const nn_model *m, dal_nn_ready *r)
+dal_status nn_model_pass_open(const nn_model *m, int gradients, nn_model_pass *p, dal_error *err)
 {
-    if (m->lent)
-        dal_nn_ready_free(r);
+    *p = (nn_model_pass){.m = m, .ready = gradients ? NULL : take_ready(m, err)};
+    if (gradients)
+        p->pass = dal_nn_pass_new(m->nn, m->host, 1, err);
+    else if (p->ready)
+        p->pass = dal_nn_ready_pass(p->ready, m->host, err);
+    if (p->pass)
+        return DAL_OK;
+    nn_model_pass_close(p);
+    return DAL_E_NOMEM;
+}
+
+void nn_model_pass_close(nn_model_pass *p)
+{
+    dal_nn_pass_free(p->pass);
+    if (p->m->lent)
+        dal_nn_ready_free(p->ready);
 }
 
 dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int what,
@@ -186,15 +200,11 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
     dal_status st = nn_model_ready(m, x, err);
     if (st != DAL_OK)
         return st;
-    const int gradients = what == NN_GRADIENTS;
-    dal_nn_ready *ready = gradients ? NULL : take_ready(m, err);
-    dal_nn_pass *p = gradients ? dal_nn_pass_new(m->nn, m->host, 1, err)
-                     : ready   ? dal_nn_ready_pass(ready, m->host, err)
-                               : NULL;
-    if (!p) {
-        give_ready(m, ready);
-        return DAL_E_NOMEM;
-    }
+    nn_model_pass by;
+    st = nn_model_pass_open(m, what == NN_GRADIENTS, &by, err);
+    if (st != DAL_OK)
+        return st;
+    dal_nn_pass *p = by.pass;
     p->no_stages = what == NN_VALUES;
     for (int64_t first = 0; first < x->n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t n = x->n - first < DAL_NN_TILE ? x->n - first : DAL_NN_TILE;
@@ -207,8 +217,7 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
         if (st == DAL_OK)
             st = done(ctx, p, first, n);
     }
-    dal_nn_pass_free(p);
-    give_ready(m, ready);
+    nn_model_pass_close(&by);
     return st;
 }
 

@@ -209,6 +209,15 @@ extern const dal_model_companion nn_model_companion;
 void nn_model_changed(nn_model *m);
 /* Fitted, and x a batch of samples like those of create? */
 dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err);
+/* A pass over the weights as they are now: by ready weights, so that all answers of a model are of one kind, or, with
+ * gradients, by the weights themselves. */
+typedef struct nn_model_pass {
+    const nn_model *m;
+    dal_nn_ready *ready; /* the model's, or of its own where the weights are lent; NULL with gradients */
+    dal_nn_pass *pass;
+} nn_model_pass;
+dal_status nn_model_pass_open(const nn_model *m, int gradients, nn_model_pass *p, dal_error *err);
+void nn_model_pass_close(nn_model_pass *p);
 /* What done looks at, beside the features and the output: nothing, stages too, gradients too (and stages). */
 #define NN_VALUES 0
 #define NN_STAGES 1

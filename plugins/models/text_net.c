@@ -304,9 +304,12 @@ static dal_status run_embedded(const nn_model *m, const float *inputs, int64_t n
 {
     const int64_t embedded = m->image[0] * embedded_width(m);
     dal_status st = nn_model_ready(m, NULL, err);
-    dal_nn_pass *p = st == DAL_OK ? dal_nn_pass_new(m->nn, m->host, gradient != NULL, err) : NULL;
-    if (!p)
-        return st == DAL_OK ? DAL_E_NOMEM : st;
+    nn_model_pass by_model;
+    if (st == DAL_OK)
+        st = nn_model_pass_open(m, gradient != NULL, &by_model, err);
+    if (st != DAL_OK)
+        return st;
+    dal_nn_pass *p = by_model.pass;
     for (int64_t first = 0; first < n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t here = n - first < DAL_NN_TILE ? n - first : DAL_NN_TILE;
         pack(m, p, here, inputs + first * embedded);
@@ -320,7 +323,7 @@ static dal_status run_embedded(const nn_model *m, const float *inputs, int64_t n
         st = dal_nn_run_back_from(m->nn, m->weights, m->state, p, here, to, NULL);
         unpack(m, p, here, p->d[EMBEDDED], gradient + first * embedded);
     }
-    dal_nn_pass_free(p);
+    nn_model_pass_close(&by_model);
     return st;
 }
 
