@@ -50,7 +50,8 @@ int nn_product_is_fast(void)
 }
 
 #define STRETCH 2 /* panels */
-#define DEEP 256  /* of k at a time: a stretch of them stays in the nearest cache while all rows pass by */
+#define DEEP 512  /* of k at a time: a stretch of them stays in the nearest cache while all rows pass by */
+#define NEAR (128 << 10) /* floats of a at a time: they stay in the next cache while all stretches pass by */
 
 /* The n of k from `from` on; several groups are cut between groups. */
 static nn_product_walk part_of(const nn_product_walk *w, int64_t from, int64_t n, const float **a)
@@ -92,7 +93,7 @@ static void product_of_edge(const nn_product_walk *w, int64_t rows, int64_t cols
     }
 }
 
-void nn_product(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b, float *c)
+static void product_of_rows(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b, float *c)
 {
     nn_product_kernel *kernel = best_kernel();
     const int64_t panels = cols / NN_PANEL, k = w->groups * w->inner;
@@ -105,6 +106,13 @@ void nn_product(const nn_product_walk *w, int64_t rows, int64_t cols, const floa
         }
     if (cols % NN_PANEL)
         product_of_edge(w, rows, cols % NN_PANEL, a, b + panels * w->b_panel, c + panels * w->c_panel);
+}
+
+void nn_product(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b, float *c)
+{
+    const int64_t fit = NEAR / (w->groups * w->inner) / 8 * 8, some = fit < 16 ? 16 : fit;
+    for (int64_t r = 0; r < rows; r += some)
+        product_of_rows(w, rows - r < some ? rows - r : some, cols, a + r * w->row, b, c + r * w->c_row);
 }
 
 void nn_product_nn(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int add, float *c)

@@ -64,14 +64,19 @@ static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, c
     return st;
 }
 
+static int is_linear(const nn_node *k)
+{
+    return k->op == &nn_linear_op || k->op == &nn_token_linear_op;
+}
+
 static dal_status pack_linear(dal_nn_ready *r, int32_t v, const float *weights)
 {
     const nn_node *k = &r->nn->node[v];
-    const int64_t in = r->nn->node[k->in[0]].size;
-    r->weights[v] = dal_array(r->host, nn_product_packed(k->size, in), sizeof **r->weights);
+    const int64_t in = nn_width(&r->nn->node[k->in[0]]);
+    r->weights[v] = dal_array(r->host, nn_product_packed(k->c, in), sizeof **r->weights);
     if (!r->weights[v])
         return DAL_E_NOMEM;
-    nn_product_pack(k->size, in, weights + k->weight, r->weights[v]);
+    nn_product_pack(k->c, in, weights + k->weight, r->weights[v]);
     return DAL_OK;
 }
 
@@ -97,7 +102,7 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++)
         if (nn->node[v].op == &nn_conv_op || nn_packed_size(nn, v) > 0)
             st = make_ready(r, v, weights, state);
-        else if (nn->node[v].op == &nn_linear_op && nn_product_has_kernel())
+        else if (is_linear(&nn->node[v]) && nn_product_has_kernel())
             st = pack_linear(r, v, weights);
     if (st == DAL_OK)
         return r;

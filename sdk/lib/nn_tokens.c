@@ -5,6 +5,7 @@
 
 #include "clones.h"
 #include "nn_onednn.h"
+#include "nn_product.h"
 
 /* ---- which tokens -------------------------------------------------------------------------------- */
 
@@ -115,7 +116,7 @@ const nn_op nn_embedding_op = {"embedding", embedding_forward, embedding_backwar
 
 /* ---- linear, token by token ---------------------------------------------------------------------- */
 
-/* In passes a sample's numbers must not depend on what is beside it: a product a sample. While training there is one for all
+/* In passes a sample's numbers must not depend on what is beside it: a product a sample, unless weights are ready. While training there is one for all
  * samples of a shard. */
 typedef struct span {
     int64_t first, n; /* rows */
@@ -136,12 +137,17 @@ static dal_status linear_forward(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
     const int64_t in = a->c, out = k->c;
     const float *x = nn_row(j->value, a, k->in[0], j->first), *w = j->weights + k->weight;
+    const int half = nn_is_token_product(j, v);
+    const float *ready = j->ready && !half ? j->ready->weights[v] : NULL;
+    const nn_product_walk walk = {1, in, 0, 1, in, NN_PANEL, in * NN_PANEL, out, NN_PANEL, 0};
     float *y = nn_row(j->value, k, v, j->first);
     dal_status st = DAL_OK;
-    for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++) {
+    if (ready) /* a token gives the same bits in every row */
+        nn_product(&walk, nn_rows(j, k), out, x, ready, y);
+    for (int64_t i = 0; i < n_spans(j) && !ready && st == DAL_OK; i++) {
         const span s = span_of(j, i);
-        st = nn_is_token_product(j, v) ? nn_token_forward(j, v, s.n, x + s.first * in, y + s.first * out)
-                                       : dal_gemm_nt(s.n, out, in, 1, x + s.first * in, in, w, in, 0, y + s.first * out, out);
+        st = half ? nn_token_forward(j, v, s.n, x + s.first * in, y + s.first * out)
+                  : dal_gemm_nt(s.n, out, in, 1, x + s.first * in, in, w, in, 0, y + s.first * out, out);
     }
     nn_add_bias(k->bias >= 0 ? j->weights + k->bias : NULL, nn_rows(j, k), out, (k->flags & DAL_NN_RELU) != 0, y);
     return st;
