@@ -68,12 +68,19 @@ Test(nn, is_the_same_network_on_both_back_ends)
     }
 }
 
-/* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits. */
+/* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits: large tiles, then small. */
 static dal_nn_value wide_layers(dal_nn *nn)
 {
     const dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 128, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
     const dal_nn_value y = conv(nn, x, 128, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
     return conv(nn, dal_nn_add(nn, x, y, 0), 144, 3, 1, 1, 1, 0);
+}
+
+static dal_nn_value narrow_layers(dal_nn *nn)
+{
+    const dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 64, 4, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    const dal_nn_value y = conv(nn, x, 64, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    return conv(nn, dal_nn_add(nn, x, y, 0), 80, 3, 1, 1, 1, 0);
 }
 
 /* Maps of 4x2, 2x1 and 1x1 places, which go tap by tap; some into sums. */
@@ -147,7 +154,9 @@ static void has_the_same_gradient(dal_nn_value (*layers)(dal_nn *), const int64_
 Test(nn, has_the_same_gradient_by_fewer_products)
 {
     enum { A = 256, B = A + 128 * 128 * 9 + 128, C = B + 128 * 144 * 9, D = C + 144 * 3 + 3 };
+    enum { E = 64 * 16 + 64, F = E + 64 * 64 * 9 + 64, G = F + 64 * 80 * 9, H = G + 80 * 3 + 3 };
     has_the_same_gradient(wide_layers, (const int64_t[]){0, A, B, C, D}, 4);
+    has_the_same_gradient(narrow_layers, (const int64_t[]){0, E, F, G, H}, 4);
 }
 
 Test(nn, has_the_same_gradient_tap_by_tap)
