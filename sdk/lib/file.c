@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -171,32 +172,65 @@ static dal_status next_member(const dal_file *f, inflation *p, int *more, dal_er
 }
 
 #ifdef DAL_HAVE_DEFLATE
+/* A file that is inflated at once into out[room]. */
+typedef struct whole {
+    const dal_file *file;
+    unsigned char *out;
+    int64_t room, size;
+    int good;
+    atomic_int done;
+} whole;
+
 /* A member whose header has no checksum of its own: few have one, and libdeflate does not look at it. */
 static int is_plain_member(const dal_file *f, int64_t at)
 {
     return is_gzip(f->raw + at, f->raw_size - at) && f->raw_size - at > 3 && !(f->raw[at + 3] & 2);
 }
+
+static void inflate_whole(whole *w)
+{
+    const dal_file *f = w->file;
+    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+    int64_t in = 0;
+    w->good = d != NULL;
+    while (w->good && is_plain_member(f, in)) {
+        size_t used = 0, made = 0;
+        w->good = libdeflate_gzip_decompress_ex(d, f->raw + in, (size_t)(f->raw_size - in), w->out + w->size,
+                                                (size_t)(w->room - w->size), &used, &made) == LIBDEFLATE_SUCCESS;
+        in += (int64_t)used;
+        w->size += (int64_t)made;
+    }
+    w->good = w->good && only_zeros(f, in);
+    if (d)
+        libdeflate_free_decompressor(d);
+}
+
+/* 0: inflate; 1: meanwhile bring the pages, which one by one take a seventh of the time. */
+static dal_status inflate_part(void *ctx, int64_t i)
+{
+    whole *w = ctx;
+    if (i == 0) {
+        inflate_whole(w);
+        atomic_store(&w->done, 1);
+    }
+#ifdef MADV_POPULATE_WRITE
+    for (int64_t at = 0; i == 1 && at < w->room && !atomic_load(&w->done); at += STEP)
+        madvise(w->out + at, (size_t)(w->room - at < STEP ? w->room - at : STEP), MADV_POPULATE_WRITE);
+#endif
+    return DAL_OK;
+}
 #endif
 
-/* All of it into dst[room] by libdeflate, in half of zlib's time. 0: it is not there, or something is not as it should
- * be, which zlib then finds once more and tells where. */
+/* All of it into dst[room], which temp_map gave, by libdeflate, in half of zlib's time. 0: it is not there, or something is not
+ * as it should be, which zlib then finds once more and tells where. */
 static int inflate_at_once(const dal_file *f, unsigned char *dst, int64_t room, int64_t *size)
 {
 #ifdef DAL_HAVE_DEFLATE
-    struct libdeflate_decompressor *d = room <= AT_ONCE ? libdeflate_alloc_decompressor() : NULL;
-    int64_t in = 0, out = 0;
-    int good = d != NULL;
-    while (good && is_plain_member(f, in)) {
-        size_t used = 0, made = 0;
-        good = libdeflate_gzip_decompress_ex(d, f->raw + in, (size_t)(f->raw_size - in), dst + out, (size_t)(room - out), &used,
-                                             &made) == LIBDEFLATE_SUCCESS;
-        in += (int64_t)used;
-        out += (int64_t)made;
-    }
-    if (d)
-        libdeflate_free_decompressor(d);
-    *size = out;
-    return good && only_zeros(f, in);
+    whole w = {.file = f, .out = dst, .room = room};
+    if (room <= AT_ONCE)
+        f->host->parallel_for(f->host, 2, inflate_part, &w);
+    *size = w.size;
+    return w.good;
 #else
     (void)f, (void)dst, (void)room, (void)size;
     return 0;
