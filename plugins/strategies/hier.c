@@ -272,7 +272,7 @@ static void hier_cost(void *self, const void *opt, const dal_problem *problem, d
 {
     const double n = (double)problem->n + (double)problem->n_labelled, d = (double)problem->d;
     (void)self, (void)opt;
-    out->bytes = 12 * n * d + 300 * n + 8 * n * (double)problem->c + 12 * d * d + 8e6;
+    out->bytes = 12 * n * d + 390 * n + 8 * n * (double)problem->c + 12 * d * d + 8e6;
     out->flops = 5 * n * n * d;
     snprintf(out->formula, sizeof out->formula, "O(n^2 d) time, O(n d + n c) memory");
 }

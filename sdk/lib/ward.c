@@ -11,9 +11,13 @@
 #define WORTH_THREADS 1000000 /* numbers to read; waking a thread takes longer than fewer */
 
 /* A shadow of a centroid is its first SHADOW principal components, of the rows: distances of shadows are never larger
- * than those of centroids, so that most need not be computed. */
+ * than those of centroids, so that most need not be computed. For most not even these are: the first COARSE of the
+ * components, of GROUP slots side by side, tell that they are too far. */
 #define SHADOW 32
+#define COARSE 16
+#define GROUP 16
 #define WORTH_SHADOWS 128 /* features */
+#define GONE 1e18f        /* component of a slot that is not in use */
 
 typedef struct merge {
     double cost;
@@ -40,7 +44,10 @@ typedef struct ward {
     double *mean;      /* [d]; NULL: without shadows */
     float *components; /* [SHADOW, d] */
     float *shadow;     /* [n, SHADOW] by slot */
-    double *bound;     /* [n] by slot: no more than the cost */
+    float *coarse;     /* [n / GROUP, COARSE, GROUP] */
+    float *weight;     /* [n] by slot: 1 / size */
+    float *apart;      /* [n] by slot: squared coarse distance */
+    int32_t *crowd;    /* [n / GROUP] slots in use */
     double slack;      /* what rounding can add to the distance of two shadows */
     double limit;      /* of the search: costs above it do not count */
 } ward;
@@ -76,6 +83,8 @@ static void cast_shadow(const ward *w, int64_t slot)
             sum += (double)w->components[k * w->d + j] * (c[j] - w->mean[j]);
         w->shadow[slot * SHADOW + k] = (float)sum;
     }
+    for (int64_t k = 0; k < COARSE; k++)
+        w->coarse[(slot / GROUP * COARSE + k) * GROUP + slot % GROUP] = w->shadow[slot * SHADOW + k];
 }
 
 static dal_status shadow_task(void *ctx, int64_t t)
@@ -96,25 +105,128 @@ DAL_CLONES static float squared_shadow(const float *x, const float *y)
     return sum;
 }
 
-/* The least bound of a task's clusters, into best. */
+/* No more than the cost. */
+static double bound_of(const ward *w, int64_t slot)
+{
+    const double size = (double)w->size[w->from], other = (double)w->size[slot];
+    const double apart = (double)squared_shadow(w->shadow + w->from * SHADOW, w->shadow + slot * SHADOW);
+    const double far = sqrt(apart) * (1 - 1e-5) - w->slack;
+    return far > 0 ? size * other / (size + other) * far * far : 0;
+}
+
+/* With a squared coarse distance above `reach` (1 / size + 1 / other size) + `more`, bound_of is above the cost: (u +
+ * slack)^2 <= u^2 (1 + e) + slack^2 (1 + 1 / e) for any e, and rounding is far below 1e-4. */
+typedef struct horizon {
+    float reach, more, weight;
+} horizon;
+
+static horizon horizon_at(const ward *w, double cost)
+{
+    return (horizon){(float)(cost * 1.001), (float)(1e4 * w->slack * w->slack), w->weight[w->from]};
+}
+
+/* What is not a number is near. */
+static int is_near(horizon z, float apart, float weight)
+{
+    return !(apart > z.reach * (z.weight + weight) + z.more);
+}
+
+DAL_CLONES static int any_near(horizon z, const float *apart, const float *weight)
+{
+    int any = 0;
+    for (int l = 0; l < GROUP; l++)
+        any |= !(apart[l] > z.reach * (z.weight + weight[l]) + z.more);
+    return any;
+}
+
+/* Distances of a group's coarse shadows from another's; lane by lane the least cost by these, and whose it is. */
+DAL_CLONES static void coarse_distances(const float *c, const float *from, const float *weight, float own,
+                                        int32_t group, float *apart, float *least, int32_t *whose)
+{
+    float sum[GROUP] = {0};
+    for (int k = 0; k < COARSE; k++)
+        for (int l = 0; l < GROUP; l++) {
+            const float t = c[k * GROUP + l] - from[k];
+            sum[l] += t * t;
+        }
+    for (int l = 0; l < GROUP; l++) {
+        const float cost = sum[l] / (own + weight[l]);
+        apart[l] = sum[l];
+        whose[l] = cost < least[l] ? group : whose[l];
+        least[l] = cost < least[l] ? cost : least[l];
+    }
+}
+
+/* Of what seems the cheapest of a task's clusters, its bound into best. */
 static dal_status bound_task(void *ctx, int64_t t)
 {
     const ward *w = ctx;
-    const int64_t end = (t + 1) * TASK < w->n_alive ? (t + 1) * TASK : w->n_alive;
+    const int64_t groups = (w->n + GROUP - 1) / GROUP, end = (t + 1) * TASK / GROUP;
     const float *from = w->shadow + w->from * SHADOW;
-    const double size = (double)w->size[w->from];
+    float least[GROUP], cost = INFINITY;
+    int32_t whose[GROUP];
     w->best[t] = INFINITY;
     w->best_slot[t] = -1;
-    for (int64_t i = t * TASK; i < end; i++) {
-        const int64_t slot = w->alive[i];
-        const double other = (double)w->size[slot];
-        const double far = sqrt((double)squared_shadow(from, w->shadow + slot * SHADOW)) * (1 - 1e-5) - w->slack;
-        w->bound[slot] = far > 0 ? size * other / (size + other) * far * far : 0;
-        if (slot != w->from && w->bound[slot] < w->best[t]) {
-            w->best[t] = w->bound[slot];
-            w->best_slot[t] = slot;
+    for (int l = 0; l < GROUP; l++)
+        least[l] = GONE * GONE / 4; /* less than that of any that is gone */
+    for (int64_t g = t * TASK / GROUP; g < end && g < groups; g++)
+        if (w->crowd[g] > 0)
+            coarse_distances(w->coarse + g * COARSE * GROUP, from, w->weight + g * GROUP, w->weight[w->from],
+                             (int32_t)g, w->apart + g * GROUP, least, whose);
+    for (int l = 0; l < GROUP; l++)
+        if (least[l] < cost && least[l] < GONE * GONE / 4) {
+            cost = least[l];
+            w->best_slot[t] = (int64_t)whose[l] * GROUP + l;
+        }
+    if (w->best_slot[t] >= 0)
+        w->best[t] = bound_of(w, w->best_slot[t]);
+    return DAL_OK;
+}
+
+/* The cheapest of a task's clusters, of those within the limit. */
+static dal_status near_task(void *ctx, int64_t t)
+{
+    const ward *w = ctx;
+    const int64_t groups = (w->n + GROUP - 1) / GROUP, end = (t + 1) * TASK / GROUP;
+    double least = w->limit;
+    horizon z = horizon_at(w, least);
+    w->best[t] = INFINITY;
+    w->best_slot[t] = -1;
+    for (int64_t g = t * TASK / GROUP; g < end && g < groups; g++) {
+        const float *apart = w->apart + g * GROUP, *weight = w->weight + g * GROUP;
+        if (w->crowd[g] == 0 || !any_near(z, apart, weight))
+            continue;
+        for (int64_t slot = g * GROUP; slot < (g + 1) * GROUP && slot < w->n; slot++) {
+            if (w->size[slot] == 0 || slot == w->from || !is_near(z, apart[slot % GROUP], weight[slot % GROUP]) ||
+                bound_of(w, slot) > least)
+                continue;
+            const double cost = cost_of(w, w->from, slot);
+            if (cost < w->best[t]) {
+                w->best[t] = cost;
+                w->best_slot[t] = slot;
+                least = fmin(least, cost);
+                z = horizon_at(w, least);
+            }
         }
     }
+    return DAL_OK;
+}
+
+static dal_status take_coarse(ward *w)
+{
+    const int64_t groups = (w->n + GROUP - 1) / GROUP, slots = groups * GROUP;
+    w->coarse = dal_array(w->host, slots * COARSE, sizeof *w->coarse);
+    w->weight = dal_array(w->host, slots, sizeof *w->weight);
+    w->apart = dal_array(w->host, slots, sizeof *w->apart);
+    w->crowd = dal_array(w->host, groups, sizeof *w->crowd);
+    if (!w->coarse || !w->weight || !w->apart || !w->crowd)
+        return DAL_E_NOMEM;
+    for (int64_t i = 0; i < slots * COARSE; i++)
+        w->coarse[i] = GONE; /* those past n stay so */
+    for (int64_t i = 0; i < slots; i++)
+        w->weight[i] = 1;
+    for (int64_t g = 0; g < groups; g++)
+        w->crowd[g] = (int32_t)(w->n - g * GROUP < GROUP ? w->n - g * GROUP : GROUP);
     return DAL_OK;
 }
 
@@ -127,8 +239,7 @@ static dal_status take_shadows(ward *w, const dal_matrix *x, dal_error *err)
     w->mean = dal_array(w->host, w->d, sizeof *w->mean);
     w->components = dal_array(w->host, SHADOW * w->d, sizeof *w->components);
     w->shadow = dal_size_mul(w->n, SHADOW, &cells) ? dal_array(w->host, cells, sizeof *w->shadow) : NULL;
-    w->bound = dal_array(w->host, w->n, sizeof *w->bound);
-    dal_status st = w->mean && w->components && w->shadow && w->bound
+    dal_status st = w->mean && w->components && w->shadow && take_coarse(w) == DAL_OK
                         ? dal_pca(w->host, x, 1, SHADOW, w->mean, w->components, NULL, err)
                         : dal_fail(err, DAL_E_NOMEM, "", "no memory for a tree of %lld samples", (long long)w->n);
     if (st == DAL_OK)
@@ -149,7 +260,7 @@ static dal_status search_task(void *ctx, int64_t t)
     w->best_slot[t] = -1;
     for (int64_t i = t * TASK; i < end; i++) {
         const int64_t slot = w->alive[i];
-        if (slot == w->from || (w->mean && w->bound[slot] > w->limit))
+        if (slot == w->from)
             continue;
         const double cost = cost_of(w, w->from, slot);
         if (cost < w->best[t]) {
@@ -160,9 +271,15 @@ static dal_status search_task(void *ctx, int64_t t)
     return DAL_OK;
 }
 
+/* With shadows tasks are of slots, in use or not; else of those in use. */
+static int64_t tasks_of(const ward *w)
+{
+    return ((w->mean ? w->n : w->n_alive) + TASK - 1) / TASK;
+}
+
 static dal_status run_tasks(const ward *w, dal_status (*task)(void *ctx, int64_t t), int64_t numbers)
 {
-    const int64_t tasks = (w->n_alive + TASK - 1) / TASK;
+    const int64_t tasks = tasks_of(w);
     if (w->n_alive * numbers >= WORTH_THREADS)
         return w->host->parallel_for(w->host, tasks, task, (void *)(uintptr_t)w);
     for (int64_t t = 0; t < tasks; t++)
@@ -173,7 +290,7 @@ static dal_status run_tasks(const ward *w, dal_status (*task)(void *ctx, int64_t
 /* The slot of the least of what the tasks found, ties to the first; -1: none. */
 static int64_t least_of(const ward *w, double *cost)
 {
-    const int64_t tasks = (w->n_alive + TASK - 1) / TASK;
+    const int64_t tasks = tasks_of(w);
     int64_t slot = -1;
     *cost = INFINITY;
     for (int64_t t = 0; t < tasks; t++)
@@ -194,13 +311,16 @@ static dal_status nearest(ward *w, int64_t *partner, double *cost)
     *cost = *partner >= 0 ? cost_of(w, w->from, *partner) : (double)INFINITY;
     w->limit = *cost;
     if (w->mean) {
-        st = run_tasks(w, bound_task, SHADOW);
+        float *hidden = &w->coarse[w->from / GROUP * COARSE * GROUP + w->from % GROUP];
+        *hidden = GONE; /* it is not its own neighbour */
+        st = run_tasks(w, bound_task, COARSE);
+        *hidden = w->shadow[w->from * SHADOW];
         const int64_t guess = least_of(w, &least);
         if (guess >= 0)
             w->limit = fmin(w->limit, cost_of(w, w->from, guess));
     }
     if (st == DAL_OK)
-        st = w->mean ? run_tasks(w, search_task, 1) : run_tasks(w, search_task, w->d);
+        st = w->mean ? run_tasks(w, near_task, 1) : run_tasks(w, search_task, w->d);
     const int64_t found = least_of(w, &least);
     if (least < *cost) {
         *cost = least;
@@ -221,8 +341,13 @@ static void unite(ward *w, int64_t a, int64_t b, double cost)
     w->merges[w->n_merges] = (merge){w->height[keep], w->n_merges, w->node[keep], w->node[drop]};
     w->node[keep] = w->n + w->n_merges++;
     w->size[keep] += w->size[drop];
-    if (w->mean)
+    w->size[drop] = 0;
+    if (w->mean) {
         cast_shadow(w, keep);
+        w->weight[keep] = 1 / (float)w->size[keep];
+        w->coarse[drop / GROUP * COARSE * GROUP + drop % GROUP] = GONE;
+        w->crowd[drop / GROUP]--;
+    }
     int64_t at = 0;
     while (w->alive[at] != drop)
         at++;
@@ -322,7 +447,7 @@ dal_status dal_ward(const dal_host *host, const dal_matrix *x, int64_t *left, in
             dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "features that are not finite");
     }
     void *all[] = {w.centre, w.size, w.node, w.height, w.alive, w.chain, w.merges, w.best, w.best_slot,
-                   w.mean, w.components, w.shadow, w.bound};
+                   w.mean, w.components, w.shadow, w.coarse, w.weight, w.apart, w.crowd};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         host->free(host, all[i]);
     return st;

@@ -119,3 +119,30 @@ Test(ward, says_when_features_are_not_finite)
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }
+
+/* A column of zeros makes enough features for shadows; without it every distance is computed. */
+Test(ward, is_the_same_with_shadows_and_without)
+{
+    enum { N = 707, D = 128 };
+    static float x[N * D];
+    static int64_t left[2][N], right[2][N];
+    static double cost[2][N];
+    dal_rng r = dal_rng_from_key(5);
+    for (int64_t i = 0; i < N; i++) {
+        const int64_t centre = dal_rng_below(&r, 9);
+        for (int64_t k = 0; k < D - 1; k++)
+            x[i * D + k] = (float)((k < 40 ? 3 : 0.1) * dal_rng_normal(&r) + (double)(centre * k % 7));
+    }
+    for (int64_t i = 100; i < 130; i++) /* some are there twice */
+        memcpy(x + i * D, x + (i + 300) * D, D * sizeof *x);
+    for (int k = 0; k < 2; k++) {
+        dal_runtime *rt = fx_runtime(2, 1);
+        const dal_matrix m = {x, N, D - k, D};
+        cr_assert_eq(dal_ward(dal_runtime_host(rt, "t"), &m, left[k], right[k], cost[k], NULL), DAL_OK);
+        dal_runtime_free(rt);
+    }
+    cr_assert_arr_eq(left[0], left[1], (N - 1) * sizeof **left);
+    cr_assert_arr_eq(right[0], right[1], (N - 1) * sizeof **right);
+    cr_assert_arr_eq(cost[0], cost[1], (N - 1) * sizeof **cost);
+}
+

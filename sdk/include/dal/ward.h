@@ -21,7 +21,7 @@ extern "C" {
 
 /* [main] Node k < n is row k of x [n, d]; merge m makes node n + m of the nodes left[m] < right[m]. left, right
  * and cost [n - 1] are the caller's; costs ascend, and a node comes after the nodes it is made of; the root is 2 n
- * - 2. Extra memory: 8 n d + 200 n bytes, and 10 d^2. The rows must be finite. */
+ * - 2. Extra memory: 8 n d + 290 n bytes, and 10 d^2. The rows must be finite. */
 DAL_PUBLIC dal_status dal_ward(const dal_host *host, const dal_matrix *x, int64_t *left, int64_t *right,
                                double *cost, dal_error *err);
 
