@@ -15,30 +15,65 @@ typedef struct strip_job {
 typedef float lanes __attribute__((vector_size(4 * L)));
 typedef int32_t places __attribute__((vector_size(4 * L)));
 
-/* from [places, L]: which place of the map; ties go to the first. */
+#define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
+
+/* The largest of a window of rows x cols places, the first of which is number `start` of a map `wide` across and lies at x, and where
+ * it is; ties go to the first. */
+INLINED void max_window(const float *x, int64_t step, int64_t wide, int64_t start, int64_t rows, int64_t cols, lanes *best,
+                        places *at)
+{
+    memcpy(best, x, sizeof *best);
+    *at = (places){0} + (int32_t)start;
+    for (int64_t iy = 0; iy < rows; iy++)
+        for (int64_t ix = 0; ix < cols; ix++) {
+            const places here = (places){0} + (int32_t)(start + iy * wide + ix);
+            lanes row;
+            memcpy(&row, x + (iy * wide + ix) * step, sizeof row);
+            const places more = row > *best;
+            *best = (lanes)(((places)row & more) | ((places)*best & ~more));
+            *at = (here & more) | (*at & ~more);
+        }
+}
+
+INLINED void store_lanes(float *y, int64_t lane, lanes best)
+{
+    if (lane == 1)
+        memcpy(y, &best, sizeof best);
+    for (int l = 0; lane > 1 && l < L; l++)
+        y[l * lane] = best[l];
+}
+
+/* Windows of 2x2 side by side: most pools. */
+INLINED void max_fours(const strip_job *j, const float *x, float *y, int32_t *restrict from)
+{
+    const int64_t h = j->k->h, w = j->k->w, wide = j->in->w, step = j->x.place, place = j->y.place, lane = j->y.lane;
+    for (int64_t oy = 0; oy < h; oy++)
+        for (int64_t ox = 0; ox < w; ox++, y += place, from += L) {
+            const int64_t start = 2 * oy * wide + 2 * ox;
+            places at;
+            lanes best;
+            max_window(x + start * step, step, wide, start, 2, 2, &best, &at);
+            store_lanes(y, lane, best);
+            memcpy(from, &at, sizeof at);
+        }
+}
+
+/* from [places, L]: which place of the map. */
 DAL_CLONES static void max_strip(const strip_job *j, const float *x, float *y, int32_t *restrict from)
 {
     const nn_node *k = j->k, *in = j->in;
+    if (k->kernel == 2 && k->stride == 2 && k->pad == 0) {
+        max_fours(j, x, y, from);
+        return;
+    }
     for (int64_t oy = 0; oy < k->h; oy++)
         for (int64_t ox = 0; ox < k->w; ox++, from += L) {
             const window s = window_at(k, in, oy, ox);
-            const int64_t start = s.y0 * in->w + s.x0, out = oy * k->w + ox;
-            places at = (places){0} + (int32_t)start;
+            const int64_t start = s.y0 * in->w + s.x0;
+            places at;
             lanes best;
-            memcpy(&best, x + start * j->x.place, sizeof best);
-            for (int64_t iy = s.y0; iy < s.y1; iy++)
-                for (int64_t ix = s.x0; ix < s.x1; ix++) {
-                    const places here = (places){0} + (int32_t)(iy * in->w + ix);
-                    lanes row;
-                    memcpy(&row, x + (iy * in->w + ix) * j->x.place, sizeof row);
-                    const places more = row > best;
-                    best = (lanes)(((places)row & more) | ((places)best & ~more));
-                    at = (here & more) | (at & ~more);
-                }
-            if (j->y.lane == 1)
-                memcpy(y + out * j->y.place, &best, sizeof best);
-            for (int l = 0; j->y.lane > 1 && l < L; l++)
-                y[out * j->y.place + l * j->y.lane] = best[l];
+            max_window(x + start * j->x.place, j->x.place, in->w, start, s.y1 - s.y0, s.x1 - s.x0, &best, &at);
+            store_lanes(y + (oy * k->w + ox) * j->y.place, j->y.lane, best);
             memcpy(from, &at, sizeof at);
         }
 }

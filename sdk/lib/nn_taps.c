@@ -72,15 +72,18 @@ DAL_CLONES static void pack_panel(const float *restrict w, int64_t rows, int64_t
             to[r * L + l] = w[r * row + l * lane];
 }
 
+/* All taps of some filters, while these are in the cache. */
 void nn_taps_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
     const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
     const int64_t n = n_taps(k), rows = backward ? k->c : in->c, cols = backward ? in->c : k->c;
     const int64_t row = backward ? in->c * n : n, col = backward ? n : in->c * n;
-    for (int64_t t = 0; t < n; t++)
-        if (sees(k, in, t))
-            for (int64_t c = 0; c < cols; c += L, to += L * rows)
-                pack_panel(weights + c * col + t, rows, row, col, to);
+    for (int64_t c = 0; c < cols; c += L)
+        for (int64_t t = 0, at = c * rows; t < n; t++)
+            if (sees(k, in, t)) {
+                pack_panel(weights + c * col + t, rows, row, col, to + at);
+                at += rows * cols;
+            }
 }
 
 /* ---- the ways through -------------------------------------------------------------------------- */
