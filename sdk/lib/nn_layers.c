@@ -107,7 +107,8 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     if (k->flags & DAL_NN_RELU)
         nn_relu_back(nn_row(j->value, k, v, j->first), dy, j->n * k->size);
-    float *gradient = nn_wants_gradient(j) ? nn_gradient_begin(j, k, 0) : NULL;
+    const int sliced = j->turns && nn_linear_slices(j->nn, v) > 0;
+    float *gradient = nn_wants_gradient(j) && !sliced ? nn_gradient_begin(j, k, 0) : NULL;
     if (gradient)
         st = dal_gemm_tn(k->size, in->size, j->n, 1, dy, k->size, x, in->size, 1, gradient, in->size);
     for (int64_t i = 0; gradient && k->bias >= 0 && i < j->n; i++)
@@ -120,6 +121,25 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
     return j->tile ? tile_backward(j, k, dy, dx, !k->first_writer[0])
                    : dal_gemm_nn(j->n, in->size, k->size, 1, dy, k->size, j->weights + k->weight, in->size,
                                  k->first_writer[0] ? 0 : 1, dx, in->size);
+}
+
+int64_t nn_linear_slices(const dal_nn *nn, int32_t v)
+{
+    return nn->node[v].op == &nn_linear_op && nn_product_has_kernel() ? (nn->node[v].size + NN_PANEL - 1) / NN_PANEL : 0;
+}
+
+void nn_linear_slice(const nn_job *j, int32_t v, int64_t slice)
+{
+    const nn_node *k = node_of(j, v), *in = node_of(j, k->in[0]);
+    const int64_t first = slice * NN_PANEL, rows = k->size - first < NN_PANEL ? k->size - first : NN_PANEL;
+    const nn_product_walk w = {1, j->n, 0, k->size, 1, in->size, NN_PANEL, in->size, NN_PANEL, 0};
+    const float *dy = nn_row(j->d, k, v, j->first) + first;
+    float *bias = k->bias >= 0 ? j->turns->sum + k->bias + first : NULL;
+    nn_product(&w, rows, in->size, dy, nn_row(j->value, in, k->in[0], j->first), j->turns->sum + k->weight + first * in->size);
+    if (bias)
+        memset(bias, 0, (size_t)rows * sizeof *bias);
+    for (int64_t i = 0; bias && i < j->n; i++)
+        nn_move(dy + i * k->size, bias, rows, 1);
 }
 
 const nn_op nn_linear_op = {"linear", linear_forward, linear_backward};

@@ -198,6 +198,11 @@ void nn_move(const float *from, float *to, int64_t n, int add);
 /* Softmax cross-entropy of a row of c logits, d = share (softmax - e_class); whether its largest logit is the class. */
 float nn_row_loss(const float *z, int64_t c, int32_t cls, double share, float *d, int32_t *hit);
 
+/* The gradient of a slice of a linear layer's weights, some rows and their bias, over the whole batch (the job's samples), to
+ * turns->sum: nothing is left to add up. 0 slices: it is made shard by shard. */
+int64_t nn_linear_slices(const dal_nn *nn, int32_t v);
+void nn_linear_slice(const nn_job *j, int32_t v, int64_t slice);
+
 /* For layers over tokens. y [n, width] += bias (NULL: none), then ReLU or not. */
 void nn_add_bias(const float *bias, int64_t n, int64_t width, int relu, float *y);
 /* The gradient of weights [c of v, in] += dy [n, c]' x [n, in], rows ld apart, and of the bias. */

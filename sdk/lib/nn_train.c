@@ -146,12 +146,18 @@ static int adds_in_place(const nn_node *k)
     return k->op == &nn_embedding_op || k->op == &nn_embedding_bag_op || k->op == &nn_token_linear_op;
 }
 
+/* In how many slices the gradient of a layer's weights is made behind its segment; 0: shard by shard. */
+static int64_t slices_of(const dal_nn *nn, int32_t v)
+{
+    return nn->onednn && nn_taps_fits(nn, v) ? nn_taps_slices(nn, v) : nn_linear_slices(nn, v);
+}
+
 /* A slot a thread, of which there are never more than shards. */
 static dal_status take_slots(dal_nn_trainer *t)
 {
     int64_t widest = 0;
     for (int32_t v = 0; v < t->nn->n; v++)
-        if (!adds_in_place(&t->nn->node[v]) && !(t->nn->onednn && nn_taps_fits(t->nn, v)))
+        if (!adds_in_place(&t->nn->node[v]) && slices_of(t->nn, v) == 0)
             widest = t->nn->node[v].n_weights > widest ? t->nn->node[v].n_weights : widest;
     t->n_slots = t->host->threads(t->host) < t->shards ? t->host->threads(t->host) : t->shards;
     t->slots = take(t, t->n_slots, sizeof *t->slots);
@@ -452,7 +458,7 @@ static dal_status slice_task(void *ctx, int64_t slice)
     slot *mine = take_slot(t);
     const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .scratch = mine->scratch, .turns = &t->turns, .n = t->batch->n,
                       .training = 1};
-    nn_taps_slice(&j, t->sliced, slice);
+    (t->nn->node[t->sliced].op == &nn_linear_op ? nn_linear_slice : nn_taps_slice)(&j, t->sliced, slice);
     atomic_store(&mine->taken, 0);
     return DAL_OK;
 }
@@ -461,9 +467,10 @@ static dal_status slice_task(void *ctx, int64_t slice)
 static dal_status run_slices(dal_nn_trainer *t)
 {
     dal_status st = DAL_OK;
-    for (t->sliced = t->from; t->sliced >= t->to && st == DAL_OK; t->sliced--)
-        if (t->nn->onednn && nn_taps_fits(t->nn, t->sliced))
-            st = t->host->parallel_for(t->host, nn_taps_slices(t->nn, t->sliced), slice_task, t);
+    for (t->sliced = t->from; t->sliced >= t->to && st == DAL_OK; t->sliced--) {
+        const int64_t n = slices_of(t->nn, t->sliced);
+        st = n > 0 ? t->host->parallel_for(t->host, n, slice_task, t) : DAL_OK;
+    }
     return st;
 }
 
