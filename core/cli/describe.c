@@ -144,6 +144,24 @@ static char *when_text(const component_desc *c, const char *capability)
     return text_take(&t);
 }
 
+/* "what 'inner' needs" of strategies that run others, "nothing" of those that need nothing; "" where capabilities say
+ * it all. Caller frees. */
+static char *further_needs(const component_desc *c)
+{
+    text t = {0};
+    for (int i = 0; i < c->n_params; i++) {
+        const param_desc *p = &c->params[i];
+        if ((p->type == DAL_PARAM_COMPONENT || p->type == DAL_PARAM_COMPONENTS) &&
+            kind_from_name(p->domain) == DAL_KIND_STRATEGY)
+            text_addf(&t, "%s'%s'", t.n == 0 ? "what " : " and ", p->name);
+    }
+    if (t.n > 0)
+        text_add(&t, strstr(t.s, " and ") ? " need" : " needs");
+    else if (!*c->needs)
+        text_add(&t, "nothing");
+    return text_take(&t);
+}
+
 /* One capability of c a line, in words, with what to give `select` for it. */
 static void print_capabilities(const char *label, const component_desc *c, const char *list, FILE *out)
 {
@@ -258,6 +276,11 @@ void print_head(const component_desc *c, bool with_module, FILE *out)
     print_field("formula", c->formula, out);
     print_field("differs", c->differs, out);
     print_capabilities("needs", c, c->needs, out);
+    if (c->kind == DAL_KIND_STRATEGY) {
+        char *more = further_needs(c);
+        print_field(*c->needs ? "" : "needs", more, out);
+        free(more);
+    }
     print_capabilities("provides", c, c->provides, out);
     if (with_module) {
         const module_desc *m = c->module;

@@ -118,16 +118,30 @@ static void ask_bounds(const component_desc *c, registry *r, const char *const *
     diags_free(d);
 }
 
-static void print_bounds(const bounds *b)
+/* " inner=... parts=...": what has no default. Caller frees. */
+static char *required(const component_desc *c)
+{
+    text t = {0};
+    for (int i = 0; i < c->n_params; i++)
+        if (strcmp(c->params[i].def, DAL_REQUIRED) == 0)
+            text_addf(&t, "%s%s=...", t.n ? " --set " : " ", c->params[i].name);
+    return text_take(&t);
+}
+
+static void print_bounds(const component_desc *c, const bounds *b)
 {
     static const char *const headings[] = {"CANDIDATES", "LABELLED", "CLASSES", "FEATURES", "PICKS", "    MEMORY",
                                            "ARITHMETIC"};
     char words[32];
     putchar('\n');
     if (!b->known) {
-        char *line = b->why ? xasprintf("not known without --set: %s", b->why) : xstrdup("it does not say");
+        char *sets = required(c);
+        char *line = !b->why ? xstrdup("it does not say")
+                     : *sets ? xasprintf("not known without --set%s", sets)
+                             : xasprintf("not known: %s", b->why);
         print_field("takes", line, stdout);
         free(line);
+        free(sets);
         return;
     }
     print_field("takes", b->cost[0].formula, stdout);
@@ -174,7 +188,7 @@ static bool inspect_strategy(const cli_args *a, const component_desc *c, registr
         json_object_set_new(j, "formula", b.known ? json_string(b.cost[0].formula) : json_null());
         json_object_set_new(j, "bounds", bounds_json(&b));
     } else if (!b.why || n == 0) {
-        print_bounds(&b);
+        print_bounds(c, &b);
     }
     if (b.why && n > 0)
         cli_bad(a, "%s", b.why);
