@@ -78,6 +78,28 @@ DAL_CLONES static void max_strip(const strip_job *j, const float *x, float *y, i
         }
 }
 
+/* Do windows of 2x2 cover all of the map, each place once? Then d is written, not cleared and added to. */
+static int are_fours(const nn_node *k, const nn_node *in)
+{
+    return k->kernel == 2 && k->stride == 2 && k->pad == 0 && in->h == 2 * k->h && in->w == 2 * k->w;
+}
+
+DAL_CLONES static void write_back_fours(const strip_job *j, const float *dy, const int32_t *restrict from, float *restrict dx)
+{
+    const int64_t h = j->k->h, w = j->k->w, wide = j->in->w, step = j->x.place, place = j->y.place, lane = j->y.lane;
+    for (int64_t oy = 0; oy < h; oy++)
+        for (int64_t ox = 0; ox < w; ox++, dy += place, from += L) {
+            float d[L];
+            for (int l = 0; l < L; l++)
+                d[l] = dy[l * lane];
+            for (int64_t i = 0; i < 4; i++) {
+                const int64_t at = (2 * oy + i / 2) * wide + 2 * ox + i % 2;
+                for (int l = 0; l < L; l++)
+                    dx[at * step + l] = from[l] == (int32_t)at ? d[l] : 0;
+            }
+        }
+}
+
 DAL_CLONES static void max_back_strip(const strip_job *j, const float *dy, const int32_t *restrict from, float *dx)
 {
     const nn_node *k = j->k, *in = j->in;
@@ -171,14 +193,16 @@ static void clear(const nn_job *j, int32_t v)
 dal_status nn_strips_max_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    const int write = k->first_writer[0] && are_fours(k, in);
     if (!j->d[k->in[0]])
         return DAL_OK;
-    clear(j, v);
+    if (!write)
+        clear(j, v);
     for (int64_t i = j->first; i < j->first + j->n; i++)
         for (int64_t c = 0; c < k->c; c += L) {
             const strip_job s = job_at(j, v, c);
-            max_back_strip(&s, nn_row(j->d, k, v, i) + s.y.first, from_of(j, v, i, c),
-                           nn_row(j->d, in, k->in[0], i) + s.x.first);
+            (write ? write_back_fours : max_back_strip)(&s, nn_row(j->d, k, v, i) + s.y.first, from_of(j, v, i, c),
+                                                        nn_row(j->d, in, k->in[0], i) + s.x.first);
         }
     return DAL_OK;
 }
