@@ -207,7 +207,7 @@ static dal_status add_backward(const nn_job *j, int32_t v)
         if (k->flags & DAL_NN_RELU)
             nn_relu_back(y + at, dy + at, n);
         for (int i = 0; i < 2; i++)
-            if (j->d[k->in[i]])
+            if (j->d[k->in[i]] && j->d[k->in[i]] != j->d[v]) /* see hands_over */
                 nn_move(dy + at, nn_row(j->d, k, k->in[i], j->first) + at, n, !k->first_writer[i]);
     }
     return DAL_OK;

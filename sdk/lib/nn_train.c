@@ -61,6 +61,14 @@ static void *take(dal_nn_trainer *t, int64_t n, size_t size)
     return p;
 }
 
+/* A sum gives its first input d as it is, where nobody has written to that yet: then both are the same memory. */
+static int hands_over(const dal_nn *nn, int32_t k)
+{
+    const nn_node *sum = &nn->node[k];
+    return sum->op == &nn_add_op && !sum->shown && sum->first_writer[0] && sum->in[0] > 0 && sum->in[0] != sum->in[1] &&
+           nn_room(sum, 1) == nn_room(&nn->node[sum->in[0]], 1);
+}
+
 /* Where d of each value lies: as late as it is written and as long as it is read, by whole segments, since shards of
  * one segment are not at the same layer at the same time. offset [n]: -1: not wanted. */
 static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole *holes, int32_t *over)
@@ -76,12 +84,15 @@ static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole 
                 nn_arena_give(&a, offset[over[i]], nn_room(&nn->node[over[i]], t->capacity));
             n_over = 0;
         }
+        const int handed = hands_over(nn, k);
+        if (handed)
+            offset[nn->node[k].in[0]] = offset[k];
         for (int i = 0; i < 2; i++) {
             const dal_nn_value x = nn->node[k].in[i];
             if (x > 0 && offset[x] < 0)
                 offset[x] = nn_arena_take(&a, nn_room(&nn->node[x], t->capacity));
         }
-        if (!nn->node[k].shown)
+        if (!nn->node[k].shown && !handed)
             over[n_over++] = k;
     }
     return a.top;
