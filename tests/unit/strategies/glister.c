@@ -331,6 +331,14 @@ Test(glister, names_the_sample_that_is_not_a_number)
     fx_round_free(r);
 }
 
+Test(glister, follows_its_samples_when_the_pool_is_permuted)
+{
+    const fx_spec spec = {5, 80, 20, 0, 4, 6, 0, FX_LOGITS};
+    const options *all[] = {&plain, &lazy, &located, &diverse};
+    for (int i = 0; i < 4; i++)
+        fx_picks_follow_samples(&glister_impl, all[i], &spec, 12);
+}
+
 Test(glister, survives_when_there_is_no_memory)
 {
     fx_survives_no_memory(&glister_impl, &plain, &fx_shapes[0], 5);
