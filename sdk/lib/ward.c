@@ -313,14 +313,14 @@ static dal_status nearest(ward *w, int64_t *partner, double *cost)
     if (w->mean) {
         float *hidden = &w->coarse[w->from / GROUP * COARSE * GROUP + w->from % GROUP];
         *hidden = GONE; /* it is not its own neighbour */
-        st = run_tasks(w, bound_task, COARSE);
+        st = run_tasks(w, bound_task, 4 * COARSE); /* threads are worth it from a megabyte on */
         *hidden = w->shadow[w->from * SHADOW];
         const int64_t guess = least_of(w, &least);
         if (guess >= 0)
             w->limit = fmin(w->limit, cost_of(w, w->from, guess));
     }
     if (st == DAL_OK)
-        st = w->mean ? run_tasks(w, near_task, 1) : run_tasks(w, search_task, w->d);
+        st = w->mean ? run_tasks(w, near_task, SHADOW) : run_tasks(w, search_task, w->d);
     const int64_t found = least_of(w, &least);
     if (least < *cost) {
         *cost = least;
