@@ -80,9 +80,9 @@ typedef struct nn_options {
     P(T, backend, CHOICE, "auto", "auto|openblas|onednn", "",                                                         \
       "who convolves; auto: onednn where it was built in. They differ by rounding: only the same one repeats a run")    \
     P(T, precision, CHOICE, "f32", "f32|bf16", "",                                                                    \
-      "what is multiplied; bf16, where the processor has AMX-BF16 or AVX512-BF16: faster (with AMX 2.5 times in "       \
-      "training, 4 in use), with another result: maps are rounded to 8 bits; weights, statistics and gradients of "     \
-      "inputs stay f32")
+      "what is multiplied; bf16, where the processor has AMX-BF16 or AVX512-BF16: with AMX twice as fast in training, "  \
+      "two to three times in use, but for small maps; with another result: maps are rounded to 8 bits; weights, "       \
+      "statistics and gradients of inputs stay f32")
 
 /* Of the modules of these models: a run that goes on with another one is told so. */
 #ifdef DAL_HAVE_ONEDNN
