@@ -40,4 +40,10 @@ dal_status nn_strips_max_backward(const nn_job *j, int32_t v);
 dal_status nn_strips_avg_forward(const nn_job *j, int32_t v);
 dal_status nn_strips_avg_backward(const nn_job *j, int32_t v);
 
+/* A stage is shown as planes, whatever it is to the layers. */
+static inline int nn_has_mirror(const nn_node *k)
+{
+    return k->shown && k->block > 1;
+}
+
 #endif

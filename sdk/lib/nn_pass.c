@@ -20,12 +20,6 @@ static int64_t room(int64_t size)
     return DAL_NN_TILE * ((size + 15) / 16 * 16);
 }
 
-/* A stage is shown as planes, whatever it is to the layers. */
-static int has_mirror(const nn_node *k)
-{
-    return k->shown && k->block > 1;
-}
-
 /* Passes draw no masks. */
 static int64_t aux_of(const nn_node *k)
 {
@@ -82,7 +76,7 @@ static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, da
     pass_memory *m = p->impl;
     int64_t floats = plan_values(nn, !gradients, offset, last, holes), mirrors = 0, bytes = 0, scratch = nn->scratch;
     for (int32_t v = 0; v < nn->n; v++) {
-        mirrors += has_mirror(&nn->node[v]) ? room(nn->node[v].size) : 0;
+        mirrors += nn_has_mirror(&nn->node[v]) ? room(nn->node[v].size) : 0;
         bytes += room(aux_of(&nn->node[v]));
     }
     if (nn->onednn) {
@@ -105,7 +99,7 @@ static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, da
         const nn_node *k = &nn->node[v];
         m->value[v] = p->value[v] = m->block + offset[v];
         m->d[v] = p->d[v] = gradients ? m->value[v] + all : NULL;
-        if (has_mirror(k)) {
+        if (nn_has_mirror(k)) {
             p->value[v] = mirror;
             p->d[v] = gradients ? mirror + all : NULL;
             mirror += room(k->size);
@@ -201,12 +195,12 @@ dal_status dal_nn_run(const dal_nn *network, const float *weights, const float *
         from = nn->node[from].in[0];
     dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], j.n, m->token_at, NULL) : DAL_OK;
     for (int32_t v = 1; !p->no_stages && v < from; v++) /* the caller may have changed them */
-        if (has_mirror(&nn->node[v]))
+        if (nn_has_mirror(&nn->node[v]))
             nn_from_planes(&nn->node[v], j.n, p->value[v], m->value[v]);
     for (int32_t v = from > 1 ? from : 1; v <= to && st == DAL_OK; v++) {
         if (!j.ready || !j.ready->drawn[v])
             st = nn->node[v].op->forward(&j, v);
-        if (!p->no_stages && has_mirror(&nn->node[v]))
+        if (!p->no_stages && nn_has_mirror(&nn->node[v]))
             nn_to_planes(&nn->node[v], j.n, m->value[v], p->value[v]);
     }
     return st;
@@ -222,10 +216,10 @@ dal_status dal_nn_run_back_from(const dal_nn *nn, const float *weights, const fl
     for (int32_t v = 0; v < from; v++) /* what lies behind may be the one that writes, not adds */
         if (nn->node[v].shown || from < nn->output)
             memset(m->d[v], 0, (size_t)(n * nn->node[v].size) * sizeof(float));
-    if (has_mirror(&nn->node[from]))
+    if (nn_has_mirror(&nn->node[from]))
         nn_from_planes(&nn->node[from], n, p->d[from], m->d[from]);
     for (int32_t v = from; v > 0 && st == DAL_OK; v--) {
-        if (v < from && has_mirror(&nn->node[v]))
+        if (v < from && nn_has_mirror(&nn->node[v]))
             nn_to_planes(&nn->node[v], n, m->d[v], p->d[v]);
         st = nn->node[v].op->backward(&j, v);
     }
