@@ -348,6 +348,26 @@ static dnnl_status_t choose_orders(dal_nn *nn, int32_t v)
     return st == dnnl_success ? make_move(o, &c->w[BACK_WEIGHTS], &c->plain, &c->unpack) : st;
 }
 
+dnnl_status_t nn_engine_open(struct nn_onednn *o)
+{
+    dnnl_status_t st = dnnl_engine_create(&o->engine, dnnl_cpu, 0);
+    if (st == dnnl_success)
+        st = dnnl_stream_create(&o->stream, o->engine, dnnl_stream_default_flags);
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_create(&o->attr);
+    return st == dnnl_success ? dnnl_primitive_attr_set_scratchpad_mode(o->attr, dnnl_scratchpad_mode_user) : st;
+}
+
+void nn_engine_close(struct nn_onednn *o)
+{
+    if (o->attr)
+        dnnl_primitive_attr_destroy(o->attr);
+    if (o->stream)
+        dnnl_stream_destroy(o->stream);
+    if (o->engine)
+        dnnl_engine_destroy(o->engine);
+}
+
 static dnnl_status_t add_relu(struct nn_onednn *o)
 {
     dnnl_post_ops_t then = NULL;
@@ -374,13 +394,7 @@ static dal_status open_engine(dal_nn *nn, dal_error *err)
     if (!o->conv)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     memset(o->conv, 0, (size_t)nn->n * sizeof *o->conv);
-    dnnl_status_t st = dnnl_engine_create(&o->engine, dnnl_cpu, 0);
-    if (st == dnnl_success)
-        st = dnnl_stream_create(&o->stream, o->engine, dnnl_stream_default_flags);
-    if (st == dnnl_success)
-        st = dnnl_primitive_attr_create(&o->attr);
-    if (st == dnnl_success)
-        st = dnnl_primitive_attr_set_scratchpad_mode(o->attr, dnnl_scratchpad_mode_user);
+    dnnl_status_t st = nn_engine_open(o);
     if (st == dnnl_success)
         st = add_relu(o);
     return st == dnnl_success ? DAL_OK
@@ -413,12 +427,7 @@ void nn_onednn_close(dal_nn *nn)
     }
     if (o->attr_relu)
         dnnl_primitive_attr_destroy(o->attr_relu);
-    if (o->attr)
-        dnnl_primitive_attr_destroy(o->attr);
-    if (o->stream)
-        dnnl_stream_destroy(o->stream);
-    if (o->engine)
-        dnnl_engine_destroy(o->engine);
+    nn_engine_close(o);
     pthread_mutex_destroy(&o->lock);
     nn->host->free(nn->host, o->conv);
     nn->host->free(nn->host, o);

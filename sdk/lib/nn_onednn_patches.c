@@ -17,21 +17,6 @@ int nn_patches_fit(const dal_nn *nn, int32_t v, int w)
            k->h * k->w <= (w == BACK_WEIGHTS ? FEW_PLACES_OF_WEIGHTS : FEW_PLACES);
 }
 
-/* a times b: patches times weights; dy times weights; dy times patches. */
-static dnnl_status_t describe(const nn_node *k, const nn_node *in, int64_t n, int w, matmul *to)
-{
-    const int64_t rows = n * k->h * k->w, width = k->kernel * k->kernel * in->c;
-    const dnnl_dims_t patches = {rows, width}, y = {rows, k->c}, y_turned = {k->c, rows};
-    const dnnl_dims_t weights = {k->c, width}, weights_turned = {width, k->c};
-    const int64_t *a = w == FORWARD ? patches : w == BACK_DATA ? y : y_turned;
-    const int64_t *b = w == FORWARD ? weights_turned : w == BACK_DATA ? weights : patches;
-    const int64_t *c = w == FORWARD ? y : w == BACK_DATA ? patches : weights;
-    dnnl_status_t st = dnnl_memory_desc_init_by_tag(&to->a, 2, a, dnnl_bf16, w == BACK_WEIGHTS ? dnnl_ba : dnnl_ab);
-    if (st == dnnl_success)
-        st = dnnl_memory_desc_init_by_tag(&to->b, 2, b, dnnl_bf16, w == FORWARD ? dnnl_ba : dnnl_ab);
-    return st == dnnl_success ? dnnl_memory_desc_init_by_tag(&to->c, 2, c, w == FORWARD ? dnnl_bf16 : dnnl_f32, dnnl_ab) : st;
-}
-
 dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
 {
     const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
@@ -39,7 +24,7 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
     product *to = &p->product[w];
     const dnnl_dims_t bias = {1, k->c};
     const int biased = w == FORWARD && p->biased;
-    dnnl_status_t st = describe(k, in, p->n, w, &to->by);
+    dnnl_status_t st = nn_matmul_describe(w, p->n * k->h * k->w, k->kernel * k->kernel * in->c, k->c, dnnl_bf16, &to->by);
     if (st == dnnl_success && biased)
         st = dnnl_memory_desc_init_by_tag(&to->by.bias, 2, bias, dnnl_f32, dnnl_ab);
     if (st == dnnl_success)

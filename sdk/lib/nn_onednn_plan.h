@@ -86,11 +86,17 @@ static inline dal_status status_of(dnnl_status_t st)
     return st == dnnl_success ? DAL_OK : st == dnnl_out_of_memory ? DAL_E_NOMEM : DAL_E_FAILED;
 }
 
+/* The orders of a product in one of the ways of a layer of `in` to `out` numbers, for so many rows: x times weights; dy times
+ * weights; dy times x. y: of the forward way's result. */
+dnnl_status_t nn_matmul_describe(int w, int64_t rows, int64_t in, int64_t out, dnnl_data_type_t y, matmul *m);
 /* biased: d.bias is there. Of d.a, d.b, d.c and the attributes; run and scratchpad are made. */
 dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, int biased, matmul *d);
 /* On the calling thread. bias: NULL: none. */
 dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias, float *c,
                         float *scratch);
+/* Engine, stream and plain attributes; closing takes what is half open. */
+dnnl_status_t nn_engine_open(struct nn_onednn *o);
+void nn_engine_close(struct nn_onednn *o);
 /* Tells the log. */
 dal_status nn_onednn_failed(const nn_job *j, int32_t v, const char *what, dnnl_status_t st);
 

@@ -52,6 +52,18 @@ static dnnl_status_t move(const struct nn_onednn *o, dnnl_primitive_t p, const d
     return finish(&c, p);
 }
 
+dnnl_status_t nn_matmul_describe(int w, int64_t rows, int64_t in, int64_t out, dnnl_data_type_t y_type, matmul *m)
+{
+    const dnnl_dims_t x = {rows, in}, y = {rows, out}, y_turned = {out, rows}, weights = {out, in}, weights_turned = {in, out};
+    const int64_t *a = w == FORWARD ? x : w == BACK_DATA ? y : y_turned;
+    const int64_t *b = w == FORWARD ? weights_turned : w == BACK_DATA ? weights : x;
+    const int64_t *c = w == FORWARD ? y : w == BACK_DATA ? x : weights;
+    dnnl_status_t st = dnnl_memory_desc_init_by_tag(&m->a, 2, a, dnnl_bf16, w == BACK_WEIGHTS ? dnnl_ba : dnnl_ab);
+    if (st == dnnl_success)
+        st = dnnl_memory_desc_init_by_tag(&m->b, 2, b, dnnl_bf16, w == FORWARD ? dnnl_ba : dnnl_ab);
+    return st == dnnl_success ? dnnl_memory_desc_init_by_tag(&m->c, 2, c, w == FORWARD ? y_type : dnnl_f32, dnnl_ab) : st;
+}
+
 dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, int biased, matmul *m)
 {
     dnnl_primitive_desc_t pd = NULL;

@@ -24,22 +24,9 @@ struct nn_token_products {
 
 /* ---- making ------------------------------------------------------------------------------------- */
 
-static dnnl_status_t describe(const shape *s, int w, int64_t rows, matmul *to)
-{
-    const dnnl_dims_t x = {rows, s->in}, y = {rows, s->out}, y_turned = {s->out, rows};
-    const dnnl_dims_t weights = {s->out, s->in}, weights_turned = {s->in, s->out};
-    const int64_t *a = w == FORWARD ? x : w == BACK_DATA ? y : y_turned;
-    const int64_t *b = w == FORWARD ? weights_turned : w == BACK_DATA ? weights : x;
-    const int64_t *c = w == FORWARD ? y : w == BACK_DATA ? x : weights;
-    dnnl_status_t st = dnnl_memory_desc_init_by_tag(&to->a, 2, a, dnnl_bf16, w == BACK_WEIGHTS ? dnnl_ba : dnnl_ab);
-    if (st == dnnl_success)
-        st = dnnl_memory_desc_init_by_tag(&to->b, 2, b, dnnl_bf16, w == FORWARD ? dnnl_ba : dnnl_ab);
-    return st == dnnl_success ? dnnl_memory_desc_init_by_tag(&to->c, 2, c, dnnl_f32, dnnl_ab) : st;
-}
-
 static dnnl_status_t make_piece(nn_token_products *p, const shape *s, int w, int64_t rows, int sum, matmul *to)
 {
-    dnnl_status_t st = describe(s, w, rows, to);
+    dnnl_status_t st = nn_matmul_describe(w, rows, s->in, s->out, dnnl_f32, to);
     if (st == dnnl_success)
         st = nn_matmul_make(p->engine.engine, sum ? p->attr_sum : p->engine.attr, 0, to);
     if (st == dnnl_success)
@@ -61,13 +48,7 @@ static dnnl_status_t make_shape(nn_token_products *p, shape *s)
 static dnnl_status_t make_engine(nn_token_products *p)
 {
     dnnl_post_ops_t then = NULL;
-    dnnl_status_t st = dnnl_engine_create(&p->engine.engine, dnnl_cpu, 0);
-    if (st == dnnl_success)
-        st = dnnl_stream_create(&p->engine.stream, p->engine.engine, dnnl_stream_default_flags);
-    if (st == dnnl_success)
-        st = dnnl_primitive_attr_create(&p->engine.attr);
-    if (st == dnnl_success)
-        st = dnnl_primitive_attr_set_scratchpad_mode(p->engine.attr, dnnl_scratchpad_mode_user);
+    dnnl_status_t st = nn_engine_open(&p->engine);
     if (st == dnnl_success)
         st = dnnl_primitive_attr_clone(&p->attr_sum, p->engine.attr);
     if (st == dnnl_success)
@@ -148,12 +129,7 @@ void nn_token_products_close(dal_nn *nn)
                         dnnl_primitive_destroy(p->shapes[i].of[w][r][sum].run);
     if (p->attr_sum)
         dnnl_primitive_attr_destroy(p->attr_sum);
-    if (p->engine.attr)
-        dnnl_primitive_attr_destroy(p->engine.attr);
-    if (p->engine.stream)
-        dnnl_stream_destroy(p->engine.stream);
-    if (p->engine.engine)
-        dnnl_engine_destroy(p->engine.engine);
+    nn_engine_close(&p->engine);
     nn->host->free(nn->host, p->of_layer);
     nn->host->free(nn->host, p->shapes);
     nn->host->free(nn->host, p);
