@@ -12,20 +12,12 @@
 #include <dal/strategy.h>
 #include <dlfcn.h>
 #include <math.h>
-#include <sys/resource.h>
 
-#include "tests/bench/bench.h"
+#include "tests/bench/machine.h"
 #include "tests/unit/kmeans_twin.h"
 
 #define BLOCK 512
 #define LATENT 24
-
-static long peak_kib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-}
 
 static double cpu_now(void)
 {

@@ -12,9 +12,8 @@
 #include <dal/linalg.h>
 #include <dal/strategy.h>
 #include <math.h>
-#include <sys/resource.h>
 
-#include "tests/bench/bench.h"
+#include "tests/bench/machine.h"
 
 #define LATENT 24
 #define BLOCK 512 /* rows a task */
@@ -36,13 +35,6 @@ static void keep_best(taken *best, taken from, taken to)
 {
     best->s = fmin(best->s, to.s - from.s);
     best->cpu_s = fmin(best->cpu_s, to.cpu_s - from.cpu_s);
-}
-
-static long peak_kib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
 }
 
 /* ---- a round ---------------------------------------------------------------------------------- */

@@ -13,18 +13,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#include "sdk/lib/clones.h"
-#include "tests/bench/bench.h"
+#include "tests/bench/machine.h"
 
 #define REPEATS 5
 #define BLOCK 256 /* rows a task */
-
-static long peak_kib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-}
 
 /* Of all threads; what a machine shared with others does not disturb. */
 static double cpu_seconds(void)
@@ -84,46 +76,6 @@ static void give_passes(float *z, int64_t passes, int64_t n, int64_t c)
 
 /* ---- scores ----------------------------------------------------------------------------------- */
 
-#define SLICES 64
-
-typedef struct read_job {
-    const float *data;
-    int64_t n;
-    uint32_t sums[SLICES];
-} read_job;
-
-DAL_CLONES static uint32_t read_slice(const float *x, int64_t n)
-{
-    uint32_t lane[64] = {0}, sum = 0;
-    const uint32_t *p = (const void *)x;
-    for (int64_t k = 0; k + 64 <= n; k += 64)
-        for (int l = 0; l < 64; l++)
-            lane[l] += p[k + l];
-    for (int l = 0; l < 64; l++)
-        sum += lane[l];
-    return sum;
-}
-
-static dal_status read_task(void *ctx, int64_t i)
-{
-    read_job *j = ctx;
-    const int64_t each = j->n / SLICES;
-    j->sums[i] = read_slice(j->data + i * each, each);
-    return DAL_OK;
-}
-
-static double read_seconds(const dal_host *host, const float *z, int64_t n)
-{
-    double best = INFINITY;
-    for (int r = 0; r < REPEATS; r++) {
-        read_job j = {.data = z, .n = n};
-        const double start = bench_now();
-        host->parallel_for(host, SLICES, read_task, &j);
-        best = fmin(best, bench_now() - start);
-    }
-    return best;
-}
-
 typedef struct score_job {
     const dal_host *host;
     dal_tensor3 t;
@@ -149,7 +101,7 @@ static void bench_scores(const dal_host *host, int64_t passes, int64_t n, int64_
                {"variation-ratios", dal_mc_variation_ratios},     {"mean-std", dal_mc_mean_std}};
     float *z = make_passes(host, passes, n, c, 8);
     score_job j = {host, {z, passes, n, c}, DAL_LOGITS, NULL, malloc((size_t)n * sizeof *j.out)};
-    const double bytes = (double)(passes * n * c) * sizeof(float), floor = read_seconds(host, z, passes * n * c);
+    const double bytes = (double)(passes * n * c) * sizeof(float), floor = bytes / read_bandwidth(host, z, passes * n * c);
     printf("mc_read passes=%lld n=%lld c=%lld threads=%d gb_s=%.1f\n", (long long)passes, (long long)n,
            (long long)c, host->threads(host), bytes / floor / 1e9);
     for (j.kind = DAL_LOGITS; j.kind <= DAL_PROBS; j.kind++) {

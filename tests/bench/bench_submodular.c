@@ -12,9 +12,8 @@
 #include <dal/linalg.h>
 #include <dal/submodular.h>
 #include <math.h>
-#include <sys/resource.h>
 
-#include "tests/bench/bench.h"
+#include "tests/bench/machine.h"
 
 #define LATENT 24
 #define BLOCK 256
@@ -25,13 +24,6 @@ static double cpu_seconds(void)
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static long peak_kib(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
 }
 
 /* ---- data ------------------------------------------------------------------------------------- */
