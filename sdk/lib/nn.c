@@ -345,50 +345,6 @@ static void find_readers_of_ids(dal_nn *nn)
             nn_fault(nn, nn->node[v].name, "reads the ids of tokens: embed them first");
 }
 
-void dal_nn_use(dal_nn *nn, uint32_t backend)
-{
-    if (backend > DAL_NN_ONEDNN)
-        nn_fault(nn, "input", "%u is no back end", (unsigned)backend);
-    else
-        nn->backend = backend;
-}
-
-void dal_nn_train_in(dal_nn *nn, uint32_t precision)
-{
-    if (precision > DAL_NN_BF16)
-        nn_fault(nn, "input", "%u is no precision", (unsigned)precision);
-    else
-        nn->precision = precision;
-}
-
-static int has(const dal_nn *nn, const nn_op *op)
-{
-    for (int32_t v = 1; v < nn->n; v++)
-        if (nn->node[v].op == op)
-            return 1;
-    return 0;
-}
-
-static dal_status choose_backend(dal_nn *nn, dal_error *err)
-{
-    const int best = nn_onednn_version() && has(nn, &nn_conv_op) ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS;
-    nn->backend = nn->backend == DAL_NN_AUTO ? (uint32_t)best : nn->backend;
-    const dal_status st = nn->backend == DAL_NN_ONEDNN ? nn_onednn_open(nn, err) : DAL_OK;
-    for (int32_t v = 1; v < nn->n; v++) {
-        const nn_node *k = &nn->node[v];
-        const int64_t scratch = nn->onednn && k->op == &nn_conv_op ? 0 : k->scratch;
-        nn->scratch = scratch > nn->scratch ? scratch : nn->scratch;
-    }
-    if (st != DAL_OK || nn->precision != DAL_NN_BF16)
-        return st;
-    return nn_half_open(nn, has(nn, &nn_conv_op), has(nn, &nn_token_linear_op), err);
-}
-
-const char *dal_nn_backend(const dal_nn *nn)
-{
-    return nn->half || nn->token_products ? nn_half_backend() : nn->onednn ? nn_onednn_version() : "OpenBLAS";
-}
-
 dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
 {
     if (nn->fault.status == DAL_OK && nn->output < 0)
@@ -408,7 +364,7 @@ dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
     if (nn_name_state(nn) != DAL_OK)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     nn->finished = 1;
-    return choose_backend(nn, err);
+    return nn_choose(nn, err);
 }
 
 /* ---- what it is -------------------------------------------------------------------------------- */

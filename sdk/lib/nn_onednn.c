@@ -452,6 +452,21 @@ const char *nn_onednn_bf16(void)
     return has_isa(dnnl_cpu_isa_avx512_core_amx) ? "AMX" : has_isa(dnnl_cpu_isa_avx512_core_bf16) ? "AVX512-BF16" : NULL;
 }
 
+static int is_amd(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_cpu_init();
+    return __builtin_cpu_is("amd");
+#else
+    return 0;
+#endif
+}
+
+int nn_onednn_gains_by_bf16(int tokens)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_amx) || (tokens && is_amd() && has_isa(dnnl_cpu_isa_avx512_core_bf16));
+}
+
 const char *nn_onednn_version(void)
 {
     static char text[32];

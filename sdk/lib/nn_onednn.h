@@ -13,6 +13,9 @@ typedef struct nn_token_products nn_token_products;
 const char *nn_onednn_version(void);
 /* What multiplies bf16; NULL: nothing here. */
 const char *nn_onednn_bf16(void);
+/* Is that faster than f32? AMX is. The AVX512-BF16 of AMD's processors is over tokens; over maps f32, with its fewer products, is as
+ * fast. That of Intel's processors without AMX is slower. */
+int nn_onednn_gains_by_bf16(int tokens);
 /* [main] Of a network whose layers are all there: chooses where channels lie together, and the orders of weights. */
 dal_status nn_onednn_open(dal_nn *nn, dal_error *err);
 void nn_onednn_close(dal_nn *nn); /* accepts a network without */

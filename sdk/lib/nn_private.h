@@ -115,6 +115,9 @@ extern const nn_op nn_conv_op, nn_linear_op, nn_norm_op, nn_relu_op, nn_add_op, 
     nn_attention_op, nn_token_linear_op, nn_token_mean_op, nn_first_token_op, nn_token_conv_op, nn_token_max_op,
     nn_join_op, nn_lstm_op, nn_conv_transpose_op, nn_embedding_bag_op;
 
+/* Of a network whose layers are all there: what multiplies it, and in what, where that was left open; opens both. */
+dal_status nn_choose(dal_nn *nn, dal_error *err);
+
 /* Names what a finished network remembers. */
 dal_status nn_name_state(dal_nn *nn);
 

@@ -509,3 +509,74 @@ Test(nn_half, is_told_where_it_cannot_be_had)
     dal_nn_free(nn);
     dal_runtime_free(rt);
 }
+
+/* ---- what DAL_NN_PRECISION_AUTO becomes --------------------------------------------------------- */
+
+/* What a network becomes of a convolution to maps of side x side places, 0: of linear layers over tokens, -1: over vectors. */
+static uint32_t became(int side, uint32_t by, uint32_t precision, const char **told, uint32_t *used)
+{
+    static char text[64];
+    dal_runtime *rt = fx_runtime(1, 1);
+    dal_nn *nn = dal_nn_new(dal_runtime_host(rt, "nn"));
+    dal_error err = DAL_ERROR_INIT;
+    dal_nn_use(nn, by);
+    dal_nn_train_in(nn, precision);
+    dal_nn_value x;
+    if (side > 0) {
+        x = conv(nn, dal_nn_input(nn, 8, side, side), 8, 3, 1, 1, 1, 0);
+    } else if (side < 0) {
+        x = dal_nn_linear(nn, dal_nn_input(nn, 8, 1, 1), "wide", 8, DAL_NN_BIAS);
+    } else {
+        const dal_nn_embedding_shape shape = {.width = 8};
+        x = dal_nn_embedding(nn, dal_nn_tokens(nn, 4, 10), "embedding", &shape);
+        x = dal_nn_token_mean(nn, dal_nn_linear(nn, x, "wide", 8, DAL_NN_BIAS));
+    }
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", 2, 0));
+    cr_assert_eq(dal_nn_finish(nn, &err), DAL_OK, "%s", err.text);
+    const uint32_t is = dal_nn_precision_used(nn);
+    *used = dal_nn_backend_used(nn);
+    snprintf(text, sizeof text, "%s", dal_nn_backend(nn));
+    *told = text;
+    dal_nn_free(nn);
+    dal_runtime_free(rt);
+    return is;
+}
+
+Test(nn_half, is_chosen_where_it_is_faster)
+{
+    const char *told;
+    uint32_t by;
+    cr_assert_eq(became(-1, DAL_NN_AUTO, DAL_NN_PRECISION_AUTO, &told, &by), DAL_NN_F32);
+    cr_assert_eq(by, DAL_NN_OPENBLAS);
+    cr_assert_eq(became(7, DAL_NN_AUTO, DAL_NN_PRECISION_AUTO, &told, &by), DAL_NN_F32); /* few places */
+    cr_assert_eq(became(8, DAL_NN_OPENBLAS, DAL_NN_PRECISION_AUTO, &told, &by), DAL_NN_F32);
+    cr_assert_eq(by, DAL_NN_OPENBLAS);
+    want_bf16();
+    cr_assert_eq(became(8, DAL_NN_AUTO, DAL_NN_BF16, &told, &by), DAL_NN_BF16);
+    cr_assert_eq(by, DAL_NN_ONEDNN);
+    const int amx = strstr(told, "by AMX") != NULL; /* "oneDNN 2.6.0, in bf16 by AMX" */
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const int tokens = amx || __builtin_cpu_is("amd");
+#else
+    const int tokens = amx;
+#endif
+    cr_assert_eq(became(8, DAL_NN_AUTO, DAL_NN_PRECISION_AUTO, &told, &by), amx ? DAL_NN_BF16 : DAL_NN_F32);
+    cr_assert_eq(by, DAL_NN_ONEDNN);
+    cr_assert_eq(strstr(told, "bf16") != NULL, amx);
+    cr_assert_eq(became(0, DAL_NN_AUTO, DAL_NN_PRECISION_AUTO, &told, &by), tokens ? DAL_NN_BF16 : DAL_NN_F32);
+    cr_assert_eq(by, tokens ? DAL_NN_ONEDNN : DAL_NN_OPENBLAS);
+}
+
+Test(nn_half, refuses_what_is_no_precision)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    dal_error err = DAL_ERROR_INIT;
+    dal_nn *nn = dal_nn_new(dal_runtime_host(rt, "nn"));
+    dal_nn_train_in(nn, DAL_NN_PRECISION_AUTO + 1);
+    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_input(nn, 1, 1, 1), "output", 2, 0));
+    cr_assert_eq(dal_nn_finish(nn, &err), DAL_E_INVALID);
+    cr_assert(strstr(err.text, "3 is no precision"), "%s", err.text);
+    dal_nn_free(nn);
+    dal_runtime_free(rt);
+}

@@ -70,12 +70,13 @@ DAL_PUBLIC void dal_nn_free(dal_nn *nn); /* accepts NULL */
 #define DAL_NN_RELU 2u /* ReLU at the end of the layer (conv, linear, batch-norm, add) */
 
 /* Who multiplies. The back ends agree but for rounding: a result is repeated bit for bit on the same one alone. */
-#define DAL_NN_AUTO 0u     /* oneDNN where it was there when libdal was built and the network has convolutions */
+#define DAL_NN_AUTO 0u     /* oneDNN where it was there when libdal was built and the network has convolutions, or multiplies tokens in bf16 */
 #define DAL_NN_OPENBLAS 1u /* always there */
 #define DAL_NN_ONEDNN 2u   /* convolutions by oneDNN, channels kept together; 3x3 ones by fewer products */
 DAL_PUBLIC void dal_nn_use(dal_nn *nn, uint32_t backend); /* before dal_nn_finish */
-/* [any] Its name and version, of a finished network. */
+/* [any] Its name and version, of a finished network; and which it is, DAL_NN_OPENBLAS or DAL_NN_ONEDNN. */
 DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);
+DAL_PUBLIC uint32_t dal_nn_backend_used(const dal_nn *nn);
 /* In what trainers, and passes by ready weights, multiply; other passes are f32 alike. BF16: of a network with convolutions,
  * maps, their gradients and what convolutions multiply are bf16; of one with linear layers over tokens, what these multiply
  * is; each is rounded once to the nearest. Sums, weights and their gradients, moments, batch-norm's statistics, vectors and
@@ -83,7 +84,14 @@ DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);
  * key "precision". A result is repeated on the same precision alone. */
 #define DAL_NN_F32 0u
 #define DAL_NN_BF16 1u
+/* BF16 where it is faster, else F32. Of a network with linear layers over tokens: on processors with AMX, and AMD's with
+ * AVX512-BF16. Of one with convolutions, by oneDNN: on processors with AMX, where at least half of the multiply-adds are
+ * convolutions without groups that make maps of 64 places or more. Another machine may give another result: keep what it
+ * became (DAL_CAP_CHOICES), and ask for that from then on. */
+#define DAL_NN_PRECISION_AUTO 2u
 DAL_PUBLIC void dal_nn_train_in(dal_nn *nn, uint32_t precision); /* before dal_nn_finish */
+/* [any] DAL_NN_F32 or DAL_NN_BF16, of a finished network. */
+DAL_PUBLIC uint32_t dal_nn_precision_used(const dal_nn *nn);
 
 /* The samples; the first call of all. */
 DAL_PUBLIC dal_nn_value dal_nn_input(dal_nn *nn, int64_t channels, int64_t height, int64_t width);
