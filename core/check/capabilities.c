@@ -29,6 +29,7 @@ static const struct {
     {DAL_CAP_FEATURE_GRADIENT, true, sizeof(dal_model_feature_gradient)},
     {DAL_CAP_PERTURB, true, sizeof(dal_model_perturb)},
     {DAL_CAP_COMPANION, true, sizeof(dal_model_companion)},
+    {DAL_CAP_CHOICES, true, sizeof(dal_model_choices)},
 };
 
 static const void *extension(const stage *st, const char *id)
@@ -480,6 +481,75 @@ static void companion(const subject *s, int arg)
     CHECK(!same_floats(alone, fit_with(s, &pulling), N * C), "a companion's gradient has no effect");
 }
 
+/* ---- choices ---- */
+
+/* A rig whose parameter p has this word; NULL: the component refuses it. */
+static rig *rig_with(const subject *s, const param_desc *p, const char *word, stage *st)
+{
+    dal_error err = DAL_ERROR_INIT;
+    char *why, *set = xasprintf("%s=%s", p->name, word);
+    rig *r = rig_new(s, &(rig_options){0});
+    component_spec *spec = rig_spec(s, (const char *const[]){set}, 1, &why);
+    CHECK(spec, "the host refuses %s: %s", set, why);
+    spec_free(r->spec);
+    r->spec = spec;
+    free(set);
+    if (stage_try(st, r, &shape, &err))
+        return r;
+    stage_free(st);
+    rig_free(r);
+    return NULL;
+}
+
+/* What parameter p became, where it is another word. */
+static char *open_word(const stage *st, const param_desc *p, const char *word)
+{
+    const dal_model_choices *told = extension(st, DAL_CAP_CHOICES);
+    CHECK(DAL_HAS(dal_model_choices, told, chosen), "the table of %s has no `chosen`", DAL_CAP_CHOICES);
+    const char *chosen = told->chosen(st->instance->self, p->name);
+    CHECK(!chosen || word_among(p->domain, chosen, strlen(chosen)), "it says that it chose '%s' for '%s', which takes %s", chosen,
+          p->name, p->domain);
+    return chosen && strcmp(chosen, word) != 0 ? xstrdup(chosen) : NULL;
+}
+
+static bool check_word(const subject *s, const param_desc *p, const char *word)
+{
+    stage st, again;
+    rig *r = rig_with(s, p, word, &st);
+    char *chosen = r ? open_word(&st, p, word) : NULL;
+    if (!chosen)
+        return false;
+    rig *by_word = rig_with(s, p, chosen, &again);
+    CHECK(by_word, "it chooses '%s' for '%s', and refuses it when it is given", chosen, p->name);
+    CHECK(!open_word(&again, p, chosen), "given '%s' for '%s', which it chose before, it chooses another", chosen, p->name);
+    model_fit(&st, 0, false);
+    model_fit(&again, 0, false);
+    CHECK(same_floats(model_predict_all(&st, N), model_predict_all(&again, N), N * C),
+          "given '%s' for '%s', which it chose for '%s', it gives other bits", chosen, p->name, word);
+    free(chosen);
+    return true;
+}
+
+static void choices(const subject *s, int arg)
+{
+    (void)arg;
+    if (!dal_has_word(s->component->provides, DAL_CAP_CHOICES))
+        check_skip("it does not offer %s", DAL_CAP_CHOICES);
+    int n_open = 0;
+    for (int i = 0; i < s->component->n_params; i++) {
+        const param_desc *p = &s->component->params[i];
+        const char *at = p->type == DAL_PARAM_CHOICE ? p->domain : "";
+        while (*at) {
+            char *word = xstrndup(at, strcspn(at, "|"));
+            n_open += check_word(s, p, word);
+            at += strlen(word);
+            at += *at == '|';
+            free(word);
+        }
+    }
+    CHECK(n_open > 0, "it offers %s, but no word of a parameter leaves it a choice", DAL_CAP_CHOICES);
+}
+
 const check_test capability_tests[] = {
     {"offers", "provides and get_extension name the same capabilities", KIND(MODEL), provides, 0},
     {"offers/features", "features are finite, agree with predict, do not depend on blocks", KIND(MODEL), features, 0},
@@ -492,6 +562,7 @@ const check_test capability_tests[] = {
     {"offers/feature-gradient", "gradients of features by the input agree with differences", KIND(MODEL), feature_gradient, 0},
     {"offers/perturb", "copies are independent; gradients by the weights agree with differences", KIND(MODEL),
      perturb, 0},
+    {"offers/choices", "what it chose for a parameter, given, is the same model", KIND(MODEL), choices, 0},
     {"offers/companion", "a companion sees every step, and only its gradient shows", KIND(MODEL), companion, 0},
     {0},
 };

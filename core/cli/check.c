@@ -34,7 +34,8 @@ static void print_plan(const experiment *e, const trial *t)
     printf("  labels     %lld to start with%s%s, then %lld rounds of %lld\n", (long long)m->initial_size,
            m->initial_strategy ? ", chosen by " : "", m->initial_strategy ? m->initial_strategy->desc->id : "",
            (long long)m->rounds, (long long)m->query_size);
-    printf("  model      %s\n", m->model->desc->id);
+    printf("  model      %s%s%s%s\n", m->model->desc->id, *t->chosen ? " (chosen here: " : "", t->chosen,
+           *t->chosen ? ")" : "");
     printf("  oracle     %s\n", m->oracle->desc->id);
     for (int i = 0; i < m->n_strategies; i++)
         print_strategy(&t->plans[i]);

@@ -10,7 +10,7 @@
 #include "pipeline/run.h"
 #include "report/queries.h"
 #include "report/summary.h"
-#include "store/store.h"
+#include "store/chosen.h"
 #include "util/text.h"
 
 static const cli_option options[] = {
@@ -123,17 +123,21 @@ static void on_begin(void *ctx, const run_head *h, int64_t rounds_done)
     p->runs = xrealloc(p->runs, (size_t)(p->n_runs + 1) * sizeof *p->runs);
     p->runs[p->n_runs++] = h->id;
     if (p->json) {
-        print_json(json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "event", "run", "run",
+        print_json(json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "event", "run", "run",
                              (json_int_t)h->id, "name", h->name, "strategy", h->strategy, "trial",
                              (json_int_t)h->trial, "seed", (json_int_t)h->seed, "pool", (json_int_t)h->n_pool, "test",
                              (json_int_t)h->n_test, "classes", (json_int_t)h->n_classes, "rounds_done",
                              (json_int_t)rounds_done, "candidates", (json_int_t)p->plan->problem.n, "cost",
-                             cost_json(&p->plan->cost)));
+                             cost_json(&p->plan->cost), "chosen", chosen_json(h)));
         return;
     }
     printf("run %lld  %s  strategy %s  seed %llu  (%s in the pool, %s to test on, %lld classes)\n", (long long)h->id,
            h->name, h->strategy, (unsigned long long)h->seed, human_count(h->n_pool, pool),
            human_count(h->n_test, test), (long long)h->n_classes);
+    char *chosen = chosen_text(h, " ", ", ");
+    if (*chosen)
+        printf("  chosen by the model, and kept with the run: %s\n", chosen);
+    free(chosen);
     print_plan(p->plan);
     if (rounds_done > 0)
         printf("resumed: the first %lld %s from the store\n", (long long)rounds_done,
@@ -329,6 +333,9 @@ const cli_command cmd_run = {
         "labelled set. Every round is one transaction in the run store, durable before the next begins: a run "
         "that was interrupted, killed, or waits for labels goes on with --resume and ends exactly as it would have "
         "ended undisturbed. Results do not depend on the number of threads.\n\n"
+        "Where the manifest leaves a choice to the model, as `backend: auto` and `precision: auto` do, the head of a run says "
+        "what was chosen (with --json, \"chosen\" of the event \"run\"). It is kept with the run: --resume, and other runs of "
+        "the manifest that --resume begins, go by it, or are refused where this machine cannot.\n\n"
         "With --json, the event \"round\" has the metrics before the query, and of its answers purity, purity_so_far, id_recall "
         "and ood_recall, as runs export; a number that is not known is null.\n\n"
         "The line below the head of a run is what its strategy says it takes for the largest query: its bound on the "

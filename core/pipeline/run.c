@@ -8,7 +8,6 @@
 
 #include "pipeline/run_private.h"
 #include "pipeline/survey.h"
-#include "pipeline/versions.h"
 #include "util/text.h"
 
 /* ---- what makes a run ---- */
@@ -17,7 +16,7 @@ static char *components_json(const run *r)
 {
     const manifest *m = r->m;
     json_t *all = json_array();
-    const component_spec *specs[] = {m->dataset, m->model, r->spec, m->oracle};
+    const component_spec *specs[] = {m->dataset, model_spec(r), r->spec, m->oracle}; /* STORE_MODEL: the model's place */
     const component_spec *initial = m->initial_strategy;
     for (int i = 0; i < 4 + m->n_transforms + !!initial; i++) {
         char *one = spec_json(i < 4 ? specs[i] : i < 4 + m->n_transforms ? m->transforms[i - 4] : initial);
@@ -43,6 +42,8 @@ static char *class_names_json(const source *s)
 
 static void describe_head(run *r)
 {
+    free(r->components);
+    free(r->class_names);
     r->components = components_json(r);
     r->class_names = class_names_json(r->t->source);
     r->head = (run_head){
@@ -69,7 +70,7 @@ static void note_unfinished(run *r)
 {
     run_head found;
     dal_error err = DAL_ERROR_INIT;
-    if (!r->events || !r->events->note || store_find_run(r->store, &r->head, false, &found, &err) != DAL_OK)
+    if (!r->events || !r->events->note || find_earlier(r, false, &found, &err) != DAL_OK)
         return;
     char *note = xasprintf("run %lld of the same manifest is unfinished (%s); this is a new run, --resume would go on "
                            "with that one", (long long)found.id, run_state_name(found.state));
@@ -149,24 +150,6 @@ static dal_status start_new(run *r, dal_error *err)
     free_rows(&data);
     free(ids);
     free(classes);
-    return st;
-}
-
-/* Is there a run that differs in nothing but the versions of its modules? */
-static dal_status refuse_other_versions(run *r, dal_error *err)
-{
-    run_head like = r->head, found;
-    dal_error none = DAL_ERROR_INIT;
-    text what = {0};
-    like.components = NULL;
-    if (store_find_run(r->store, &like, true, &found, &none) != DAL_OK)
-        return DAL_E_NOT_FOUND;
-    const dal_status st =
-        !versions_differ(found.components, r->components, &what)
-            ? DAL_E_NOT_FOUND
-            : dal_fail(err, DAL_E_INVALID, "", "run %lld was made with other versions of modules (%s); install those "
-                       "again, or start a new run without --resume", (long long)found.id, what.s);
-    text_free(&what);
     return st;
 }
 
@@ -304,15 +287,31 @@ static dal_status go_on(run *r, const run_head *found, bool *done, dal_error *er
 
 static dal_status open_components(run *r, dal_error *err)
 {
-    composer *c = r->t->composer;
-    dal_status st = composer_open(c, r->m->model, &r->t->source->info.spec, &r->model, err);
-    if (st == DAL_OK)
-        st = composer_open(c, r->spec, NULL, &r->strategy, err);
-    if (st != DAL_OK)
-        return st;
-    model_provider_init(&r->provider, r->t->source, r->model, r->m->model, composer_host(c, "run"));
+    const dal_status st = open_model(r, r->m->model, err);
+    return st == DAL_OK ? composer_open(r->t->composer, r->spec, NULL, &r->strategy, err) : st;
+}
+
+static void start_provider(run *r)
+{
+    model_provider_init(&r->provider, r->t->source, r->model, model_spec(r), composer_host(r->t->composer, "run"));
     r->provider_ready = true;
-    return DAL_OK;
+}
+
+/* The stored run to go on with; *fresh: there is none, so a new one begins. */
+static dal_status find_resumed(run *r, run_head *found, bool *fresh, dal_error *err)
+{
+    dal_error none = DAL_ERROR_INIT;
+    dal_status st = find_earlier(r, true, found, &none);
+    *fresh = st == DAL_E_NOT_FOUND;
+    if (st != DAL_OK && !*fresh) {
+        *err = none;
+        return st;
+    }
+    const int64_t id = r->head.id = *fresh ? 0 : found->id;
+    st = go_by_earlier(r, *fresh ? NULL : found, err);
+    describe_head(r);
+    r->head.id = id;
+    return st;
 }
 
 static dal_status open_oracle(run *r, dal_error *err)
@@ -334,6 +333,7 @@ static void close_all(run *r)
     free(r->recall);
     free(r->components);
     free(r->class_names);
+    free(r->chosen);
 }
 
 static void tell_end(const run *r)
@@ -373,25 +373,22 @@ dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, 
     pool_init(&r.pool, src->info.n[DAL_SPLIT_TRAIN], src->info.spec.n_classes, src->classes[DAL_SPLIT_VALIDATION],
               src->info.n[DAL_SPLIT_VALIDATION]);
     r.recall = xcalloc((size_t)r.pool.n_classes, sizeof *r.recall);
-    describe_head(&r);
-    bool done = false;
+    bool done = false, fresh = !o->resume;
     run_head found = {0};
     *state = RUN_FAILED;
     dal_status st = open_components(&r, err);
-    if (st == DAL_OK && o->resume) {
-        st = store_find_run(s, &r.head, true, &found, err);
-        if (st == DAL_E_NOT_FOUND)
-            st = refuse_other_versions(&r, err);
-        if (st == DAL_OK)
-            r.head.id = found.id;
-    } else if (st == DAL_OK)
-        st = DAL_E_NOT_FOUND;
-    const bool fresh = st == DAL_E_NOT_FOUND;
-    if (fresh) {
+    if (st == DAL_OK) {
+        describe_head(&r);
+        if (o->resume)
+            st = find_resumed(&r, &found, &fresh, err);
+    }
+    if (st == DAL_OK && fresh) {
         if (!o->resume)
             note_unfinished(&r);
         st = start_new(&r, err);
     }
+    if (st == DAL_OK)
+        start_provider(&r);
     if (st == DAL_OK)
         st = open_oracle(&r, err);
     if (st == DAL_OK && fresh)

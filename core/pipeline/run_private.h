@@ -1,4 +1,5 @@
-/* pipeline/run_private.h: the state of a run, shared by run.c, rounds.c, ask.c, remember.c. */
+/* pipeline/run_private.h: the state of a run, shared by run.c, earlier.c, rounds.c, ask.c,
+ * remember.c. */
 #ifndef DALHOST_PIPELINE_RUN_PRIVATE_H
 #define DALHOST_PIPELINE_RUN_PRIVATE_H
 
@@ -19,6 +20,7 @@ typedef struct run {
     trial *t;
     const manifest *m;
     const component_spec *spec; /* the strategy's */
+    component_spec *chosen;     /* the model's, where it differs from the manifest's: see choices.h */
     int64_t candidates;         /* of each query; 0: the whole pool */
     store *store;
     const run_events *events;
@@ -42,6 +44,11 @@ typedef struct run {
     char message[1024];
 } run;
 
+static inline const component_spec *model_spec(const run *r)
+{
+    return r->chosen ? r->chosen : r->m->model;
+}
+
 static inline const dal_model_impl *model_impl(const run *r)
 {
     return r->model->impl;
@@ -64,6 +71,16 @@ dal_status commit_round(run *r, dal_error *err);
 dal_status note_nearest(run *r, dal_error *err);
 /* What each pick stands for, where the manifest asks for it. */
 dal_status note_why(run *r, dal_error *err);
+
+/* ---- earlier.c ---- */
+/* The model by this spec; r->chosen becomes what it chose. */
+dal_status open_model(run *r, const component_spec *spec, dal_error *err);
+/* The last run in the store that this one would be, but for what its model chose; finished: also of finished ones.
+ * DAL_E_NOT_FOUND; DAL_E_INVALID: there are only such of other versions of modules. Strings as store_find_run's. */
+dal_status find_earlier(const run *r, bool finished, run_head *found, dal_error *err);
+/* The model becomes what that of `found` was; NULL: that of the last run of the same manifest, if there is one. Refuses where it
+ * cannot be had. */
+dal_status go_by_earlier(run *r, const run_head *found, dal_error *err);
 
 /* ---- ask.c ---- */
 /* Ask the oracle about the picks still pending; commits the round, or what was answered. *pending: how many

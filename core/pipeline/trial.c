@@ -4,6 +4,7 @@
 #include <dal/strategy.h>
 #include <stdlib.h>
 
+#include "pipeline/choices.h"
 #include "util/text.h"
 
 static void describe_pool(const dal_oracle_task *t, int64_t id, char *out, size_t size)
@@ -145,7 +146,6 @@ typedef struct model_facts {
 
 static void look_at_model(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
 {
-    (void)t;
     const dal_model_impl *impl = i->impl;
     model_facts *facts = ctx;
     char title[96];
@@ -163,6 +163,12 @@ static void look_at_model(trial *t, const component_spec *spec, const dal_instan
             facts->d = ((const dal_model_features *)table)->width(i->self);
     }
     free(provides);
+    component_spec *chosen = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    if (choices_of_model(spec, i, &chosen, &err) != DAL_OK)
+        diags_error(d, spec_place(spec, &err), "%s", err.text);
+    t->chosen = choices_text(spec, chosen);
+    free(chosen);
 }
 
 typedef struct plan_job {
@@ -294,5 +300,6 @@ void trial_close(trial *t)
     for (int i = 0; i < t->m->n_strategies; i++)
         free(t->plans[i].lines);
     free(t->plans);
+    free(t->chosen);
     free(t);
 }

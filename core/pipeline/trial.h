@@ -20,6 +20,7 @@ typedef struct trial {
     uint64_t fingerprint[2];
     int64_t known; /* pool samples whose class the dataset knows */
     struct strategy_plan *plans; /* [m->n_strategies] */
+    char *chosen;                /* what the model would choose here: choices_text */
 } trial;
 
 /* What a strategy will be given, and what a query will take, as far as it says. */

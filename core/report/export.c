@@ -6,6 +6,7 @@
 
 #include "report/queries.h"
 #include "report/summary.h"
+#include "store/chosen.h"
 #include "util/text.h"
 
 char **class_names_of(const run_head *h)
@@ -77,6 +78,7 @@ json_t *head_json(const run_head *h)
     json_object_set_new(j, "class_names", parsed(h->class_names));
     json_object_set_new(j, "components", parsed(h->components));
     json_object_set_new(j, "manifest", parsed(h->manifest));
+    json_object_set_new(j, "chosen", chosen_json(h));
     return j;
 }
 
@@ -241,13 +243,14 @@ void rounds_csv_head(FILE *out)
         "macro_f1,log_loss,train_loss,train_accuracy,epochs,converged,train_s,evaluate_s,infer_s,"
         "select_s,"
         "label_s,previous_commit_s,train_cpu_s,infer_cpu_s,select_cpu_s,peak_rss_bytes,picks,candidates,"
-        "purity,purity_so_far,id_recall,ood_recall\n",
+        "purity,purity_so_far,id_recall,ood_recall,chosen\n",
         out);
 }
 
 void rounds_csv(FILE *out, const stored_run *r)
 {
     round_purity *pure = purity_of(r);
+    char *chosen = chosen_text(&r->head, "=", " ");
     for (int64_t i = 0; i < r->n_rounds; i++) {
         const round_record *k = &r->rounds[i];
         const round_metrics *m = &k->metrics;
@@ -270,8 +273,11 @@ void rounds_csv(FILE *out, const stored_run *r)
         csv_real(out, pure[i].purity_so_far);
         csv_real(out, pure[i].id_recall);
         csv_real(out, pure[i].ood_recall);
+        fputc(',', out);
+        csv_text(out, chosen);
         fputc('\n', out);
     }
+    free(chosen);
     free(pure);
 }
 

@@ -10,6 +10,7 @@
 #include "report/grid.h"
 #include "report/queries.h"
 #include "report/summary.h"
+#include "store/chosen.h"
 #include "util/text.h"
 
 static void print_shown(FILE *out, const char *s, int max, bool utf8)
@@ -88,8 +89,8 @@ static void print_head(FILE *out, const stored_run *r, int64_t writer, terminal 
 
 /* ---- components ---- */
 
-/* "hidden [100], epochs 20": all that is not the component's name. */
-static char *parameters_of(json_t *component)
+/* "hidden [100], epochs 20": all that is not the component's name. Of those in `chosen`, that the model chose them. */
+static char *parameters_of(json_t *component, const json_t *chosen)
 {
     text t = {0};
     const char *key;
@@ -112,6 +113,8 @@ static char *parameters_of(json_t *component)
                   json_is_string(value) ? json_string_value(value)
                   : v                   ? v
                                         : "?");
+        if (json_object_get(chosen, key))
+            text_add(&t, " (chosen)");
         free(v);
     }
     return text_take(&t);
@@ -145,7 +148,7 @@ static void print_parameters(FILE *out, const char *s, int indent, terminal to)
 
 static void print_components(FILE *out, const run_head *h, terminal to)
 {
-    json_t *list = json_loads(h->components, 0, NULL);
+    json_t *list = json_loads(h->components, 0, NULL), *chosen = chosen_json(h);
     size_t i;
     json_t *c;
     if (json_array_size(list) > 0)
@@ -157,7 +160,7 @@ static void print_components(FILE *out, const run_head *h, terminal to)
                    *version = word_of(c, "version");
         char *name = strcmp(use, from) == 0 ? xasprintf("%s %s", use, version)
                                             : xasprintf("%s (%s %s)", use, from, version);
-        char *shown = text_shown(name, 0, to.utf8), *parameters = parameters_of(c);
+        char *shown = text_shown(name, 0, to.utf8), *parameters = parameters_of(c, i == STORE_MODEL ? chosen : NULL);
         const int pad = NAME - text_columns(shown);
         fprintf(out, "  %s", shown);
         if (!*parameters)
@@ -172,6 +175,7 @@ static void print_components(FILE *out, const run_head *h, terminal to)
         free(shown);
         free(parameters);
     }
+    json_decref(chosen);
     json_decref(list);
 }
 

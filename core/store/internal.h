@@ -38,6 +38,7 @@ typedef enum store_sql {
     SQL_ANSWER,
     SQL_PICK_ANSWER,
     SQL_FIND_RUN,
+    SQL_FIND_LIKE,
     SQL_LIST_RUNS,
     SQL_READ_RUN,
     SQL_STANDING,

@@ -142,8 +142,10 @@ dal_status store_find_run(store *s, const run_head *like, bool finished, run_hea
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)like->seed);
     sqlite3_stmt *q =
-        store_query(s, SQL_FIND_RUN, doing, err, TEXT(like->strategy), INT(like->trial), TEXT(seed),
-                    TEXT(like->manifest), TEXT(like->components), INT(finished));
+        like->strategy ? store_query(s, SQL_FIND_RUN, doing, err, TEXT(like->strategy), INT(like->trial), TEXT(seed),
+                                     TEXT(like->manifest), TEXT(like->components), INT(finished), INT(like->id))
+                       : store_query(s, SQL_FIND_LIKE, doing, err, TEXT(like->manifest), TEXT(like->components),
+                                     INT(finished), INT(like->id));
     int64_t n = 0;
     run_head *found = NULL;
     dal_status st = store_read_heads(s, q, doing, &found, &n, err);
@@ -153,7 +155,7 @@ dal_status store_find_run(store *s, const run_head *like, bool finished, run_hea
         st = dal_fail(err, DAL_E_NOT_FOUND, "store",
                       "%s: no %srun of this manifest with strategy %s, trial "
                       "%lld, seed %s",
-                      s->path, finished ? "" : "unfinished ", like->strategy, (long long)like->trial,
+                      s->path, finished ? "" : "unfinished ", like->strategy ? like->strategy : "any", (long long)like->trial,
                       seed);
     if (st != DAL_OK) {
         free(found);

@@ -186,7 +186,9 @@ const char *const store_sql_text[SQL_COUNT] = {
     [SQL_PICK_ANSWER] = "SELECT answer FROM pick WHERE run = ? AND round = ? AND rank = ? AND id = ?",
     [SQL_FIND_RUN] = "SELECT " HEAD_COLUMNS " FROM run WHERE strategy = ? AND trial = ? AND seed = ? "
                      "AND manifest = ? AND components = coalesce(?, components) "
-                     "AND (state <> 'done' OR ?) ORDER BY run DESC LIMIT 1",
+                     "AND (state <> 'done' OR ?) AND (run < ?7 OR ?7 = 0) ORDER BY run DESC LIMIT 1",
+    [SQL_FIND_LIKE] = "SELECT " HEAD_COLUMNS " FROM run WHERE manifest = ? AND components = coalesce(?, components) "
+                      "AND (state <> 'done' OR ?) AND (run < ?4 OR ?4 = 0) ORDER BY run DESC LIMIT 1",
     [SQL_LIST_RUNS] = "SELECT " HEAD_COLUMNS " FROM run ORDER BY run",
     [SQL_READ_RUN] = "SELECT " HEAD_COLUMNS " FROM run WHERE run = ?",
     [SQL_STANDING] = "SELECT round + 1, n_labelled, accuracy FROM round WHERE run = ? "

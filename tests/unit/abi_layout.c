@@ -357,6 +357,11 @@ SIZE(dal_model_companion, 8)
 AT(dal_model_companion, struct_size, 0, 4)
 AT(dal_model_companion, offers, 4, 4)
 
+SIZE(dal_model_choices, 16)
+AT(dal_model_choices, struct_size, 0, 4)
+AT(dal_model_choices, reserved, 4, 4)
+AT(dal_model_choices, chosen, 8, 8)
+
 /* ---- strategy.h ---- */
 
 SIZE(dal_block, 72)

@@ -221,6 +221,19 @@ typedef struct dal_model_companion {
     uint32_t offers; /* DAL_WANT_* this model can show */
 } dal_model_companion;
 
+/* ---- DAL_CAP_CHOICES -------------------------------------------------------------------------- */
+/* A CHOICE parameter may have a word that leaves the choice to the model, by what the machine has ("auto"). What it chose is
+ * part of a run's result, so the host asks, tells the user, keeps it with the run, and whenever the run goes on, on whichever
+ * machine, gives the chosen word in place of the other: the model takes it, or create refuses, with `key` the parameter. A model
+ * that is given a chosen word is the one that chose it, bit for bit. */
+typedef struct dal_model_choices {
+    uint32_t struct_size;
+    uint32_t reserved;
+    /* [any] What a CHOICE parameter became: one of its words, until destroy. Of parameters that leave nothing open: the word
+     * it was given, or NULL. Known from create on, whatever is fitted. */
+    const char *(*chosen)(void *self, const char *parameter);
+} dal_model_choices;
+
 #ifdef __cplusplus
 }
 #endif

@@ -13,6 +13,7 @@ typedef struct options {
 typedef struct model {
     const dal_host *host;
     int64_t c, d, fits;
+    int right;
     float bias[16];
 } model;
 
@@ -141,8 +142,53 @@ static dal_status load_trusting(void *self, const dal_reader *r, dal_error *err)
     return r->read(r, ((model *)self)->bias, sizeof ((model *)self)->bias, &got, err);
 }
 
+/* ---- models that leave a choice open ---- */
+
+typedef struct sides {
+    int64_t steps;
+    uint32_t side;
+} sides;
+#define SIDES(P, T) PARAMS(P, T) P(T, side, CHOICE, "auto", "auto|left|right", "", "which")
+
+static const char *choose_maybe(void *self, const char *parameter)
+{
+    (void)self;
+    return strcmp(parameter, "side") == 0 ? "maybe" : NULL;
+}
+
+/* Another than it is given. */
+static const char *choose_other(void *self, const char *parameter)
+{
+    const model *m = self;
+    return strcmp(parameter, "side") == 0 ? m->right ? "left" : "right" : NULL;
+}
+
+static dal_status create_side(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+{
+    const sides *o = given;
+    const dal_status st = create(host, given, spec, self, err);
+    if (st == DAL_OK)
+        ((model *)*self)->right = o->side == 2;
+    return st;
+}
+
+static const void *maybe(void *self, const char *id)
+{
+    static const dal_model_choices table = {.struct_size = sizeof table, .chosen = choose_maybe};
+    (void)self;
+    return strcmp(id, DAL_CAP_CHOICES) == 0 ? &table : NULL;
+}
+
+static const void *other(void *self, const char *id)
+{
+    static const dal_model_choices table = {.struct_size = sizeof table, .chosen = choose_other};
+    (void)self;
+    return strcmp(id, DAL_CAP_CHOICES) == 0 ? &table : NULL;
+}
+
 #define MODEL(name, predict_, load_) MODEL_OF(name, create, predict_, load_)
-#define MODEL_OF(name, create_, predict_, load_)                                            \
+#define MODEL_OF(name, create_, predict_, load_) MODEL_WITH(name, create_, predict_, load_, NULL)
+#define MODEL_WITH(name, create_, predict_, load_, get_extension_)                          \
     static const dal_model_impl name = {.struct_size = sizeof(dal_model_impl),              \
                                         .output = DAL_LOGITS,                               \
                                         .create = create_,                                  \
@@ -150,7 +196,8 @@ static dal_status load_trusting(void *self, const dal_reader *r, dal_error *err)
                                         .fit = fit,                                         \
                                         .predict = predict_,                                \
                                         .save = save,                                       \
-                                        .load = load_}
+                                        .load = load_,                                      \
+                                        .get_extension = get_extension_}
 MODEL(sound, predict, load);
 MODEL(nan_impl, predict_nan, load);
 MODEL(batch_impl, predict_batch, load);
@@ -160,6 +207,8 @@ MODEL(trusting_impl, predict, load_trusting);
 MODEL_OF(text_impl, create_text, predict_place, load);
 MODEL_OF(sparse_impl, create_sparse, predict_place, load);
 MODEL_OF(none_impl, create_none, predict, load);
+MODEL_WITH(maybe_impl, create, predict, load, maybe);
+MODEL_WITH(other_impl, create_side, predict, load, other);
 
 #define PLAIN(C, id, impl) C(MODEL, id, impl, "breaks one promise", "-", "", DAL_CAP_OUTPUTS, options, PARAMS)
 #define COMPONENTS(C)                                                                               \
@@ -171,6 +220,8 @@ MODEL_OF(none_impl, create_none, predict, load);
     PLAIN(C, "sparse-bound", sparse_impl)                                                           \
     PLAIN(C, "choosy", none_impl)                                                                   \
     PLAIN(C, "trusting", trusting_impl)                                                             \
+    C(MODEL, "undecided", maybe_impl, "chooses what is no choice", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES, sides, SIDES) \
+    C(MODEL, "wavering", other_impl, "chooses anew", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES, sides, SIDES) \
     C(MODEL, "boasts", sound, "offers what it has not", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, \
       options, PARAMS)
 DAL_MODULE(bad_models, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
