@@ -335,7 +335,7 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
                         spec->modality == DAL_IMAGE ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
     dal_status st = open_encoder(host, y, o, &e, err);
     if (st == DAL_OK) {
-        const nn_plan plan = {y->id, NN_PROVIDES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
+        const nn_plan plan = {y->id, NN_PROVIDES_CHOICES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
         const int64_t shape[3] = {e->nn ? e->files->shape.width : o->length, e->nn ? 1 : e->files->shape.vocabulary, 1};
         nn_options training = o->nn;
         if (o->freeze)
@@ -362,9 +362,21 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
     return st;
 }
 
-static const void *get_extension(void *self, const char *id)
+/* The precision is that of the encoder. */
+static const char *frozen_chosen(void *self, const char *parameter)
 {
     const encoder *e = ((const nn_model *)self)->known;
+    if (strcmp(parameter, "precision") != 0)
+        return nn_model_choices.chosen(self, parameter);
+    return dal_nn_precision_used(e->nn) == DAL_NN_BF16 ? "bf16" : "f32";
+}
+
+static const void *get_extension(void *self, const char *id)
+{
+    static const dal_model_choices frozen = {.struct_size = sizeof frozen, .chosen = frozen_chosen};
+    const encoder *e = ((const nn_model *)self)->known;
+    if (e->nn && strcmp(id, DAL_CAP_CHOICES) == 0)
+        return &frozen;
     return e->nn ? nn_model_get_extension(self, id) : text_net_get_extension(self, id);
 }
 
@@ -401,9 +413,9 @@ MODEL(roberta)
     TEXT_NET_PRECISION(P, nn_options)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "distilbert", distilbert_impl, "DistilBERT from a folder, fine-tuned or frozen",                         \
-      "Sanh et al., 2019 (arXiv:1910.01108)", "", NN_PROVIDES, options, PARAMS)                                       \
-    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "", NN_PROVIDES, \
+      "Sanh et al., 2019 (arXiv:1910.01108)", "", NN_PROVIDES_CHOICES, options, PARAMS)                               \
+    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "", NN_PROVIDES_CHOICES, \
       options, PARAMS)                                                                                                \
     C(MODEL, "roberta", roberta_impl, "RoBERTa from a folder, fine-tuned or frozen",                                  \
-      "Liu et al., 2019 (arXiv:1907.11692)", "", NN_PROVIDES, options, PARAMS)
+      "Liu et al., 2019 (arXiv:1907.11692)", "", NN_PROVIDES_CHOICES, options, PARAMS)
 DAL_MODULE(bert, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -35,7 +35,7 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
-    return text_net_new(host, "bilstm", spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 1, self, err);
+    return text_net_new(host, "bilstm", NN_PROVIDES, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 1, self, err);
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);

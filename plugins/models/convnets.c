@@ -78,9 +78,9 @@ CREATE(cnn_small, "cnn-small")
 #define PARAMS(P, T) NN_PARAMS(P, nn_options, "30", "64", "adam", "0.001", "0", "constant", "0", "false", "0.5")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "lenet", lenet_impl, "two 5x5 convolutions of 32 and 64, a hidden layer of 128", "LeCun et al. 1998", "", \
-      NN_PROVIDES, options, PARAMS)                                                                                    \
+      NN_PROVIDES_CHOICES, options, PARAMS)                                                                                    \
     C(MODEL, "mnist-net", mnist_net_impl, "two 3x3 convolutions of 32 and 64, a hidden layer of 128", "", "",          \
-      NN_PROVIDES, options, PARAMS)                                                                                    \
-    C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "", NN_PROVIDES, \
+      NN_PROVIDES_CHOICES, options, PARAMS)                                                                                    \
+    C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "", NN_PROVIDES_CHOICES, \
       options, PARAMS)
 DAL_MODULE(convnets, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -89,5 +89,5 @@ static const dal_model_impl impl = NN_MODEL_IMPL(create);
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "mobilenet-v2", impl, "inverted residuals with depthwise convolutions, 2 million weights",                \
-      "Sandler et al., CVPR 2018", "", NN_PROVIDES, options, PARAMS)
+      "Sandler et al., CVPR 2018", "", NN_PROVIDES_CHOICES, options, PARAMS)
 DAL_MODULE(mobilenet, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -47,6 +47,8 @@ static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
         return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->image[0],
                         (long long)m->image[1], (long long)m->image[2], e.text);
     dal_nn_describe(m->nn, &m->info);
+    m->options.backend = dal_nn_backend_used(m->nn);
+    m->options.precision = dal_nn_precision_used(m->nn);
     return DAL_OK;
 }
 
@@ -91,7 +93,7 @@ dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sa
 dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
                         uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err)
 {
-    const nn_plan plan = {id, NN_PROVIDES, sizeof(nn_model), init, layers, options, NULL};
+    const nn_plan plan = {id, NN_PROVIDES_CHOICES, sizeof(nn_model), init, layers, options, NULL};
     int64_t image[3];
     nn_model *m;
     dal_status st = image_of(spec, id, image, err);
@@ -125,10 +127,13 @@ static void let_go(nn_model *m)
 
 dal_status nn_model_declare(nn_model *m, const int64_t shape[3], void *known, dal_error *err)
 {
+    const uint32_t backend = m->options.backend, precision = m->options.precision;
     let_go(m);
     m->fitted = 0;
     m->known = known;
     m->options = *(const nn_options *)m->plan.options; /* whose list of milestones went with the network */
+    m->options.backend = backend; /* whatever the shape: these have been told */
+    m->options.precision = precision;
     memcpy(m->image, shape, sizeof m->image);
     const dal_status st = declare(m, &m->plan, err);
     return st == DAL_OK ? take_weights(m, err) : st;
@@ -243,6 +248,17 @@ dal_status nn_model_predict(void *self, const dal_batch *x, float *out, dal_erro
 
 /* ---- extensions --------------------------------------------------------------------------------- */
 
+static const char *chosen(void *self, const char *parameter)
+{
+    static const char *const backends[] = {"auto", "openblas", "onednn"}, *const precisions[] = {"f32", "bf16", "auto"};
+    const nn_model *m = self;
+    return strcmp(parameter, "backend") == 0     ? backends[m->options.backend]
+           : strcmp(parameter, "precision") == 0 ? precisions[m->options.precision]
+                                                 : NULL;
+}
+
+const dal_model_choices nn_model_choices = {.struct_size = sizeof nn_model_choices, .chosen = chosen};
+
 const void *nn_model_get_extension(void *self, const char *id)
 {
     static const uint32_t promise[2] = {sizeof promise, 0}; /* capabilities that are a word, not a table */
@@ -261,6 +277,7 @@ const void *nn_model_get_extension(void *self, const char *id)
         {DAL_CAP_FEATURE_GRADIENT, &nn_model_feature_gradient},
         {DAL_CAP_PERTURB, &nn_model_perturb},
         {DAL_CAP_COMPANION, &nn_model_companion},
+        {DAL_CAP_CHOICES, &nn_model_choices},
     };
     const nn_model *m = self;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -79,22 +79,21 @@ typedef struct nn_options {
     P(T, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, where dropout is 0")       \
     P(T, backend, CHOICE, "auto", "auto|openblas|onednn", "",                                                         \
       "who convolves; auto: onednn where it was built in. They differ by rounding: only the same one repeats a run")    \
-    P(T, precision, CHOICE, "f32", "f32|bf16", "",                                                                    \
+    P(T, precision, CHOICE, "f32", "f32|bf16|auto", "",                                                               \
       "what is multiplied; bf16, where the processor has AMX-BF16 or AVX512-BF16: with AMX twice as fast in training, "  \
       "two to three times in use, but for small maps; with another result: maps are rounded to 8 bits; weights, "       \
-      "statistics and gradients of inputs stay f32")
+      "statistics and gradients of inputs stay f32. auto: bf16 with AMX and onednn, where most products make maps of 64 " \
+      "places or more; else f32")
 
 /* Of the modules of these models: a run that goes on with another one is told so. */
-#ifdef DAL_HAVE_ONEDNN
-#define NN_VERSION "1.4+onednn"
-#else
-#define NN_VERSION "1.4"
-#endif
+#define NN_VERSION "1.5"
 
+/* NN_PROVIDES_CHOICES: of models with the parameters backend and precision. */
 #define NN_PROVIDES                                                                                      \
     DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " "               \
     DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "                  \
     DAL_CAP_FEATURE_GRADIENT " " DAL_CAP_PERTURB " " DAL_CAP_COMPANION
+#define NN_PROVIDES_CHOICES NN_PROVIDES " " DAL_CAP_CHOICES
 
 /* Declares the layers from x on and the output of c classes. */
 typedef void nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
@@ -160,7 +159,7 @@ typedef struct nn_model {
     nn_plan plan;
     int mask_features; /* Monte-Carlo passes mask the features, whatever dropouts there are */
     dal_nn_info info;
-    nn_options options;
+    nn_options options; /* backend and precision: what they became */
     nn_fine fine;
     uint32_t init; /* DAL_NN_UNIFORM... */
     int64_t n_classes, image[3];
@@ -204,6 +203,7 @@ extern const dal_model_input_gradient nn_model_input_gradient;
 extern const dal_model_feature_gradient nn_model_feature_gradient;
 extern const dal_model_perturb nn_model_perturb;
 extern const dal_model_companion nn_model_companion;
+extern const dal_model_choices nn_model_choices;
 
 /* The weights have changed, or are about to. */
 void nn_model_changed(nn_model *m);

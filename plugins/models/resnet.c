@@ -170,17 +170,17 @@ CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "resnet18", resnet18_impl, "residual network of 18 layers, 11 million weights", "He et al., CVPR 2016", "", \
-      NN_PROVIDES, options, STEM_PARAMS)                                                                               \
+      NN_PROVIDES_CHOICES, options, STEM_PARAMS)                                                                               \
     C(MODEL, "resnet34", resnet34_impl, "residual network of 34 layers, 21 million weights", "He et al., CVPR 2016", "", \
-      NN_PROVIDES, options, STEM_PARAMS)                                                                               \
+      NN_PROVIDES_CHOICES, options, STEM_PARAMS)                                                                               \
     C(MODEL, "resnet8", resnet8_impl, "residual network of 8 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
-      NN_PROVIDES, options, SMALL_PARAMS)                                                                              \
+      NN_PROVIDES_CHOICES, options, SMALL_PARAMS)                                                                              \
     C(MODEL, "resnet14", resnet14_impl, "residual network of 14 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
-      NN_PROVIDES, options, SMALL_PARAMS)                                                                              \
+      NN_PROVIDES_CHOICES, options, SMALL_PARAMS)                                                                              \
     C(MODEL, "deepal-mnist-net", deepal_mnist_net_impl, "resnet18 as DeepAL+ uses it for MNIST", "He et al., CVPR 2016", \
-      "", NN_PROVIDES, options, PARAMS)                                                                                \
+      "", NN_PROVIDES_CHOICES, options, PARAMS)                                                                                \
     C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR", "He et al., CVPR 2016", \
-      "", NN_PROVIDES, options, PARAMS)                                                                                \
+      "", NN_PROVIDES_CHOICES, options, PARAMS)                                                                                \
     C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",        \
-      "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES, options, WIDE_PARAMS)
+      "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES_CHOICES, options, WIDE_PARAMS)
 DAL_MODULE(resnet, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

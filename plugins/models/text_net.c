@@ -366,13 +366,13 @@ const void *text_net_get_extension(void *self, const char *id)
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
-dal_status text_net_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
-                        uint32_t init, nn_layers *layers, const void *options, const text_words *words, int mask_features,
-                        void **self, dal_error *err)
+dal_status text_net_new(const dal_host *host, const char *id, const char *provides, const dal_sample_spec *spec,
+                        const nn_options *training, uint32_t init, nn_layers *layers, const void *options,
+                        const text_words *words, int mask_features, void **self, dal_error *err)
 {
     static const nn_reader reader = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare,
                                      .augment = hide_words, .save = save, .load = load, .drop = drop};
-    const nn_plan plan = {id, NN_PROVIDES, sizeof(text_net), init, layers, options, &reader};
+    const nn_plan plan = {id, provides, sizeof(text_net), init, layers, options, &reader};
     const int64_t shape[3] = {words->longest, 1, 1}; /* until the first fit there are no words */
     nn_model *m;
     if (spec->modality != DAL_TEXT)

@@ -33,9 +33,10 @@
 
 /* Of networks with linear layers over tokens. */
 #define TEXT_NET_PRECISION(P, T)                                                                                      \
-    P(T, precision, CHOICE, "f32", "f32|bf16", "",                                                                    \
+    P(T, precision, CHOICE, "f32", "f32|bf16|auto", "",                                                               \
       "what linear layers over tokens multiply; bf16, where the processor has AMX-BF16 or AVX512-BF16: faster, with " \
-      "another result: factors are rounded to 8 bits; sums, weights and gradients of inputs stay f32")
+      "another result: factors are rounded to 8 bits; sums, weights and gradients of inputs stay f32. auto: bf16 on "  \
+      "processors with AMX, and AMD's with AVX512-BF16; else f32")
 
 typedef struct text_words {
     int64_t longest, min_count;
@@ -43,9 +44,9 @@ typedef struct text_words {
 } text_words;
 
 /* The create of an architecture, which begins with an embedding. mask_features: see nn_model. */
-dal_status text_net_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
-                        uint32_t init, nn_layers *layers, const void *options, const text_words *words, int mask_features,
-                        void **self, dal_error *err);
+dal_status text_net_new(const dal_host *host, const char *id, const char *provides, const dal_sample_spec *spec,
+                        const nn_options *training, uint32_t init, nn_layers *layers, const void *options,
+                        const text_words *words, int mask_features, void **self, dal_error *err);
 const void *text_net_get_extension(void *self, const char *id);
 
 /* The table of an architecture, its create given. */

@@ -37,7 +37,7 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
-    const dal_status st = text_net_new(host, "textcnn", spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 0, self, err);
+    const dal_status st = text_net_new(host, "textcnn", NN_PROVIDES, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 0, self, err);
     if (st == DAL_OK)
         ((nn_model *)*self)->fine.max_norm = o->max_norm;
     return st;

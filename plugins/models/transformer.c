@@ -59,7 +59,7 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
     if (o->dim % o->heads)
         return dal_fail(err, DAL_E_INVALID, "heads", "%lld heads do not divide vectors of %lld numbers (dim)",
                         (long long)o->heads, (long long)o->dim);
-    return text_net_new(host, "transformer", spec, &o->nn, DAL_NN_BERT, layers, o, &words, 1, self, err);
+    return text_net_new(host, "transformer", NN_PROVIDES_CHOICES, spec, &o->nn, DAL_NN_BERT, layers, o, &words, 1, self, err);
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);
@@ -73,5 +73,5 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
     TEXT_NET_PRECISION(P, nn_options)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "transformer", impl, "a small encoder over the words of a text, trained from scratch",                   \
-      "Vaswani et al., NeurIPS 2017", "", NN_PROVIDES, options, PARAMS)
+      "Vaswani et al., NeurIPS 2017", "", NN_PROVIDES_CHOICES, options, PARAMS)
 DAL_MODULE(transformer, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

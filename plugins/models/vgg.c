@@ -59,10 +59,10 @@ NET(vgg19, "vgg19", 2, 2, 4, 4, 4)
     P(options, width, I64, "64", "1..256", "channels", "of the first stage; the others are 2, 4, 8 and 8 times as wide")
 #define PAPER "Simonyan & Zisserman, ICLR 2015"
 #define COMPONENTS(C)                                                                                                 \
-    C(MODEL, "vgg11", vgg11_impl, "eight 3x3 convolutions with batch-norm, 9 million weights", PAPER, "", NN_PROVIDES, \
+    C(MODEL, "vgg11", vgg11_impl, "eight 3x3 convolutions with batch-norm, 9 million weights", PAPER, "", NN_PROVIDES_CHOICES, \
       options, PARAMS)                                                                                                 \
-    C(MODEL, "vgg16", vgg16_impl, "13 3x3 convolutions with batch-norm, 15 million weights", PAPER, "", NN_PROVIDES,   \
+    C(MODEL, "vgg16", vgg16_impl, "13 3x3 convolutions with batch-norm, 15 million weights", PAPER, "", NN_PROVIDES_CHOICES,   \
       options, PARAMS)                                                                                                 \
-    C(MODEL, "vgg19", vgg19_impl, "16 3x3 convolutions with batch-norm, 20 million weights", PAPER, "", NN_PROVIDES,   \
+    C(MODEL, "vgg19", vgg19_impl, "16 3x3 convolutions with batch-norm, 20 million weights", PAPER, "", NN_PROVIDES_CHOICES,   \
       options, PARAMS)
 DAL_MODULE(vgg, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)
