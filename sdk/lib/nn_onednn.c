@@ -2,8 +2,7 @@
 #include "nn_onednn_plan.h"
 
 #include "nn_layout.h"
-#include "nn_taps.h"
-#include "nn_winograd.h"
+#include "nn_way.h"
 
 static dal_status told(dnnl_status_t st, const nn_node *k, const char *what, dal_error *err)
 {
@@ -201,7 +200,7 @@ typedef struct plans_job {
 /* Has a shard, or a row of a pass, another way? Passes without ready weights have not. */
 static int is_left_out(const dal_nn *nn, int32_t v, int64_t n)
 {
-    return nn->node[v].op != &nn_conv_op || (n > 0 && (nn_taps_fits(nn, v) || nn_winograd_fits(nn, v)));
+    return nn->node[v].op != &nn_conv_op || (n > 0 && nn_way_of(nn, v));
 }
 
 static dal_status make_task(void *ctx, int64_t v)
@@ -228,10 +227,9 @@ static int64_t scratch_of(const nn_plans *p, const dal_nn *nn)
 {
     int64_t most = 0;
     for (int32_t v = 1; v < nn->n; v++) {
-        if (nn_winograd_fits(nn, v)) /* passes without ready weights do not use it */
-            grow(&most, nn_winograd_scratch(nn, v));
-        if (nn->node[v].op == &nn_conv_op && nn_taps_fits(nn, v))
-            grow(&most, nn_taps_scratch(nn, v));
+        const nn_way *by = nn_way_of(nn, v);
+        if (by) /* passes without ready weights do not use it */
+            grow(&most, by->scratch(nn, v));
         for (int w = 0; w < WAYS; w++)
             grow(&most, p->conv[v].product[w].by.run ? p->conv[v].product[w].scratch : p->conv[v].way[w].scratch);
     }
@@ -438,8 +436,8 @@ int64_t nn_packed_size(const dal_nn *nn, int32_t v)
 {
     if (nn->node[v].op != &nn_conv_op || !nn->onednn)
         return nn_token_packed_size(nn, v);
-    return nn_taps_fits(nn, v) ? nn_taps_weights(nn, v)
-                               : nn_winograd_fits(nn, v) ? nn_winograd_weights(nn, v) : nn->onednn->conv[v].packed;
+    const nn_way *by = nn_way_of(nn, v);
+    return by ? by->weights(nn, v) : nn->onednn->conv[v].packed;
 }
 
 static int has_isa(int isa)

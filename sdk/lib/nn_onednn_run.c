@@ -3,8 +3,7 @@
 
 #include "nn_half.h"
 #include "nn_layout.h"
-#include "nn_taps.h"
-#include "nn_winograd.h"
+#include "nn_way.h"
 
 #define MAX_ARGS 6
 
@@ -100,12 +99,9 @@ dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weigh
     }
     const conv_orders *c = &nn->onednn->conv[v];
     const int w = backward ? BACK_DATA : FORWARD;
-    if (nn_taps_fits(nn, v)) {
-        nn_taps_pack(nn, v, backward, weights, to);
-        return DAL_OK;
-    }
-    if (nn_winograd_fits(nn, v)) {
-        nn_winograd_pack(nn, v, backward, weights, to);
+    const nn_way *by = nn_way_of(nn, v);
+    if (by) {
+        by->pack(nn, v, backward, weights, to);
         return DAL_OK;
     }
     return status_of(move(nn->onednn, c->pack[w], &c->plain, weights, &c->w[w], to));
@@ -115,7 +111,7 @@ dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns)
 {
     const nn_node *k = &nn->node[v];
     const conv_orders *c = &nn->onednn->conv[v];
-    if (k->op != &nn_conv_op || !c->sum_packed || nn_taps_fits(nn, v) || nn_winograd_fits(nn, v))
+    if (k->op != &nn_conv_op || !c->sum_packed || nn_way_of(nn, v))
         return DAL_OK;
     if (k->bias >= 0)
         memcpy(turns->sum + k->bias, turns->packed + k->bias, (size_t)k->c * sizeof *turns->sum);
@@ -179,10 +175,9 @@ dal_status nn_onednn_forward(const nn_job *j, int32_t v)
     const nn_node *k = &j->nn->node[v];
     const conv_plan *p = &j->plans->conv[v];
     dnnl_status_t st = dnnl_success;
-    if ((j->training || j->ready) && nn_taps_fits(j->nn, v))
-        return nn_taps_forward(j, v);
-    if ((j->training || j->ready) && nn_winograd_fits(j->nn, v))
-        return nn_winograd_forward(j, v);
+    const nn_way *by = j->training || j->ready ? nn_way_of(j->nn, v) : NULL;
+    if (by)
+        return by->forward(j, v);
     if (nn_patches_fit(j->nn, v, FORWARD))
         return nn_patches_forward(j, v);
     const float *weights = weights_of(j, v, &p->way[FORWARD], FORWARD, &st);
@@ -291,14 +286,12 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
     if (k->flags & DAL_NN_RELU)
         (k->half ? nn_half_relu_back : nn_relu_back)(nn_row(j->value, k, v, j->first), nn_row(j->d, k, v, j->first),
                                                      j->n * k->size);
-    if (j->training && nn_taps_fits(j->nn, v)) /* the trainer wants the gradient of the weights in slices */
-        return j->d[k->in[0]] ? nn_taps_back_data(j, v) : DAL_OK;
-    const int few = j->training && nn_winograd_fits(j->nn, v);
-    if (nn_wants_gradient(j))
-        st = few ? nn_winograd_back_weights(j, v)
-                 : nn_patches_fit(j->nn, v, BACK_WEIGHTS) ? nn_patches_back_weights(j, v) : back_weights(j, v);
+    const nn_way *by = j->training ? nn_way_of(j->nn, v) : NULL;
+    const int sliced = by && by->slices(j->nn, v) > 0; /* then the trainer asks for the gradient of the weights */
+    if (nn_wants_gradient(j) && !sliced)
+        st = by ? by->back_weights(j, v)
+                : nn_patches_fit(j->nn, v, BACK_WEIGHTS) ? nn_patches_back_weights(j, v) : back_weights(j, v);
     if (st == DAL_OK && j->d[k->in[0]])
-        st = few ? nn_winograd_back_data(j, v)
-                 : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v) : back_data(j, v);
+        st = by ? by->back_data(j, v) : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v) : back_data(j, v);
     return st;
 }

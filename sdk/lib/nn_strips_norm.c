@@ -118,15 +118,34 @@ void nn_strips_norm_sums(const nn_job *j, int32_t v, double *sums)
         }
 }
 
+/* Strips that share cache lines follow each other, of sample after sample: channels from..to. */
+#define MOST_STRIPS 2
+typedef struct strips {
+    int64_t from, to;
+    numbers of[MOST_STRIPS];
+} strips;
+
+static strips strips_at(const nn_job *j, int32_t v, int64_t c)
+{
+    const nn_node *k = &j->nn->node[v];
+    strips s = {c, k->block == MOST_STRIPS * L ? c + MOST_STRIPS * L : c + L, {{{0}, {0}, {0}, {0}, {0}, {0}}}};
+    for (int64_t at = s.from; at < s.to; at += L)
+        s.of[(at - s.from) / L] = numbers_of(j, v, at);
+    return s;
+}
+
 dal_status nn_strips_norm_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
-    for (int64_t c = 0; c < k->c; c += L) {
-        const nn_strip s = nn_strip_at(k, c);
-        const numbers m = numbers_of(j, v, c);
+    for (int64_t c = 0; c < k->c;) {
+        const strips all = strips_at(j, v, c);
         for (int64_t i = j->first; i < j->first + j->n; i++)
-            forward_strip(nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, &m, least_of(k),
-                          nn_row(j->value, k, v, i) + s.first);
+            for (c = all.from; c < all.to; c += L) {
+                const nn_strip s = nn_strip_at(k, c);
+                forward_strip(nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, &all.of[(c - all.from) / L],
+                              least_of(k), nn_row(j->value, k, v, i) + s.first);
+            }
+        c = all.to;
     }
     return DAL_OK;
 }
@@ -135,12 +154,15 @@ void nn_strips_norm_back_sums(const nn_job *j, int32_t v, double *sums)
 {
     const nn_node *k = &j->nn->node[v];
     memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
-    for (int64_t c = 0; c < k->c; c += L) {
-        const nn_strip s = nn_strip_at(k, c);
-        const numbers m = numbers_of(j, v, c);
+    for (int64_t c = 0; c < k->c;) {
+        const strips all = strips_at(j, v, c);
         for (int64_t i = j->first; i < j->first + j->n; i++)
-            back_sum_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w,
-                           &m, least_of(k), sums + c, sums + k->c + c);
+            for (c = all.from; c < all.to; c += L) {
+                const nn_strip s = nn_strip_at(k, c);
+                back_sum_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w,
+                               &all.of[(c - all.from) / L], least_of(k), sums + c, sums + k->c + c);
+            }
+        c = all.to;
     }
 }
 
@@ -162,14 +184,17 @@ static void add_constants_gradient(const nn_job *j, int32_t v, int64_t c, const 
 dal_status nn_strips_norm_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
-    for (int64_t c = 0; c < k->c; c += L) {
-        const nn_strip s = nn_strip_at(k, c);
-        const numbers m = numbers_of(j, v, c);
-        if (!j->training && j->gradient)
-            add_constants_gradient(j, v, c, &m);
+    for (int64_t c = 0; c < k->c;) {
+        const strips all = strips_at(j, v, c);
+        for (c = all.from; !j->training && j->gradient && c < all.to; c += L)
+            add_constants_gradient(j, v, c, &all.of[(c - all.from) / L]);
         for (int64_t i = j->first; j->d[k->in[0]] && i < j->first + j->n; i++)
-            back_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, &m,
-                       least_of(k), !k->first_writer[0], nn_row(j->d, k, k->in[0], i) + s.first);
+            for (c = all.from; c < all.to; c += L) {
+                const nn_strip s = nn_strip_at(k, c);
+                back_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w,
+                           &all.of[(c - all.from) / L], least_of(k), !k->first_writer[0], nn_row(j->d, k, k->in[0], i) + s.first);
+            }
+        c = all.to;
     }
     return DAL_OK;
 }

@@ -2,10 +2,10 @@
  * [samples, channels in], times the weights of that tap. Taps that see only what is beyond the edge cost nothing: over a map of one
  * place a 3x3 filter has one that does not. Weights are many there and places few, so the gradient is not made shard by shard
  * and added: a slice of the weights is over all samples at once. */
-#include "nn_taps.h"
+#include "nn_way.h"
 
 #include "clones.h"
-#include "nn_product.h"
+#include "nn_filters.h"
 
 #define L NN_PANEL
 #define MOST_PLACES 4  /* out, and in: from more on others are faster */
@@ -22,14 +22,11 @@ static int lies_well(const nn_node *k)
     return k->c % L == 0 && !k->tokens && (places(k) == 1 || k->block == L);
 }
 
-int nn_taps_fits(const dal_nn *nn, int32_t v)
+static int fits(const dal_nn *nn, int32_t v)
 {
-    const nn_node *k = &nn->node[v];
-    if (k->op != &nn_conv_op)
-        return 0;
-    const nn_node *in = &nn->node[k->in[0]];
+    const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
     return !nn->is_half && k->groups == 1 && places(k) <= MOST_PLACES && places(in) <= MOST_PLACES_IN && lies_well(k) &&
-           lies_well(in) && nn_product_has_kernel();
+           lies_well(in) && k->kernel * k->kernel <= NN_MOST_TAPS && nn_product_has_kernel();
 }
 
 /* Place of the map below that a tap sees from a place; -1: beyond the edge. */
@@ -55,7 +52,7 @@ static int64_t n_taps(const nn_node *k)
 
 /* ---- weights ----------------------------------------------------------------------------------- */
 
-int64_t nn_taps_weights(const dal_nn *nn, int32_t v)
+static int64_t weights(const dal_nn *nn, int32_t v)
 {
     const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
     int64_t n = 0;
@@ -64,26 +61,29 @@ int64_t nn_taps_weights(const dal_nn *nn, int32_t v)
     return n * k->c * in->c;
 }
 
-/* A tap of sixteen filters as a panel [rows, 16]: weight (r, l) is at w + r * row + l * lane. */
-DAL_CLONES static void pack_panel(const float *restrict w, int64_t rows, int64_t row, int64_t lane, float *restrict to)
+/* Sixteen rows [taps] of lanes to the panels of the taps that are seen. */
+INLINED void store_taps(const nn_node *k, const nn_node *in, const lanes *some, float *to)
 {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t l = 0; l < L; l++)
-            to[r * L + l] = w[r * row + l * lane];
+    for (int64_t t = 0; t < n_taps(k); t++)
+        if (sees(k, in, t)) {
+            for (int64_t r = 0; r < L; r++)
+                store_lanes(to + r * L, some[r * n_taps(k) + t]);
+            to += in->c * k->c;
+        }
 }
 
-/* All taps of some filters, while these are in the cache. */
-void nn_taps_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
+DAL_CLONES static void pack(const dal_nn *nn, int32_t v, int backward, const float *from, float *to)
 {
     const nn_node *k = &nn->node[v], *in = &nn->node[k->in[0]];
-    const int64_t n = n_taps(k), rows = backward ? k->c : in->c, cols = backward ? in->c : k->c;
-    const int64_t row = backward ? in->c * n : n, col = backward ? n : in->c * n;
-    for (int64_t c = 0; c < cols; c += L)
-        for (int64_t t = 0, at = c * rows; t < n; t++)
-            if (sees(k, in, t)) {
-                pack_panel(weights + c * col + t, rows, row, col, to + at);
-                at += rows * cols;
-            }
+    const int64_t n = n_taps(k);
+    lanes some[L * NN_MOST_TAPS], others[L * NN_MOST_TAPS];
+    for (int64_t c = 0; c < k->c; c += L)
+        for (int64_t i = 0; i < in->c; i += L) {
+            load_filters(from + (c * in->c + i) * n, in->c * n, n, some);
+            if (backward)
+                other_way(some, n, 0, others);
+            store_taps(k, in, backward ? others : some, to + (backward ? i * k->c + c * L : c * in->c + i * L));
+        }
 }
 
 /* ---- the ways through -------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ DAL_CLONES static void begin_place(const float *bias, int64_t c, int64_t step, f
             y[i * step + l] = bias ? bias[i + l] : 0;
 }
 
-dal_status nn_taps_forward(const nn_job *j, int32_t v)
+static dal_status forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const float *x = nn_row(j->value, in, k->in[0], j->first), *w = j->packed[v];
@@ -123,7 +123,7 @@ dal_status nn_taps_forward(const nn_job *j, int32_t v)
     return DAL_OK;
 }
 
-dal_status nn_taps_back_data(const nn_job *j, int32_t v)
+static dal_status back_data(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const float *dy = nn_row(j->d, k, v, j->first), *w = j->packed[v];
@@ -143,40 +143,40 @@ dal_status nn_taps_back_data(const nn_job *j, int32_t v)
 
 /* ---- the gradient of the weights --------------------------------------------------------------- */
 
-int64_t nn_taps_slices(const dal_nn *nn, int32_t v)
+static int64_t slices(const dal_nn *nn, int32_t v)
 {
     return nn->node[v].c / L;
 }
 
-int64_t nn_taps_scratch(const dal_nn *nn, int32_t v)
+static int64_t scratch(const dal_nn *nn, int32_t v)
 {
     const nn_node *k = &nn->node[v];
     return n_taps(k) * L * nn->node[k->in[0]].c;
 }
 
-/* g [taps, n] as [n, taps]. */
-DAL_CLONES static void interleave(const float *restrict g, int64_t taps, int64_t n, float *restrict to)
+/* g [taps, 16, c_in] as [16, c_in, taps]. */
+DAL_CLONES static void interleave(const float *g, int64_t taps, int64_t c_in, float *to)
 {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t t = 0; t < taps; t++)
-            to[i * taps + t] = g[t * n + i];
+    lanes some[L * NN_MOST_TAPS];
+    for (int64_t i = 0; i < c_in; i += L) {
+        for (int64_t t = 0; t < taps; t++) {
+            lanes v[L];
+            EACH for (int f = 0; f < L; f++)
+                v[f] = load_lanes(g + (t * L + f) * c_in + i);
+            turn(v);
+            EACH for (int c = 0; c < L; c++)
+                some[c * taps + t] = v[c];
+        }
+        store_filters(some, c_in * taps, taps, 0, to + i * taps);
+    }
 }
 
-static void add_bias(const nn_job *j, int32_t v, const float *dy, float *bias)
-{
-    const nn_node *k = &j->nn->node[v];
-    memset(bias, 0, L * sizeof *bias);
-    for (int64_t i = 0; i < j->n; i++)
-        for (int64_t p = 0; p < places(k); p++)
-            nn_move(dy + i * k->size + p * L, bias, L, 1);
-}
-
-void nn_taps_slice(const nn_job *j, int32_t v, int64_t slice)
+static void slice(const nn_job *j, int32_t v, int64_t at)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const int64_t taps = n_taps(k), size = L * in->c;
-    const float *x = nn_row(j->value, in, k->in[0], j->first);
-    const float *dy = nn_row(j->d, k, v, j->first) + slice * places(k) * L;
+    const float *x = nn_row(j->value, in, k->in[0], j->first), *dy = nn_row(j->d, k, v, j->first);
+    float *bias = j->turns->sum + k->bias + at * L;
     for (int64_t t = 0; t < taps; t++) {
         float *g = j->scratch + t * size;
         int any = 0;
@@ -185,13 +185,17 @@ void nn_taps_slice(const nn_job *j, int32_t v, int64_t slice)
             const nn_product_walk walk = {1, j->n, 0, k->size, 1, in->size, places(in) * L, in->c, L, any};
             if (q < 0)
                 continue;
-            nn_product(&walk, L, in->c, dy + p * L, x + q * L, g);
+            nn_product(&walk, L, in->c, dy + (at * places(k) + p) * L, x + q * L, g);
             any = 1;
         }
         if (!any)
             memset(g, 0, (size_t)size * sizeof *g);
     }
-    interleave(j->scratch, taps, size, j->turns->sum + k->weight + slice * size * taps);
-    if (k->bias >= 0)
-        add_bias(j, v, dy, j->turns->sum + k->bias + slice * L);
+    interleave(j->scratch, taps, in->c, j->turns->sum + k->weight + at * size * taps);
+    if (k->bias < 0)
+        return;
+    memset(bias, 0, L * sizeof *bias);
+    nn_way_bias(k, j->n, dy, at * L, bias);
 }
+
+const nn_way nn_taps_way = {fits, weights, scratch, pack, forward, back_data, NULL, slices, slice};

@@ -3,7 +3,7 @@
  * segments the shards' sums are added in their order. So nothing depends on how many threads there are. */
 #include "nn_trainer.h"
 
-#include "nn_taps.h"
+#include "nn_way.h"
 
 /* ---- loss -------------------------------------------------------------------------------------- */
 
@@ -162,7 +162,8 @@ static dal_status slice_task(void *ctx, int64_t slice)
     slot *mine = take_slot(t);
     const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .scratch = mine->scratch, .turns = &t->turns, .n = t->batch->n,
                       .training = 1};
-    (t->nn->node[t->sliced].op == &nn_linear_op ? nn_linear_slice : nn_taps_slice)(&j, t->sliced, slice);
+    const nn_way *by = nn_way_of(t->nn, t->sliced);
+    (by ? by->slice : nn_linear_slice)(&j, t->sliced, slice);
     atomic_store(&mine->taken, 0);
     return DAL_OK;
 }

@@ -2,7 +2,7 @@
 #include "nn_trainer.h"
 
 #include "nn_arena.h"
-#include "nn_taps.h"
+#include "nn_way.h"
 
 #define MANY_WEIGHTS ((int64_t)8 << 20) /* above it half as many shards, each of which reads them all */
 
@@ -112,7 +112,8 @@ static int adds_in_place(const nn_node *k)
 
 int64_t nn_trainer_slices(const dal_nn *nn, int32_t v)
 {
-    return nn->onednn && nn_taps_fits(nn, v) ? nn_taps_slices(nn, v) : nn_linear_slices(nn, v);
+    const nn_way *by = nn->onednn ? nn_way_of(nn, v) : NULL;
+    return by ? by->slices(nn, v) : nn_linear_slices(nn, v);
 }
 
 /* A slot a thread, of which there are never more than shards. */

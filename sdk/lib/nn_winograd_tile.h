@@ -1,248 +1,229 @@
-/* nn_winograd_tile.h: the transforms of one tile, of Lavin & Gray's matrices. M: 2 or 4, places of the output a tile has across: a
- * constant wherever these are called, as they are inlined. */
-#ifndef DAL_NN_WINOGRAD_TILE_H
-#define DAL_NN_WINOGRAD_TILE_H
+/* nn_winograd_tile.h: the transforms of one tile, by Lavin & Gray's matrices for the points 0, 1, -1, 2, -2 and infinity (small
+ * tiles: 0, 1, -1 and infinity); a filter of five taps has the same points. Of a map of two places the zeros around are folded
+ * away: Karatsuba's three products in place of four. kind is a constant wherever these are called, as they are inlined. Of
+ * products with powers of two only the sum is rounded, so fused with it or not they have the same bits. V: channels at a time. */
+#include "nn_winograd.h"
 
-#include "nn_product.h"
+/* V channels */
+typedef float vec __attribute__((vector_size(4 * V)));
+typedef int32_t bits __attribute__((vector_size(4 * V)));
 
-#define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
-#define NN_TILE_MOST 6 /* M + 2 */
-#define EACH _Pragma("GCC unroll 36") /* a tile's numbers are to stay in registers */
-
-/* 16 channels of a place. In a map they lie together, or as two eights `apart` from each other. */
-typedef float lanes __attribute__((vector_size(4 * NN_PANEL)));
-typedef int32_t bits __attribute__((vector_size(4 * NN_PANEL)));
-
-INLINED void load(const float *x, int64_t apart, lanes *out)
+INLINED vec load(const float *x)
 {
-    if (apart == NN_PANEL / 2) {
-        memcpy(out, x, sizeof *out);
-        return;
-    }
-    memcpy(out, x, sizeof *out / 2);
-    memcpy((char *)out + sizeof *out / 2, x + apart, sizeof *out / 2);
+    vec v;
+    memcpy(&v, x, sizeof v);
+    return v;
 }
 
-INLINED void store(float *y, int64_t apart, const lanes *x)
+INLINED void store(float *y, vec v)
 {
-    if (apart == NN_PANEL / 2) {
-        memcpy(y, x, sizeof *x);
-        return;
-    }
-    memcpy(y, x, sizeof *x / 2);
-    memcpy(y + apart, (const char *)x + sizeof *x / 2, sizeof *x / 2);
+    memcpy(y, &v, sizeof v);
 }
 
-/* ---- in one direction: numbers `step` apart ------------------------------------------------------ */
+/* ---- in one direction -------------------------------------------------------------------------- */
 
-/* B' d: M + 2 numbers of M + 2. */
-INLINED void line_in(int M, const lanes *d, int step, lanes *t)
+/* Six numbers are made by two, as all of a tile would need more registers than there are. Which ones, of points: */
+INLINED int point_groups(int kind)
 {
-    if (M == 2) {
-        t[0] = d[0] - d[2 * step];
-        t[step] = d[step] + d[2 * step];
-        t[2 * step] = d[2 * step] - d[step];
-        t[3 * step] = d[step] - d[3 * step];
-        return;
-    }
-    const lanes a = d[4 * step] - 4.0f * d[2 * step], b = d[3 * step] - 4.0f * d[step];
-    const lanes c = d[4 * step] - d[2 * step], e = 2.0f * (d[3 * step] - d[step]);
-    t[0] = 4.0f * d[0] - 5.0f * d[2 * step] + d[4 * step];
-    t[5 * step] = 4.0f * d[step] - 5.0f * d[3 * step] + d[5 * step];
-    t[step] = a + b;
-    t[2 * step] = a - b;
-    t[3 * step] = c + e;
-    t[4 * step] = c - e;
+    return points_of(kind) == 6 ? 3 : 1;
 }
 
-/* A' m: M numbers of M + 2. */
-INLINED void line_out(int M, const lanes *m, int step, lanes *r)
+INLINED int group_size(int kind)
 {
-    const lanes sum = m[step] + m[2 * step], less = m[step] - m[2 * step];
-    if (M == 2) {
-        r[0] = m[0] + sum;
-        r[step] = less - m[3 * step];
-        return;
-    }
-    const lanes sum2 = m[3 * step] + m[4 * step], less2 = m[3 * step] - m[4 * step];
-    r[0] = m[0] + sum + sum2;
-    r[step] = less + 2.0f * less2;
-    r[2 * step] = sum + 4.0f * sum2;
-    r[3 * step] = less + 8.0f * less2 + m[5 * step];
+    return points_of(kind) == 6 ? 2 : points_of(kind);
 }
 
-/* A y: M + 2 numbers, side by side, of M. */
-INLINED void line_out_back(int M, const lanes *y, int step, lanes *t)
+INLINED int point_at(int kind, int group, int i)
 {
-    t[0] = y[0];
-    if (M == 2) {
-        t[1] = y[0] + y[step];
-        t[2] = y[0] - y[step];
-        t[3] = -y[step];
-        return;
-    }
-    const lanes even = y[0] + y[2 * step], odd = y[step] + y[3 * step];
-    const lanes even2 = y[0] + 4.0f * y[2 * step], odd2 = 2.0f * y[step] + 8.0f * y[3 * step];
-    t[1] = even + odd;
-    t[2] = even - odd;
-    t[3] = even2 + odd2;
-    t[4] = even2 - odd2;
-    t[5] = y[3 * step];
+    return points_of(kind) < 6 ? i : group == 0 ? 5 * i : 2 * group - 1 + i;
 }
 
-/* G' u: 3 numbers of M + 2. */
-INLINED void line_filter_back(int M, const lanes *u, int step, lanes *g)
+/* B' d: points of a group from the places read. */
+INLINED void line_in(int kind, int group, const vec *d, vec *t)
 {
-    if (M == 2) {
-        g[0] = u[0] + 0.5f * (u[step] + u[2 * step]);
-        g[1] = 0.5f * (u[step] - u[2 * step]);
-        g[2] = 0.5f * (u[step] + u[2 * step]) + u[3 * step];
-        return;
-    }
-    const lanes sum = u[step] + u[2 * step], sum2 = u[3 * step] + u[4 * step];
-    g[0] = 0.25f * u[0] - (1.0f / 6) * sum + (1.0f / 24) * sum2;
-    g[1] = (1.0f / 6) * (u[2 * step] - u[step]) + (1.0f / 12) * (u[3 * step] - u[4 * step]);
-    g[2] = (1.0f / 6) * (sum2 - sum) + u[5 * step];
-}
-
-/* G g: M + 2 numbers of 3. */
-INLINED void line_filter(int M, const float g[3], float *u)
-{
-    if (M == 2) {
-        u[0] = g[0];
-        u[1] = 0.5f * (g[0] + g[1] + g[2]);
-        u[2] = 0.5f * (g[0] - g[1] + g[2]);
-        u[3] = g[2];
-        return;
-    }
-    u[0] = 0.25f * g[0];
-    u[1] = (-1.0f / 6) * (g[0] + g[1] + g[2]);
-    u[2] = (-1.0f / 6) * (g[0] - g[1] + g[2]);
-    u[3] = (1.0f / 24) * g[0] + (1.0f / 12) * g[1] + (1.0f / 6) * g[2];
-    u[4] = (1.0f / 24) * g[0] - (1.0f / 12) * g[1] + (1.0f / 6) * g[2];
-    u[5] = g[2];
-}
-
-/* ---- filters ----------------------------------------------------------------------------------- */
-
-/* G g G' of one filter; point p goes to out[p * step]. */
-INLINED void transform_filter(int M, const float g[9], int64_t step, float *out)
-{
-    float t[3][NN_TILE_MOST], u[NN_TILE_MOST];
-    EACH for (int x = 0; x < 3; x++)
-        line_filter(M, (const float[3]){g[x], g[3 + x], g[6 + x]}, t[x]);
-    EACH for (int y = 0; y < M + 2; y++) {
-        line_filter(M, (const float[3]){t[0][y], t[1][y], t[2][y]}, u);
-        EACH for (int x = 0; x < M + 2; x++)
-            out[(y * (M + 2) + x) * step] = u[x];
+    if (kind == TILE_PAIR) {
+        t[0] = d[0] + d[1];
+        t[1] = d[1];
+        t[2] = d[0];
+    } else if (kind == TILE_SMALL) {
+        t[0] = d[0] - d[2];
+        t[1] = d[1] + d[2];
+        t[2] = d[2] - d[1];
+        t[3] = d[1] - d[3];
+    } else if (group == 0) {
+        t[0] = 4.0f * (d[0] - d[2]) + (d[4] - d[2]);
+        t[1] = 4.0f * (d[1] - d[3]) + (d[5] - d[3]);
+    } else if (group == 1) {
+        const vec even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
+        t[0] = even + odd;
+        t[1] = even - odd;
+    } else {
+        const vec even = d[4] - d[2], odd = d[3] - d[1];
+        t[0] = even + 2.0f * odd;
+        t[1] = even - 2.0f * odd;
     }
 }
 
-/* G' u G of sixteen filters: nine of sixteen numbers each. */
-INLINED void gather_filters(int M, const float *u, int64_t step, lanes out[9])
+/* A y: points of a group from places of the output. */
+INLINED void line_out_back(int kind, int group, const vec *y, vec *t)
 {
-    lanes all[NN_TILE_MOST * NN_TILE_MOST], t[NN_TILE_MOST][3];
-    EACH for (int p = 0; p < (M + 2) * (M + 2); p++)
-        load(u + p * step, NN_PANEL / 2, &all[p]);
-    EACH for (int x = 0; x < M + 2; x++)
-        line_filter_back(M, all + x, M + 2, t[x]);
-    EACH for (int y = 0; y < 3; y++) {
-        lanes row[NN_TILE_MOST];
-        EACH for (int x = 0; x < M + 2; x++)
-            row[x] = t[x][y];
-        line_filter_back(M, row, 1, out + 3 * y);
-    }
-}
-
-/* ---- places ------------------------------------------------------------------------------------ */
-
-/* Sixteen channels of a map: place p at p * place. */
-typedef struct strip {
-    int64_t h, w, place, apart;
-} strip;
-
-/* n x n places from (y, x) on; zeros outside, which are read like the others. */
-INLINED void load_places(const strip *s, const float *map, int64_t y, int64_t x, int n, lanes *d)
-{
-    static const float zeros[NN_PANEL] = {0};
-    EACH for (int i = 0; i < n; i++) {
-        const int row = y + i >= 0 && y + i < s->h;
-        const float *first = map + (y + i) * s->w * s->place;
-        EACH for (int j = 0; j < n; j++) {
-            const int there = row && x + j >= 0 && x + j < s->w;
-            const float *from = there ? first + (x + j) * s->place : zeros;
-            load(from, there ? s->apart : NN_PANEL / 2, &d[i * n + j]);
+    if (kind == TILE_PAIR) {
+        t[0] = y[0] + y[1];
+        t[1] = y[0];
+        t[2] = y[1];
+    } else if (kind == TILE_SMALL) {
+        t[0] = y[0];
+        t[1] = y[0] + y[1];
+        t[2] = y[0] - y[1];
+        t[3] = -y[1];
+    } else if (group == 0) {
+        t[0] = y[0];
+        t[1] = y[side_of(kind) - 1];
+    } else {
+        vec even = y[0], odd = group == 1 ? y[1] : 2.0f * y[1];
+        if (kind == TILE_LARGE) {
+            even += group == 1 ? y[2] : 4.0f * y[2];
+            odd += group == 1 ? y[3] : 8.0f * y[3];
         }
+        t[0] = even + odd;
+        t[1] = even - odd;
     }
 }
 
-/* B' d B of the places around the tile at (y, x). Point p goes to out + p * step. */
-INLINED void transform_in(int M, const strip *s, const float *map, int64_t y, int64_t x, float *out, int64_t step)
+/* Places, always by two: of the output, or of the input on the way back. */
+INLINED int place_groups(int kind, int back)
 {
-    lanes d[NN_TILE_MOST * NN_TILE_MOST], t[NN_TILE_MOST * NN_TILE_MOST];
-    load_places(s, map, y - 1, x - 1, M + 2, d);
-    EACH for (int j = 0; j < M + 2; j++)
-        line_in(M, d + j, M + 2, t + j);
-    EACH for (int i = 0; i < M + 2; i++) {
-        lanes row[NN_TILE_MOST];
-        line_in(M, t + i * (M + 2), 1, row);
-        EACH for (int j = 0; j < M + 2; j++)
-            store(out + (i * (M + 2) + j) * step, NN_PANEL / 2, &row[j]);
-    }
+    return back ? 3 : side_of(kind) / 2;
 }
 
-/* A y A' of the tile at (y, x). */
-INLINED void transform_out_back(int M, const strip *s, const float *map, int64_t y, int64_t x, float *out, int64_t step)
+INLINED int place_at(int kind, int back, int group, int i)
 {
-    lanes d[NN_TILE_MOST * NN_TILE_MOST], t[NN_TILE_MOST * NN_TILE_MOST];
-    load_places(s, map, y, x, M, d);
-    EACH for (int j = 0; j < M; j++) {
-        lanes column[NN_TILE_MOST];
-        line_out_back(M, d + j, M, column);
-        EACH for (int i = 0; i < M + 2; i++)
-            t[i * M + j] = column[i];
-    }
-    EACH for (int i = 0; i < M + 2; i++) {
-        lanes row[NN_TILE_MOST];
-        line_out_back(M, t + i * M, 1, row);
-        EACH for (int j = 0; j < M + 2; j++)
-            store(out + (i * (M + 2) + j) * step, NN_PANEL / 2, &row[j]);
+    return back ? (group == 0 ? 5 * i : group + 2 * i) : i * side_of(kind) / 2 + group;
+}
+
+/* A' m: places of the output from all points. */
+INLINED void line_out(int kind, int group, const vec *m, vec *r)
+{
+    if (kind == TILE_PAIR) {
+        r[0] = m[0] + m[1];
+        r[1] = m[0] + m[2];
+    } else if (kind == TILE_SMALL) {
+        r[0] = m[0] + (m[1] + m[2]);
+        r[1] = (m[1] - m[2]) - m[3];
+    } else if (kind == TILE_FIVE) {
+        r[0] = m[0] + (m[1] + m[2]) + (m[3] + m[4]);
+        r[1] = (m[1] - m[2]) + 2.0f * (m[3] - m[4]) + m[5];
+    } else if (group == 0) {
+        const vec sum = m[1] + m[2], sum2 = m[3] + m[4];
+        r[0] = m[0] + sum + sum2;
+        r[1] = sum + 4.0f * sum2;
+    } else {
+        const vec less = m[1] - m[2], less2 = m[3] - m[4];
+        r[0] = less + 2.0f * less2;
+        r[1] = less + 8.0f * less2 + m[5];
     }
 }
 
-/* What is done to a finished place of sixteen channels. */
+/* B m: places of the input, of six points. */
+INLINED void line_in_back(int group, const vec *m, vec *d)
+{
+    if (group == 0) {
+        d[0] = 4.0f * m[0];
+        d[1] = m[5];
+    } else if (group == 1) {
+        const vec less = m[1] - m[2], less2 = m[3] - m[4];
+        d[0] = 4.0f * (m[5] - less) - 2.0f * less2;
+        d[1] = less + 2.0f * less2 - m[5] - 4.0f * m[5];
+    } else {
+        const vec sum = m[1] + m[2], sum2 = m[3] + m[4];
+        d[0] = -4.0f * (m[0] + sum) - (m[0] + sum2);
+        d[1] = m[0] + sum + sum2;
+    }
+}
+
+/* ---- in both ----------------------------------------------------------------------------------- */
+
+/* Where places lie: (y, x) at y * row + x * place. */
+typedef struct places {
+    int64_t row, place;
+} places;
+
+INLINED void to_points(int kind, int back, int group, const vec *from, vec *to)
+{
+    if (back)
+        line_out_back(kind, group, from, to);
+    else
+        line_in(kind, group, from, to);
+}
+
+/* B' d B of places of the input; back: A y A' of places of the output. Point p goes to out + p * step. */
+INLINED void transform_in(int kind, int back, const float *from, const places *at, float *out, int64_t step)
+{
+    const int n = back ? side_of(kind) : reach_of(kind), size = group_size(kind);
+    EACH for (int g = 0; g < point_groups(kind); g++) {
+        vec t[MOST_POINTS][MOST_POINTS];
+        EACH for (int x = 0; x < n; x++) {
+            vec column[MOST_POINTS], some[MOST_POINTS];
+            EACH for (int y = 0; y < n; y++)
+                column[y] = load(from + y * at->row + x * at->place);
+            to_points(kind, back, g, column, some);
+            EACH for (int i = 0; i < size; i++)
+                t[i][x] = some[i];
+        }
+        EACH for (int i = 0; i < size; i++)
+            EACH for (int h = 0; h < point_groups(kind); h++) {
+                vec some[MOST_POINTS];
+                to_points(kind, back, h, t[i], some);
+                EACH for (int k = 0; k < size; k++)
+                    store(out + (point_at(kind, g, i) * points_of(kind) + point_at(kind, h, k)) * step, some[k]);
+            }
+    }
+}
+
+/* What is done to finished places; add and biased: constants. */
 typedef struct ending {
-    const float *bias; /* NULL: none */
-    int relu, add;
+    int add, biased;   /* += what is there, += bias and what is below floor set to zero */
+    vec bias, floor; /* floor: zeros for a ReLU, else -INFINITY */
 } ending;
 
-/* A' m A to the tile at (y, x). */
-INLINED void transform_out(int M, const strip *s, const float *in, int64_t step, int64_t y, int64_t x, const ending *e, float *map)
+INLINED void finish_place(const ending *e, float *to, vec r)
 {
-    lanes m[NN_TILE_MOST * NN_TILE_MOST], t[NN_TILE_MOST * NN_TILE_MOST], bias = {0};
-    const lanes zero = {0};
-    if (e->bias)
-        load(e->bias, NN_PANEL / 2, &bias);
-    EACH for (int p = 0; p < (M + 2) * (M + 2); p++)
-        load(in + p * step, NN_PANEL / 2, &m[p]);
-    EACH for (int j = 0; j < M + 2; j++)
-        line_out(M, m + j, M + 2, t + j);
-    for (int i = 0; i < M && y + i < s->h; i++) {
-        lanes r[NN_TILE_MOST];
-        line_out(M, t + i * (M + 2), 1, r);
-        for (int j = 0; j < M && x + j < s->w; j++) {
-            float *to = map + ((y + i) * s->w + x + j) * s->place;
-            r[j] += bias;
-            if (e->add) {
-                lanes old;
-                load(to, s->apart, &old);
-                r[j] += old;
-            }
-            if (e->relu)
-                r[j] = (lanes)((bits)r[j] & ~(r[j] < zero));
-            store(to, s->apart, &r[j]);
+    if (e->biased) {
+        r += e->bias;
+        r = (vec)((bits)r & ~(r < e->floor));
+    }
+    store(to, e->add ? load(to) + r : r);
+}
+
+INLINED void to_places(int kind, int back, int group, const vec *m, vec *r)
+{
+    if (back)
+        line_in_back(group, m, r);
+    else
+        line_out(kind, group, m, r);
+}
+
+/* A' m A to places of the output; back: B m B' to those of the input. */
+INLINED void transform_out(int kind, int back, const ending *e, const float *in, int64_t step, const places *at, float *to)
+{
+    const int n = points_of(kind);
+    EACH for (int g = 0; g < place_groups(kind, back); g++) {
+        vec t[2][MOST_POINTS];
+        EACH for (int x = 0; x < n; x++) {
+            vec column[MOST_POINTS], some[2];
+            EACH for (int y = 0; y < n; y++)
+                column[y] = load(in + (y * n + x) * step);
+            to_places(kind, back, g, column, some);
+            t[0][x] = some[0];
+            t[1][x] = some[1];
         }
+        EACH for (int i = 0; i < 2; i++)
+            EACH for (int h = 0; h < place_groups(kind, back); h++) {
+                vec some[2];
+                to_places(kind, back, h, t[i], some);
+                EACH for (int k = 0; k < 2; k++)
+                    finish_place(e, to + place_at(kind, back, g, i) * at->row + place_at(kind, back, h, k) * at->place, some[k]);
+            }
     }
 }
 
-#endif

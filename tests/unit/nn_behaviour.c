@@ -93,6 +93,22 @@ static dal_nn_value small_layers(dal_nn *nn)
     return dal_nn_add(nn, x, conv(nn, x, 32, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU), 0);
 }
 
+/* Maps of 2x2, whose zeros around are folded away. */
+static dal_nn_value folded_layers(dal_nn *nn)
+{
+    dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 32, 4, 3, 1, 1, DAL_NN_RELU);
+    x = conv(nn, x, 48, 3, 1, 1, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    return conv(nn, dal_nn_add(nn, x, conv(nn, x, 48, 3, 1, 1, 1, DAL_NN_BIAS), DAL_NN_RELU), 32, 3, 1, 1, 1, 0);
+}
+
+/* 5x5 filters over maps of 7x5, 11x9, 11x9 again, to 7x5. */
+static dal_nn_value five_layers(dal_nn *nn)
+{
+    const dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 32, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    const dal_nn_value y = conv(nn, x, 48, 5, 1, 4, 1, DAL_NN_BIAS | DAL_NN_RELU);
+    return conv(nn, dal_nn_add(nn, y, conv(nn, y, 48, 5, 1, 2, 1, 0), 0), 32, 5, 1, 0, 1, DAL_NN_BIAS);
+}
+
 /* The gradient of 13 samples, and the logits of a tile by ready weights; returns how many weights. */
 static int64_t gradient_of(dal_nn_value (*layers)(dal_nn *), int threads, float *g, float *logits)
 {
@@ -158,6 +174,14 @@ Test(nn, has_the_same_gradient_by_fewer_products)
     enum { E = 64 * 16 + 64, F = E + 64 * 64 * 9 + 64, G = F + 64 * 80 * 9, H = G + 80 * 3 + 3 };
     has_the_same_gradient(wide_layers, (const int64_t[]){0, A, B, C, D}, 4);
     has_the_same_gradient(narrow_layers, (const int64_t[]){0, E, F, G, H}, 4);
+}
+
+Test(nn, has_the_same_gradient_of_few_places_and_of_many_taps)
+{
+    enum { A = 32 * 16, B = A + 48 * 32 * 9 + 48, C = B + 48 * 48 * 9 + 48, D = C + 32 * 48 * 9, E = D + 32 * 3 + 3 };
+    enum { F = 32 + 32, G = F + 48 * 32 * 25 + 48, H = G + 48 * 48 * 25, I = H + 32 * 48 * 25 + 32, J = I + 32 * 3 + 3 };
+    has_the_same_gradient(folded_layers, (const int64_t[]){0, A, B, C, D, E}, 5);
+    has_the_same_gradient(five_layers, (const int64_t[]){0, F, G, H, I, J}, 5);
 }
 
 Test(nn, has_the_same_gradient_tap_by_tap)
