@@ -32,7 +32,6 @@ void dal_nn_free(dal_nn *nn)
         return;
     const dal_host *host = nn->host;
     nn_half_close(nn);
-    nn_token_products_close(nn);
     nn_onednn_close(nn);
     host->free(host, nn->state_names);
     host->free(host, nn->names);

@@ -2,7 +2,7 @@
 #include "nn_private.h"
 
 #include "clones.h"
-#include "nn_half.h"
+#include "nn_half_tokens.h"
 #include "nn_math.h"
 
 DAL_CLONES static void gelu(const float *x, int64_t n, float *y)
@@ -100,12 +100,12 @@ static dal_status backward(const nn_job *j, int32_t v, int32_t of, element_backw
 
 static dal_status gelu_forward(const nn_job *j, int32_t v)
 {
-    return forward(j, v, gelu);
+    return j->nn->node[v].half ? nn_half_gelu_forward(j, v) : forward(j, v, gelu);
 }
 
 static dal_status gelu_backward(const nn_job *j, int32_t v)
 {
-    return backward(j, v, j->nn->node[v].in[0], gelu_slope);
+    return j->nn->node[v].half ? nn_half_gelu_backward(j, v) : backward(j, v, j->nn->node[v].in[0], gelu_slope);
 }
 
 static dal_status tanh_forward(const nn_job *j, int32_t v)

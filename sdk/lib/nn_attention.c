@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "clones.h"
+#include "nn_half_tokens.h"
 
 #define LANES 16
 
@@ -55,6 +56,8 @@ static dal_status forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     dal_status st = DAL_OK;
+    if (j->nn->node[k->in[0]].half)
+        return nn_half_attention_forward(j, v);
     for (int64_t i = 0; i < j->n; i++)
         for (int64_t g = 0; g < k->groups && st == DAL_OK; g++) {
             const head h = head_of(j, v, i, g);
@@ -117,6 +120,8 @@ static dal_status backward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     if (!j->d[k->in[0]])
         return DAL_OK;
+    if (a->half)
+        return nn_half_attention_backward(j, v);
     for (int64_t i = 0; i < j->n; i++)
         for (int64_t g = 0; g < k->groups && st == DAL_OK; g++) {
             const head h = head_of(j, v, i, g);

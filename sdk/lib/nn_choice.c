@@ -75,7 +75,7 @@ dal_status nn_choose(dal_nn *nn, dal_error *err)
 
 const char *dal_nn_backend(const dal_nn *nn)
 {
-    return nn->half || nn->token_products ? nn_half_backend() : nn->onednn ? nn_onednn_version() : "OpenBLAS";
+    return nn->half ? nn_half_backend() : nn->onednn ? nn_onednn_version() : "OpenBLAS";
 }
 
 uint32_t dal_nn_backend_used(const dal_nn *nn)

@@ -3,6 +3,7 @@
 #include "nn_private.h"
 
 #include "clones.h"
+#include "nn_half_tokens.h"
 
 #define BLOCKS 16       /* of a stream, side by side */
 #define VALUES (BLOCKS * 8) /* a block is four numbers, of which each half decides on one value */
@@ -71,38 +72,55 @@ DAL_CLONES static void multiply(const float *mask, const float *x, int64_t n, fl
         y[i] = mask[i] * x[i];
 }
 
+/* keep: NULL: all; mask: what to multiply by, NULL: nothing. */
+static void drop(const nn_node *in, const float *x, int64_t at, const unsigned char *keep, float scale, const float *mask, int64_t n,
+                 float *y)
+{
+    const nn_bf16 *half = nn_half_at(x) + at;
+    if (in->half && mask)
+        nn_half_masked(half, mask, n, y + at);
+    else if (in->half)
+        nn_half_dropout(half, keep, scale, n, y + at);
+    else if (keep)
+        keep_some(keep, scale, x + at, n, y + at);
+    else if (mask)
+        multiply(mask, x + at, n, y + at);
+    else
+        nn_move(x + at, y + at, n, 0);
+}
+
 static dal_status forward(const nn_job *j, int32_t v)
 {
-    const nn_node *k = &j->nn->node[v];
-    const float *mask = j->masks ? j->masks[k->dropout] : NULL;
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
+    const float *mask = j->masks ? j->masks[k->dropout] : NULL, *x = nn_row(j->value, in, k->in[0], j->first);
     for (int64_t i = 0; i < j->n; i++) {
         int64_t n;
         const int64_t at = sample_at(j, k, i, &n);
-        const float *x = nn_row(j->value, k, k->in[0], j->first) + at;
-        float *y = nn_row(j->value, k, v, j->first) + at;
-        if (j->training) {
+        unsigned char *keep = j->training ? (unsigned char *)j->aux[v] + j->first * k->size + at : NULL;
+        if (keep) {
             const dal_rng layer = dal_rng_at(j->dropout, (uint64_t)k->dropout);
-            unsigned char *keep = (unsigned char *)j->aux[v] + j->first * k->size + at;
             nn_dropout_mask(dal_rng_at(&layer, (uint64_t)(j->first + i)), k->rate, n, keep);
-            keep_some(keep, nn_dropout_scale(k->rate), x, n, y);
-        } else if (mask) {
-            multiply(mask, x, n, y);
-        } else {
-            nn_move(x, y, n, 0);
         }
+        drop(in, x, at, keep, keep ? nn_dropout_scale(k->rate) : 1, mask, n, nn_row(j->value, k, v, j->first));
     }
     return DAL_OK;
 }
 
 static dal_status backward(const nn_job *j, int32_t v)
 {
-    const nn_node *k = &j->nn->node[v];
+    const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const int64_t n = nn_count(j, k);
+    const unsigned char *keep = (const unsigned char *)j->aux[v] + j->first * k->size;
+    const float scale = nn_dropout_scale(k->rate);
     float *dy = nn_row(j->d, k, v, j->first);
+    if (in->half) { /* trainers alone have these */
+        nn_half_dropout_back(dy, keep, scale, n, !k->first_writer[0], nn_half_to(nn_row(j->d, in, k->in[0], j->first)));
+        return DAL_OK;
+    }
     if (j->training)
-        keep_some((const unsigned char *)j->aux[v] + j->first * k->size, nn_dropout_scale(k->rate), dy, n, dy);
+        keep_some(keep, scale, dy, n, dy);
     if (j->d[k->in[0]])
-        nn_move(dy, nn_row(j->d, k, k->in[0], j->first), n, !k->first_writer[0]);
+        nn_move(dy, nn_row(j->d, in, k->in[0], j->first), n, !k->first_writer[0]);
     return DAL_OK;
 }
 

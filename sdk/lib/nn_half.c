@@ -1,5 +1,5 @@
 /* The twin that trains in bf16, and its layers that work element by element. */
-#include "nn_half.h"
+#include "nn_half_tokens.h"
 
 #include <math.h>
 
@@ -41,13 +41,14 @@ dal_status nn_half_open(dal_nn *nn, int convolves, int has_tokens, dal_error *er
     if (!nn_onednn_bf16())
         return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs a processor with AMX-BF16 or AVX512-BF16; this one has "
                         "neither, or ONEDNN_MAX_CPU_ISA hides them: take precision f32");
-    return has_tokens ? nn_token_products_open(nn, err) : open_twin(nn, err);
+    return has_tokens ? nn_half_tokens_open(nn, err) : open_twin(nn, err);
 }
 
 void nn_half_close(dal_nn *nn)
 {
     if (!nn->half)
         return;
+    nn_token_products_close(nn->half);
     nn_onednn_close(nn->half);
     nn->host->free(nn->host, nn->half->node);
     nn->host->free(nn->host, nn->half);

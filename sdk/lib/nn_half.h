@@ -28,7 +28,7 @@ static inline nn_bf16 nn_narrow(float x)
     return (nn_bf16)(x != x ? 0x7fc0 : rounded);
 }
 
-/* [main] nn->half or nn->token_products, of a network that has its back end. */
+/* [main] nn->half, of a network that has its back end. */
 dal_status nn_half_open(dal_nn *nn, int convolves, int has_tokens, dal_error *err);
 void nn_half_close(dal_nn *nn); /* accepts a network without */
 /* Its name and version, and who multiplies. */

@@ -36,22 +36,24 @@ dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weigh
  * never packed. */
 dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns);
 
-/* Linear layers over tokens in bf16. [main] Of a network whose layers are all there. */
+/* Linear layers over tokens, and the products of attention, in bf16: of a network whose layers are all there, and know what is
+ * bf16 (nn_half_tokens.h). [main] */
 dal_status nn_token_products_open(dal_nn *nn, dal_error *err);
 void nn_token_products_close(dal_nn *nn); /* accepts a network without */
-/* Floats of the rounded weights of value v; 0: it is no such layer, or the network has no such products. */
+/* Floats of the weights of value v in oneDNN's order; 0: it is no such layer, or the network has no such products. */
 int64_t nn_token_packed_size(const dal_nn *nn, int32_t v);
-void nn_token_pack(const dal_nn *nn, int32_t v, const float *weights, float *to);
-/* Does the job multiply layer v so? Its weights are packed then. n tokens: y = x W^T; dx = or += dy W; gradient = or +=
- * dy^T x. */
-static inline int nn_is_token_product(const nn_job *j, int32_t v)
+dal_status nn_token_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to);
+/* Does the network multiply layer v so? A job has its weights packed then. */
+static inline int nn_is_token_product(const dal_nn *nn, int32_t v)
 {
-    return j->packed && nn_token_packed_size(j->nn, v) > 0;
+    return nn_token_packed_size(nn, v) > 0;
 }
-dal_status nn_token_forward(const nn_job *j, int32_t v, int64_t n, const float *x, float *y);
-dal_status nn_token_back_data(const nn_job *j, int32_t v, int64_t n, const float *dy, int add, float *dx);
-dal_status nn_token_back_weights(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int add,
-                                 float *gradient);
+dal_status nn_token_forward(const nn_job *j, int32_t v);
+/* All but the gradient of weights and bias: that is made in slices over the whole batch (the job's parts), to turns->sum: nothing
+ * is left to add up. 0 slices: it is no such layer. */
+dal_status nn_token_backward(const nn_job *j, int32_t v);
+int64_t nn_token_slices(const dal_nn *nn, int32_t v);
+dal_status nn_token_slice(const nn_job *j, int32_t v, int64_t slice);
 
 dal_status nn_onednn_forward(const nn_job *j, int32_t v);
 dal_status nn_onednn_backward(const nn_job *j, int32_t v);

@@ -1,4 +1,5 @@
 /* In place of nn_onednn.c and nn_onednn_run.c where there is no oneDNN. Networks never get further than nn_onednn_open. */
+#include "nn_half_tokens.h"
 #include "nn_onednn.h"
 
 const char *nn_onednn_version(void)
@@ -92,23 +93,42 @@ int64_t nn_token_packed_size(const dal_nn *nn, int32_t v)
     return 0;
 }
 
-dal_status nn_token_forward(const nn_job *j, int32_t v, int64_t n, const float *x, float *y)
+dal_status nn_token_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
-    (void)j, (void)v, (void)n, (void)x, (void)y;
+    return nn_pack(nn, v, backward, weights, to);
+}
+
+dal_status nn_token_forward(const nn_job *j, int32_t v)
+{
+    (void)j, (void)v;
     return DAL_E_UNSUPPORTED;
 }
 
-dal_status nn_token_back_data(const nn_job *j, int32_t v, int64_t n, const float *dy, int add, float *dx)
+dal_status nn_token_backward(const nn_job *j, int32_t v)
 {
-    (void)add;
-    return nn_token_forward(j, v, n, dy, dx);
+    return nn_token_forward(j, v);
 }
 
-dal_status nn_token_back_weights(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int add,
-                                 float *gradient)
+int64_t nn_token_slices(const dal_nn *nn, int32_t v)
 {
-    (void)x, (void)add;
-    return nn_token_forward(j, v, n, dy, gradient);
+    (void)nn, (void)v;
+    return 0;
+}
+
+dal_status nn_token_slice(const nn_job *j, int32_t v, int64_t slice)
+{
+    (void)slice;
+    return nn_token_forward(j, v);
+}
+
+dal_status nn_half_attention_forward(const nn_job *j, int32_t v)
+{
+    return nn_token_forward(j, v);
+}
+
+dal_status nn_half_attention_backward(const nn_job *j, int32_t v)
+{
+    return nn_token_forward(j, v);
 }
 
 dal_status nn_onednn_forward(const nn_job *j, int32_t v)

@@ -94,6 +94,9 @@ dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, i
 /* On the calling thread. bias: NULL: none. */
 dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias, float *c,
                         float *scratch);
+/* p: of these orders. */
+dnnl_status_t nn_reorder(const struct nn_onednn *o, dnnl_primitive_t p, const dnnl_memory_desc_t *from, const float *x,
+                         const dnnl_memory_desc_t *to, float *y);
 /* Engine, stream and plain attributes; closing takes what is half open. */
 dnnl_status_t nn_engine_open(struct nn_onednn *o);
 void nn_engine_close(struct nn_onednn *o);

@@ -51,6 +51,12 @@ static dnnl_status_t move(const struct nn_onednn *o, dnnl_primitive_t p, const d
     return finish(&c, p);
 }
 
+dnnl_status_t nn_reorder(const struct nn_onednn *o, dnnl_primitive_t p, const dnnl_memory_desc_t *from, const float *x,
+                         const dnnl_memory_desc_t *to, float *y)
+{
+    return move(o, p, from, x, to, y);
+}
+
 dnnl_status_t nn_matmul_describe(int w, int64_t rows, int64_t in, int64_t out, dnnl_data_type_t y_type, matmul *m)
 {
     const dnnl_dims_t x = {rows, in}, y = {rows, out}, y_turned = {out, rows}, weights = {out, in}, weights_turned = {in, out};
@@ -93,10 +99,8 @@ dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float 
 
 dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
-    if (nn_token_packed_size(nn, v) > 0) {
-        nn_token_pack(nn, v, weights, to);
-        return DAL_OK;
-    }
+    if (nn_token_packed_size(nn, v) > 0)
+        return nn_token_pack(nn, v, backward, weights, to);
     const conv_orders *c = &nn->onednn->conv[v];
     const int w = backward ? BACK_DATA : FORWARD;
     const nn_way *by = nn_way_of(nn, v);

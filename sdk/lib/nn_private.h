@@ -32,7 +32,8 @@ typedef struct nn_node {
     /* Channels that lie together: element (c, y, x) is at ((c / block * h + y) * w + x) * block + c % block. 1: planar. Others
      * divide c and are multiples of NN_LANES. */
     int64_t block;
-    int half; /* rows are bf16, [h, w, c]: see nn_half.h */
+    int half;   /* rows are bf16, [h, w, c]: see nn_half.h; of tokens as in f32: see nn_half_tokens.h */
+    int spends; /* GELU in bf16, while training: the value it reads becomes its slope */
     /* is this layer the first to write d of its inputs on the way back? the others add */
     int first_writer[2];
     char name[NN_NAME];
@@ -51,11 +52,11 @@ struct dal_nn {
     dal_error fault;
     uint32_t backend;
     struct nn_onednn *onednn; /* NULL: OpenBLAS does it all */
-    struct nn_token_products *token_products; /* in bf16; else NULL */
+    struct nn_token_products *token_products; /* of the twin of a network of texts; else NULL */
     int64_t vocabulary; /* 0: not of texts */
     uint32_t precision;
-    struct dal_nn *half; /* in bf16: the same network as trainers run it, see nn_half.h; else NULL */
-    int is_half;         /* this is that one: it shares all but its nodes and what oneDNN made */
+    struct dal_nn *half; /* in bf16: the same network as trainers run it, see nn_half.h and nn_half_tokens.h; else NULL */
+    int is_half;         /* this is that one, of pictures: it shares all but its nodes and what oneDNN made */
     int finished;
 };
 
@@ -96,6 +97,8 @@ typedef struct nn_job {
     const struct dal_nn_ready *ready; /* forward passes, may be NULL; packed is its */
     int64_t first, n;
     const int64_t *token_at; /* of texts: sample first+i has the tokens token_at[i]..token_at[i+1]-1 of this job; [n + 1] */
+    /* of slices: tokens lie in parts, of which i begins at sample n i / parts, and its numbers in token_at i further on */
+    int64_t parts;
     int training;     /* batch-norm has its own statistics, dropout draws */
     int tile;         /* rows must not depend on their place: fixed tiles of DAL_NN_TILE, buffers have that many rows */
     const dal_rng *dropout;

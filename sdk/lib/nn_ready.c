@@ -100,7 +100,7 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
         memset(r->drawn, 0, (size_t)nn->n);
     }
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++)
-        if (nn->node[v].op == &nn_conv_op || nn_packed_size(nn, v) > 0)
+        if (nn->node[v].op == &nn_conv_op || nn_packed_size(r->nn, v) > 0)
             st = make_ready(r, v, weights, state);
         else if (is_linear(&nn->node[v]) && nn_product_has_kernel())
             st = pack_linear(r, v, weights);

@@ -136,9 +136,10 @@ static dal_status linear_forward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
     const int64_t in = a->c, out = k->c;
+    if (nn_is_token_product(j->nn, v))
+        return nn_token_forward(j, v);
     const float *x = nn_row(j->value, a, k->in[0], j->first), *w = j->weights + k->weight;
-    const int half = nn_is_token_product(j, v);
-    const float *ready = j->ready && !half ? j->ready->weights[v] : NULL;
+    const float *ready = j->ready ? j->ready->weights[v] : NULL;
     const nn_product_walk walk = {1, in, 0, 1, in, NN_PANEL, in * NN_PANEL, out, NN_PANEL, 0};
     float *y = nn_row(j->value, k, v, j->first);
     dal_status st = DAL_OK;
@@ -146,8 +147,7 @@ static dal_status linear_forward(const nn_job *j, int32_t v)
         nn_product(&walk, nn_rows(j, k), out, x, ready, y);
     for (int64_t i = 0; i < n_spans(j) && !ready && st == DAL_OK; i++) {
         const span s = span_of(j, i);
-        st = half ? nn_token_forward(j, v, s.n, x + s.first * in, y + s.first * out)
-                  : dal_gemm_nt(s.n, out, in, 1, x + s.first * in, in, w, in, 0, y + s.first * out, out);
+        st = dal_gemm_nt(s.n, out, in, 1, x + s.first * in, in, w, in, 0, y + s.first * out, out);
     }
     nn_add_bias(k->bias >= 0 ? j->weights + k->bias : NULL, nn_rows(j, k), out, (k->flags & DAL_NN_RELU) != 0, y);
     return st;
@@ -178,8 +178,7 @@ dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const floa
     if (fresh && n == 0)
         memset(gradient, 0, (size_t)k->n_weights * sizeof *gradient);
     if (n > 0)
-        st = nn_is_token_product(j, v) ? nn_token_back_weights(j, v, n, dy, x, !fresh, gradient)
-                                       : dal_gemm_tn(out, in, n, 1, dy, out, x, ld, fresh ? 0 : 1, gradient, in);
+        st = dal_gemm_tn(out, in, n, 1, dy, out, x, ld, fresh ? 0 : 1, gradient, in);
     if (k->bias >= 0 && fresh)
         memset(bias, 0, (size_t)out * sizeof *bias);
     for (int64_t i = 0; k->bias >= 0 && i < n; i++)
@@ -193,6 +192,8 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
     const int64_t n = nn_rows(j, k), in = a->c, out = k->c;
+    if (nn_is_token_product(j->nn, v))
+        return nn_token_backward(j, v);
     float *dy = nn_row(j->d, k, v, j->first);
     dal_status st = DAL_OK;
     if (k->flags & DAL_NN_RELU)
@@ -204,10 +205,8 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
     float *dx = nn_row(j->d, a, k->in[0], j->first);
     for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++) {
         const span s = span_of(j, i);
-        st = nn_is_token_product(j, v)
-                 ? nn_token_back_data(j, v, s.n, dy + s.first * out, !k->first_writer[0], dx + s.first * in)
-                 : dal_gemm_nn(s.n, in, out, 1, dy + s.first * out, out, j->weights + k->weight, in,
-                               k->first_writer[0] ? 0 : 1, dx + s.first * in, in);
+        st = dal_gemm_nn(s.n, in, out, 1, dy + s.first * out, out, j->weights + k->weight, in, k->first_writer[0] ? 0 : 1,
+                         dx + s.first * in, in);
     }
     return st;
 }

@@ -123,8 +123,7 @@ static dal_status pack_task(void *ctx, int64_t v)
 
 static dal_status pack(dal_nn_trainer *t)
 {
-    const int wanted = t->nn->onednn || (t->nn->token_products && !t->backward); /* these are the same both ways */
-    return wanted ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
+    return t->nn->onednn || t->nn->token_products ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
 }
 
 static void add_sums(dal_nn_trainer *t, int64_t c)
@@ -160,12 +159,16 @@ static dal_status slice_task(void *ctx, int64_t slice)
 {
     dal_nn_trainer *t = ctx;
     slot *mine = take_slot(t);
-    const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .scratch = mine->scratch, .turns = &t->turns, .n = t->batch->n,
-                      .training = 1};
+    const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .aux = t->aux, .scratch = mine->scratch, .turns = &t->turns,
+                      .n = t->batch->n, .token_at = t->token_at, .parts = t->shards, .training = 1};
     const nn_way *by = nn_way_of(t->nn, t->sliced);
-    (by ? by->slice : nn_linear_slice)(&j, t->sliced, slice);
+    dal_status st = DAL_OK;
+    if (nn_is_token_product(t->nn, t->sliced))
+        st = nn_token_slice(&j, t->sliced, slice);
+    else
+        (by ? by->slice : nn_linear_slice)(&j, t->sliced, slice);
     atomic_store(&mine->taken, 0);
-    return DAL_OK;
+    return st;
 }
 
 /* Gradients that are not made shard by shard, of the segment that is over: d is still there. */

@@ -113,6 +113,8 @@ static int adds_in_place(const nn_node *k)
 int64_t nn_trainer_slices(const dal_nn *nn, int32_t v)
 {
     const nn_way *by = nn->onednn ? nn_way_of(nn, v) : NULL;
+    if (nn_is_token_product(nn, v))
+        return nn_token_slices(nn, v);
     return by ? by->slices(nn, v) : nn_linear_slices(nn, v);
 }
 

@@ -1,10 +1,11 @@
-/* Networks of texts in bf16 beside their f32 twins: only what linear layers over tokens multiply is rounded. */
+/* Networks of texts in bf16 beside their f32 twins: what linear layers over tokens and attention multiply is rounded, and what
+ * lies between them. */
 #include "tests/unit/fixture.h"
 
 #include <dal/nn.h>
 #include <math.h>
 
-enum { TEXTS = 24, LONG = 100, WORDS = 50, WIDE = 40, CLASSES = 3 };
+enum { TEXTS = 24, LONG = 201, WORDS = 50, WIDE = 40, CLASSES = 3 };
 
 #define U (1.0 / 256) /* of a rounding */
 
@@ -15,11 +16,17 @@ static dal_status encoder(const dal_host *host, uint32_t precision, dal_nn **out
     dal_nn_value x = dal_nn_embedding(nn, dal_nn_tokens(nn, LONG, WORDS), "embedding",
                                       &(dal_nn_embedding_shape){.width = WIDE, .positions = LONG});
     x = dal_nn_layer_norm(nn, x, "norm1", 1e-5);
-    /* two read x, so one adds to its gradient */
+    /* several read x, so all but one add to its gradient; and two read queries, keys and values */
     const dal_nn_value side = dal_nn_linear(nn, x, "side", WIDE, DAL_NN_BIAS | DAL_NN_RELU);
-    dal_nn_value y = dal_nn_attention(nn, dal_nn_linear(nn, x, "qkv", 3 * WIDE, DAL_NN_BIAS), 4, 0.1);
-    x = dal_nn_layer_norm(nn, dal_nn_add(nn, side, dal_nn_linear(nn, y, "out", WIDE, 0), 0), "norm2", 1e-5);
-    y = dal_nn_linear(nn, dal_nn_gelu(nn, dal_nn_linear(nn, x, "wide", 73, DAL_NN_BIAS)), "narrow", WIDE, DAL_NN_BIAS);
+    const dal_nn_value qkv = dal_nn_linear(nn, x, "qkv", 3 * WIDE, DAL_NN_BIAS);
+    dal_nn_value y = dal_nn_linear(nn, dal_nn_attention(nn, qkv, 4, 0.1), "out", WIDE, 0);
+    y = dal_nn_add(nn, y, dal_nn_dropout(nn, dal_nn_linear(nn, dal_nn_attention(nn, qkv, 1, 0), "out2", WIDE, 0), 0.1), 0);
+    x = dal_nn_layer_norm(nn, dal_nn_add(nn, side, y, 0), "norm2", 1e-5);
+    /* rows of this one are no whole number of floats in bf16 */
+    const dal_nn_value odd = dal_nn_gelu(nn, dal_nn_linear(nn, x, "odd", 73, DAL_NN_BIAS));
+    /* the gradient of these is made in blocks */
+    y = dal_nn_linear(nn, dal_nn_gelu(nn, dal_nn_linear(nn, x, "wide", 896, DAL_NN_BIAS)), "narrow", WIDE, DAL_NN_BIAS);
+    y = dal_nn_add(nn, y, dal_nn_linear(nn, odd, "even", WIDE, DAL_NN_BIAS), 0);
     dal_nn_output(nn, dal_nn_linear(nn, dal_nn_token_mean(nn, dal_nn_add(nn, x, y, 0)), "output", CLASSES, DAL_NN_BIAS));
     return dal_nn_finish(nn, err);
 }
@@ -49,7 +56,7 @@ typedef struct fixture {
     int32_t ids[TEXTS * LONG], classes[TEXTS];
 } fixture;
 
-/* Texts of up to 97 tokens, and an empty one: three of them are more than the largest piece of a product. */
+/* Texts of up to 197 tokens, and an empty one: three of them are more than the largest piece of a product. */
 static void make(fixture *f, uint32_t precision, int threads)
 {
     dal_rng r = dal_rng_from_key(8);
@@ -61,7 +68,7 @@ static void make(fixture *f, uint32_t precision, int threads)
     for (int64_t i = 0; i < f->info.n_weights; i++)
         f->weights[i] = 0.3f * (float)dal_rng_normal(&r);
     for (int64_t i = 0; i < TEXTS; i++) {
-        const int64_t here = i == 5 ? 0 : i < 3 ? 97 : 1 + i * 37 % 97;
+        const int64_t here = i == 5 ? 0 : i < 3 ? 197 : 1 + i * 37 % 97;
         for (int64_t p = 0; p < LONG; p++)
             f->ids[i * LONG + p] = p < here ? (int32_t)dal_rng_below(&r, WORDS) : DAL_NN_NO_TOKEN;
         f->classes[i] = (int32_t)(i % CLASSES);

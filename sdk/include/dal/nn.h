@@ -78,9 +78,10 @@ DAL_PUBLIC void dal_nn_use(dal_nn *nn, uint32_t backend); /* before dal_nn_finis
 DAL_PUBLIC const char *dal_nn_backend(const dal_nn *nn);
 DAL_PUBLIC uint32_t dal_nn_backend_used(const dal_nn *nn);
 /* In what trainers, and passes by ready weights, multiply; other passes are f32 alike. BF16: of a network with convolutions,
- * maps, their gradients and what convolutions multiply are bf16; of one with linear layers over tokens, what these multiply
- * is; each is rounded once to the nearest. Sums, weights and their gradients, moments, batch-norm's statistics, vectors and
- * the loss are f32. It takes oneDNN and a processor that multiplies bf16: else dal_nn_finish gives DAL_E_UNSUPPORTED with the
+ * maps, their gradients and what convolutions multiply are bf16; of one with linear layers over tokens, what these and
+ * attention multiply, and what lies between them, GELU and dropout; each is rounded once to the nearest. Sums, weights and
+ * their gradients, moments, batch-norm's statistics, vectors and the loss are f32. It takes oneDNN and a processor that
+ * multiplies bf16: else dal_nn_finish gives DAL_E_UNSUPPORTED with the
  * key "precision". A result is repeated on the same precision alone. */
 #define DAL_NN_F32 0u
 #define DAL_NN_BF16 1u

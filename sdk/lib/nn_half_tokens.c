@@ -1,0 +1,102 @@
+/* The twin of a network of texts. */
+#include "nn_half_tokens.h"
+
+#include "nn_onednn.h"
+
+/* ---- the twin ---------------------------------------------------------------------------------- */
+
+static int makes_half(const nn_node *k)
+{
+    return k->op == &nn_token_linear_op || k->op == &nn_attention_op || k->op == &nn_gelu_op;
+}
+
+static int reads_half(const nn_node *k)
+{
+    return makes_half(k) || (k->op == &nn_dropout_op && k->tokens);
+}
+
+/* The number of layers that read v, or -1 where one of them takes no bf16. */
+static int half_readers(const dal_nn *nn, int32_t v)
+{
+    int n = 0;
+    for (int32_t r = v + 1; r < nn->n; r++)
+        if (nn->node[r].in[0] == v || nn->node[r].in[1] == v) {
+            if (!reads_half(&nn->node[r]))
+                return -1;
+            n++;
+        }
+    return n;
+}
+
+/* GELU reads what it makes; attention makes bf16 of bf16 alone. Returns whether that changed anything. */
+static int agree(dal_nn *nn, int32_t v)
+{
+    nn_node *k = &nn->node[v], *a = v > 0 ? &nn->node[k->in[0]] : k;
+    const int gelu = k->op == &nn_gelu_op && a->half != k->half, alone = k->op == &nn_attention_op && k->half && !a->half;
+    if (gelu)
+        a->half = k->half = 0;
+    if (alone)
+        k->half = 0;
+    return gelu || alone;
+}
+
+static void choose(dal_nn *nn)
+{
+    int changed = 1;
+    for (int32_t v = 1; v < nn->n; v++) {
+        nn_node *k = &nn->node[v];
+        /* rows of a float's size begin at whole floats */
+        k->half = makes_half(k) && k->tokens && !k->shown && k->size % 2 == 0 && half_readers(nn, v) > 0;
+    }
+    while (changed) {
+        changed = 0;
+        for (int32_t v = 1; v < nn->n; v++)
+            changed |= agree(nn, v);
+    }
+    for (int32_t v = 1; v < nn->n; v++) {
+        nn_node *k = &nn->node[v];
+        const nn_node *a = &nn->node[k->in[0]];
+        if (k->op == &nn_token_linear_op && !a->half)
+            k->aux = a->size * (int64_t)sizeof(nn_bf16); /* its input, rounded */
+        k->spends = k->op == &nn_gelu_op && a->half && half_readers(nn, k->in[0]) == 1 && !(a->flags & DAL_NN_RELU);
+    }
+}
+
+dal_status nn_half_tokens_open(dal_nn *nn, dal_error *err)
+{
+    dal_nn *half = nn->host->alloc(nn->host, sizeof *half, 0);
+    nn_node *node = dal_array(nn->host, nn->n, sizeof *node);
+    if (!half || !node) {
+        nn->host->free(nn->host, node);
+        nn->host->free(nn->host, half);
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
+    }
+    memcpy(half, nn, sizeof *half);
+    memcpy(node, nn->node, (size_t)nn->n * sizeof *node);
+    half->node = node;
+    half->onednn = NULL;
+    nn->half = half;
+    choose(half);
+    return nn_token_products_open(half, err);
+}
+
+/* ---- GELU -------------------------------------------------------------------------------------- */
+
+/* While training what nobody else reads gives way to its slope, which the way back then need not find. */
+dal_status nn_half_gelu_forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
+    nn_bf16 *x = nn_half_to(nn_row(j->value, a, k->in[0], j->first));
+    nn_half_gelu(x, nn_count(j, k), nn_half_to(nn_row(j->value, k, v, j->first)), j->training && k->spends ? x : NULL);
+    return DAL_OK;
+}
+
+dal_status nn_half_gelu_backward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
+    if (j->d[k->in[0]])
+        nn_half_gelu_back(nn_half_at(nn_row(j->value, a, k->in[0], j->first)), j->training && k->spends,
+                          nn_half_at(nn_row(j->d, k, v, j->first)), nn_count(j, k), !k->first_writer[0],
+                          nn_half_to(nn_row(j->d, a, k->in[0], j->first)));
+    return DAL_OK;
+}
