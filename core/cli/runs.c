@@ -415,8 +415,8 @@ static int model_main(const cli_args *a, const char *path)
                        (long long)r.items[0]->n_rounds - 1);
     else if (code == EXIT_OK && read_model_file(s, r.items[0], round, &data, &n, &err) != DAL_OK)
         code = cli_error(a, EXIT_BAD_INPUT, &err);
-    else if (code == EXIT_OK && file_write(path, data, n, &err) != DAL_OK)
-        code = cli_error(a, EXIT_FAILED, &err);
+    else if (code == EXIT_OK && write_model(path, data, n, &err) != DAL_OK)
+        code = cli_error(a, err.status == DAL_E_INVALID ? EXIT_BAD_INPUT : EXIT_FAILED, &err);
     free(data);
     runs_fini(&r);
     store_close(s);
@@ -467,7 +467,8 @@ static const cli_option export_options[] = {
     {"json", 0, NULL, false, "write JSON: an object a run, an array of them for several runs or all"},
     {"model", 0, NULL, false, "write the model of one run as .safetensors"},
     {"round", 'r', "K", false, "with --model: that of round K (default: the last one kept)"},
-    {"output", 'o', "FILE", false, "write this file, whole or not at all (default: standard output)"},
+    {"output", 'o', "FILE", false,
+     "write this file, whole or not at all (default: standard output); with --model also a folder, as in model/"},
     {0},
 };
 
@@ -496,11 +497,17 @@ const cli_command cmd_runs_export = {
                    "is a network of layers. Names and shapes are those of PyTorch: conv1.weight [out, in, height, width], "
                    "output.weight [out, in], norm.running_mean. Such a network takes pixels of 0 to 255 as 0 to 1, and what the "
                    "transforms of the run make of other values. Of a model of words, the tensor reader holds the hashes "
-                   "of the words that have rows.",
+                   "of the words that have rows.\n\n"
+                   "distilbert, bert and roberta have the names of Hugging Face. Where FILE ends in / or is a folder, which must be "
+                   "new or empty, it becomes one that transformers opens, by "
+                   "AutoModelForSequenceClassification.from_pretrained(FOLDER), and `folder` of these models takes, too (with "
+                   "last_layer: folder to go on from the same classes): model.safetensors, config.json and the vocabulary, which the "
+                   "store keeps with the model. With freeze, only what was trained is kept: head and last layer.",
     .options = export_options,
     .examples = "  dalhost runs export all --csv -o rounds.csv\n"
                 "  dalhost runs export 3 --csv --picks\n"
                 "  dalhost runs export 1 2 --json | jq '.[].aubc'\n"
-                "  dalhost runs export 3 --model -o model.safetensors\n",
+                "  dalhost runs export 3 --model -o model.safetensors\n"
+                "  dalhost runs export 3 --model -o tuned/\n",
     .main = export_main,
 };

@@ -2,7 +2,16 @@
 
 #include <dal/runtime.h>
 #include <dal/safetensors.h>
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "report/terminal.h"
+#include "util/file.h"
+#include "util/text.h"
 
 static dal_status find_model(store *s, const stored_run *r, int64_t round, int64_t *found, void **data, size_t *n,
                              dal_error *err)
@@ -45,5 +54,159 @@ dal_status read_model_file(store *s, const stored_run *r, int64_t round, void **
         free(*data);
         *data = NULL;
     }
+    return st;
+}
+
+/* ---- the model as a file, and files beside it --------------------------------------------------- */
+
+/* A saved model apart: its header without the files that it carries, these, and where its numbers begin. */
+typedef struct parts {
+    json_t *header, *beside; /* beside: an object of texts */
+    const char *numbers;
+    size_t n_numbers;
+} parts;
+
+static bool is_file_name(const char *s)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    return *s && strchr(letters, *s) && strlen(s) <= 64 && strcmp(s, "model.safetensors") != 0 &&
+           s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")] == '\0';
+}
+
+/* data: found good by dal_safetensors_view. */
+static dal_status take_apart(const char *data, size_t n, parts *p, dal_error *err)
+{
+    uint64_t length = 0;
+    for (int i = 0; i < 8; i++)
+        length |= (uint64_t)(unsigned char)data[i] << 8 * i;
+    *p = (parts){json_loadb(data + 8, (size_t)length, 0, NULL), json_object(), data + 8 + length, n - 8 - (size_t)length};
+    json_t *metadata = json_object_get(p->header, "__metadata__"), *value;
+    const char *key;
+    void *next;
+    const size_t prefix = strlen(DAL_ST_BESIDE);
+    json_object_foreach_safe(metadata, next, key, value) {
+        if (strncmp(key, DAL_ST_BESIDE, prefix) != 0)
+            continue;
+        if (!is_file_name(key + prefix)) {
+            char *shown = text_shown(key + prefix, 60, false);
+            dal_fail(err, DAL_E_FORMAT, "", "the model carries a file '%s', which is no name of one; expected [A-Za-z0-9._-]+", shown);
+            free(shown);
+            return DAL_E_FORMAT;
+        }
+        json_object_set(p->beside, key + prefix, value);
+        json_object_del(metadata, key);
+    }
+    return DAL_OK;
+}
+
+static void parts_fini(parts *p)
+{
+    json_decref(p->header);
+    json_decref(p->beside);
+}
+
+static dal_status write_tensors(const char *path, const parts *p, dal_error *err)
+{
+    char *header = json_dumps(p->header, JSON_COMPACT);
+    const size_t length = strlen(header), padded = (length + 7) / 8 * 8, n = 8 + padded + p->n_numbers;
+    char *all = malloc(n);
+    if (!all) {
+        free(header);
+        return dal_fail(err, DAL_E_NOMEM, "", "%s: no memory for what it should hold", path);
+    }
+    for (int i = 0; i < 8; i++)
+        all[i] = (char)(unsigned char)((uint64_t)padded >> 8 * i);
+    memcpy(all + 8, header, length);
+    memset(all + 8 + length, ' ', padded - length);
+    memcpy(all + 8 + padded, p->numbers, p->n_numbers);
+    const dal_status st = file_write(path, all, n, err);
+    free(all);
+    free(header);
+    return st;
+}
+
+static dal_status write_files(const char *folder, const parts *p, dal_error *err)
+{
+    const char *name;
+    json_t *content;
+    char *path = xasprintf("%s/model.safetensors", folder);
+    dal_status st = write_tensors(path, p, err);
+    free(path);
+    json_object_foreach(p->beside, name, content) {
+        path = xasprintf("%s/%s", folder, name);
+        st = st == DAL_OK ? file_write(path, json_string_value(content), json_string_length(content), err) : st;
+        free(path);
+    }
+    return st;
+}
+
+static void remove_files(const char *folder, const parts *p)
+{
+    const char *name;
+    json_t *content;
+    char *path = xasprintf("%s/model.safetensors", folder);
+    unlink(path);
+    free(path);
+    json_object_foreach(p->beside, name, content) {
+        path = xasprintf("%s/%s", folder, name);
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+}
+
+static dal_status write_folder(const char *folder, const parts *p, dal_error *err)
+{
+    char *other = xasprintf("%s.XXXXXX", folder);
+    dal_status st = DAL_OK;
+    if (!mkdtemp(other)) {
+        st = dal_fail(err, DAL_E_IO, "", "%s: cannot be made: %s", folder, strerror(errno));
+        free(other);
+        return st;
+    }
+    const mode_t mask = umask(0);
+    umask(mask);
+    st = write_files(other, p, err);
+    if (st == DAL_OK && (chmod(other, 0777 & ~mask) != 0 || rename(other, folder) != 0))
+        st = dal_fail(err, DAL_E_IO, "", "%s: cannot be made: %s", folder, strerror(errno));
+    if (st != DAL_OK)
+        remove_files(other, p);
+    free(other);
+    return st;
+}
+
+/* Can the folder become ours? One that is not there can. */
+static dal_status check_empty(const char *folder, dal_error *err)
+{
+    DIR *d = opendir(folder);
+    bool empty = true;
+    if (!d)
+        return errno == ENOENT ? DAL_OK : dal_fail(err, DAL_E_INVALID, "", "%s: is no folder to write to: %s", folder, strerror(errno));
+    for (const struct dirent *e; (e = readdir(d));)
+        empty = empty && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
+    closedir(d);
+    return empty ? DAL_OK
+                 : dal_fail(err, DAL_E_INVALID, "", "%s: there are files in this folder; name one that is empty, or not there yet",
+                            folder);
+}
+
+dal_status write_model(const char *path, const void *data, size_t n, dal_error *err)
+{
+    struct stat info;
+    char *folder = xstrdup(path);
+    size_t length = strlen(folder);
+    const bool is_folder = (length > 0 && folder[length - 1] == '/') || (stat(path, &info) == 0 && S_ISDIR(info.st_mode));
+    while (length > 1 && folder[length - 1] == '/')
+        folder[--length] = '\0';
+    parts p;
+    dal_status st = take_apart(data, n, &p, err);
+    if (st == DAL_OK && is_folder)
+        st = check_empty(folder, err);
+    if (st == DAL_OK)
+        st = is_folder                        ? write_folder(folder, &p, err)
+             : json_object_size(p.beside) > 0 ? write_tensors(path, &p, err)
+                                              : file_write(path, data, n, err);
+    parts_fini(&p);
+    free(folder);
     return st;
 }

@@ -9,14 +9,14 @@
  *   each layer: x = norm(x + out(attention(x))); x = norm(x + narrow(gelu(wide(x))))
  *   h = x of the first token; features u = relu(head h) (DistilBERT), tanh(head h); logits = last u
  *
- * Every fit that is not a warm one starts from the folder's weights; the last layer (and the head where the file has none)
- * is drawn anew, normal with deviation 0.02. Texts are tokenised once a fit; there is no padding, so none to mask. With
+ * Every fit that is not a warm one starts from the folder's weights; the last layer, unless that of the folder is asked for (and
+ * the head where the file has none), is drawn anew, normal with deviation 0.02. A model is saved under the folder's names, and
+ * carries what transformers wants beside them. Texts are tokenised once a fit; there is no padding, so none to mask. With
  * `freeze` the encoder stays as it is: its vector of each text is computed once a fit, and head and last layer are trained
  * on those. Stages are the first token's vectors behind four layers, evenly spaced.
  */
 #include "text_net.h"
 
-#include "array_file.h"
 #include "bert_files.h"
 #include "sample_block.h"
 
@@ -25,12 +25,19 @@ typedef struct options {
     const char *folder;
     int64_t length;
     int32_t freeze, cased;
+    uint32_t last_layer;
 } options;
+
+#define NEW_LAYER 0u
+#define FOLDERS_LAYER 1u
 
 /* What a model and its copies share. */
 typedef struct encoder {
     bert_files *files;
     int64_t length;
+    int keep_output; /* the last layer begins as the folder's */
+    bert_tensor *tensors; /* [n_tensors] of the network that is trained, under their names in a folder */
+    int64_t n_tensors;
     dal_nn *nn;     /* frozen: up to the first token's vector; else NULL */
     float *weights; /* of nn */
     dal_nn_ready *ready;
@@ -213,7 +220,7 @@ static dal_status prepare(nn_model *m, const dal_samples *train, dal_error *err)
 static dal_status begin(nn_model *m, dal_error *err)
 {
     const encoder *e = m->known;
-    return bert_files_copy(e->files, m->nn, m->weights, err);
+    return bert_files_copy(e->files, m->nn, e->keep_output, m->weights, err);
 }
 
 static void drop_known(nn_model *m)
@@ -222,50 +229,65 @@ static void drop_known(nn_model *m)
     dal_nn_ready_free(e->ready);
     dal_nn_free(e->nn);
     m->host->free(m->host, e->weights);
+    m->host->free(m->host, e->tensors);
     bert_files_close(e->files);
     m->host->free(m->host, e);
 }
 
-#define MAGIC "dal-bert"
+static int64_t tensors(const nn_model *m, dal_tensor *out)
+{
+    const encoder *e = m->known;
+    for (int64_t i = 0; i < e->n_tensors && out; i++) {
+        const bert_tensor *t = &e->tensors[i];
+        const int64_t count = t->rows * (t->cols > 0 ? t->cols : 1);
+        out[i] = (dal_tensor){.struct_size = sizeof *out, .dtype = DAL_ST_F32, .ndim = t->cols > 0 ? 2 : 1,
+                              .shape = {t->rows, t->cols}, .name = t->name, .data = m->weights + t->offset,
+                              .bytes = count * (int64_t)sizeof(float), .count = count};
+    }
+    return e->n_tensors;
+}
+
+static const char *beside(const nn_model *m, int64_t i, const char **name)
+{
+    const bert_files *f = ((const encoder *)m->known)->files;
+    *name = i < BERT_KEPT ? f->kept[i].name : NULL;
+    return *name ? f->kept[i].text : NULL;
+}
 
 /* What a saved model depends on beside its weights. */
-typedef struct saved {
-    int64_t length, frozen;
-    uint64_t hash; /* frozen: of the encoder */
-} saved;
-
-static saved saved_of(const encoder *e)
-{
-    return (saved){e->length, e->nn != NULL, e->nn ? e->hash : 0};
-}
+#define SAVED "length %lld, frozen %d, encoder %016llx"
 
 static dal_status save(const nn_model *m, const dal_writer *w, dal_error *err)
 {
-    saved s = saved_of(m->known);
-    const saved_array a = {&s, sizeof s};
-    return arrays_save(w, MAGIC, &a, 1, err);
+    const encoder *e = m->known;
+    char text[96];
+    snprintf(text, sizeof text, SAVED, (long long)e->length, e->nn != NULL, (unsigned long long)(e->nn ? e->hash : 0));
+    return w->write(w, text, strlen(text), err);
 }
 
 static dal_status load(nn_model *m, const dal_reader *r, dal_error *err)
 {
-    const saved here = saved_of(m->known);
-    saved_array a;
-    saved was;
-    dal_status st = arrays_load(m->host, r, m->id, MAGIC, &a, 1, err);
-    if (st == DAL_OK && a.bytes != (int64_t)sizeof was)
-        st = dal_fail(err, DAL_E_FORMAT, "", "a saved %s has arrays of other sizes", m->id);
-    if (st == DAL_OK) {
-        memcpy(&was, a.data, sizeof was);
-        if (was.length != here.length || was.frozen != here.frozen)
-            st = dal_fail(err, DAL_E_FORMAT, "", "a saved %s%s of %lld tokens; here it is%s one of %lld", m->id,
-                          was.frozen ? " with a frozen encoder" : "", (long long)was.length,
-                          here.frozen ? " frozen and" : "", (long long)here.length);
-        else if (was.hash != here.hash)
-            st = dal_fail(err, DAL_E_FORMAT, "folder", "a saved %s on a frozen encoder of other weights than this folder's",
-                          m->id);
-    }
-    arrays_free(m->host, &a, 1);
-    return st;
+    const encoder *e = m->known;
+    char text[96], again[96];
+    size_t n;
+    long long length = 0;
+    int frozen = 0;
+    unsigned long long hash = 0;
+    dal_status st = r->read(r, text, sizeof text - 1, &n, err);
+    if (st != DAL_OK)
+        return st;
+    text[n] = '\0';
+    sscanf(text, "length %lld, frozen %d, encoder %llx", &length, &frozen, &hash);
+    snprintf(again, sizeof again, SAVED, length, frozen, hash);
+    if (strcmp(text, again) != 0)
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved %s says '%s' of itself; expected '" SAVED "' or the like", m->id, text,
+                        (long long)e->length, e->nn != NULL, (unsigned long long)(e->nn ? e->hash : 0));
+    if (length != e->length || frozen != (e->nn != NULL))
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved %s%s of %lld tokens; here it is%s one of %lld", m->id,
+                        frozen ? " with a frozen encoder" : "", length, e->nn ? " frozen and" : "", (long long)e->length);
+    if (e->nn && hash != e->hash)
+        return dal_fail(err, DAL_E_FORMAT, "folder", "a saved %s on a frozen encoder of other weights than this folder's", m->id);
+    return DAL_OK;
 }
 
 /* ---- life --------------------------------------------------------------------------------------- */
@@ -289,7 +311,7 @@ static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, d
     if (!e->weights)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)e->info.n_weights);
     memset(e->weights, 0, (size_t)e->info.n_weights * sizeof *e->weights);
-    st = bert_files_copy(e->files, e->nn, e->weights, err);
+    st = bert_files_copy(e->files, e->nn, 0, e->weights, err);
     if (st == DAL_OK)
         e->hash = dal_hash64(0, e->weights, (size_t)e->info.n_weights * sizeof *e->weights);
     if (st == DAL_OK)
@@ -297,12 +319,13 @@ static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, d
     return st != DAL_OK ? st : e->ready ? DAL_OK : DAL_E_NOMEM;
 }
 
-static dal_status open_encoder(const dal_host *host, const bert_family *y, const options *o, encoder **out, dal_error *err)
+static dal_status open_encoder(const dal_host *host, const bert_family *y, const options *o, int64_t classes, encoder **out,
+                               dal_error *err)
 {
     encoder *e = host->alloc(host, sizeof *e, 0);
     if (!e)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
-    *e = (encoder){.length = o->length};
+    *e = (encoder){.length = o->length, .keep_output = o->last_layer == FOLDERS_LAYER};
     *out = e;
     dal_status st = bert_files_open(host, y, o->folder, (uint32_t)o->cased, &e->files, err);
     if (st != DAL_OK)
@@ -311,29 +334,42 @@ static dal_status open_encoder(const dal_host *host, const bert_family *y, const
     if (o->length > s->positions - s->first_position)
         return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; this %s has positions for %lld tokens",
                         (long long)o->length, y->id, (long long)(s->positions - s->first_position));
-    return o->freeze ? freeze(e, host, o->nn.precision, err) : DAL_OK;
+    return o->freeze ? freeze(e, host, o->nn.precision, err)
+                     : bert_files_keep(e->files, o->folder, (uint32_t)o->cased, classes, err);
+}
+
+static dal_status list_tensors(nn_model *m, dal_error *err)
+{
+    encoder *e = m->known;
+    e->n_tensors = bert_tensors(e->files, m->nn, NULL);
+    e->tensors = dal_array(m->host, e->n_tensors, sizeof *e->tensors);
+    if (!e->tensors)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a list of tensors");
+    bert_tensors(e->files, m->nn, e->tensors);
+    return DAL_OK;
 }
 
 /* Everything of the folder that a fit would need, before there is one. */
 static dal_status try_weights(nn_model *m, dal_error *err)
 {
     const encoder *e = m->known;
-    return e->nn ? DAL_OK : bert_files_copy(e->files, m->nn, m->weights, err);
+    const dal_status st = list_tensors(m, err);
+    return st == DAL_OK ? bert_files_copy(e->files, m->nn, e->keep_output, m->weights, err) : st;
 }
 
 static dal_status make(const dal_host *host, const bert_family *y, const options *o, const dal_sample_spec *spec, void **self,
                        dal_error *err)
 {
     static const nn_reader tokens = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
-                                     .save = save, .load = load, .drop = drop_known};
+                                     .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside};
     static const nn_reader vectors = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
-                                      .save = save, .load = load, .drop = drop_known, .vectors = 1};
+                                      .save = save, .load = load, .drop = drop_known, .tensors = tensors, .vectors = 1};
     encoder *e = NULL;
     nn_model *m = NULL;
     if (spec->modality != DAL_TEXT)
         return dal_fail(err, DAL_E_INVALID, "", "%s reads texts; these samples are %s", y->id,
                         spec->modality == DAL_IMAGE ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
-    dal_status st = open_encoder(host, y, o, &e, err);
+    dal_status st = open_encoder(host, y, o, spec->n_classes, &e, err);
     if (st == DAL_OK) {
         const nn_plan plan = {y->id, NN_PROVIDES_CHOICES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
         const int64_t shape[3] = {e->nn ? e->files->shape.width : o->length, e->nn ? 1 : e->files->shape.vocabulary, 1};
@@ -399,6 +435,8 @@ MODEL(roberta)
     P(T, folder, PATH, DAL_REQUIRED, "directory", "", "config.json, model.safetensors and the vocabulary of the model") \
     P(T, length, I64, "128", "3..65536", "tokens", "of a longer text the first so many count, marks included")        \
     P(T, freeze, BOOL, "false", "", "", "leave the encoder as it is and train head and last layer alone")             \
+    P(T, last_layer, CHOICE, "new", "new|folder", "",                                                                  \
+      "what the last layer begins as; folder: as it is there, as of an exported model, for as many classes as there are here") \
     P(T, cased, BOOL, "false", "", "", "distilbert, bert: keep capitals and accents, as a cased vocabulary wants")     \
     P(nn_options, epochs, I64, "3", "1..1000000", "epochs", "passes over the training set, at most")                  \
     P(nn_options, batch_size, I64, "16", "1..65536", "samples", "samples a step")                                     \

@@ -1,9 +1,9 @@
 /* Folders of pre-trained encoders, as Hugging Face lays them out. */
 #include "bert_files.h"
 
+#include <dal/file.h>
+#include <dal/text.h>
 #include <errno.h>
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 
 #define KEY "folder"
@@ -16,14 +16,17 @@
 const bert_family bert_family_distilbert = {
     .id = "distilbert", .prefix = "distilbert.", .layers = "transformer.layer.", .query = "attention.q_lin",
     .key = "attention.k_lin", .value = "attention.v_lin", .out = "attention.out_lin", .norm1 = "sa_layer_norm",
-    .wide = "ffn.lin1", .narrow = "ffn.lin2", .norm2 = "output_layer_norm", .head = "/pre_classifier", .relu = 1,
+    .wide = "ffn.lin1", .narrow = "ffn.lin2", .norm2 = "output_layer_norm", .head = "/pre_classifier", .output = "classifier",
+    .architecture = "DistilBertForSequenceClassification", .relu = 1,
     .tokeniser = DAL_WORDPIECE,
     .ignored = {"vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "qa_outputs.", "classifier."}};
 const bert_family bert_family_bert = {
-    .id = "bert", .prefix = "bert.", BERT_LAYER, .head = "pooler.dense", .segments = 1, .tokeniser = DAL_WORDPIECE,
+    .id = "bert", .prefix = "bert.", BERT_LAYER, .head = "pooler.dense", .output = "classifier",
+    .architecture = "BertForSequenceClassification", .segments = 1, .tokeniser = DAL_WORDPIECE,
     .ignored = {"cls.", "qa_outputs.", "classifier."}};
 const bert_family bert_family_roberta = {
-    .id = "roberta", .prefix = "roberta.", BERT_LAYER, .head = "/classifier.dense", .segments = 1, .tokeniser = DAL_BPE,
+    .id = "roberta", .prefix = "roberta.", BERT_LAYER, .head = "/classifier.dense", .output = "classifier.out_proj",
+    .architecture = "RobertaForSequenceClassification", .segments = 1, .tokeniser = DAL_BPE,
     .ignored = {"lm_head.", "qa_outputs.", "classifier.", "roberta.pooler.", "pooler."}};
 
 /* ---- config.json -------------------------------------------------------------------------------- */
@@ -119,9 +122,9 @@ static char *path_of(const dal_host *host, const char *folder, const char *name,
     return path;
 }
 
-static dal_status read_config(const dal_host *host, const bert_family *family, const char *folder, bert_shape *shape,
-                              dal_error *err)
+static dal_status read_config(bert_files *f, const char *folder, dal_error *err)
 {
+    const dal_host *host = f->host;
     json_error_t e;
     char *path = path_of(host, folder, "config.json", err);
     if (!path)
@@ -134,8 +137,8 @@ static dal_status read_config(const dal_host *host, const bert_family *family, c
     else if (!json_is_object(root))
         c.st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: line %d is no JSON object of settings", path, root ? 1 : e.line);
     else
-        read_shape(&c, family, shape);
-    json_decref(root);
+        read_shape(&c, f->family, &f->shape);
+    f->config = root;
     if (in)
         fclose(in);
     host->free(host, path);
@@ -170,7 +173,7 @@ dal_status bert_files_open(const dal_host *host, const bert_family *family, cons
     if (!f)
         return dal_fail(err, DAL_E_NOMEM, KEY, "no memory for a model");
     *f = (bert_files){.host = host, .family = family};
-    dal_status st = read_config(host, family, folder, &f->shape, err);
+    dal_status st = read_config(f, folder, err);
     if (st == DAL_OK)
         st = open_tokens(f, folder, cased, err);
     if (st == DAL_OK)
@@ -191,200 +194,95 @@ void bert_files_close(bert_files *f)
     const dal_host *host = f->host;
     dal_safetensors_close(f->weights);
     dal_tokens_close(f->tokens);
+    json_decref(f->config);
+    for (int i = 0; i < BERT_KEPT; i++)
+        host->free(host, f->kept[i].text);
     host->free(host, f->path);
     host->free(host, f);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- what goes beside the weights --------------------------------------------------------------- */
 
-#define NAME 192
-
-/* One tensor and where it goes. */
-typedef struct place {
-    char name[NAME];
-    int64_t rows, cols; /* cols 0: a vector */
-    float *to;
-} place;
-
-/* The tensor of this name, or of one that older files have: without the prefix, gamma for weight and beta for bias. */
-static const dal_tensor *find(const bert_files *f, const char *name)
+static dal_status keep(bert_files *f, const char *name, const char *text, int64_t n, dal_error *err)
 {
-    const size_t prefix = strlen(f->family->prefix), n = strlen(name);
-    char other[NAME];
-    const dal_tensor *t = dal_safetensors_find(f->weights, name);
-    const char *bare = strncmp(name, f->family->prefix, prefix) == 0 ? name + prefix : name;
-    if (!t)
-        t = dal_safetensors_find(f->weights, bare);
-    for (int i = 0; i < 2 && !t; i++) {
-        const char *from = i ? "LayerNorm.bias" : "LayerNorm.weight";
-        const size_t m = strlen(from);
-        if (n < m || strcmp(name + n - m, from) != 0)
-            continue;
-        snprintf(other, sizeof other, "%.*sLayerNorm.%s", (int)(n - m), name, i ? "beta" : "gamma");
-        t = dal_safetensors_find(f->weights, other);
-        if (!t && bare != name)
-            t = dal_safetensors_find(f->weights, other + prefix);
-    }
-    return t;
-}
-
-static dal_status fill(const bert_files *f, const place *p, int optional, dal_error *err)
-{
-    const dal_tensor *t = find(f, p->name);
-    char have[160];
-    if (!t && optional)
-        return DAL_OK;
-    if (!t)
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: has no tensor '%s', which %s needs; expected the weights of a %s", f->path,
-                        p->name, f->family->id, f->family->id);
-    const int64_t want[2] = {p->rows, p->cols};
-    const uint32_t ndim = p->cols > 0 ? 2 : 1;
-    int same = t->ndim == ndim;
-    for (uint32_t i = 0; same && i < ndim; i++)
-        same = t->shape[i] == want[i];
-    if (!same && p->cols > 0)
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s' is %s; config.json makes it [%lld, %lld]", f->path, p->name,
-                        dal_tensor_describe(t, have), (long long)p->rows, (long long)p->cols);
-    if (!same)
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s' is %s; config.json makes it [%lld]", f->path, p->name,
-                        dal_tensor_describe(t, have), (long long)p->rows);
-    dal_error e = DAL_ERROR_INIT;
-    const dal_status st = dal_tensor_to_f32(t, p->to, &e);
-    if (st != DAL_OK)
-        return dal_fail(err, st, KEY, "%s: %s", f->path, e.text);
-    for (int64_t i = 0; i < t->count; i++)
-        if (!isfinite(p->to[i]))
-            return dal_fail(err, DAL_E_FORMAT, KEY, "%s: number %lld of tensor '%s' is %g", f->path, (long long)i, p->name,
-                            (double)p->to[i]);
+    int i = 0;
+    while (f->kept[i].name)
+        i++;
+    char *copy = f->host->alloc(f->host, (size_t)n + 1, 0);
+    if (!copy)
+        return dal_fail(err, DAL_E_NOMEM, KEY, "no memory for %s", name);
+    memcpy(copy, text, (size_t)n);
+    copy[n] = '\0';
+    f->kept[i].name = name;
+    f->kept[i].text = copy;
     return DAL_OK;
 }
 
-/* Where the network keeps the parameter of this name. */
-static float *parameter(const dal_nn *nn, float *weights, const char *name)
+static dal_status keep_file(bert_files *f, const char *folder, const char *name, dal_error *err)
 {
-    dal_nn_info info = {.struct_size = sizeof info};
-    dal_nn_describe(nn, &info);
-    for (int64_t i = 0; i < info.n_parameters; i++)
-        if (strcmp(dal_nn_parameter(nn, i)->name, name) == 0)
-            return weights + dal_nn_parameter(nn, i)->offset;
-    return NULL;
-}
-
-/* Weight [rows, cols] and bias [rows] of a layer, at row `first` of what the network has as `ours`. */
-typedef struct layer_job {
-    const bert_files *f;
-    const dal_nn *nn;
-    float *weights;
-    dal_error *err;
-    dal_status st;
-} layer_job;
-
-static void copy(layer_job *j, const char *theirs, const char *ours, int64_t rows, int64_t cols, int64_t first, int optional)
-{
-    for (int i = 0; i < 2 && j->st == DAL_OK; i++) {
-        char name[64];
-        const char *kind = i ? "bias" : "weight";
-        place p = {.rows = rows, .cols = i ? 0 : cols};
-        snprintf(name, sizeof name, "%s.%s", ours, kind);
-        snprintf(p.name, sizeof p.name, "%s.%s", theirs, kind);
-        float *to = parameter(j->nn, j->weights, name);
-        if (!to) /* the network has no such layer: a frozen encoder has no head */
-            return;
-        p.to = to + first * (p.cols > 0 ? p.cols : 1);
-        j->st = fill(j->f, &p, optional, j->err);
+    dal_file *file = NULL;
+    char *path = path_of(f->host, folder, name, err);
+    dal_status st = path ? dal_file_open(f->host, path, KEY, &file, err) : DAL_E_NOMEM;
+    if (st == DAL_OK)
+        st = dal_file_load(file, (int64_t)1 << 28, 0, err);
+    if (st == DAL_OK) {
+        int64_t n;
+        const char *text = (const char *)dal_file_data(file, &n);
+        const int64_t fault = dal_utf8_fault(text, n);
+        st = fault >= 0 || memchr(text, '\0', (size_t)n)
+                 ? dal_fail(err, DAL_E_FORMAT, KEY, "%s: is no text in UTF-8", path)
+                 : keep(f, name, text, n, err);
     }
+    dal_file_close(file);
+    f->host->free(f->host, path);
+    return st;
 }
 
-static void copy_table(layer_job *j, const char *theirs, const char *ours, int64_t rows)
+/* The folder's settings, of a classifier of so many classes with weights of float32. */
+static json_t *config_of(const bert_files *f, int64_t classes)
 {
-    place p = {.rows = rows, .cols = j->f->shape.width};
-    p.to = parameter(j->nn, j->weights, ours);
-    snprintf(p.name, sizeof p.name, "%sembeddings.%s.weight", j->f->family->prefix, theirs);
-    if (j->st == DAL_OK && p.to)
-        j->st = fill(j->f, &p, 0, j->err);
-}
-
-static void copy_layer(layer_job *j, int64_t l)
-{
-    const bert_family *y = j->f->family;
-    const int64_t w = j->f->shape.width, wide = j->f->shape.wide;
-    const struct {
-        const char *theirs, *ours;
-        int64_t rows, cols, first;
-    } all[] = {{y->query, "qkv", w, w, 0},     {y->key, "qkv", w, w, w},      {y->value, "qkv", w, w, 2 * w},
-               {y->out, "out", w, w, 0},       {y->norm1, "norm1", w, 0, 0},  {y->wide, "wide", wide, w, 0},
-               {y->narrow, "narrow", w, wide, 0}, {y->norm2, "norm2", w, 0, 0}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        char theirs[NAME - 16], ours[48];
-        snprintf(theirs, sizeof theirs, "%s%s%lld.%s", y->prefix, y->layers, (long long)l, all[i].theirs);
-        snprintf(ours, sizeof ours, "layer%lld.%s", (long long)l + 1, all[i].ours);
-        copy(j, theirs, ours, all[i].rows, all[i].cols, all[i].first, 0);
+    json_t *root = json_deep_copy(f->config);
+    json_object_set_new(root, "architectures", json_pack("[s]", f->family->architecture));
+    const char *const types[] = {"torch_dtype", "dtype"};
+    for (int i = 0; i < 2; i++)
+        if (json_object_get(root, types[i]))
+            json_object_set_new(root, types[i], json_string("float32"));
+    if ((int64_t)json_object_size(json_object_get(root, "id2label")) == classes)
+        return root;
+    json_t *names = json_object(), *numbers = json_object();
+    for (int64_t c = 0; c < classes; c++) {
+        char number[24], name[32];
+        snprintf(number, sizeof number, "%lld", (long long)c);
+        snprintf(name, sizeof name, "LABEL_%lld", (long long)c);
+        json_object_set_new(names, number, json_string(name));
+        json_object_set_new(numbers, name, json_integer((json_int_t)c));
     }
+    json_object_set_new(root, "id2label", names);
+    json_object_set_new(root, "label2id", numbers);
+    json_object_del(root, "num_labels");
+    return root;
 }
 
-static int begins(const char *name, const char *with)
+static dal_status keep_config(bert_files *f, int64_t classes, dal_error *err)
 {
-    return strncmp(name, with, strlen(with)) == 0;
+    json_t *root = config_of(f, classes);
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    const dal_status st = text ? keep(f, "config.json", text, (int64_t)strlen(text), err)
+                               : dal_fail(err, DAL_E_NOMEM, KEY, "no memory for config.json");
+    free(text);
+    json_decref(root);
+    return st;
 }
 
-/* Has the architecture a use for a tensor of this name, or has another head of it? */
-static int is_known(const bert_files *f, const char *name)
+dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, dal_error *err)
 {
-    const bert_family *y = f->family;
-    for (int i = 0; i < 8 && y->ignored[i]; i++)
-        if (begins(name, y->ignored[i]))
-            return 1;
-    if (y->head[0] == '/' && begins(name, y->head + 1))
-        return 1;
-    name += begins(name, y->prefix) ? strlen(y->prefix) : 0;
-    if (begins(name, "embeddings.") || (y->head[0] != '/' && begins(name, y->head)))
-        return 1;
-    if (!begins(name, y->layers))
-        return 0;
-    char *end;
-    const long long l = strtoll(name + strlen(y->layers), &end, 10);
-    const char *const parts[] = {y->query, y->key, y->value, y->out, y->norm1, y->wide, y->narrow, y->norm2};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (l >= 0 && l < f->shape.layers && *end == '.' && begins(end + 1, parts[i]))
-            return 1;
-    return 0;
-}
-
-static dal_status check_names(const bert_files *f, dal_error *err)
-{
-    for (int64_t i = 0; i < dal_safetensors_count(f->weights); i++) {
-        const dal_tensor *t = dal_safetensors_tensor(f->weights, i);
-        char have[160], name[96];
-        if (is_known(f, t->name))
-            continue;
-        snprintf(name, sizeof name, "%.90s", t->name);
-        for (char *p = name; *p; p++)
-            if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                *p = '?';
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s', %s, is none that %s of %lld layers has; is this the folder "
-                        "of another architecture?", f->path, name, dal_tensor_describe(t, have), f->family->id,
-                        (long long)f->shape.layers);
-    }
-    return DAL_OK;
-}
-
-dal_status bert_files_copy(const bert_files *f, const dal_nn *nn, float *weights, dal_error *err)
-{
-    const bert_family *y = f->family;
-    const bert_shape *s = &f->shape;
-    layer_job j = {f, nn, weights, err, DAL_OK};
-    char name[NAME - 16];
-    copy_table(&j, "word_embeddings", "embedding.words", s->vocabulary);
-    copy_table(&j, "position_embeddings", "embedding.positions", s->positions);
-    copy_table(&j, "token_type_embeddings", "embedding.segments", s->segments);
-    snprintf(name, sizeof name, "%sembeddings.LayerNorm", y->prefix);
-    copy(&j, name, "norm", s->width, 0, 0, 0);
-    for (int64_t l = 0; l < s->layers && j.st == DAL_OK; l++)
-        copy_layer(&j, l);
-    if (y->head[0] == '/')
-        snprintf(name, sizeof name, "%s", y->head + 1);
-    else
-        snprintf(name, sizeof name, "%s%s", y->prefix, y->head);
-    copy(&j, name, "head", s->width, s->width, 0, 1);
-    return j.st == DAL_OK ? check_names(f, err) : j.st;
+    const int bpe = f->family->tokeniser == DAL_BPE;
+    const char *lower = cased ? "{\n  \"do_lower_case\": false\n}" : "{\n  \"do_lower_case\": true\n}";
+    dal_status st = keep_config(f, classes, err);
+    if (st == DAL_OK)
+        st = keep_file(f, folder, bpe ? "vocab.json" : "vocab.txt", err);
+    if (st == DAL_OK)
+        st = bpe ? keep_file(f, folder, "merges.txt", err)
+                 : keep(f, "tokenizer_config.json", lower, (int64_t)strlen(lower), err);
+    return st;
 }

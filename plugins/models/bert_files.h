@@ -6,6 +6,7 @@
 #include <dal/nn.h>
 #include <dal/safetensors.h>
 #include <dal/tokens.h>
+#include <jansson.h>
 
 /* How one of the three architectures is written down. Names of layers stand behind the prefix and "layer.N."; a name
  * that begins with '/' has no prefix. */
@@ -15,6 +16,8 @@ typedef struct bert_family {
     const char *layers; /* "encoder.layer." */
     const char *query, *key, *value, *out, *norm1, *wide, *narrow, *norm2;
     const char *head;   /* the layer before the last one */
+    const char *output; /* the last layer; without prefix */
+    const char *architecture; /* what transformers calls it with these two */
     int segments, relu; /* has segments; the head ends in ReLU, not tanh */
     uint32_t tokeniser; /* DAL_WORDPIECE: vocab.txt; DAL_BPE: vocab.json and merges.txt */
     const char *ignored[8]; /* beginnings of names that other heads have; NULL: the end */
@@ -27,6 +30,12 @@ typedef struct bert_shape {
     double eps, dropout, attention_dropout, head_dropout;
 } bert_shape;
 
+#define BERT_KEPT 4
+typedef struct bert_kept {
+    const char *name; /* NULL: no more */
+    char *text;
+} bert_kept;
+
 typedef struct bert_files {
     const dal_host *host;
     const bert_family *family;
@@ -34,16 +43,35 @@ typedef struct bert_files {
     bert_shape shape;
     dal_tokens *tokens;
     dal_safetensors *weights;
+    json_t *config;
+    bert_kept kept[BERT_KEPT];
 } bert_files;
+
+/* A tensor of a folder, and where it lies in the weights of a network of these layers. */
+#define BERT_NAME 192
+#define BERT_BODY 0u
+#define BERT_HEAD 1u
+#define BERT_OUTPUT 2u
+typedef struct bert_tensor {
+    char name[BERT_NAME];
+    int64_t rows, cols, offset; /* cols 0: a vector */
+    uint32_t part;
+} bert_tensor;
 
 /* [main] Everything opened and checked that can be without a network. cased: of WordPiece. */
 dal_status bert_files_open(const dal_host *host, const bert_family *family, const char *folder, uint32_t cased,
                            bert_files **out, dal_error *err);
 void bert_files_close(bert_files *f); /* accepts NULL */
 
-/* [any] The tensors into the weights of a network of these layers (see bert.c): of each parameter the tensor of its name, the
- * head's where the file has one; the last layer keeps what it has. A tensor that is missing, of another shape, or of no use
- * to this architecture is DAL_E_FORMAT. */
-dal_status bert_files_copy(const bert_files *f, const dal_nn *nn, float *weights, dal_error *err);
+/* [main] The texts that transformers wants beside the weights of a classifier, into f->kept: settings and vocabulary. */
+dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, dal_error *err);
+
+/* [any] The tensors of a network of these layers (see bert.c): how many; out [n], NULL: not wanted. A network without some of
+ * the layers has fewer. */
+int64_t bert_tensors(const bert_files *f, const dal_nn *nn, bert_tensor *out);
+/* [any] The folder's tensors into the weights of the network: all of the body, the head's where the file has one, the last
+ * layer's if `output` is set; else it keeps what it has. A tensor that is missing, of another shape, or of no use to this
+ * architecture is DAL_E_FORMAT. */
+dal_status bert_files_copy(const bert_files *f, const dal_nn *nn, int output, float *weights, dal_error *err);
 
 #endif

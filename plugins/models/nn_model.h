@@ -117,6 +117,11 @@ typedef struct nn_reader {
     void (*drop)(struct nn_model *m); /* [main] the last user leaves m->known */
     /* [main] Optional: fresh weights were drawn for a fit; those that are known go in their place. */
     dal_status (*begin)(struct nn_model *m, dal_error *err);
+    /* [any] Optional: the tensors that a saved model has, in place of the network's own: how many; out (NULL: not wanted) lies in
+     * m->weights. What save writes is text then, which goes into the metadata. */
+    int64_t (*tensors)(const struct nn_model *m, dal_tensor *out);
+    /* [any] Optional: the i-th file that other programs want beside those tensors, as text in UTF-8; NULL: no more. */
+    const char *(*beside)(const struct nn_model *m, int64_t i, const char **name);
     int vectors; /* rows are vectors [shape[0]], not ids of tokens */
 } nn_reader;
 

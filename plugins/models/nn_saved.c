@@ -1,6 +1,7 @@
 /* Save and load. A saved model is a .safetensors file: what the reader keeps as a tensor "reader" of bytes, then the tensors
  * of the network (dal_nn_tensor), so that a stored model opens in other programs as it is. Its metadata: format "pt" (shapes and
- * names are PyTorch's), the model's id, and a checksum of all tensors. */
+ * names are PyTorch's), the model's id, and a checksum of all tensors and of the texts below. A reader that names the tensors itself has what it keeps
+ * in the metadata, too, and perhaps files (DAL_ST_BESIDE). */
 #include "nn_model.h"
 
 #include <math.h>
@@ -51,12 +52,72 @@ static dal_status give_bytes(const dal_reader *r, void *data, size_t n, size_t *
 
 /* ---- save --------------------------------------------------------------------------------------- */
 
-static void checksum_of(const dal_tensor *all, int64_t n, char out[17])
+/* texts: those that are not there are NULL. */
+static void checksum_of(const dal_tensor *all, int64_t n, const char *const *texts, int64_t n_texts, char out[17])
 {
     uint64_t h = 0;
     for (int64_t i = 0; i < n; i++)
         h = dal_hash64(h, all[i].data, (size_t)all[i].bytes);
+    for (int64_t i = 0; i < n_texts; i++)
+        h = dal_hash64(h, texts[i] ? texts[i] : "", texts[i] ? strlen(texts[i]) : 0);
     snprintf(out, 17, "%016llx", (unsigned long long)h);
+}
+
+/* Has what the reader keeps a tensor of its own? */
+static int has_reader_tensor(const nn_model *m)
+{
+    return m->reader && !m->reader->tensors;
+}
+
+/* The network's tensors as a saved model has them: how many; out NULL: not wanted. */
+static int64_t tensors_of(const nn_model *m, dal_tensor *out)
+{
+    if (m->reader && m->reader->tensors)
+        return m->reader->tensors(m, out);
+    const int64_t n = dal_nn_tensors(m->nn);
+    for (int64_t i = 0; i < n && out; i++)
+        dal_nn_tensor(m->nn, i, m->weights, m->state, &out[i]);
+    return n;
+}
+
+/* Texts of the metadata: what the reader keeps, unless that is a tensor, then files. */
+#define MOST_TEXTS 8
+typedef struct texts {
+    char key[MOST_TEXTS][64];
+    const char *text[MOST_TEXTS];
+    int64_t n;
+} texts;
+
+static void add_text(texts *t, const char *prefix, const char *name, const char *text)
+{
+    snprintf(t->key[t->n], sizeof t->key[0], "%s%s", prefix, name);
+    t->text[t->n++] = text;
+}
+
+static void texts_of(const nn_model *m, const char *reader, texts *t)
+{
+    const char *name, *text;
+    t->n = 0;
+    if (!m->reader || has_reader_tensor(m))
+        return;
+    add_text(t, "", READER, reader);
+    for (int64_t i = 0; m->reader->beside && t->n < MOST_TEXTS && (text = m->reader->beside(m, i, &name)); i++)
+        add_text(t, DAL_ST_BESIDE, name, text);
+}
+
+static dal_status write_all(const nn_model *m, const dal_writer *w, const dal_tensor *all, int64_t n, const char *reader,
+                            dal_error *err)
+{
+    char checksum[17];
+    const char *metadata[2 * (3 + MOST_TEXTS)] = {"format", "pt", "model", m->id, "checksum", checksum};
+    texts t;
+    texts_of(m, reader, &t);
+    checksum_of(all, n, t.text, t.n, checksum);
+    for (int64_t i = 0; i < t.n; i++) {
+        metadata[2 * (3 + i)] = t.key[i];
+        metadata[2 * (3 + i) + 1] = t.text[i];
+    }
+    return dal_safetensors_save(w, NAME, all, n, metadata, 3 + t.n, err);
 }
 
 dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err)
@@ -67,22 +128,20 @@ dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err)
     dal_status st = nn_model_ready(m, NULL, err);
     if (st == DAL_OK && m->reader)
         st = m->reader->save(m, &memory, err);
+    if (st == DAL_OK && m->reader && !has_reader_tensor(m))
+        st = keep_bytes(&memory, "", 1, err); /* the end of a text */
     if (st != DAL_OK) {
         m->host->free(m->host, reader.data);
         return st;
     }
-    int64_t n = dal_nn_tensors(m->nn);
+    int64_t n = tensors_of(m, NULL);
     dal_tensor *all = dal_array(m->host, n + 1, sizeof *all);
     if (all) {
-        char checksum[17];
-        for (int64_t i = 0; i < n; i++)
-            dal_nn_tensor(m->nn, i, m->weights, m->state, &all[i]);
-        if (m->reader)
+        tensors_of(m, all);
+        if (has_reader_tensor(m))
             all[n++] = (dal_tensor){.struct_size = sizeof *all, .dtype = DAL_ST_U8, .ndim = 1, .shape = {reader.n},
                                     .name = READER, .data = reader.data, .bytes = reader.n, .count = reader.n};
-        checksum_of(all, n, checksum);
-        const char *const metadata[] = {"format", "pt", "model", m->id, "checksum", checksum};
-        st = dal_safetensors_save(w, NAME, all, n, metadata, 3, err);
+        st = write_all(m, w, all, n, (const char *)reader.data, err);
     } else {
         st = dal_fail(err, DAL_E_NOMEM, "", "no memory to save a model");
     }
@@ -102,8 +161,20 @@ static dal_status check_id(const nn_model *m, const dal_safetensors *f, dal_erro
                                   : dal_fail(err, DAL_E_FORMAT, "", NAME ": it is one of %.64s; expected one of %s", id, m->id);
 }
 
+static dal_status load_text(nn_model *m, const dal_safetensors *f, dal_error *err)
+{
+    const char *text = dal_safetensors_metadata(f, READER);
+    if (!text)
+        return dal_fail(err, DAL_E_FORMAT, "", NAME ": its metadata have no '" READER "', where %s keeps what it was made with", m->id);
+    kept bytes = {.data = (unsigned char *)(uintptr_t)text, .n = (int64_t)strlen(text)};
+    const dal_reader r = {sizeof r, 0, &bytes, give_bytes};
+    return m->reader->load(m, &r, err);
+}
+
 static dal_status load_reader(nn_model *m, const dal_safetensors *f, dal_error *err)
 {
+    if (!has_reader_tensor(m))
+        return load_text(m, f, err);
     const dal_tensor *t = dal_safetensors_find(f, READER);
     if (!t || t->dtype != DAL_ST_U8)
         return dal_fail(err, DAL_E_FORMAT, "", NAME ": it has no tensor '" READER "' of U8, which %s keeps its words in", m->id);
@@ -113,12 +184,12 @@ static dal_status load_reader(nn_model *m, const dal_safetensors *f, dal_error *
 }
 
 /* The file's tensor for each of the network's, in `found`. */
-static dal_status match(const nn_model *m, const dal_safetensors *f, int64_t n, dal_tensor *found, dal_error *err)
+static dal_status match(const nn_model *m, const dal_safetensors *f, const dal_tensor *all, int64_t n, dal_tensor *found,
+                        dal_error *err)
 {
     char have[160], want[160];
     for (int64_t i = 0; i < n; i++) {
-        dal_tensor mine;
-        dal_nn_tensor(m->nn, i, m->weights, m->state, &mine);
+        const dal_tensor mine = all[i];
         const dal_tensor *t = dal_safetensors_find(f, mine.name);
         if (!t)
             return dal_fail(err, DAL_E_FORMAT, "", NAME " of other layers: it has no tensor '%s'; %s has one here, %s", mine.name,
@@ -128,7 +199,7 @@ static dal_status match(const nn_model *m, const dal_safetensors *f, int64_t n, 
                             dal_tensor_describe(t, have), m->id, dal_tensor_describe(&mine, want));
         found[i] = *t;
     }
-    if (m->reader)
+    if (has_reader_tensor(m))
         found[n++] = *dal_safetensors_find(f, READER);
     return dal_safetensors_count(f) == n
                ? DAL_OK
@@ -152,7 +223,11 @@ static dal_status check_numbers(const nn_model *m, const dal_safetensors *f, con
     const char *said = dal_safetensors_metadata(f, "checksum");
     char checksum[17];
     dal_status st = DAL_OK;
-    checksum_of(found, n + (m->reader != NULL), checksum);
+    texts t;
+    texts_of(m, NULL, &t);
+    for (int64_t i = 0; i < t.n; i++)
+        t.text[i] = dal_safetensors_metadata(f, t.key[i]);
+    checksum_of(found, n + has_reader_tensor(m), t.text, t.n, checksum);
     if (!said || strcmp(said, checksum) != 0)
         return dal_fail(err, DAL_E_FORMAT, "", NAME " is damaged: its checksum does not fit");
     for (int64_t i = 0; i < n && st == DAL_OK; i++)
@@ -162,19 +237,21 @@ static dal_status check_numbers(const nn_model *m, const dal_safetensors *f, con
 
 static dal_status take_tensors(nn_model *m, const dal_safetensors *f, dal_error *err)
 {
-    const int64_t n = dal_nn_tensors(m->nn);
-    dal_tensor *found = dal_array(m->host, n + 1, sizeof *found);
-    dal_status st = found ? match(m, f, n, found, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory to load a model");
+    const int64_t n = tensors_of(m, NULL);
+    dal_tensor *all = dal_array(m->host, n, sizeof *all), *found = dal_array(m->host, n + 1, sizeof *found);
+    dal_status st = all && found ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory to load a model");
+    if (st == DAL_OK) {
+        tensors_of(m, all);
+        st = match(m, f, all, n, found, err);
+    }
     if (st == DAL_OK)
         st = check_numbers(m, f, found, n, err);
     if (st == DAL_OK)
         nn_model_changed(m);
-    for (int64_t i = 0; i < n && st == DAL_OK; i++) {
-        dal_tensor mine;
-        dal_nn_tensor(m->nn, i, m->weights, m->state, &mine);
-        memcpy((void *)(uintptr_t)mine.data, found[i].data, (size_t)mine.bytes);
-    }
+    for (int64_t i = 0; i < n && st == DAL_OK; i++)
+        memcpy((void *)(uintptr_t)all[i].data, found[i].data, (size_t)all[i].bytes);
     m->host->free(m->host, found);
+    m->host->free(m->host, all);
     return st;
 }
 

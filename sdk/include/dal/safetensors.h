@@ -39,6 +39,11 @@ extern "C" {
 
 #define DAL_ST_MAX_DIMS 8
 
+/* A key of the metadata that begins so names a file, and its value is what that holds: texts that other programs want beside the
+ * tensors. A model may save them along; `dalhost runs export --model` writes them beside when it writes a folder, and
+ * leaves them out otherwise. Names of files are [A-Za-z0-9._-]+ and begin with a letter. */
+#define DAL_ST_BESIDE "file:"
+
 typedef struct dal_tensor {
     uint32_t struct_size;
     uint32_t dtype, ndim;
