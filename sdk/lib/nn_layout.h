@@ -27,6 +27,12 @@ static inline nn_strip nn_strip_at(const nn_node *k, int64_t c)
     return (nn_strip){c / k->block * k->block * map + c % k->block, k->block, 1};
 }
 
+/* Do values of eight channels lie together? Those of one place always do. */
+static inline int nn_has_strips(const nn_node *k)
+{
+    return k->block > 1 || (k->h * k->w == 1 && k->c % NN_LANES == 0);
+}
+
 /* y [n rows] += a bias for each channel, wherever they lie. */
 void nn_strips_add_bias(const nn_node *k, int64_t n, const float *bias, float *y);
 

@@ -69,7 +69,7 @@ void nn_norm_sums(const nn_job *j, int32_t v, double *sums)
         nn_half_norm_sums(j, v, sums);
         return;
     }
-    if (k->block > 1) {
+    if (nn_has_strips(k)) {
         nn_strips_norm_sums(j, v, sums);
         return;
     }
@@ -123,7 +123,7 @@ static dal_status forward(const nn_job *j, int32_t v)
     const int64_t map = map_of(k);
     if (k->half)
         return nn_half_norm_forward(j, v);
-    if (k->block > 1)
+    if (nn_has_strips(k))
         return nn_strips_norm_forward(j, v);
     for (int64_t c = 0; c < k->c; c++) {
         float s[4];
@@ -146,7 +146,7 @@ void nn_norm_back_sums(const nn_job *j, int32_t v, double *sums)
         nn_half_norm_back_sums(j, v, sums);
         return;
     }
-    if (k->block > 1) {
+    if (nn_has_strips(k)) {
         nn_strips_norm_back_sums(j, v, sums);
         return;
     }
@@ -179,6 +179,7 @@ void nn_norm_back_statistics(const nn_node *k, const double *sums, int64_t n, fl
 DAL_CLONES static void back_map(const float *dy, const float *x, const float s[4], float mean_dy, float mean_product,
                                 int64_t n, int add, float *dx)
 {
+#pragma GCC ivdep /* dx may be dy */
     for (int64_t i = 0; i < n; i++) {
         const float d = s[0] * (dy[i] - mean_dy - (x[i] - s[2]) * s[3] * mean_product);
         dx[i] = add ? dx[i] + d : d;
@@ -216,7 +217,7 @@ static dal_status backward(const nn_job *j, int32_t v)
     const int64_t map = map_of(k);
     if (k->half)
         return nn_half_norm_backward(j, v);
-    if (k->block > 1)
+    if (nn_has_strips(k))
         return nn_strips_norm_backward(j, v);
     if (!j->training) {
         back_remembered(j, v);

@@ -94,6 +94,7 @@ DAL_CLONES static void back_strip(const float *dy, const float *x, int64_t step,
 {
     const numbers m = *k;
     for (int64_t p = 0; p < n; p++)
+#pragma GCC ivdep /* dx may be dy */
         for (int l = 0; l < L; l++) {
             const float value = x[p * step + l];
             const float d = m.scale[l] * value + m.shift[l] > least ? dy[p * step + l] : 0;
@@ -107,15 +108,25 @@ static float least_of(const nn_node *k)
     return k->flags & DAL_NN_RELU ? 0 : -INFINITY;
 }
 
+/* A strip of all samples of a job. Of maps of one place the samples are the places. */
+typedef struct walk {
+    int64_t samples, places, step;
+} walk;
+
+static walk walk_of(const nn_job *j, const nn_node *k)
+{
+    return k->h * k->w == 1 ? (walk){1, j->n, k->size} : (walk){j->n, k->h * k->w, k->block};
+}
+
 void nn_strips_norm_sums(const nn_job *j, int32_t v, double *sums)
 {
     const nn_node *k = &j->nn->node[v];
+    const walk w = walk_of(j, k);
     memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
-    for (int64_t i = j->first; i < j->first + j->n; i++)
-        for (int64_t c = 0; c < k->c; c += L) {
-            const nn_strip s = nn_strip_at(k, c);
-            sum_strip(nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, sums + c, sums + k->c + c);
-        }
+    for (int64_t i = 0; i < w.samples; i++)
+        for (int64_t c = 0; c < k->c; c += L)
+            sum_strip(nn_row(j->value, k, k->in[0], j->first + i) + nn_strip_at(k, c).first, w.step, w.places, sums + c,
+                      sums + k->c + c);
 }
 
 /* Strips that share cache lines follow each other, of sample after sample: channels from..to. */
@@ -127,75 +138,87 @@ typedef struct strips {
 
 static strips strips_at(const nn_job *j, int32_t v, int64_t c)
 {
-    const nn_node *k = &j->nn->node[v];
-    strips s = {c, k->block == MOST_STRIPS * L ? c + MOST_STRIPS * L : c + L, {{{0}, {0}, {0}, {0}, {0}, {0}}}};
+    strips s = {.from = c, .to = c + (j->nn->node[v].block == MOST_STRIPS * L ? MOST_STRIPS * L : L)};
     for (int64_t at = s.from; at < s.to; at += L)
         s.of[(at - s.from) / L] = numbers_of(j, v, at);
     return s;
 }
 
-dal_status nn_strips_norm_forward(const nn_job *j, int32_t v)
+typedef void each_strip(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx);
+
+static void for_strips(const nn_job *j, int32_t v, each_strip *run, void *ctx)
 {
-    const nn_node *k = &j->nn->node[v];
-    for (int64_t c = 0; c < k->c;) {
+    const walk w = walk_of(j, &j->nn->node[v]);
+    for (int64_t c = 0; c < j->nn->node[v].c;) {
         const strips all = strips_at(j, v, c);
-        for (int64_t i = j->first; i < j->first + j->n; i++)
-            for (c = all.from; c < all.to; c += L) {
-                const nn_strip s = nn_strip_at(k, c);
-                forward_strip(nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, &all.of[(c - all.from) / L],
-                              least_of(k), nn_row(j->value, k, v, i) + s.first);
-            }
+        for (int64_t i = 0; i < w.samples; i++)
+            for (c = all.from; c < all.to; c += L)
+                run(j, v, j->first + i, c, &w, &all.of[(c - all.from) / L], ctx);
         c = all.to;
     }
+}
+
+static void forward_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
+{
+    const nn_node *k = &j->nn->node[v];
+    const int64_t at = nn_strip_at(k, c).first;
+    (void)ctx;
+    forward_strip(nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
+                  nn_row(j->value, k, v, sample) + at);
+}
+
+dal_status nn_strips_norm_forward(const nn_job *j, int32_t v)
+{
+    for_strips(j, v, forward_of, NULL);
     return DAL_OK;
+}
+
+/* ctx: sums [2 c] */
+static void back_sums_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
+{
+    const nn_node *k = &j->nn->node[v];
+    const int64_t at = nn_strip_at(k, c).first;
+    double *sums = ctx;
+    back_sum_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
+                   sums + c, sums + k->c + c);
 }
 
 void nn_strips_norm_back_sums(const nn_job *j, int32_t v, double *sums)
 {
-    const nn_node *k = &j->nn->node[v];
-    memset(sums, 0, (size_t)(2 * k->c) * sizeof *sums);
-    for (int64_t c = 0; c < k->c;) {
-        const strips all = strips_at(j, v, c);
-        for (int64_t i = j->first; i < j->first + j->n; i++)
-            for (c = all.from; c < all.to; c += L) {
-                const nn_strip s = nn_strip_at(k, c);
-                back_sum_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w,
-                               &all.of[(c - all.from) / L], least_of(k), sums + c, sums + k->c + c);
-            }
-        c = all.to;
-    }
+    memset(sums, 0, (size_t)(2 * j->nn->node[v].c) * sizeof *sums);
+    for_strips(j, v, back_sums_of, sums);
 }
 
-/* In passes gain and bias get their gradient here. */
-static void add_constants_gradient(const nn_job *j, int32_t v, int64_t c, const numbers *m)
+/* In passes gain and bias get their gradient of one sample here. */
+static void gradient_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
 {
     const nn_node *k = &j->nn->node[v];
-    const nn_strip s = nn_strip_at(k, c);
+    const int64_t at = nn_strip_at(k, c).first;
     double sums[L] = {0}, products[L] = {0};
-    for (int64_t i = j->first; i < j->first + j->n; i++)
-        back_sum_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w, m,
-                       least_of(k), sums, products);
+    (void)ctx;
+    back_sum_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
+                   sums, products);
     for (int64_t l = 0; l < L; l++) {
         j->gradient[k->bias + c + l] += (float)sums[l];
         j->gradient[k->weight + c + l] += (float)products[l];
     }
 }
 
-dal_status nn_strips_norm_backward(const nn_job *j, int32_t v)
+static void back_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
 {
     const nn_node *k = &j->nn->node[v];
-    for (int64_t c = 0; c < k->c;) {
-        const strips all = strips_at(j, v, c);
-        for (c = all.from; !j->training && j->gradient && c < all.to; c += L)
-            add_constants_gradient(j, v, c, &all.of[(c - all.from) / L]);
-        for (int64_t i = j->first; j->d[k->in[0]] && i < j->first + j->n; i++)
-            for (c = all.from; c < all.to; c += L) {
-                const nn_strip s = nn_strip_at(k, c);
-                back_strip(nn_row(j->d, k, v, i) + s.first, nn_row(j->value, k, k->in[0], i) + s.first, s.place, k->h * k->w,
-                           &all.of[(c - all.from) / L], least_of(k), !k->first_writer[0], nn_row(j->d, k, k->in[0], i) + s.first);
-            }
-        c = all.to;
-    }
+    const int64_t at = nn_strip_at(k, c).first;
+    (void)ctx;
+    back_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
+               !k->first_writer[0], nn_row(j->d, k, k->in[0], sample) + at);
+}
+
+dal_status nn_strips_norm_backward(const nn_job *j, int32_t v)
+{
+    if (!j->training && j->gradient)
+        for_strips(j, v, gradient_of, NULL);
+    if (j->d[j->nn->node[v].in[0]])
+        for_strips(j, v, back_of, NULL);
     return DAL_OK;
 }
 

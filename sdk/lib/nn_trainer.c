@@ -14,12 +14,14 @@ static void *take(dal_nn_trainer *t, int64_t n, size_t size)
     return p;
 }
 
-/* A sum gives its first input d as it is, where nobody has written to that yet: then both are the same memory. */
-static int hands_over(const dal_nn *nn, int32_t k)
+/* A sum gives its first input d as it is, where nobody has written to that yet, and a batch-norm changes it in its place: then both
+ * are the same memory. */
+static int hands_over(const dal_nn *nn, int32_t v)
 {
-    const nn_node *sum = &nn->node[k];
-    return sum->op == &nn_add_op && !sum->shown && sum->first_writer[0] && sum->in[0] > 0 && sum->in[0] != sum->in[1] &&
-           nn_room(sum, 1) == nn_room(&nn->node[sum->in[0]], 1);
+    const nn_node *k = &nn->node[v];
+    const int in_place = k->op == &nn_add_op || (k->op == &nn_norm_op && !k->half);
+    return in_place && !k->shown && k->first_writer[0] && k->in[0] > 0 && k->in[0] != k->in[1] &&
+           nn_room(k, 1) == nn_room(&nn->node[k->in[0]], 1);
 }
 
 /* Where d of each value lies: as late as it is written and as long as it is read, by whole segments, since shards of
