@@ -17,6 +17,16 @@ typedef int32_t places __attribute__((vector_size(4 * L)));
 
 #define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
 
+/* Where row is larger, it and its place. */
+INLINED void keep_larger(const float *x, places here, lanes *best, places *at)
+{
+    lanes row;
+    memcpy(&row, x, sizeof row);
+    const places more = row > *best;
+    *best = (lanes)(((places)row & more) | ((places)*best & ~more));
+    *at = (here & more) | (*at & ~more);
+}
+
 /* The largest of a window of rows x cols places, the first of which is number `start` of a map `wide` across and lies at x, and where
  * it is; ties go to the first. */
 INLINED void max_window(const float *x, int64_t step, int64_t wide, int64_t start, int64_t rows, int64_t cols, lanes *best,
@@ -25,14 +35,8 @@ INLINED void max_window(const float *x, int64_t step, int64_t wide, int64_t star
     memcpy(best, x, sizeof *best);
     *at = (places){0} + (int32_t)start;
     for (int64_t iy = 0; iy < rows; iy++)
-        for (int64_t ix = 0; ix < cols; ix++) {
-            const places here = (places){0} + (int32_t)(start + iy * wide + ix);
-            lanes row;
-            memcpy(&row, x + (iy * wide + ix) * step, sizeof row);
-            const places more = row > *best;
-            *best = (lanes)(((places)row & more) | ((places)*best & ~more));
-            *at = (here & more) | (*at & ~more);
-        }
+        for (int64_t ix = 0; ix < cols; ix++)
+            keep_larger(x + (iy * wide + ix) * step, (places){0} + (int32_t)(start + iy * wide + ix), best, at);
 }
 
 INLINED void store_lanes(float *y, int64_t lane, lanes best)
@@ -47,15 +51,22 @@ INLINED void store_lanes(float *y, int64_t lane, lanes best)
 INLINED void max_fours(const strip_job *j, const float *x, float *y, int32_t *restrict from)
 {
     const int64_t h = j->k->h, w = j->k->w, wide = j->in->w, step = j->x.place, place = j->y.place, lane = j->y.lane;
-    for (int64_t oy = 0; oy < h; oy++)
-        for (int64_t ox = 0; ox < w; ox++, y += place, from += L) {
-            const int64_t start = 2 * oy * wide + 2 * ox;
-            places at;
+    const places none = {0}, right = none + 1, below = none + (int32_t)wide;
+    for (int64_t oy = 0; oy < h; oy++) {
+        const float *four = x + 2 * oy * wide * step;
+        places start = none + (int32_t)(2 * oy * wide);
+        for (int64_t ox = 0; ox < w; ox++, four += 2 * step, start += 2, y += place, from += L) {
+            places at = none;
             lanes best;
-            max_window(x + start * step, step, wide, start, 2, 2, &best, &at);
+            memcpy(&best, four, sizeof best);
+            keep_larger(four + step, right, &best, &at);
+            keep_larger(four + wide * step, below, &best, &at);
+            keep_larger(four + (wide + 1) * step, below + right, &best, &at);
             store_lanes(y, lane, best);
+            at += start;
             memcpy(from, &at, sizeof at);
         }
+    }
 }
 
 /* from [places, L]: which place of the map. */
