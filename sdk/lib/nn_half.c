@@ -179,7 +179,7 @@ static void hand_back(const nn_job *j, int32_t v, float most)
         if (most > 0)
             clamp_back(read_half(nn_row(j->value, k, v, j->first)) + at, most, dy, n);
         for (int i = 0; i < 2; i++) {
-            if (k->in[i] < 0 || !j->d[k->in[i]] || j->d[k->in[i]] == j->d[v]) /* the latter: see hands_over */
+            if (k->in[i] < 0 || !j->d[k->in[i]] || j->d[k->in[i]] == j->d[v]) /* the latter: see plan_sum */
                 continue;
             nn_bf16 *dx = write_half(nn_row(j->d, k, k->in[i], j->first)) + at;
             if (k->first_writer[i])

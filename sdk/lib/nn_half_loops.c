@@ -30,23 +30,23 @@ HALF_CODE void nn_half_add_rows(const nn_bf16 *x, int64_t rows, int64_t n, float
     }
 }
 
-HALF_CODE void nn_half_dropout(const nn_bf16 *x, const unsigned char *keep, float scale, int64_t n, float *y)
+HALF_CODE void nn_half_dropout(const nn_bf16 *x, const unsigned char *keep, float scale, const float *and, int64_t n, float *y)
 {
     int64_t i = 0;
     for (; i + WIDE <= n; i += WIDE) {
-        const lanes some = l_mul(l_wide(x + i), l_set(scale));
-        l_store(y + i, keep ? l_keep(keep + i, some) : some);
+        const lanes all = l_mul(l_wide(x + i), l_set(scale)), left = keep ? l_keep(keep + i, all) : all;
+        l_store(y + i, and ? l_add(left, l_load(and + i)) : left);
     }
     if (i < n) {
-        const lanes some = l_mul(l_wide_part(x + i, n - i), l_set(scale));
-        l_store_part(y + i, n - i, keep ? l_keep_part(keep + i, n - i, some) : some);
+        const lanes all = l_mul(l_wide_part(x + i, n - i), l_set(scale)), left = keep ? l_keep_part(keep + i, n - i, all) : all;
+        l_store_part(y + i, n - i, and ? l_add(left, l_load_part(and + i, n - i, 0)) : left);
     }
 }
 
-void nn_half_masked(const nn_bf16 *x, const float *mask, int64_t n, float *y)
+void nn_half_masked(const nn_bf16 *x, const float *mask, const float *and, int64_t n, float *y)
 {
     for (int64_t i = 0; i < n; i++)
-        y[i] = mask[i] * nn_wide(x[i]);
+        y[i] = mask[i] * nn_wide(x[i]) + (and ? and[i] : 0);
 }
 
 HALF_CODE void nn_half_dropout_back(const float *dy, const unsigned char *keep, float scale, int64_t n, int add, nn_bf16 *dx)

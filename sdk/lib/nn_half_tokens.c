@@ -40,6 +40,17 @@ static int agree(dal_nn *nn, int32_t v)
     return gelu || alone;
 }
 
+/* Is v a dropout that the sum right behind it can do, too? */
+static int folds(const dal_nn *nn, int32_t v)
+{
+    const nn_node *k = &nn->node[v], *sum = &nn->node[v + 1 < nn->n ? v + 1 : v];
+    int n = 0;
+    for (int32_t r = v + 1; r < nn->n; r++)
+        n += (nn->node[r].in[0] == v) + (nn->node[r].in[1] == v);
+    return k->op == &nn_dropout_op && k->tokens && !k->shown && nn->node[k->in[0]].half && n == 1 && sum->op == &nn_add_op &&
+           sum->in[1] == v && sum->flags == 0 && k->first_writer[0];
+}
+
 static void choose(dal_nn *nn)
 {
     int changed = 1;
@@ -58,6 +69,7 @@ static void choose(dal_nn *nn)
         const nn_node *a = &nn->node[k->in[0]];
         if (k->op == &nn_token_linear_op && !a->half)
             k->aux = a->size * (int64_t)sizeof(nn_bf16); /* its input, rounded */
+        k->folded = folds(nn, v);
         k->spends = k->op == &nn_gelu_op && a->half && half_readers(nn, k->in[0]) == 1 && !(a->flags & DAL_NN_RELU);
     }
 }

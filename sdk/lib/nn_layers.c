@@ -187,6 +187,10 @@ static dal_status add_forward(const nn_job *j, int32_t v)
     const nn_node *k = node_of(j, v);
     if (k->half)
         return nn_half_add_forward(j, v);
+    if (node_of(j, k->in[1])->folded) {
+        nn_dropout_add(j, v);
+        return DAL_OK;
+    }
     sum_of(nn_row(j->value, k, k->in[0], j->first), nn_row(j->value, k, k->in[1], j->first),
            k->flags & DAL_NN_RELU ? 0 : -INFINITY, nn_count(j, k), nn_row(j->value, k, v, j->first));
     return DAL_OK;
@@ -207,7 +211,7 @@ static dal_status add_backward(const nn_job *j, int32_t v)
         if (k->flags & DAL_NN_RELU)
             nn_relu_back(y + at, dy + at, n);
         for (int i = 0; i < 2; i++)
-            if (j->d[k->in[i]] && j->d[k->in[i]] != j->d[v]) /* see hands_over */
+            if (j->d[k->in[i]] && j->d[k->in[i]] != j->d[v]) /* see plan_sum */
                 nn_move(dy + at, nn_row(j->d, k, k->in[i], j->first) + at, n, !k->first_writer[i]);
     }
     return DAL_OK;

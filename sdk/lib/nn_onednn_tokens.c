@@ -450,10 +450,24 @@ int64_t nn_token_packed_size(const dal_nn *nn, int32_t v)
     return floats_of(&s->w[FORWARD]) > floats_of(&s->w[BACK_DATA]) ? floats_of(&s->w[FORWARD]) : floats_of(&s->w[BACK_DATA]);
 }
 
+/* Is it the one of nn_half_pack? */
+static int is_ours(const dnnl_memory_desc_t *d)
+{
+    const dnnl_blocking_desc_t *b = &d->format_desc.blocking;
+    return d->format_kind == dnnl_blocked && d->offset0 == 0 && d->dims[0] % NN_PACK_ROWS == 0 && d->dims[1] % NN_PACK_COLS == 0 &&
+           b->inner_nblks == 3 && b->inner_idxs[0] == 0 && b->inner_idxs[1] == 1 && b->inner_idxs[2] == 0 &&
+           b->inner_blks[0] == NN_PACK_ROWS / 2 && b->inner_blks[1] == NN_PACK_COLS && b->inner_blks[2] == 2 &&
+           b->strides[0] == NN_PACK_ROWS * NN_PACK_COLS && b->strides[1] == d->dims[0] * NN_PACK_COLS;
+}
+
 dal_status nn_token_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
     const nn_token_products *p = nn->token_products;
     const shape *s = &p->shapes[p->of_layer[v]];
     const int w = backward ? BACK_DATA : FORWARD;
+    if (is_ours(&s->w[w])) {
+        nn_half_pack(weights, s->out, s->in, w == FORWARD, nn_half_to(to));
+        return DAL_OK;
+    }
     return status_of(nn_reorder(&p->engine, s->pack[w], &s->plain[w], weights, &s->w[w], to));
 }

@@ -27,14 +27,16 @@ static int64_t aux_of(const nn_node *k)
 }
 
 /* The last layer that reads value x while values lie over one another; n: it stays. A batch-norm may be in its convolution, which
- * then reads while it writes the norm's value. */
+ * then reads while it writes the norm's value, and a dropout in the sum behind it. */
 static int32_t last_reader(const dal_nn *nn, int32_t x)
 {
     int32_t last = x;
     for (int32_t r = x + 1; r < nn->n; r++) {
         const dal_nn_value a = nn->node[r].in[0];
         const int behind = a > x && nn->node[r].op == &nn_norm_op && nn->node[a].op == &nn_conv_op && nn->node[a].in[0] == x;
-        if (a == x || nn->node[r].in[1] == x || behind)
+        const dal_nn_value b = nn->node[r].in[1];
+        const int folded = b > x && nn->node[b].folded && nn->node[b].in[0] == x;
+        if (a == x || b == x || behind || folded)
             last = r;
     }
     return last;

@@ -34,6 +34,7 @@ typedef struct nn_node {
     int64_t block;
     int half;   /* rows are bf16, [h, w, c]: see nn_half.h; of tokens as in f32: see nn_half_tokens.h */
     int spends; /* GELU in bf16, while training: the value it reads becomes its slope */
+    int folded; /* dropout of bf16: the sum right behind it, which alone reads its value, makes that by itself */
     /* is this layer the first to write d of its inputs on the way back? the others add */
     int first_writer[2];
     char name[NN_NAME];
@@ -145,6 +146,9 @@ static inline float nn_dropout_scale(double rate)
 }
 /* n values from the start of stream r, 16 random bits each: 1 is kept. */
 void nn_dropout_mask(dal_rng r, double rate, int64_t n, unsigned char *keep);
+
+/* The sum v of its first input and a dropout that is folded into it. */
+void nn_dropout_add(const nn_job *j, int32_t v);
 
 /* Where a layer adds the gradient of its weights and bias (they lie together), NULL: not wanted; and the end of that. While
  * training it begins as zeros, but for a packed one, all of which is written. The shards then add theirs one after the

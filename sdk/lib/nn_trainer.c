@@ -24,6 +24,19 @@ static int hands_over(const dal_nn *nn, int32_t v)
            nn_room(k, 1) == nn_room(&nn->node[k->in[0]], 1);
 }
 
+/* A dropout folded into a sum reads its d right behind it, where the sum's own lies. Returns whether the sum's first input has
+ * that memory from now on. */
+static int plan_sum(const dal_nn *nn, int32_t k, int64_t *offset)
+{
+    const nn_node *sum = &nn->node[k];
+    const int handed = hands_over(nn, k);
+    if (handed)
+        offset[sum->in[0]] = offset[k];
+    if (sum->in[1] > 0 && nn->node[sum->in[1]].folded)
+        offset[sum->in[1]] = offset[k];
+    return handed;
+}
+
 /* Where d of each value lies: as late as it is written and as long as it is read, by whole segments, since shards of
  * one segment are not at the same layer at the same time. offset [n]: -1: not wanted. */
 static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole *holes, int32_t *over)
@@ -39,15 +52,13 @@ static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole 
                 nn_arena_give(&a, offset[over[i]], nn_room(&nn->node[over[i]], t->capacity));
             n_over = 0;
         }
-        const int handed = hands_over(nn, k);
-        if (handed)
-            offset[nn->node[k].in[0]] = offset[k];
+        const int handed = plan_sum(nn, k, offset);
         for (int i = 0; i < 2; i++) {
             const dal_nn_value x = nn->node[k].in[i];
             if (x > 0 && offset[x] < 0)
                 offset[x] = nn_arena_take(&a, nn_room(&nn->node[x], t->capacity));
         }
-        if (!nn->node[k].shown && !handed)
+        if (!nn->node[k].shown && !handed && !nn->node[k].folded)
             over[n_over++] = k;
     }
     return a.top;

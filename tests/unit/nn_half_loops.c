@@ -94,27 +94,52 @@ Test(nn_half_loops, transposes_and_fills_up_with_zeros)
         }
 }
 
+Test(nn_half_loops, packs_weights_and_their_transpose_in_blocks_of_pairs)
+{
+    want_bf16();
+    enum { ROWS = 128, COLS = 192 };
+    dal_rng r = dal_rng_from_key(4);
+    static float w[ROWS * COLS];
+    static nn_bf16 to[ROWS * COLS];
+    for (int64_t i = 0; i < ROWS * COLS; i++)
+        w[i] = (float)dal_rng_normal(&r);
+    for (int turned = 0; turned < 2; turned++) {
+        const int64_t k = turned ? COLS : ROWS, n = turned ? ROWS : COLS;
+        nn_half_pack(w, ROWS, COLS, turned, to);
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t c = 0; c < n; c++) {
+                const int64_t block = c / 64 * (k / 32) + i / 32, in_block = (i % 32 / 2 * 64 + c % 64) * 2 + i % 2;
+                cr_assert_eq(to[block * 32 * 64 + in_block], nn_narrow(turned ? w[c * COLS + i] : w[i * COLS + c]), "%d, %d",
+                             (int)i, (int)c);
+            }
+    }
+}
+
 Test(nn_half_loops, dropout_keeps_what_it_should)
 {
     want_bf16();
     enum { N = 53 };
     nn_bf16 *x = draw(N, 1), back[N], twice[N];
     unsigned char keep[N];
-    float y[N], all[N], masked[N], mask[N], wide[N];
+    float y[N], all[N], masked[N], mask[N], wide[N], sum[N], masked_sum[N];
     for (int64_t i = 0; i < N; i++) {
         keep[i] = i % 3 > 0;
         mask[i] = (float)(i % 5);
     }
     nn_half_widen(x, N, wide);
-    nn_half_dropout(x, keep, 1.25f, N, y);
-    nn_half_dropout(x, NULL, 1, N, all);
-    nn_half_masked(x, mask, N, masked);
+    nn_half_dropout(x, keep, 1.25f, NULL, N, y);
+    nn_half_dropout(x, keep, 1.25f, mask, N, sum);
+    nn_half_dropout(x, NULL, 1, NULL, N, all);
+    nn_half_masked(x, mask, NULL, N, masked);
+    nn_half_masked(x, mask, wide, N, masked_sum);
     nn_half_dropout_back(wide, keep, 1.25f, N, 0, back);
     memcpy(twice, back, sizeof twice);
     nn_half_dropout_back(wide, keep, 1.25f, N, 1, twice);
     for (int64_t i = 0; i < N; i++) {
         cr_assert_eq(wide[i], nn_wide(x[i]));
         cr_assert_eq(y[i], keep[i] ? 1.25f * wide[i] : 0);
+        cr_assert_eq(sum[i], y[i] + mask[i]);
+        cr_assert_eq(masked_sum[i], masked[i] + wide[i]);
         cr_assert_eq(all[i], wide[i]);
         cr_assert_eq(masked[i], mask[i] * wide[i]);
         cr_assert_eq(back[i], nn_narrow(y[i]));

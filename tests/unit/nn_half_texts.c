@@ -25,9 +25,11 @@ static dal_status encoder(const dal_host *host, uint32_t precision, dal_nn **out
     /* rows of this one are no whole number of floats in bf16 */
     const dal_nn_value odd = dal_nn_gelu(nn, dal_nn_linear(nn, x, "odd", 73, DAL_NN_BIAS));
     /* the gradient of these is made in blocks */
-    y = dal_nn_linear(nn, dal_nn_gelu(nn, dal_nn_linear(nn, x, "wide", 896, DAL_NN_BIAS)), "narrow", WIDE, DAL_NN_BIAS);
+    y = dal_nn_linear(nn, dal_nn_gelu(nn, dal_nn_linear(nn, x, "wide", 896, DAL_NN_BIAS)), "less", 128, DAL_NN_BIAS);
+    y = dal_nn_linear(nn, y, "narrow", WIDE, DAL_NN_BIAS);
     y = dal_nn_add(nn, y, dal_nn_linear(nn, odd, "even", WIDE, DAL_NN_BIAS), 0);
-    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_token_mean(nn, dal_nn_add(nn, x, y, 0)), "output", CLASSES, DAL_NN_BIAS));
+    x = dal_nn_layer_norm(nn, dal_nn_add(nn, x, y, 0), "norm3", 1e-5);
+    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_token_mean(nn, x), "output", CLASSES, DAL_NN_BIAS));
     return dal_nn_finish(nn, err);
 }
 
