@@ -3,10 +3,10 @@
 
 #include <dal/file.h>
 #include <dal/text.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #define KEY "folder"
+#define MOST_CONFIG ((int64_t)16 << 20) /* bytes of config.json */
 
 #define BERT_LAYER                                                                                               \
     .layers = "encoder.layer.", .query = "attention.self.query", .key = "attention.self.key",                    \
@@ -77,7 +77,9 @@ static void want_word(config *c, const char *name, const char *other, const char
     const char *have = json_string_value(v);
     if ((!v && !must) || (have && strcmp(have, want) == 0) || c->st != DAL_OK)
         return;
-    char shown[40] = "not there";
+    name = json_object_get(c->root, name) || !v ? name : other;
+    char shown[40];
+    snprintf(shown, sizeof shown, "%s", v ? "no text" : "not there");
     if (have)
         snprintf(shown, sizeof shown, "'%.30s'", have);
     for (char *p = shown; *p; p++)
@@ -105,6 +107,10 @@ static void read_shape(config *c, const bert_family *f, bert_shape *s)
     s->head_dropout = distil ? rate(c, "seq_classif_dropout", "", 0.2) : rate(c, "classifier_dropout", "", s->dropout);
     if (f == &bert_family_roberta) /* positions count from behind the padding's */
         s->first_position = 1 + (member(c, "pad_token_id", "") ? whole(c, "pad_token_id", "", 0, 1 << 20) : 1);
+    if (c->st == DAL_OK && s->positions - s->first_position < 3)
+        c->st = dal_fail(c->err, DAL_E_FORMAT, KEY, "%s: max_position_embeddings is %lld, and pad_token_id %lld: tokens count from "
+                         "behind that, which leaves no room for 3 of them", c->path, (long long)s->positions,
+                         (long long)s->first_position - 1);
     if (c->st == DAL_OK && s->width % s->heads != 0)
         c->st = dal_fail(c->err, DAL_E_FORMAT, KEY, "%s: %lld heads do not divide vectors of %lld numbers", c->path,
                          (long long)s->heads, (long long)s->width);
@@ -129,18 +135,24 @@ static dal_status read_config(bert_files *f, const char *folder, dal_error *err)
     char *path = path_of(host, folder, "config.json", err);
     if (!path)
         return DAL_E_NOMEM;
-    FILE *in = fopen(path, "rb");
-    json_t *root = in ? json_loadf(in, JSON_REJECT_DUPLICATES, &e) : NULL;
-    config c = {.path = path, .root = root, .err = err};
-    if (!in)
-        c.st = dal_fail(err, errno == ENOENT ? DAL_E_NOT_FOUND : DAL_E_IO, KEY, "%s: cannot open: %s", path, strerror(errno));
-    else if (!json_is_object(root))
-        c.st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: line %d is no JSON object of settings", path, root ? 1 : e.line);
-    else
+    dal_file *in = NULL;
+    int64_t n = 0;
+    config c = {.path = path, .err = err, .st = dal_file_open(host, path, KEY, &in, err)};
+    if (c.st == DAL_OK)
+        c.st = dal_file_load(in, MOST_CONFIG, 0, err);
+    const char *text = c.st == DAL_OK ? (const char *)dal_file_data(in, &n) : NULL;
+    if (n > MOST_CONFIG) {
+        c.st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: has %lld bytes; expected settings of at most %lld", path, (long long)n,
+                        (long long)MOST_CONFIG);
+        text = NULL;
+    }
+    f->config = text ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &e) : NULL;
+    c.root = f->config;
+    if (text && !json_is_object(c.root))
+        c.st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: line %d is no JSON object of settings", path, c.root ? 1 : e.line);
+    else if (text)
         read_shape(&c, f->family, &f->shape);
-    f->config = root;
-    if (in)
-        fclose(in);
+    dal_file_close(in);
     host->free(host, path);
     return c.st;
 }
@@ -238,6 +250,17 @@ static dal_status keep_file(bert_files *f, const char *folder, const char *name,
     return st;
 }
 
+/* Are there names for all classes? */
+static int has_names(const json_t *names, int64_t classes)
+{
+    const char *key;
+    json_t *name;
+    json_object_foreach((json_t *)(uintptr_t)names, key, name) /* jansson's loop takes no const */
+        if (!json_is_string(name))
+            return 0;
+    return (int64_t)json_object_size(names) == classes;
+}
+
 /* The folder's settings, of a classifier of so many classes with weights of float32. */
 static json_t *config_of(const bert_files *f, int64_t classes)
 {
@@ -247,7 +270,7 @@ static json_t *config_of(const bert_files *f, int64_t classes)
     for (int i = 0; i < 2; i++)
         if (json_object_get(root, types[i]))
             json_object_set_new(root, types[i], json_string("float32"));
-    if ((int64_t)json_object_size(json_object_get(root, "id2label")) == classes)
+    if (has_names(json_object_get(root, "id2label"), classes))
         return root;
     json_t *names = json_object(), *numbers = json_object();
     for (int64_t c = 0; c < classes; c++) {

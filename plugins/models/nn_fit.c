@@ -40,6 +40,7 @@ typedef struct training {
     dal_rng augment; /* of the epoch */
     int64_t epoch, step, steps, hits, idle;
     double loss, best; /* of the epoch; the least of all */
+    double rate;       /* of the last step */
 } training;
 
 /* ---- augmentation ------------------------------------------------------------------------------- */
@@ -56,6 +57,13 @@ static void move_image(const int64_t shape[3], const float *from, int64_t dy, in
             }
 }
 
+/* A number of -crop..crop, but of at most half the side: an image is never moved out of sight. */
+static int64_t draw_shift(dal_rng *r, int64_t crop, int64_t side)
+{
+    const int64_t most = crop < side / 2 ? crop : side / 2;
+    return dal_rng_below(r, 2 * most + 1) - most;
+}
+
 static dal_status augment(const training *t, const int64_t *ids, int64_t n, float *x)
 {
     const nn_model *m = t->m;
@@ -69,7 +77,7 @@ static dal_status augment(const training *t, const int64_t *ids, int64_t n, floa
         return DAL_E_NOMEM;
     for (int64_t i = 0; i < n; i++) {
         dal_rng r = dal_rng_at(&t->augment, (uint64_t)ids[i]);
-        const int64_t dy = dal_rng_below(&r, 2 * crop + 1) - crop, dx = dal_rng_below(&r, 2 * crop + 1) - crop;
+        const int64_t dy = draw_shift(&r, crop, m->image[1]), dx = draw_shift(&r, crop, m->image[2]);
         const int mirror = m->options.flip && dal_rng_below(&r, 2);
         memcpy(copy, x + i * size, (size_t)size * sizeof *copy);
         move_image(m->image, copy, dy, dx, mirror, x + i * size);
@@ -273,12 +281,13 @@ static void choose_rows(training *t, int64_t first)
     }
 }
 
-static dal_status diverged(const training *t, double rate)
+/* epoch: from 0. */
+static dal_status diverged(const training *t, const char *what, double value, int64_t epoch)
 {
-    const char *what = isnan(t->loss) ? "not a number" : "infinite";
     return dal_fail(t->err, DAL_E_DIVERGED, "learning_rate",
-                    "the training loss became %s in epoch %lld with a rate of %g: try a smaller learning_rate, or scale the "
-                    "inputs (transforms: scale, standardize)", what, (long long)t->epoch + 1, rate);
+                    "%s became %s in epoch %lld with a rate of %g: try a smaller learning_rate, or scale the "
+                    "inputs (transforms: scale, standardize)", what, isnan(value) ? "not a number" : "infinite",
+                    (long long)epoch + 1, t->rate);
 }
 
 static dal_status train(training *t, const dal_nn_rule *rule, const float *rows, dal_nn_result *result)
@@ -302,6 +311,7 @@ static dal_status run_step(training *t, int64_t first)
     const dal_nn_rule rule = rule_of(t);
     const float *rows = NULL;
     dal_nn_result result = {.struct_size = sizeof result};
+    t->rate = rule.learning_rate;
     choose_rows(t, first);
     dal_status st = t->feed ? nn_feed_take(t->feed, &rows) : DAL_OK;
     if (st == DAL_OK)
@@ -321,7 +331,7 @@ static dal_status run_step(training *t, int64_t first)
     t->loss += result.loss + 0.5 * t->m->fine.l2 * result.squares;
     t->hits += result.hits;
     t->steps++;
-    return isfinite(t->loss) ? DAL_OK : diverged(t, rule.learning_rate);
+    return isfinite(t->loss) ? DAL_OK : diverged(t, "the training loss", t->loss, t->epoch);
 }
 
 static dal_status run_epoch(training *t)
@@ -359,6 +369,49 @@ static uint32_t is_over(training *t, const dal_fit_report *report)
            (t->holdout.n > 0 && t->holdout.idle >= o->control.patience);
 }
 
+/* The first number that is none, or 0. */
+static double first_fault(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return (double)x[i];
+    return 0;
+}
+
+/* Of the first sample, by the weights as they are. */
+static dal_status look_at_output(training *t, double *fault)
+{
+    const nn_model *m = t->m;
+    dal_nn_pass *p = dal_nn_pass_new(m->nn, m->host, 0, t->err);
+    if (!p)
+        return DAL_E_NOMEM;
+    p->no_stages = 1;
+    dal_status st = dense_rows_gather(&t->labelled, t->holdout.rows, 1, p->value[m->info.input]);
+    if (st == DAL_OK)
+        st = dal_nn_run(m->nn, m->weights, m->state, p, 1, m->info.input, m->info.output, NULL);
+    else if (t->err)
+        *t->err = t->labelled.error;
+    *fault = st == DAL_OK ? first_fault(p->value[m->info.output], m->info.n_outputs) : 0;
+    dal_nn_pass_free(p);
+    return st;
+}
+
+/* What the last step did to the weights shows in no loss. */
+static dal_status check_result(training *t)
+{
+    const nn_model *m = t->m;
+    double fault = first_fault(m->weights, m->info.n_weights);
+    const char *what = "a weight";
+    dal_status st = DAL_OK;
+    if (fault == 0)
+        fault = first_fault(m->state, m->info.n_state);
+    if (fault == 0) {
+        what = "the model's output";
+        st = look_at_output(t, &fault);
+    }
+    return st == DAL_OK && fault != 0 ? diverged(t, what, fault, t->epoch - 1) : st;
+}
+
 static dal_status run_epochs(training *t, dal_fit_report *report)
 {
     const dal_host *h = t->m->host;
@@ -378,7 +431,7 @@ static dal_status run_epochs(training *t, dal_fit_report *report)
     }
     nn_holdout_restore(&t->holdout, t->m);
     report->steps = t->steps;
-    return DAL_OK;
+    return check_result(t);
 }
 
 dal_status nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)

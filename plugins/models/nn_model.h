@@ -72,7 +72,7 @@ typedef struct nn_options {
     P(T, nesterov, BOOL, "false", "", "", "sgd: look ahead (Nesterov)")                                               \
     P(T, weight_decay, F64, DECAY, "0..", "", "decay * weight is added to the gradient (adamw: decoupled)")           \
     NN_CONTROL_PARAMS(P, SCHEDULE)                                                                                    \
-    P(T, crop, I64, CROP, "0..64", "pixels", "training: shift each image by up to so much, zeros around it")          \
+    P(T, crop, I64, CROP, "0..64", "pixels", "training: shift each image by up to so much, and half of a side at most; zeros around it")          \
     P(T, flip, BOOL, FLIP, "", "", "training: mirror half of the images")                                             \
     P(T, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")             \
     P(T, dropout, F64, DROPOUT, "[0..1)", "", "rate of dropout before the last layer; 0: none")                       \

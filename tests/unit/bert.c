@@ -332,6 +332,14 @@ Test(bert, says_what_is_wrong_with_the_rest_of_a_folder)
     refused(x, &distilbert_impl, 12, DAL_E_FORMAT, "folder", "3 heads do not divide vectors of 8 numbers");
     write_text(x, "config.json", "{\"model_type\": \"distilbert\"}");
     refused(x, &distilbert_impl, 12, DAL_E_FORMAT, "folder", "vocab_size is not there");
+    write_text(x, "config.json", "{\"model_type\": [\"distilbert\"]}");
+    refused(x, &distilbert_impl, 12, DAL_E_FORMAT, "folder", "model_type is no text; expected 'distilbert'");
+    write_text(x, "config.json", "{\"model_type\": \"bert\", \"hidden_act\": \"relu\"}");
+    refused(x, &bert_impl, 12, DAL_E_FORMAT, "folder", "hidden_act is 'relu'; expected 'gelu'");
+    cr_assert_eq(unlink(path_in(x, "config.json")), 0);
+    cr_assert_eq(mkfifo(path_in(x, "config.json"), 0600), 0); /* nobody will ever write to it */
+    refused(x, &distilbert_impl, 12, DAL_E_IO, "folder", "found a device or pipe, expected a regular file");
+    cr_assert_eq(unlink(path_in(x, "config.json")), 0);
     write_text(x, "config.json", "{");
     refused(x, &distilbert_impl, 12, DAL_E_FORMAT, "folder", "no JSON object");
     write_config(x, "distilbert", HEADS);
@@ -347,6 +355,87 @@ Test(bert, says_what_is_wrong_with_the_rest_of_a_folder)
     cr_assert_eq(unlink(path_in(x, "config.json")), 0);
     refused(x, &distilbert_impl, 12, DAL_E_NOT_FOUND, "folder", "config.json: cannot open");
     tiny_free(x);
+}
+
+/* The setting `from` of config.json as `to`. */
+static void change_config(const tiny *x, const char *from, const char *to)
+{
+    char text[1024] = "", *at;
+    FILE *f = fopen(path_in(x, "config.json"), "rb");
+    cr_assert(f && fread(text, 1, sizeof text - 1, f) > 0 && fclose(f) == 0);
+    at = strstr(text, from);
+    cr_assert(at);
+    f = fopen(path_in(x, "config.json"), "wb");
+    cr_assert(f && fprintf(f, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) > 0 && fclose(f) == 0);
+}
+
+Test(bert, says_when_the_padding_leaves_no_positions)
+{
+    tiny *x = tiny_new(&bert_family_roberta, "", 16, 0);
+    change_config(x, "\"pad_token_id\": 1", "\"pad_token_id\": 13");
+    refused(x, &roberta_impl, 3, DAL_E_FORMAT, "folder", "max_position_embeddings is 16, and pad_token_id 13: tokens count from behind");
+    change_config(x, "\"pad_token_id\": 13", "\"pad_token_id\": 12");
+    refused(x, &roberta_impl, 4, DAL_E_INVALID, "length", "length is 4; this roberta has positions for 3 tokens");
+    tiny_free(x);
+}
+
+/* ---- the last layer ----------------------------------------------------------------------------- */
+
+/* The tensors of a folder, and those of its last layer, for so many classes. */
+static void put_output(tiny *x, int64_t classes)
+{
+    put_layer(x, "", x->family->output, classes, WIDTH);
+    write_weights(x);
+}
+
+Test(bert, begins_with_the_last_layer_of_the_folder_where_it_is_asked_for)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        tiny *x = tiny_new(kinds[kind].family, NINE, 16, 1);
+        put_output(x, CLASSES);
+        for (int freeze = 0; freeze < 2; freeze++) {
+            options o = options_for(x, 12, freeze, 1e-30);
+            o.last_layer = FOLDERS_LAYER;
+            text_subject s = subject_trained(kinds[kind].impl, &o, 1);
+            const dal_model_last_layer *l = s.impl->get_extension(s.self, DAL_CAP_LAST_LAYER);
+            dal_matrix w;
+            const float *bias;
+            dal_error err = DAL_ERROR_INIT;
+            cr_assert_eq(l->last_layer(s.self, &w, &bias, &err), DAL_OK);
+            cr_assert_arr_eq(w.data, x->t[x->n - 2].data, CLASSES * WIDTH * sizeof(float));
+            cr_assert_arr_eq(bias, x->t[x->n - 1].data, CLASSES * sizeof(float));
+            subject_drop(&s);
+        }
+        tiny_free(x);
+    }
+}
+
+Test(bert, saves_what_a_folder_of_it_has)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        tiny *x = tiny_new(kinds[kind].family, NINE, 16, 1);
+        put_output(x, CLASSES);
+        options o = options_for(x, 12, 0, 1e-30);
+        o.last_layer = FOLDERS_LAYER;
+        text_subject s = subject_trained(kinds[kind].impl, &o, 1);
+        fx_bytes b = fx_save(kinds[kind].impl, s.self);
+        dal_safetensors *f = NULL;
+        dal_error err = DAL_ERROR_INIT;
+        cr_assert_eq(dal_safetensors_view(dal_runtime_host(s.rt, "file"), "it", "", b.data, (int64_t)b.n, &f, &err), DAL_OK, "%s", err.text);
+        cr_assert_eq(dal_safetensors_count(f), x->n);
+        for (int64_t i = 0; i < x->n; i++) {
+            const dal_tensor *t = dal_safetensors_find(f, x->t[i].name);
+            cr_assert(t, "no tensor %s", x->t[i].name);
+            cr_assert(t->ndim == x->t[i].ndim && memcmp(t->shape, x->t[i].shape, sizeof t->shape) == 0);
+            cr_assert_arr_eq(t->data, x->t[i].data, (size_t)t->bytes);
+        }
+        cr_assert(strstr(dal_safetensors_metadata(f, "file:config.json"), "ForSequenceClassification"));
+        cr_assert(dal_safetensors_metadata(f, kinds[kind].family == &bert_family_roberta ? "file:merges.txt" : "file:vocab.txt"));
+        dal_safetensors_close(f);
+        free(b.data);
+        subject_drop(&s);
+        tiny_free(x);
+    }
 }
 
 Test(bert, old_names_and_no_prefix_are_taken)
