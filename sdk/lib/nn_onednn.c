@@ -1,6 +1,7 @@
 /* Which orders oneDNN wants, and making its primitives. */
 #include "nn_onednn_plan.h"
 
+#include "nn_few.h"
 #include "nn_layout.h"
 #include "nn_way.h"
 
@@ -146,6 +147,8 @@ static dnnl_status_t make_conv(const maker *m, conv_plan *p)
     if (st == dnnl_success)
         st = half ? describe_half(m->k, m->n, &p->y) : describe(m->k, m->n, 0, lanes, &p->y);
     for (int w = 0; w < WAYS && st == dnnl_success; w++) {
+        if (w == BACK_DATA && nn_few_fits(m->nn, m->v))
+            continue;
         if (nn_patches_fit(m->nn, m->v, w)) {
             st = nn_patches_make(m->nn, m->v, w, p);
             continue;
@@ -230,6 +233,8 @@ static int64_t scratch_of(const nn_plans *p, const dal_nn *nn)
         const nn_way *by = nn_way_of(nn, v);
         if (by) /* passes without ready weights do not use it */
             grow(&most, by->scratch(nn, v));
+        if (nn_few_fits(nn, v))
+            grow(&most, nn_few_scratch(nn, v));
         for (int w = 0; w < WAYS; w++)
             grow(&most, p->conv[v].product[w].by.run ? p->conv[v].product[w].scratch : p->conv[v].way[w].scratch);
     }
@@ -328,6 +333,10 @@ static dnnl_status_t choose_orders(dal_nn *nn, int32_t v)
     for (int w = 0; w < WAYS && st == dnnl_success; w++) {
         c->w[w] = any;
         c->w[w].data_type = nn->is_half && w != BACK_WEIGHTS ? dnnl_bf16 : dnnl_f32;
+        if (w == BACK_DATA && nn_few_fits(nn, v)) { /* takes them as they are */
+            c->w[w] = c->plain;
+            continue;
+        }
         if (nn_patches_fit(nn, v, w)) {
             st = dnnl_memory_desc_init_by_tag(&c->w[w], 4, c->plain.dims, c->w[w].data_type, dnnl_ohwi);
             continue;

@@ -1,6 +1,7 @@
 /* Running oneDNN's convolutions on the calling thread. */
 #include "nn_onednn_plan.h"
 
+#include "nn_few.h"
 #include "nn_half.h"
 #include "nn_layout.h"
 #include "nn_way.h"
@@ -295,7 +296,9 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
     if (nn_wants_gradient(j) && !sliced)
         st = by ? by->back_weights(j, v)
                 : nn_patches_fit(j->nn, v, BACK_WEIGHTS) ? nn_patches_back_weights(j, v) : back_weights(j, v);
-    if (st == DAL_OK && j->d[k->in[0]])
-        st = by ? by->back_data(j, v) : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v) : back_data(j, v);
-    return st;
+    if (st != DAL_OK || !j->d[k->in[0]])
+        return st;
+    if (nn_few_fits(j->nn, v))
+        return nn_few_back_data(j, v);
+    return by ? by->back_data(j, v) : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v) : back_data(j, v);
 }

@@ -191,6 +191,49 @@ Test(nn, has_the_same_gradient_tap_by_tap)
     has_the_same_gradient(small_layers, (const int64_t[]){0, A, B, C, D, E, F}, 6);
 }
 
+/* dx [3 samples] of the sum of squares of a convolution; to: room for them. */
+static int64_t pull_image(const int64_t c[3], const int64_t conv_[4], float *to)
+{
+    dal_runtime *rt = fx_runtime(1, 1);
+    const dal_host *host = dal_runtime_host(rt, "nn");
+    dal_nn *nn = dal_nn_new(host);
+    dal_nn_info info = {.struct_size = sizeof info};
+    dal_nn_use(nn, backend);
+    dal_nn_value y = conv(nn, dal_nn_input(nn, c[0], c[1], c[2]), conv_[0], conv_[1], conv_[2], conv_[3], 1, DAL_NN_BIAS);
+    y = dal_nn_relu(nn, y);
+    dal_nn_output(nn, dal_nn_linear(nn, dal_nn_global_pool(nn, y), "output", 3, DAL_NN_BIAS));
+    cr_assert_eq(dal_nn_finish(nn, NULL), DAL_OK);
+    dal_nn_describe(nn, &info);
+    float *w = draw(info.n_weights, 3), *x = draw(3 * info.n_inputs, 4);
+    dal_nn_pass *p = dal_nn_pass_new(nn, host, 1, NULL);
+    memcpy(p->value[0], x, (size_t)(3 * info.n_inputs) * sizeof *x);
+    cr_assert_eq(dal_nn_run(nn, w, NULL, p, 3, 0, info.output, NULL), DAL_OK);
+    memcpy(p->d[info.output], p->value[info.output], 9 * sizeof(float));
+    cr_assert_eq(dal_nn_run_back(nn, w, NULL, p, 3, NULL), DAL_OK);
+    memcpy(to, p->d[0], (size_t)(3 * info.n_inputs) * sizeof *to);
+    dal_nn_pass_free(p);
+    dal_nn_free(nn);
+    free(w);
+    free(x);
+    dal_runtime_free(rt);
+    return 3 * info.n_inputs;
+}
+
+Test(nn, sends_the_same_gradient_to_images_of_few_channels)
+{
+    static const int64_t image[][3] = {{3, 19, 17}, {1, 9, 8}, {4, 33, 35}, {15, 6, 5}};
+    static const int64_t with[][4] = {{32, 7, 2, 3}, {16, 5, 1, 0}, {48, 3, 1, 1}, {16, 1, 2, 0}}; /* in rows of several bands, too */
+    for (size_t i = 0; i < sizeof image / sizeof *image; i++) {
+        float plain[3 * 4 * 33 * 35], other[3 * 4 * 33 * 35];
+        next_case(0);
+        const int64_t n = pull_image(image[i], with[i], plain);
+        if (!next_case(1))
+            return;
+        pull_image(image[i], with[i], other);
+        cr_assert_lt(furthest(plain, other, n), 1e-5, "image %zu", i);
+    }
+}
+
 static int count_threads(void)
 {
     DIR *d = opendir("/proc/self/task");
