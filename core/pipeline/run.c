@@ -228,7 +228,8 @@ static dal_status catch_up(run *r, const stored_run *old, dal_error *err)
     r->round = last->round;
     if ((st = load_strategy(r, last->round, err)) != DAL_OK)
         return st;
-    if (last->n_labelled > 0 && r->m->warm_start && (st = load_model(r, last->round, err)) != DAL_OK)
+    /* also where training does not go on from it: what it was made of besides the data, as a folder of weights, may be another now */
+    if (last->n_labelled > 0 && last->metrics.epochs >= 0 && keeps_model(r) && (st = load_model(r, last->round, err)) != DAL_OK)
         return st;
     if ((st = reopen_round(r, last, err)) != DAL_OK)
         return st;

@@ -42,7 +42,7 @@ typedef struct encoder {
     float *weights; /* of nn */
     dal_nn_ready *ready;
     dal_nn_info info;
-    uint64_t hash; /* of the weights in the folder */
+    uint64_t hash; /* of the folder */
 } encoder;
 
 /* ---- layers ------------------------------------------------------------------------------------- */
@@ -255,13 +255,13 @@ static const char *beside(const nn_model *m, int64_t i, const char **name)
 }
 
 /* What a saved model depends on beside its weights. */
-#define SAVED "length %lld, frozen %d, encoder %016llx"
+#define SAVED "length %lld, frozen %d, folder %016llx"
 
 static dal_status save(const nn_model *m, const dal_writer *w, dal_error *err)
 {
     const encoder *e = m->known;
     char text[96];
-    snprintf(text, sizeof text, SAVED, (long long)e->length, e->nn != NULL, (unsigned long long)(e->nn ? e->hash : 0));
+    snprintf(text, sizeof text, SAVED, (long long)e->length, e->nn != NULL, (unsigned long long)e->hash);
     return w->write(w, text, strlen(text), err);
 }
 
@@ -277,16 +277,17 @@ static dal_status load(nn_model *m, const dal_reader *r, dal_error *err)
     if (st != DAL_OK)
         return st;
     text[n] = '\0';
-    sscanf(text, "length %lld, frozen %d, encoder %llx", &length, &frozen, &hash);
+    sscanf(text, "length %lld, frozen %d, folder %llx", &length, &frozen, &hash);
     snprintf(again, sizeof again, SAVED, length, frozen, hash);
     if (strcmp(text, again) != 0)
         return dal_fail(err, DAL_E_FORMAT, "", "a saved %s says '%s' of itself; expected '" SAVED "' or the like", m->id, text,
-                        (long long)e->length, e->nn != NULL, (unsigned long long)(e->nn ? e->hash : 0));
+                        (long long)e->length, e->nn != NULL, (unsigned long long)e->hash);
     if (length != e->length || frozen != (e->nn != NULL))
         return dal_fail(err, DAL_E_FORMAT, "", "a saved %s%s of %lld tokens; here it is%s one of %lld", m->id,
                         frozen ? " with a frozen encoder" : "", length, e->nn ? " frozen and" : "", (long long)e->length);
-    if (e->nn && hash != e->hash)
-        return dal_fail(err, DAL_E_FORMAT, "folder", "a saved %s on a frozen encoder of other weights than this folder's", m->id);
+    if (hash != e->hash)
+        return dal_fail(err, DAL_E_FORMAT, "folder", "a saved %s that was made from another folder than this: from other weights, "
+                        "settings or another vocabulary", m->id);
     return DAL_OK;
 }
 
@@ -313,8 +314,6 @@ static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, d
     memset(e->weights, 0, (size_t)e->info.n_weights * sizeof *e->weights);
     st = bert_files_copy(e->files, e->nn, 0, e->weights, err);
     if (st == DAL_OK)
-        e->hash = dal_hash64(0, e->weights, (size_t)e->info.n_weights * sizeof *e->weights);
-    if (st == DAL_OK)
         e->ready = dal_nn_ready_new(e->nn, host, e->weights, NULL, err);
     return st != DAL_OK ? st : e->ready ? DAL_OK : DAL_E_NOMEM;
 }
@@ -334,8 +333,10 @@ static dal_status open_encoder(const dal_host *host, const bert_family *y, const
     if (o->length > s->positions - s->first_position)
         return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; this %s has positions for %lld tokens",
                         (long long)o->length, y->id, (long long)(s->positions - s->first_position));
-    return o->freeze ? freeze(e, host, o->nn.precision, err)
-                     : bert_files_keep(e->files, o->folder, (uint32_t)o->cased, classes, err);
+    st = bert_files_keep(e->files, o->folder, (uint32_t)o->cased, classes, err);
+    if (st == DAL_OK)
+        e->hash = bert_files_hash(e->files);
+    return st == DAL_OK && o->freeze ? freeze(e, host, o->nn.precision, err) : st;
 }
 
 static dal_status list_tensors(nn_model *m, dal_error *err)

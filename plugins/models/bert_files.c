@@ -309,3 +309,16 @@ dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, in
                  : keep(f, "tokenizer_config.json", lower, (int64_t)strlen(lower), err);
     return st;
 }
+
+uint64_t bert_files_hash(const bert_files *f)
+{
+    uint64_t h = 0;
+    for (int64_t i = 0; i < dal_safetensors_count(f->weights); i++) {
+        const dal_tensor *t = dal_safetensors_tensor(f->weights, i);
+        h = dal_hash64(h, t->name, strlen(t->name));
+        h = dal_hash64(h, t->data, (size_t)t->bytes);
+    }
+    for (int i = 0; i < BERT_KEPT && f->kept[i].name; i++)
+        h = dal_hash64(h, f->kept[i].text, strlen(f->kept[i].text));
+    return h;
+}

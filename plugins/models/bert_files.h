@@ -66,6 +66,9 @@ void bert_files_close(bert_files *f); /* accepts NULL */
 /* [main] The texts that transformers wants beside the weights of a classifier, into f->kept: settings and vocabulary. */
 dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, dal_error *err);
 
+/* [main] After bert_files_keep: of all tensors, settings and the vocabulary. */
+uint64_t bert_files_hash(const bert_files *f);
+
 /* [any] The tensors of a network of these layers (see bert.c): how many; out [n], NULL: not wanted. A network without some of
  * the layers has fewer. */
 int64_t bert_tensors(const bert_files *f, const dal_nn *nn, bert_tensor *out);

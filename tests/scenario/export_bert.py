@@ -3,6 +3,7 @@ Hugging Face's transformers.
     export_bert.py make FOLDER FAMILY     random weights, without a last layer
     export_bert.py guess FOLDER TABLE     accuracy and log loss of the classifier in FOLDER on a table of label,text
     export_bert.py names FILE             tensors of a .safetensors file
+    export_bert.py same FILE FILE         do two have the same ones?
 """
 import csv, json, math, os, sys
 import numpy as np
@@ -140,5 +141,8 @@ if __name__ == "__main__":
     what, rest = sys.argv[1], sys.argv[2:]
     if what == "names":
         print("\n".join(read(rest[0])[0]))
+    elif what == "same":
+        a, b = (read(f)[0] for f in rest)
+        sys.exit(list(a) != list(b) or any(a[k].shape != b[k].shape or a[k].tobytes() != b[k].tobytes() for k in a))
     else:
         {"make": make, "guess": guess}[what](*rest)
