@@ -225,7 +225,8 @@ dal_status nn_token_products_open(dal_nn *nn, dal_error *err)
             st = find_heads(p, host, k, &p->of_layer[v]);
     }
     widen(width);
-    take_scratch(nn, p);
+    if (st == dnnl_success)
+        take_scratch(nn, p);
     return st == dnnl_success ? DAL_OK
                               : dal_fail(err, status_of(st), "precision", "oneDNN cannot multiply tokens in bf16 (its status "
                                          "%d): take precision f32", (int)st);

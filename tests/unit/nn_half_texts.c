@@ -201,3 +201,22 @@ Test(nn_half_texts, runs_ready_weights_and_leaves_other_passes_alone)
     drop(&f);
     drop(&h);
 }
+
+Test(nn_half_texts, are_made_or_refused_whatever_allocation_fails)
+{
+    want_bf16();
+    dal_status st = DAL_E_NOMEM;
+    for (int64_t k = 1; st != DAL_OK; k++) {
+        const dal_runtime_config config = {.struct_size = sizeof config, .threads = 1, .fail_alloc = k};
+        dal_error err = DAL_ERROR_INIT;
+        dal_runtime *rt = dal_runtime_new(&config, &err);
+        dal_nn *nn = NULL;
+        if (k > 4) /* the first ones are dal_nn_new's */
+            st = encoder(dal_runtime_host(rt, "nn"), DAL_NN_BF16, &nn, &err);
+        cr_assert(st == DAL_OK || st == DAL_E_NOMEM, "allocation %d: %d, %s", (int)k, (int)st, err.text);
+        dal_nn_free(nn);
+        cr_assert_eq(dal_runtime_allocated(rt), 0, "allocation %d", (int)k);
+        dal_runtime_free(rt);
+        cr_assert(k < 200);
+    }
+}
