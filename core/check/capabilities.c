@@ -483,8 +483,30 @@ static void companion(const subject *s, int arg)
 
 /* ---- choices ---- */
 
+/* The same world, of the samples that the component takes as it is given. */
+static world_shape samples_of(const subject *s)
+{
+    static const uint32_t kinds[] = {0, WORLD_IMAGES, WORLD_SPARSE, WORLD_TEXT};
+    rig *r = rig_new(s, &(rig_options){0});
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        world_shape own = shape;
+        stage st;
+        dal_error err = DAL_ERROR_INIT;
+        own.flags |= kinds[k];
+        const bool takes = stage_exact(&st, r, &own, &err);
+        if (takes)
+            stage_close(&st, r);
+        stage_free(&st);
+        if (takes) {
+            rig_free(r);
+            return own;
+        }
+    }
+    check_skip("it takes none of the samples there are");
+}
+
 /* A rig whose parameter p has this word; NULL: the component refuses it. */
-static rig *rig_with(const subject *s, const param_desc *p, const char *word, stage *st)
+static rig *rig_with(const subject *s, const world_shape *own, const param_desc *p, const char *word, stage *st)
 {
     dal_error err = DAL_ERROR_INIT;
     char *why, *set = xasprintf("%s=%s", p->name, word);
@@ -494,7 +516,7 @@ static rig *rig_with(const subject *s, const param_desc *p, const char *word, st
     spec_free(r->spec);
     r->spec = spec;
     free(set);
-    if (stage_try(st, r, &shape, &err))
+    if (stage_exact(st, r, own, &err))
         return r;
     stage_free(st);
     rig_free(r);
@@ -512,14 +534,14 @@ static char *open_word(const stage *st, const param_desc *p, const char *word)
     return chosen && strcmp(chosen, word) != 0 ? xstrdup(chosen) : NULL;
 }
 
-static bool check_word(const subject *s, const param_desc *p, const char *word)
+static bool check_word(const subject *s, const world_shape *own, const param_desc *p, const char *word)
 {
     stage st, again;
-    rig *r = rig_with(s, p, word, &st);
+    rig *r = rig_with(s, own, p, word, &st);
     char *chosen = r ? open_word(&st, p, word) : NULL;
     if (!chosen)
         return false;
-    rig *by_word = rig_with(s, p, chosen, &again);
+    rig *by_word = rig_with(s, own, p, chosen, &again);
     CHECK(by_word, "it chooses '%s' for '%s', and refuses it when it is given", chosen, p->name);
     CHECK(!open_word(&again, p, chosen), "given '%s' for '%s', which it chose before, it chooses another", chosen, p->name);
     model_fit(&st, 0, false);
@@ -535,13 +557,14 @@ static void choices(const subject *s, int arg)
     (void)arg;
     if (!dal_has_word(s->component->provides, DAL_CAP_CHOICES))
         check_skip("it does not offer %s", DAL_CAP_CHOICES);
+    const world_shape own = samples_of(s);
     int n_open = 0;
     for (int i = 0; i < s->component->n_params; i++) {
         const param_desc *p = &s->component->params[i];
         const char *at = p->type == DAL_PARAM_CHOICE ? p->domain : "";
         while (*at) {
             char *word = xstrndup(at, strcspn(at, "|"));
-            n_open += check_word(s, p, word);
+            n_open += check_word(s, &own, p, word);
             at += strlen(word);
             at += *at == '|';
             free(word);
