@@ -28,8 +28,8 @@ static bool names_from(const cli_args *a, names *out)
 {
     const char *kind = cli_value(a, "kind"), *name = cli_operand(a, 0);
     if (!kind || !kind_from_name(kind)) {
-        cli_bad(a, "%s%s: expected dataset, transform, model, strategy or oracle", kind ? "--kind " : "--kind is missing",
-                kind ? kind : "");
+        cli_bad(a, "%s%s: expected dataset, transform, model, strategy or oracle, as in: dalhost plugin new --kind strategy %s",
+                kind ? "--kind " : "--kind is missing", kind ? kind : "", name);
         return false;
     }
     *out = (names){kind, xstrdup(name), xstrdup(name)};
