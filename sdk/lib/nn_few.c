@@ -58,7 +58,8 @@ dal_status nn_few_back_data(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *in = &j->nn->node[k->in[0]];
     const int64_t taps = taps_of(k, in), rows = rows_of_band(k, in);
-    const nn_product_walk walk = {k->c / k->block, k->block, k->h * k->w * k->block, 1, k->block, taps, NN_PANEL, taps, NN_PANEL, 0};
+    const nn_product_walk walk = {k->c / k->block, k->block, k->h * k->w * k->block, 1,        k->block, taps,
+                                  NN_PANEL,        taps,     NN_PANEL,               0};
     for (int64_t i = j->first; i < j->first + j->n; i++) {
         const float *dy = nn_row(j->d, k, v, i);
         float *dx = nn_row(j->d, in, k->in[0], i);

@@ -1,8 +1,8 @@
-/* Convolutions with stride 1 by Winograd's minimal filtering (Lavin & Gray, CVPR 2016): of 3x3 filters F(2x2, 3x3), 16 products in
- * place of 36 for each 2x2 of the output, or F(4x4, 3x3), 36 in place of 144, or 9 in place of 16 for a whole map of 2x2; of 5x5
- * filters F(2x2, 5x5), 36 in place of 100. Tiles, transformed, are the rows of as many matrix products over channels as a tile has
- * points. Forward; backward to the input: the same with filters turned round or, of 5x5, the transposed way; and to the weights.
- * A product gives a tile the same bits in every row, so that a sample has the same ones in every place of a pass. */
+/* Convolutions with stride 1 by Winograd's minimal filtering (Lavin & Gray, CVPR 2016): of 3x3 filters F(2x2, 3x3), 16 products
+ * in place of 36 for each 2x2 of the output, or F(4x4, 3x3), 36 in place of 144, or 9 in place of 16 for a whole map of 2x2; of
+ * 5x5 filters F(2x2, 5x5), 36 in place of 100. Tiles, transformed, are the rows of as many matrix products over channels as a
+ * tile has points. Forward; backward to the input: the same with filters turned round or, of 5x5, the transposed way; and to
+ * the weights. A product gives a tile the same bits in every row, so that a sample has the same ones in every place of a pass. */
 #include "nn_winograd.h"
 
 #include "nn_layout.h"
@@ -107,7 +107,8 @@ static int64_t in_panel(int64_t rows, int64_t row, int64_t c)
 }
 
 /* Channels c..c+n-1, as panels [rows, n] a point. */
-static void transform_chunk(const nn_cut *s, int back, int64_t first, int64_t rows, int64_t c, int64_t n, const float *x, float *out)
+static void transform_chunk(const nn_cut *s, int back, int64_t first, int64_t rows, int64_t c, int64_t n, const float *x,
+                            float *out)
 {
     const nn_node *map = back ? s->out : s->in;
     const nn_transforms *by = transforms_of(s);
@@ -128,7 +129,8 @@ static void finish_chunk(const nn_cut *s, int back, int64_t first, int64_t rows,
         float *row = y + image_of(s, first, rows, at, &t) * map->size;
         for (int64_t l = 0; l < map->c; l += by->width) {
             const nn_finish mine = {f->bias ? f->bias + l : NULL, f->relu, f->add};
-            by->out(s, back, t, &mine, in + in_panel(rows, at, l), nn_winograd_plane(rows, map->c), row + nn_strip_at(map, l).first);
+            by->out(s, back, t, &mine, in + in_panel(rows, at, l), nn_winograd_plane(rows, map->c),
+                    row + nn_strip_at(map, l).first);
         }
     }
 }
@@ -136,7 +138,8 @@ static void finish_chunk(const nn_cut *s, int back, int64_t first, int64_t rows,
 /* ---- the three ways ---------------------------------------------------------------------------- */
 
 /* n images x to y, by transformed weights u, [c in, c out] a point; back: from the output to the input, the transposed way. */
-static void convolve(const nn_cut *s, int back, int64_t n, const float *x, const float *u, const nn_finish *f, float *room, float *y)
+static void convolve(const nn_cut *s, int back, int64_t n, const float *x, const float *u, const nn_finish *f, float *room,
+                     float *y)
 {
     const int64_t c_in = (back ? s->out : s->in)->c, c_out = (back ? s->in : s->out)->c;
     float *in = room, *out = room + s->points * nn_winograd_plane(s->chunk, c_in);
@@ -216,7 +219,8 @@ static void slice(const nn_job *j, int32_t v, int64_t at)
     const nn_node *k = s.out;
     float *gradient = j->turns->sum + k->weight, *bias = j->turns->sum + k->bias + at * L;
     const float *u = gradient_points(&s, j, v, at * L, L, j->scratch);
-    nn_winograd_gradient(s.kind, s.in->c, u, nn_winograd_plane(s.in->c, L), 0, gradient + at * L * s.in->c * k->kernel * k->kernel);
+    nn_winograd_gradient(s.kind, s.in->c, u, nn_winograd_plane(s.in->c, L), 0,
+                         gradient + at * L * s.in->c * k->kernel * k->kernel);
     if (k->bias < 0)
         return;
     memset(bias, 0, L * sizeof *bias);
