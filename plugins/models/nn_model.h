@@ -86,7 +86,7 @@ typedef struct nn_options {
       "places or more; else f32")
 
 /* Of the modules of these models: a run that goes on with another one is told so. */
-#define NN_VERSION "1.5"
+#define NN_VERSION "1.6"
 
 /* NN_PROVIDES_CHOICES: of models with the parameters backend and precision. */
 #define NN_PROVIDES                                                                                      \

@@ -74,4 +74,4 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "transformer", impl, "a small encoder over the words of a text, trained from scratch",                   \
       "Vaswani et al., NeurIPS 2017", "", NN_PROVIDES_CHOICES, options, PARAMS)
-DAL_MODULE(transformer, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(transformer, "1.3", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -404,20 +404,8 @@ const dal_parameter *dal_nn_parameter(const dal_nn *nn, int64_t i)
 
 /* ---- fresh weights ----------------------------------------------------------------------------- */
 
-#define DRAW_BLOCK 8192 /* numbers that come from one stream */
-
-/* n numbers from a stream of their own: uniform in +-width, or normal with deviation width. */
-static void draw_block(dal_rng r, int normal, double width, int64_t n, float *out)
-{
-    for (int64_t i = 0; i < n; i += 2) {
-        const double u = dal_rng_uniform(&r), v = dal_rng_uniform(&r);
-        const double length = normal ? width * sqrt(-2 * log(1 - u)) : 0;
-        const double first = normal ? length * cos(6.283185307179586477 * v) : width * (2 * u - 1);
-        out[i] = (float)first;
-        if (i + 1 < n)
-            out[i + 1] = (float)(normal ? length * sin(6.283185307179586477 * v) : width * (2 * v - 1));
-    }
-}
+/* Numbers that come from one stream: uniform in +-width, or normal with deviation width. */
+#define DRAW_BLOCK 8192
 
 typedef struct draw_job {
     dal_rng stream; /* of the parameter */
@@ -431,7 +419,8 @@ static dal_status draw_task(void *ctx, int64_t b)
 {
     const draw_job *j = ctx;
     const int64_t first = b * DRAW_BLOCK, n = j->n - first < DRAW_BLOCK ? j->n - first : DRAW_BLOCK;
-    draw_block(dal_rng_at(&j->stream, (uint64_t)b), j->normal, j->width, n, j->out + first);
+    const dal_rng r = dal_rng_at(&j->stream, (uint64_t)b);
+    (j->normal ? dal_rng_fill_normal : dal_rng_fill_uniform)(&r, (float)j->width, n, j->out + first);
     return DAL_OK;
 }
 

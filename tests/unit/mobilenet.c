@@ -81,7 +81,7 @@ static void differs(uint32_t backend)
         return;
     }
     dal_nn_info info = {.struct_size = sizeof info};
-    dal_rng r = dal_rng_from_key(8);
+    dal_rng r = dal_rng_from_key(9);
     const float q[3] = {0.7f, -1.1f, 0.4f};
     dal_nn_describe(nn, &info);
     float *w = malloc((size_t)info.n_weights * sizeof *w), *g = calloc((size_t)info.n_weights, sizeof *g), *state = malloc((size_t)info.n_state * sizeof *state), x[160];

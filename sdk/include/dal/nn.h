@@ -215,7 +215,7 @@ DAL_PUBLIC int64_t dal_nn_tensors(const dal_nn *nn);
 DAL_PUBLIC void dal_nn_tensor(const dal_nn *nn, int64_t i, const float *weights, const float *state, dal_tensor *out);
 
 /* [main] Fresh weights and state, on all threads of the network's host. Block b of 8192 numbers of parameter i reads
- * dal_rng_at(dal_rng_at(stream, i), b).
+ * dal_rng_at(dal_rng_at(stream, i), b), as dal_rng_fill_uniform and dal_rng_fill_normal do.
  * UNIFORM: weights and biases uniform in +-1 / sqrt(fan in), PyTorch's default. KAIMING: conv weights normal with
  * deviation sqrt(2 / (kernel^2 out)) (He et al. 2015, fan out), the rest as UNIFORM. BERT: all weights normal with deviation
  * 0.02, biases 0 (Devlin et al. 2019). Embeddings: normal with deviation 0.02 there, else uniform in +-0.25 (Kim 2014).
