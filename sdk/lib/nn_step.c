@@ -113,11 +113,12 @@ dal_status nn_mover_begin(nn_mover *m, const dal_nn_rule *rule, int64_t n_labell
             set_adadelta(m, &k);
         else
             set_adam(m, &k);
-        const int fresh = !m->second;
-        if (fresh && !(m->second = dal_array(m->host, m->nn->n_weights, sizeof *m->second)))
+        if (!m->second) {
+            m->second = dal_array(m->host, m->nn->n_weights, sizeof *m->second);
+            m->fresh_second = 1;
+        }
+        if (!m->second)
             return DAL_E_NOMEM;
-        if (fresh)
-            memset(m->second, 0, (size_t)m->nn->n_weights * sizeof *m->second);
     }
     m->weight = m->other = k;
     m->weight.decay = (float)((rule->decoupled ? 0 : decay) + m->rule.l2 / (double)(n_labelled > 0 ? n_labelled : 1));
@@ -134,7 +135,7 @@ dal_status nn_mover_init(nn_mover *m, const dal_nn *nn, const dal_host *host, fl
     m->sums = dal_array(host, (nn->n_weights + BLOCK - 1) / BLOCK, sizeof *m->sums);
     if (!m->first || !m->sums)
         return DAL_E_NOMEM;
-    memset(m->first, 0, (size_t)nn->n_weights * sizeof *m->first);
+    m->fresh_first = 1;
     return DAL_OK;
 }
 
@@ -150,6 +151,10 @@ void nn_mover_fini(nn_mover *m)
 void nn_mover_move(nn_mover *m, int is_weight, int64_t at, int64_t n, const float *g)
 {
     const nn_coefficients *k = is_weight ? &m->weight : &m->other;
+    if (m->fresh_first) /* by the thread that is about to use them: memory comes with the first look at it */
+        memset(m->first + at, 0, (size_t)n * sizeof *m->first);
+    if (m->fresh_second)
+        memset(m->second + at, 0, (size_t)n * sizeof *m->second);
     if (m->rule.optimizer == DAL_NN_SGD)
         sgd(k, m->rule.nesterov != 0, n, g, m->weights + at, m->first + at);
     else if (m->rule.optimizer == DAL_NN_ADADELTA)
@@ -257,7 +262,7 @@ dal_status nn_mover_run(nn_mover *m, float *gradient, double *squares)
     return st;
 }
 
-void nn_mover_cap(nn_mover *m)
+static void cap(nn_mover *m)
 {
     const nn_node *k = &m->nn->node[m->nn->output];
     const int64_t in = k->n_weights > 0 ? (k->n_weights - (k->bias < 0 ? 0 : k->c)) / k->c : 0;
@@ -270,4 +275,10 @@ void nn_mover_cap(nn_mover *m)
         for (int64_t i = 0; i < in && norm > m->rule.max_norm; i++)
             row[i] = (float)((double)row[i] * m->rule.max_norm / norm);
     }
+}
+
+void nn_mover_end(nn_mover *m)
+{
+    m->fresh_first = m->fresh_second = 0;
+    cap(m);
 }

@@ -17,6 +17,7 @@ typedef struct nn_mover {
     const dal_host *host;
     float *weights;        /* the caller's */
     float *first, *second; /* [n_weights] moments; second: NULL until a rule asks for it */
+    int fresh_first, fresh_second; /* not yet zeros, which they are before the first step that moves by them */
     double *sums;          /* a block */
     int64_t steps;
     double momenta; /* NAdam: the product of all mu_t so far */
@@ -32,8 +33,8 @@ dal_status nn_mover_begin(nn_mover *m, const dal_nn_rule *rule, int64_t n_labell
 dal_status nn_mover_clip(nn_mover *m, float *gradient);
 /* [main] Move all weights; *squares: see dal_nn_result. */
 dal_status nn_mover_run(nn_mover *m, float *gradient, double *squares);
-/* [main] After a step: rows of the output layer's weights no longer than the rule wants. */
-void nn_mover_cap(nn_mover *m);
+/* [main] After a step that moved them all: rows of the output layer's weights no longer than the rule wants. */
+void nn_mover_end(nn_mover *m);
 /* [any] Move n weights from `at` on, all of one parameter, by g [n]. */
 void nn_mover_move(nn_mover *m, int is_weight, int64_t at, int64_t n, const float *g);
 /* Sum of squares, in 16 float lanes: for short runs. */

@@ -308,7 +308,7 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
     if (st == DAL_OK)
         st = t->chain ? nn_chain_train(t->chain, rule, &own, result, err) : run_step(t, result, err);
     if (st == DAL_OK && rule)
-        nn_mover_cap(&t->mover);
+        nn_mover_end(&t->mover);
     if (st != DAL_OK && t->token_error.status != DAL_OK && err)
         *err = t->token_error;
     else if (st != DAL_OK && err && err->status == DAL_OK)
