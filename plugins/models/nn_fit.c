@@ -350,8 +350,8 @@ static dal_status run_epoch(training *t)
         if (h->cancelled(h))
             return dal_fail(t->err, DAL_E_CANCELLED, "", "stopped in epoch %lld", (long long)t->epoch + 1);
         t->step = first / t->batch;
-        st = run_step(t, first);
         h->progress(h, t->epoch * n + first, t->m->options.epochs * n, "training samples");
+        st = run_step(t, first);
     }
     t->loss /= (double)n;
     return st == DAL_OK ? nn_companions_epoch_end(&t->companions, t->epoch, t->err) : st;

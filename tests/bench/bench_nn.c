@@ -1,5 +1,5 @@
 /* Networks in training and in use, through the tables of the shipped models: images a second, with each back end, beside
- * the machine's own limit; peak memory; time to the first step.
+ * the machine's own limit; peak memory; how long it takes to begin.
  *
  *     bench_nn [NET...] [BACKEND...] [threads=N]     lenet cnn-small resnet18 deepal-mnist-net mlp encoder;
  *                                                    openblas onednn bf16 (onednn's); 2
@@ -7,7 +7,10 @@
  * One line a measurement. Random images, batches of 64, SGD with momentum, two threads, no augmentation; the median step of
  * a warm fit; the encoder's batches are 16 texts. cpu_ms: processor time of all threads, of a step and of 64 images in use: on a busy machine the better clock
  * (with threads=1, for threads that wait spin). of_gemm: multiply-adds against those of sgemm of 1024^3 on all threads at that moment (training counts the
- * forward pass three times). Each is measured in a process of its own. */
+ * forward pass three times). ready_ms: from the start of the process (before its exec) to the beginning of the first step:
+ * libraries loaded, network declared, all samples read, weights drawn; less the making of random images. first_step_ms: the first
+ * step, which makes oneDNN's primitives and is the first to touch most memory; begin_ms: ready_ms and what that step takes longer
+ * than a warm one. Each is measured in a process of its own, begun anew. */
 #include "tests/bench/bench_nn.h"
 
 #include <dal/linalg.h>
@@ -21,6 +24,7 @@
 #define BATCH 64
 #define MAX_STEPS 4000
 #define REPEATS 5
+#define ALONE "alone" /* the first word of a process that measures one network */
 
 extern const dal_plugin convnets_LTX_dal_plugin, resnet_LTX_dal_plugin, mlp_LTX_dal_plugin;
 
@@ -37,6 +41,7 @@ static const net nets[] = {{"lenet", &convnets_LTX_dal_plugin, {1, 28, 28}, 100,
                            {"mlp", &mlp_LTX_dal_plugin, {1, 28, 28}, 1500, 65536}};
 
 static int threads = 2;
+static double born; /* when this process was begun, as bench_now tells it */
 
 /* ---- a component's options ---------------------------------------------------------------------- */
 
@@ -91,7 +96,7 @@ static void set(const dal_component *c, char *options, const char *name, const c
 /* ---- what is measured --------------------------------------------------------------------------- */
 
 typedef struct watch {
-    double at[MAX_STEPS], cpu[MAX_STEPS]; /* when each step was over */
+    double at[MAX_STEPS], cpu[MAX_STEPS]; /* when each step began */
     int n;
 } watch;
 
@@ -110,7 +115,7 @@ static double median_step(double *at, int n)
     return bench_median(at + 1, n - 1);
 }
 
-static void step_over(void *ctx, const char *component, int64_t done, int64_t total, const char *what)
+static void step_begins(void *ctx, const char *component, int64_t done, int64_t total, const char *what)
 {
     watch *w = ctx;
     (void)component, (void)done, (void)total, (void)what;
@@ -162,10 +167,11 @@ void bench_report(const dal_host *host, const bench_figures *f)
     getrusage(RUSAGE_SELF, &used);
     const double peak = limit(host);
     printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.1f step_ms=%.3f train_of_gemm=%.2f infer_per_s=%.1f "
-           "infer_of_gemm=%.2f train_cpu_ms=%.3f infer_cpu_ms=%.3f first_step_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", f->net,
-           f->backend, f->batch, f->threads, f->batch / f->step, 1e3 * f->step, 3 * f->adds * f->batch / f->step / peak,
-           1 / f->sample, f->adds / f->sample / peak, 1e3 * f->step_cpu, 1e3 * f->sample_cpu * f->batch, 1e3 * f->first,
-           (double)used.ru_maxrss / 1024, 2e-9 * peak);
+           "infer_of_gemm=%.2f train_cpu_ms=%.3f infer_cpu_ms=%.3f ready_ms=%.1f ready_cpu_ms=%.1f first_step_ms=%.1f "
+           "begin_ms=%.1f begin_cpu_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", f->net, f->backend, f->batch, f->threads,
+           f->batch / f->step, 1e3 * f->step, 3 * f->adds * f->batch / f->step / peak, 1 / f->sample, f->adds / f->sample / peak,
+           1e3 * f->step_cpu, 1e3 * f->sample_cpu * f->batch, 1e3 * f->ready, 1e3 * f->ready_cpu, 1e3 * f->first,
+           1e3 * (f->ready + f->first - f->step), 1e3 * (f->ready_cpu + f->first_cpu - f->step_cpu), (double)used.ru_maxrss / 1024, 2e-9 * peak);
     fflush(stdout);
 }
 
@@ -217,10 +223,11 @@ static void measure(const net *t, const dal_component *c, const char *backend)
 {
     watch w = {.n = 0};
     const dal_runtime_config config = {.struct_size = sizeof config, .threads = threads, .seed = 1, .ctx = &w,
-                                       .progress = step_over};
+                                       .progress = step_begins};
     dal_runtime *rt = dal_runtime_new(&config, NULL);
     const dal_host *host = dal_runtime_host(rt, t->id);
     const dal_model_impl *impl = c->impl;
+    const double before = bench_now(), before_cpu = bench_cpu();
     bench_images all = random_images(t);
     int64_t *ids = malloc((size_t)all.n * sizeof *ids);
     for (int64_t i = 0; i < all.n; i++)
@@ -228,14 +235,16 @@ static void measure(const net *t, const dal_component *c, const char *backend)
     bench_list list;
     bench_pick(&list, &all, ids, t->steps * BATCH);
     memcpy(list.s.spec.shape, t->shape, sizeof t->shape);
-    const double ready = bench_now();
+    born += bench_now() - before;
+    const double made_cpu = bench_cpu() - before_cpu;
     void *self = create(host, c, backend, &list.s.spec);
     dal_error err = DAL_ERROR_INIT;
     dal_fit_report report = {.struct_size = sizeof report};
     const dal_fit f = {.struct_size = sizeof f, .warm = 1, .train = &list.s};
     if (impl->fit(self, &f, &report, &err) != DAL_OK)
         bench_die(err.text);
-    const double first = w.at[0] - ready;
+    const double ready = w.at[0] - born, first = w.at[1] - w.at[0];
+    const double ready_cpu = w.cpu[0] - made_cpu, first_cpu = w.cpu[1] - w.cpu[0];
     const double step = median_step(w.at, w.n), step_cpu = median_step(w.cpu, w.n);
     double infer[REPEATS], infer_cpu[REPEATS];
     use u = {impl, self, &list.s.spec, all.pixels, malloc((size_t)t->n_infer * 10 * sizeof(float))};
@@ -245,8 +254,8 @@ static void measure(const net *t, const dal_component *c, const char *backend)
         infer[r] = (bench_now() - start) / (double)t->n_infer;
         infer_cpu[r] = (bench_cpu() - start_cpu) / (double)t->n_infer;
     }
-    const bench_figures figures = {t->id, backend, BATCH, threads, step, step_cpu, first, bench_median(infer, REPEATS),
-                             bench_median(infer_cpu, REPEATS), (double)((nn_model *)self)->info.multiply_adds};
+    const bench_figures figures = {t->id, backend, BATCH, threads, step, step_cpu, ready, ready_cpu, first, first_cpu,
+                                   bench_median(infer, REPEATS), bench_median(infer_cpu, REPEATS), (double)((nn_model *)self)->info.multiply_adds};
     bench_report(host, &figures);
     impl->destroy(self);
     bench_list_free(&list);
@@ -278,16 +287,27 @@ static int asked(int argc, char **argv, const char *word, const char *const *gro
     return !any;
 }
 
-static void measure_apart(const net *t, const char *backend, int *failed)
+/* Which of them: its place in `nets`, or the number of these: the encoder. */
+static void measure_one(size_t i, const char *backend)
 {
+    if (i < sizeof nets / sizeof *nets)
+        measure(&nets[i], component_of(&nets[i]), backend);
+    else
+        bench_encoder(threads, backend, born);
+}
+
+/* By this program again, told what to measure and when it was begun. */
+static void measure_apart(size_t i, const char *backend, int *failed)
+{
+    char which[32], wide[32], when[64];
     int how;
+    snprintf(which, sizeof which, "%zu", i);
+    snprintf(wide, sizeof wide, "%d", threads);
+    snprintf(when, sizeof when, "%a", bench_now());
     const pid_t child = fork();
     if (child == 0) {
-        if (t)
-            measure(t, component_of(t), backend);
-        else
-            bench_encoder(threads, backend);
-        _exit(0);
+        execl("/proc/self/exe", "bench_nn", ALONE, which, backend, wide, when, (char *)NULL);
+        _exit(1);
     }
     waitpid(child, &how, 0);
     *failed |= how != 0;
@@ -298,6 +318,12 @@ int main(int argc, char **argv)
     static const char *const ids[] = {"lenet", "cnn-small", "resnet18", "deepal-mnist-net", "mlp", "encoder", NULL};
     static const char *const backends[] = {"openblas", "onednn", "bf16", NULL};
     int failed = 0;
+    if (argc == 6 && strcmp(argv[1], ALONE) == 0) {
+        threads = atoi(argv[4]);
+        born = strtod(argv[5], NULL);
+        measure_one((size_t)atoi(argv[2]), argv[3]);
+        return 0;
+    }
     for (int i = 1; i < argc; i++)
         if (strncmp(argv[i], "threads=", 8) == 0)
             threads = atoi(argv[i] + 8) > 0 ? atoi(argv[i] + 8) : threads;
@@ -305,10 +331,10 @@ int main(int argc, char **argv)
         for (const char *const *b = backends; *b; b++) {
             const int dense = nets[i].plugin == &mlp_LTX_dal_plugin;
             if (asked(argc, argv, nets[i].id, ids) && asked(argc, argv, *b, backends) && (!dense || b == backends))
-                measure_apart(&nets[i], *b, &failed);
+                measure_apart(i, *b, &failed);
         }
     for (const char *const *b = backends; *b; b++)
         if (strcmp(*b, "onednn") && asked(argc, argv, "encoder", ids) && asked(argc, argv, *b, backends))
-            measure_apart(NULL, *b, &failed);
+            measure_apart(sizeof nets / sizeof *nets, *b, &failed);
     return failed;
 }

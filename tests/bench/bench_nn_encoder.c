@@ -71,7 +71,7 @@ static dal_status draw_texts(void *ctx, int64_t first, int64_t count, float *x)
     return DAL_OK;
 }
 
-static void train(const work *w, bench_figures *f)
+static void train(const work *w, double born, bench_figures *f)
 {
     static const int32_t classes[TEXTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
     const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_SGD, .learning_rate = 1e-3, .momentum = 0.9};
@@ -79,13 +79,15 @@ static void train(const work *w, bench_figures *f)
                                 .fill = draw_texts, .dropout = dal_rng_from_key(3)};
     dal_nn_trainer *t = dal_nn_trainer_new(w->nn, w->host, w->weights, NULL, TEXTS, NULL);
     double took[STEPS], cpu[STEPS];
+    f->ready = bench_now() - born;
+    f->ready_cpu = bench_cpu();
     for (int s = 0; s <= STEPS; s++) {
         dal_nn_result result = {.struct_size = sizeof result};
         const double start = bench_now(), start_cpu = bench_cpu();
         if (!t || dal_nn_train(t, &rule, &batch, &result, NULL) != DAL_OK)
             bench_die("a step of the encoder failed");
         *(s ? &took[s - 1] : &f->first) = bench_now() - start;
-        *(s ? &cpu[s - 1] : &f->step_cpu) = bench_cpu() - start_cpu;
+        *(s ? &cpu[s - 1] : &f->first_cpu) = bench_cpu() - start_cpu;
     }
     f->step = bench_median(took, STEPS);
     f->step_cpu = bench_median(cpu, STEPS);
@@ -120,7 +122,7 @@ static void use(work *w, bench_figures *f)
     dal_nn_ready_free(ready);
 }
 
-void bench_encoder(int threads, const char *backend)
+void bench_encoder(int threads, const char *backend, double born)
 {
     dal_runtime *rt = bench_runtime(threads, 1);
     const dal_host *host = dal_runtime_host(rt, "encoder");
@@ -139,7 +141,7 @@ void bench_encoder(int threads, const char *backend)
     dal_nn_draw(nn, DAL_NN_BERT, &stream, w.weights, NULL);
     bench_figures f = {.net = "encoder", .backend = backend, .batch = TEXTS, .threads = threads,
                        .adds = (double)w.info.multiply_adds};
-    train(&w, &f);
+    train(&w, born, &f);
     use(&w, &f);
     bench_report(host, &f);
     host->free(host, w.weights);

@@ -137,7 +137,7 @@ def ours(bench, name, backend, threads):
                            capture_output=True, text=True, check=True).stdout.split()
     found = dict(word.split("=", 1) for word in words if "=" in word)
     return [float(found[key]) for key in ("train_per_s", "infer_per_s", "train_cpu_ms", "infer_cpu_ms", "peak_mib",
-                                          "train_of_gemm", "infer_of_gemm", "first_step_ms")] if "skipped" not in words else None
+                                          "train_of_gemm", "infer_of_gemm", "ready_ms", "begin_ms")] if "skipped" not in words else None
 
 
 def beside(mine, theirs):
@@ -177,7 +177,8 @@ def main():
                 print(head, "skipped (no bf16 on this processor)", flush=True)
                 continue
             line = f"{head} train_per_s={mine[0]:.1f} infer_per_s={mine[1]:.1f} peak_mib={mine[4]:.0f} " \
-                   f"train_of_gemm={mine[5]:.2f} infer_of_gemm={mine[6]:.2f} first_step_ms={mine[7]:.0f}"
+                   f"train_of_gemm={mine[5]:.2f} infer_of_gemm={mine[6]:.2f} ready_ms={mine[7]:.0f} " \
+                   f"begin_ms={mine[8]:.0f}"
             print(line + (beside(mine, theirs) if theirs else ""), flush=True)
     return None
 
