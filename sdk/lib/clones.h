@@ -8,6 +8,8 @@
 #ifndef DAL_CLONES_H
 #define DAL_CLONES_H
 
+#define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
+
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(DAL_NO_CLONES)
 #define DAL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))

@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "clones.h"
 #include "nn_product.h"
 
-#define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
 #define EACH _Pragma("GCC unroll 36") /* what is indexed is to stay in registers */
 #define NN_MOST_TAPS 25 /* of filters that are read this way; any of one row of sixteen filters fits the nearest cache */
 

@@ -8,7 +8,7 @@
 
 /* ---- the twin ---------------------------------------------------------------------------------- */
 
-static dal_status open_twin(dal_nn *nn, dal_error *err)
+dal_status nn_half_twin(dal_nn *nn, dal_error *err)
 {
     dal_nn *half = nn->host->alloc(nn->host, sizeof *half, 0);
     nn_node *node = dal_array(nn->host, nn->n, sizeof *node);
@@ -19,14 +19,23 @@ static dal_status open_twin(dal_nn *nn, dal_error *err)
     }
     memcpy(half, nn, sizeof *half);
     memcpy(node, nn->node, (size_t)nn->n * sizeof *node);
-    for (int32_t v = 0; v < nn->n; v++) {
-        node[v].block = 1;
-        half->scratch = node[v].c > half->scratch ? node[v].c : half->scratch; /* of pools */
-    }
     half->node = node;
     half->onednn = NULL;
-    half->is_half = 1;
     nn->half = half;
+    return DAL_OK;
+}
+
+static dal_status open_maps(dal_nn *nn, dal_error *err)
+{
+    const dal_status st = nn_half_twin(nn, err);
+    dal_nn *half = nn->half;
+    for (int32_t v = 0; v < nn->n && st == DAL_OK; v++) {
+        half->node[v].block = 1;
+        half->scratch = half->node[v].c > half->scratch ? half->node[v].c : half->scratch; /* of pools */
+    }
+    if (st != DAL_OK)
+        return st;
+    half->is_half = 1;
     return nn_onednn_open(half, err);
 }
 
@@ -41,7 +50,7 @@ dal_status nn_half_open(dal_nn *nn, int convolves, int has_tokens, dal_error *er
     if (!nn_onednn_bf16())
         return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs a processor with AMX-BF16 or AVX512-BF16; this one has "
                         "neither, or ONEDNN_MAX_CPU_ISA hides them: take precision f32");
-    return has_tokens ? nn_half_tokens_open(nn, err) : open_twin(nn, err);
+    return has_tokens ? nn_half_tokens_open(nn, err) : open_maps(nn, err);
 }
 
 void nn_half_close(dal_nn *nn)

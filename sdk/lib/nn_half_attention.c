@@ -22,16 +22,11 @@ typedef struct head {
     dnnl_status_t st;
 } head;
 
-static int64_t room(int64_t n)
-{
-    return (n + 31) / 32 * 16;
-}
-
 /* Floats: two matrices of scores and twice their halves, four of rows and what comes out, which to keep. */
 int64_t nn_half_attention_scratch(const nn_node *k, int64_t pad)
 {
     const int64_t n = nn_heads_length(k->h), d = k->c / k->groups;
-    return pad + 2 * n * n + 2 * room(n * n) + 4 * room(n * d) + n * d + (k->h * k->h + 3) / 4;
+    return pad + 2 * n * n + 2 * nn_half_floats(n * n) + 4 * nn_half_floats(n * d) + n * d + (k->h * k->h + 3) / 4;
 }
 
 static head head_of(const nn_job *j, int32_t v, int64_t i)
@@ -45,13 +40,13 @@ static head head_of(const nn_job *j, int32_t v, int64_t i)
               .scores = at, .d_weights = at + square, .out = at + 2 * square};
     nn_bf16 *half = nn_half_to(at + 2 * square + rows);
     h.q = half;
-    h.k = h.q + 2 * room(rows);
-    h.v = h.k + 2 * room(rows);
-    h.dy = h.v + 2 * room(rows);
-    h.p = h.dy + 2 * room(rows);
-    h.dp = h.p + 2 * room(square);
+    h.k = h.q + 2 * nn_half_floats(rows);
+    h.v = h.k + 2 * nn_half_floats(rows);
+    h.dy = h.v + 2 * nn_half_floats(rows);
+    h.p = h.dy + 2 * nn_half_floats(rows);
+    h.dp = h.p + 2 * nn_half_floats(square);
     if (j->training && k->rate > 0) {
-        h.keep = (unsigned char *)(h.dp + 2 * room(square));
+        h.keep = (unsigned char *)(h.dp + 2 * nn_half_floats(square));
         h.scale = nn_dropout_scale(k->rate);
     }
     return h;

@@ -76,20 +76,11 @@ static void choose(dal_nn *nn)
 
 dal_status nn_half_tokens_open(dal_nn *nn, dal_error *err)
 {
-    dal_nn *half = nn->host->alloc(nn->host, sizeof *half, 0);
-    nn_node *node = dal_array(nn->host, nn->n, sizeof *node);
-    if (!half || !node) {
-        nn->host->free(nn->host, node);
-        nn->host->free(nn->host, half);
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
-    }
-    memcpy(half, nn, sizeof *half);
-    memcpy(node, nn->node, (size_t)nn->n * sizeof *node);
-    half->node = node;
-    half->onednn = NULL;
-    nn->half = half;
-    choose(half);
-    return nn_token_products_open(half, err);
+    const dal_status st = nn_half_twin(nn, err);
+    if (st != DAL_OK)
+        return st;
+    choose(nn->half);
+    return nn_token_products_open(nn->half, err);
 }
 
 /* ---- GELU -------------------------------------------------------------------------------------- */

@@ -7,8 +7,16 @@
 
 #include "nn_half.h"
 
+/* [main] nn->half: a copy, with nodes of its own and nothing of oneDNN yet. */
+dal_status nn_half_twin(dal_nn *nn, dal_error *err);
 /* [main] nn->half, of a network of texts. */
 dal_status nn_half_tokens_open(dal_nn *nn, dal_error *err);
+
+/* Floats that n numbers of bf16 take, by whole cache lines. */
+static inline int64_t nn_half_floats(int64_t n)
+{
+    return (n + 31) / 32 * 16;
+}
 
 static inline const nn_bf16 *nn_half_at(const float *x)
 {

@@ -4,6 +4,7 @@
 #include "nn_onednn_plan.h"
 
 #include "nn_half.h"
+#include "nn_window.h"
 
 #define FEW_PLACES 16
 #define FEW_PLACES_OF_WEIGHTS 64 /* there it pays sooner */
@@ -39,14 +40,6 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
 
 /* ---- patches ----------------------------------------------------------------------------------- */
 
-/* Where in a map a tap of the filter at a place looks; -1: outside. */
-static int64_t seen(const nn_node *k, const nn_node *in, int64_t place, int64_t tap)
-{
-    const int64_t y = place / k->w * k->stride + tap / k->kernel - k->pad;
-    const int64_t x = place % k->w * k->stride + tap % k->kernel - k->pad;
-    return y >= 0 && y < in->h && x >= 0 && x < in->w ? y * in->w + x : -1;
-}
-
 /* Of rows first..first+n-1 of x. */
 static void unfold(const nn_job *j, int32_t v, int64_t first, int64_t n, float *patches)
 {
@@ -57,7 +50,7 @@ static void unfold(const nn_job *j, int32_t v, int64_t first, int64_t n, float *
         const nn_bf16 *x = (const nn_bf16 *)(const void *)nn_row(j->value, in, k->in[0], i);
         for (int64_t place = 0; place < k->h * k->w; place++)
             for (int64_t tap = 0; tap < k->kernel * k->kernel; tap++, to += in->c) {
-                const int64_t at = seen(k, in, place, tap);
+                const int64_t at = nn_seen(k, in, place, tap);
                 if (at >= 0)
                     memcpy(to, x + at * in->c, bytes);
                 else
@@ -74,7 +67,7 @@ static void fold(const nn_job *j, int32_t v, const float *patches, float *sums)
         memset(sums, 0, (size_t)in->size * sizeof *sums);
         for (int64_t place = 0; place < k->h * k->w; place++)
             for (int64_t tap = 0; tap < k->kernel * k->kernel; tap++, patches += in->c) {
-                const int64_t at = seen(k, in, place, tap);
+                const int64_t at = nn_seen(k, in, place, tap);
                 if (at >= 0)
                     nn_move(patches, sums + at * in->c, in->c, 1);
             }

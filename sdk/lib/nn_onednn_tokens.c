@@ -170,19 +170,13 @@ static dnnl_status_t find_heads(nn_token_products *p, const dal_host *host, cons
     return nn_heads_open(&p->engine, host, width, k->h, &p->heads[p->n_heads++]);
 }
 
-/* Floats of n numbers of bf16. */
-static int64_t room(int64_t n)
-{
-    return (n + 31) / 32 * 16;
-}
-
 /* Behind the scratchpad: rows that fill up a piece, what comes out of it, and a block of the gradient's dy'. */
 static int64_t scratch_of(const nn_token_products *p)
 {
     int64_t rows = 0;
     for (int32_t i = 0; i < p->n; i++)
         rows = p->shapes[i].rows > rows ? p->shapes[i].rows : rows;
-    return p->pad + room(LEAST * p->widest) + LEAST * p->widest + room(rows * rows_of[0]);
+    return p->pad + nn_half_floats(LEAST * p->widest) + LEAST * p->widest + nn_half_floats(rows * rows_of[0]);
 }
 
 static void take_scratch(dal_nn *nn, const nn_token_products *p)
@@ -327,7 +321,7 @@ static dal_status rows_by_weights(const nn_job *j, int32_t v, int w, int64_t n, 
     const int half = w == FORWARD ? m.s->half_out : m.s->half_in;
     const float *bias = w == FORWARD && m.s->biased ? j->weights + j->nn->node[v].bias : NULL;
     const nn_bf16 *weights = nn_half_at(j->packed[v]);
-    float *rest = j->scratch + m.p->pad + room(LEAST * m.p->widest);
+    float *rest = j->scratch + m.p->pad + nn_half_floats(LEAST * m.p->widest);
     for (int64_t at = 0; at < n; at += rows_of[piece_of(n - at)]) {
         const int i = piece_of(n - at);
         const int64_t here = n - at;
@@ -398,7 +392,7 @@ int64_t nn_token_slices(const dal_nn *nn, int32_t v)
 static void add_tokens(work *m, int64_t n, const nn_bf16 *dy, const nn_bf16 *x, int fresh, float *gradient, float *bias)
 {
     const shape *s = m->s;
-    nn_bf16 *turned = nn_half_to(m->j->scratch + m->p->pad + room(LEAST * m->p->widest) + LEAST * m->p->widest);
+    nn_bf16 *turned = nn_half_to(m->j->scratch + m->p->pad + nn_half_floats(LEAST * m->p->widest) + LEAST * m->p->widest);
     for (int64_t at = 0; at < n; at += rows_of[piece_of(n - at)]) {
         const int i = piece_of(n - at);
         const int64_t here = n - at < rows_of[i] ? n - at : rows_of[i];

@@ -15,8 +15,6 @@ typedef struct strip_job {
 typedef float lanes __attribute__((vector_size(4 * L)));
 typedef int32_t places __attribute__((vector_size(4 * L)));
 
-#define INLINED static inline __attribute__((always_inline)) /* into each of the clones */
-
 /* Where row is larger, it and its place. */
 INLINED void keep_larger(const float *x, places here, lanes *best, places *at)
 {

@@ -6,6 +6,7 @@
 
 #include "clones.h"
 #include "nn_filters.h"
+#include "nn_window.h"
 
 #define L NN_PANEL
 #define MOST_PLACES 4  /* out, and in: from more on others are faster */
@@ -29,18 +30,10 @@ static int fits(const dal_nn *nn, int32_t v)
            lies_well(in) && k->kernel * k->kernel <= NN_MOST_TAPS && nn_product_has_kernel();
 }
 
-/* Place of the map below that a tap sees from a place; -1: beyond the edge. */
-static int64_t seen(const nn_node *k, const nn_node *in, int64_t place, int64_t tap)
-{
-    const int64_t y = place / k->w * k->stride + tap / k->kernel - k->pad;
-    const int64_t x = place % k->w * k->stride + tap % k->kernel - k->pad;
-    return y >= 0 && y < in->h && x >= 0 && x < in->w ? y * in->w + x : -1;
-}
-
 static int sees(const nn_node *k, const nn_node *in, int64_t tap)
 {
     for (int64_t p = 0; p < places(k); p++)
-        if (seen(k, in, p, tap) >= 0)
+        if (nn_seen(k, in, p, tap) >= 0)
             return 1;
     return 0;
 }
@@ -114,8 +107,8 @@ static dal_status forward(const nn_job *j, int32_t v)
         if (!sees(k, in, t))
             continue;
         for (int64_t p = 0; p < places(k); p++)
-            if (seen(k, in, p, t) >= 0)
-                add_product(in, k, j->n, x + seen(k, in, p, t) * L, w, y + p * L);
+            if (nn_seen(k, in, p, t) >= 0)
+                add_product(in, k, j->n, x + nn_seen(k, in, p, t) * L, w, y + p * L);
         w += k->c * in->c;
     }
     if (nn_conv_relu(j, v))
@@ -134,8 +127,8 @@ static dal_status back_data(const nn_job *j, int32_t v)
         if (!sees(k, in, t))
             continue;
         for (int64_t p = 0; p < places(k); p++)
-            if (seen(k, in, p, t) >= 0)
-                add_product(k, in, j->n, dy + p * L, w, dx + seen(k, in, p, t) * L);
+            if (nn_seen(k, in, p, t) >= 0)
+                add_product(k, in, j->n, dy + p * L, w, dx + nn_seen(k, in, p, t) * L);
         w += k->c * in->c;
     }
     return DAL_OK;
@@ -181,7 +174,7 @@ static void slice(const nn_job *j, int32_t v, int64_t at)
         float *g = j->scratch + t * size;
         int any = 0;
         for (int64_t p = 0; p < places(k); p++) {
-            const int64_t q = seen(k, in, p, t);
+            const int64_t q = nn_seen(k, in, p, t);
             const nn_product_walk walk = {1, j->n, 0, k->size, 1, in->size, places(in) * L, in->c, L, any};
             if (q < 0)
                 continue;

@@ -8,16 +8,14 @@
 
 #define VALUES (4 * RNG_BLOCKS) /* a number from each of their words */
 
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE float float_of(uint32_t bits)
+INLINED float float_of(uint32_t bits)
 {
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-INLINE uint32_t bits_of(float x)
+INLINED uint32_t bits_of(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -25,7 +23,7 @@ INLINE uint32_t bits_of(float x)
 }
 
 /* -2 ln u of u = (x / 2 + 1/2) / 2^31, which is in (0, 1]; to within 2e-7 of it, never negative. */
-INLINE float minus_2_log(uint32_t x)
+INLINED float minus_2_log(uint32_t x)
 {
     const uint32_t bits = bits_of((float)(int32_t)(x >> 1) + 0.5f);
     const int32_t e = (int32_t)(bits - 0x3f3504f3u) >> 23; /* u 2^31 = m 2^e with m in [sqrt(1/2), sqrt(2)) */
@@ -43,7 +41,7 @@ INLINE float minus_2_log(uint32_t x)
 
 /* Cosine and sine of a point on the circle, to within 2e-7: the upper two bits are the quarter, the others, with a sign, the
  * way from its beginning, in [-pi/4, pi/4). */
-INLINE void circle(uint32_t x, float *cosine, float *sine)
+INLINED void circle(uint32_t x, float *cosine, float *sine)
 {
     const float a = (float)(int32_t)(x << 2) * (0.785398163f * 0x1p-31f);
     const float q = a * a;
