@@ -17,8 +17,8 @@ const char *paths_source_tree(void);
  * the source tree. Caller frees; never NULL, but it may not exist. */
 char *paths_data(const char *what);
 
-/* A configured directory (DAL_PLUGINDIR) where this installation has it: "/root/usr/lib/dalhost" when the
- * program runs as /root/usr/bin/dalhost and was configured for /usr. Caller frees; never NULL. */
+/* A configured directory (DAL_PLUGINDIR) where this installation has it: "ROOT/usr/lib/dalhost" when the
+ * program runs as ROOT/usr/bin/dalhost and was configured for /usr. Caller frees; never NULL. */
 char *paths_installed(const char *configured);
 
 /* This program's own file; NULL when the system does not tell. */
