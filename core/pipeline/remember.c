@@ -21,7 +21,8 @@ static dal_status write_bytes(const dal_writer *w, const void *data, size_t n, d
         b->data = more;
         b->room = room;
     }
-    memcpy(b->data + b->n, data, n);
+    if (n > 0) /* of nothing data may be NULL */
+        memcpy(b->data + b->n, data, n);
     b->n += n;
     return DAL_OK;
 }
@@ -31,7 +32,8 @@ static dal_status read_bytes(const dal_reader *r, void *data, size_t n, size_t *
     (void)err;
     bytes *b = r->impl;
     *got = n < b->n - b->at ? n : b->n - b->at;
-    memcpy(data, b->data + b->at, *got);
+    if (*got > 0)
+        memcpy(data, b->data + b->at, *got);
     b->at += *got;
     return DAL_OK;
 }
