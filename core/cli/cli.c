@@ -206,29 +206,37 @@ static int matches(const cli_command *c, char **words, int n)
     return used;
 }
 
+bool cli_in_group(const cli_command *c, const char *group)
+{
+    const size_t n = strlen(group);
+    return strncmp(c->name, group, n) == 0 && c->name[n] == ' ';
+}
+
+static bool is_group(const char *word)
+{
+    for (int i = 0; cli_commands[i]; i++)
+        if (cli_in_group(cli_commands[i], word))
+            return true;
+    return false;
+}
+
 static int unknown_command(char **words, int n)
 {
-    const char *names[64];
-    int count = 0;
-    bool group = false;
-    for (int i = 0; cli_commands[i] && count < 64; i++) {
-        names[count++] = cli_commands[i]->name;
-        const size_t len = strlen(words[0]);
-        group |= strncmp(cli_commands[i]->name, words[0], len) == 0 && cli_commands[i]->name[len] == ' ';
-    }
-    if (group) {
+    if (is_group(words[0])) {
         text t = {0};
-        for (int i = 0; i < count; i++) {
-            const size_t len = strlen(words[0]);
-            if (strncmp(names[i], words[0], len) == 0 && names[i][len] == ' ')
-                text_addf(&t, "%s%s", t.n ? ", " : "", names[i] + len + 1);
-        }
+        for (int i = 0; cli_commands[i]; i++)
+            if (cli_in_group(cli_commands[i], words[0]))
+                text_addf(&t, "%s%s", t.n ? ", " : "", cli_commands[i]->name + strlen(words[0]) + 1);
         const int code = n > 1 ? cli_bad(NULL, "there is no command '%s %s'; %s knows: %s", words[0], words[1],
                                          words[0], t.s)
                                : cli_bad(NULL, "'%s' needs one more word: %s", words[0], t.s);
         text_free(&t);
         return code;
     }
+    const char *names[64];
+    int count = 0;
+    for (int i = 0; cli_commands[i] && count < 64; i++)
+        names[count++] = cli_commands[i]->name;
     const char *near = nearest(words[0], names, count);
     return cli_bad(NULL, "there is no command '%s'%s%s%s; dalhost --help lists them", words[0],
                    near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
@@ -240,19 +248,34 @@ static int print_version(void)
     return EXIT_OK;
 }
 
-/* `dalhost man [COMMAND...]`: how the man pages are built; not in --help. */
-static int print_man(char **words, int n)
+/* Help of the command that these words name, of all without a word, or the man page. */
+static int print_help(char **words, int n, bool man)
 {
-    if (n == 0) {
-        help_man(NULL, stdout);
-        return EXIT_OK;
-    }
-    for (int i = 0; cli_commands[i]; i++)
-        if (matches(cli_commands[i], words, n)) {
-            help_man(cli_commands[i], stdout);
-            return EXIT_OK;
-        }
-    return unknown_command(words, n);
+    const cli_command *c = NULL;
+    for (int i = 0; n > 0 && !c && cli_commands[i]; i++)
+        c = matches(cli_commands[i], words, n) ? cli_commands[i] : NULL;
+    if (n > 0 && !c && (n > 1 || man || !is_group(words[0])))
+        return unknown_command(words, n);
+    if (man)
+        help_man(c, stdout);
+    else if (c)
+        help_command(c, stdout);
+    else if (n > 0)
+        help_group(words[0], stdout);
+    else
+        help_overview(stdout);
+    return EXIT_OK;
+}
+
+/* What is no command but tells about them: help [COMMAND...], GROUP --help, and man [COMMAND...], which is how the man pages are
+ * built and not in --help. -1: none of these. */
+static int about_commands(char **words, int n)
+{
+    if (n > 0 && (strcmp(words[0], "man") == 0 || strcmp(words[0], "help") == 0))
+        return print_help(words + 1, n - 1, *words[0] == 'm');
+    if (n == 2 && is_group(words[0]) && (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0))
+        return print_help(words, 1, false);
+    return -1;
 }
 
 static int dispatch(cli_args *a)
@@ -301,8 +324,9 @@ static int parse_and_run(cli_args *a, int argc, char **argv)
     int first = argc, words = 0;
     const cli_command *c = find_command(a, argc, argv, &first, &words);
     if (!c) {
-        if (first < argc && strcmp(argv[first], "man") == 0)
-            return print_man(argv + first + 1, argc - first - 1);
+        const int told = about_commands(argv + first, argc - first);
+        if (told >= 0)
+            return told;
         for (int i = 0; i < a->n_given; i++) {
             if (strcmp(a->given[i].option->name, "version") == 0)
                 return print_version();

@@ -38,6 +38,8 @@ typedef struct cli_command {
 
 /* All commands, NULL-ended, in the order of --help. */
 extern const cli_command *const cli_commands[];
+/* Is it "GROUP word"? */
+bool cli_in_group(const cli_command *c, const char *group);
 
 /* What the user gave; names are checked against the command's table (a slip is our bug: assert). */
 bool cli_flag(const cli_args *a, const char *name);

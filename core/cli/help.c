@@ -66,16 +66,30 @@ static void print_options(FILE *out, const cli_option *o)
     }
 }
 
+/* Those of a group, or all. */
+static void print_commands(const char *group, FILE *out)
+{
+    fprintf(out, "\nCommands:\n");
+    for (int i = 0; cli_commands[i]; i++)
+        if (!group || cli_in_group(cli_commands[i], group))
+            fprintf(out, "  %-20s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+}
+
 void help_overview(FILE *out)
 {
     fprintf(out, "Usage: dalhost [--plugins DIR]... COMMAND [OPTION]...\n\n");
     paragraphs(out, about, 0, 96);
-    fprintf(out, "\nCommands:\n");
-    for (int i = 0; cli_commands[i]; i++)
-        fprintf(out, "  %-20s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    print_commands(NULL, out);
     fprintf(out, "\nOptions for every command:\n");
     print_options(out, cli_global_options);
     fprintf(out, "\n`dalhost COMMAND --help` tells about one command, `man dalhost` about all.\n");
+}
+
+void help_group(const char *group, FILE *out)
+{
+    fprintf(out, "Usage: dalhost %s COMMAND [OPTION]...\n", group);
+    print_commands(group, out);
+    fprintf(out, "\n`dalhost %s COMMAND --help` tells about one of them.\n", group);
 }
 
 void help_command(const cli_command *c, FILE *out)

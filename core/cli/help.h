@@ -9,6 +9,8 @@
 extern const cli_option cli_global_options[];
 
 void help_overview(FILE *out);
+/* The commands of two words that begin with `group`. */
+void help_group(const char *group, FILE *out);
 void help_command(const cli_command *c, FILE *out);
 /* A man page (section 1) in roff: of one command, or of dalhost itself when c is NULL. */
 void help_man(const cli_command *c, FILE *out);
