@@ -289,7 +289,6 @@ static void print_summary(store *s, const printer *p, const manifest *m)
         n++;
     const terminal to = terminal_of(stdout);
     summary_curves(stdout, (const stored_run *const *)runs, n, to);
-    putchar('\n');
     summary_print(stdout, (const stored_run *const *)runs, n, baseline_of(m), to);
     for (int i = 0; i < n; i++)
         stored_run_free(runs[i]);

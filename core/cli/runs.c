@@ -264,7 +264,6 @@ static int compare(const cli_args *a, const runs *r)
         return cli_bad(a, "--baseline %s: none of these runs has this strategy", baseline);
     const terminal to = terminal_of(stdout);
     summary_curves(stdout, list, r->n, to);
-    putchar('\n');
     summary_print(stdout, list, r->n, baseline, to);
     return EXIT_OK;
 }

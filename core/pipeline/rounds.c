@@ -324,7 +324,8 @@ static bool finished(run *r)
     else if (m->stop_cost > 0 && r->spent >= m->stop_cost)
         why = xasprintf("spent the budget: %.6g of %.6g", r->spent, m->stop_cost);
     else if (r->round >= m->rounds + (starts_blind(r) ? 1 : 0))
-        why = xasprintf("all %lld rounds are done", (long long)m->rounds);
+        why = m->rounds > 0 ? xasprintf("all %lld rounds are done", (long long)m->rounds)
+                            : xasprintf("no query was asked for (query.rounds is 0)");
     else if (r->pool.count[SAMPLE_UNLABELLED] == 0)
         why = xasprintf("the pool is empty");
     if (!why)

@@ -80,6 +80,11 @@ static void check_sizes(trial *t, diags *d)
                     "initial.size is %lld, but only %lld samples of the pool have a known class; expected at most "
                     "that many",
                     (long long)m->initial_size, (long long)t->known);
+    else if (m->rounds > 0 && m->initial_size == n)
+        diags_error(d, m->at_initial_size,
+                    "initial.size is the whole pool of %lld, which leaves nothing to choose from; expected less, or "
+                    "query.rounds: 0 to train on all labels once",
+                    (long long)n);
     else if (m->rounds > 0 && m->query_size > n - m->initial_size)
         diags_error(d, m->at_query_size,
                     "query.size is %lld, but only %lld samples are left after the initial set of %lld; expected at "

@@ -259,7 +259,13 @@ void summary_curves(FILE *out, const stored_run *const *runs, int n, terminal to
         means[k] = mean_curve(&g.items[k]);
         series[k] = (curve_series){g.items[k].label, means[k].x, means[k].a, means[k].n};
     }
-    curve_print(out, series, g.n, "labels", "test accuracy", to);
+    int64_t points = 0;
+    for (int k = 0; k < g.n; k++)
+        points = means[k].n > points ? means[k].n : points;
+    if (points > 1) {
+        curve_print(out, series, g.n, "labels", "test accuracy", to);
+        fputc('\n', out);
+    }
     for (int k = 0; k < g.n; k++)
         learning_curve_fini(&means[k]);
     free(means);

@@ -32,7 +32,8 @@ void summary_mean(const double *v, int64_t n, double *mean, double *deviation);
  * strategy (NULL: that of the first run) the labelling efficiency at the highest accuracy that both
  * reach, and trials won/tied/lost by AUBC. Runs of the same trial are paired. */
 void summary_print(FILE *out, const stored_run *const *runs, int n, const char *baseline, terminal to);
-/* The curves of these runs in one frame; several trials of a strategy are drawn as their mean. */
+/* The curves of these runs in one frame; several trials of a strategy are drawn as their mean. Ends
+ * with an empty line; says nothing where no run has two rounds. */
 void summary_curves(FILE *out, const stored_run *const *runs, int n, terminal to);
 
 #endif
