@@ -32,6 +32,26 @@ skip() {
     exit 77
 }
 
+# find_data FILE...: $data is the first folder of real data that has these. 1: there is none.
+find_data() {
+    local dir file found
+    data=
+    while IFS= read -r -d : dir; do
+        found=$dir
+        for file; do
+            [ -n "$dir" ] && [ -e "$dir/$file" ] || found=
+        done
+        [ -z "$found" ] || { data=$(cd "$found" && pwd); return; }
+    done <<< "${DAL_DATA_PATH:-}:$DAL_SRCDIR/../shared/data:$DAL_SRCDIR/../../shared/data:"
+    return 1
+}
+
+# need_data FILE...: dalhost finds them, or the test is skipped.
+need_data() {
+    find_data "$@" || skip "no data: name the folder that has $* in DAL_DATA_PATH"
+    DAL_DATA_PATH=$data; export DAL_DATA_PATH
+}
+
 # use_modules DIR NAME...: copies of test modules that nobody else may write to.
 use_modules() {
     local dir=$1 name; shift
