@@ -69,8 +69,8 @@ while IFS='|' read -r dataset labels seeds least model; do
     if [ -z "$dataset" ] || ! wanted "$dataset $model" "$@"; then
         continue
     fi
-    if ! "$dalhost" dataset inspect "$dataset" >/dev/null 2>&1; then
-        echo "accuracy dataset=$dataset model=\"${model% long}\" skipped: no data"
+    if ! "$dalhost" dataset inspect "$dataset" >/dev/null 2>"$tmp/err"; then
+        echo "accuracy dataset=$dataset model=\"${model% long}\" skipped: $(head -n 1 "$tmp/err")"
         continue
     fi
     for seed in $seeds; do
