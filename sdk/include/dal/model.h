@@ -225,7 +225,10 @@ typedef struct dal_model_companion {
 /* A CHOICE parameter may have a word that leaves the choice to the model, by what the machine has ("auto"). What it chose is
  * part of a run's result, so the host asks, tells the user, keeps it with the run, and whenever the run goes on, on whichever
  * machine, gives the chosen word in place of the other: the model takes it, or create refuses, with `key` the parameter. A model
- * that is given a chosen word is the one that chose it, bit for bit. */
+ * that is given a chosen word is the one that chose it, bit for bit.
+ *
+ * By agreement `precision` is in what numbers a model multiplies: one of f32, f16, bf16. The conformance suite expects outputs
+ * to follow their gradients no better than these let them. */
 typedef struct dal_model_choices {
     uint32_t struct_size;
     uint32_t reserved;
