@@ -114,6 +114,7 @@ static const struct {
     {DAL_CAP_INPUT_GRADIENT, "gradients by the input"},
     {DAL_CAP_FEATURE_GRADIENT, "gradients of features by the input"},
     {DAL_CAP_PERTURB, "copies with other weights"},
+    {DAL_CAP_CHOICES, "what it took where it may choose, as a back end"},
     {DAL_CAP_COMPANION, "losses of the strategy's own, trained along"},
     {DAL_CAP_WARM_START, "training that goes on from the last weights"},
     {DAL_CAP_TRUTH, "the labels that the dataset came with"},

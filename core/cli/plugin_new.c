@@ -14,7 +14,7 @@
 
 /* What the new plugin is called: a manifest says my-idea, the module and its files say my_idea. */
 typedef struct names {
-    const char *kind;
+    const char *what, *kind; /* the template; of what kind the component in it is */
     char *id, *module;
 } names;
 
@@ -26,13 +26,14 @@ static void names_free(names *n)
 
 static bool names_from(const cli_args *a, names *out)
 {
-    const char *kind = cli_value(a, "kind"), *name = cli_operand(a, 0);
+    const char *what = cli_value(a, "kind"), *name = cli_operand(a, 0);
+    const char *kind = what && strcmp(what, "network") == 0 ? "model" : what;
     if (!kind || !kind_from_name(kind)) {
-        cli_bad(a, "%s%s: expected dataset, transform, model, strategy or oracle, as in: dalhost plugin new --kind strategy %s",
-                kind ? "--kind " : "--kind is missing", kind ? kind : "", name);
+        cli_bad(a, "%s%s: expected dataset, transform, model, network, strategy or oracle, as in: dalhost plugin new --kind "
+                   "strategy %s", kind ? "--kind " : "--kind is missing", kind ? kind : "", name);
         return false;
     }
-    *out = (names){kind, xstrdup(name), xstrdup(name)};
+    *out = (names){what, kind, xstrdup(name), xstrdup(name)};
     for (char *p = out->id; *p; p++)
         *p = *p == '_' ? '-' : *p;
     for (char *p = out->module; *p; p++)
@@ -92,10 +93,12 @@ static char *read_template(const char *path)
 static char *fill_in(const char *s, const names *n)
 {
     const bool data = strcmp(n->kind, "dataset") == 0 || strcmp(n->kind, "transform") == 0;
-    char *header = xasprintf("%s.h", data ? "dataset" : n->kind);
+    const bool network = strcmp(n->what, "network") == 0;
+    char *header = xasprintf("%s.h", data ? "dataset" : network ? "nn_model" : n->kind);
     const struct {
         const char *key, *value;
-    } table[] = {{"@ID@", n->id}, {"@MODULE@", n->module}, {"@KIND@", n->kind}, {"@KIND_HEADER@", header}};
+    } table[] = {{"@ID@", n->id}, {"@MODULE@", n->module}, {"@KIND@", n->kind}, {"@KIND_HEADER@", header},
+                 {"@LIBS@", network ? "$(shell $(DAL) --libs) " : ""}};
     text t = {0};
     while (*s) {
         const size_t plain = strcspn(s, "@");
@@ -200,7 +203,7 @@ static int write_folder(const cli_args *a, const char *dir, const names *n)
     } else {
         const mode_t mask = umask(0);
         umask(mask);
-        bool good = write_templates(a, "common", draft, n) && write_templates(a, n->kind, draft, n);
+        bool good = write_templates(a, "common", draft, n) && write_templates(a, n->what, draft, n);
         if (good && (chmod(draft, 0777 & ~mask) != 0 || rename(draft, dir) != 0)) {
             cli_bad(a, "%s: %s", dir, strerror(errno));
             good = false;
@@ -233,7 +236,7 @@ static int new_main(const cli_args *a)
 }
 
 static const cli_option options[] = {
-    {"kind", 'k', "KIND", false, "dataset, transform, model, strategy or oracle"},
+    {"kind", 'k', "KIND", false, "dataset, transform, model, network (a model from a list of layers), strategy or oracle"},
     {"dir", 0, "DIR", false, "the folder to make (default: NAME in the current directory)"},
     {0},
 };

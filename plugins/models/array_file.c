@@ -1,6 +1,6 @@
 #include "array_file.h"
 
-#include "model_common.h"
+#include "sdk/lib/model/model_common.h"
 
 #include <math.h>
 

@@ -21,7 +21,7 @@
 #include "sample_block.h"
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     const char *folder;
     int64_t length;
     int32_t freeze, cased;
@@ -372,9 +372,9 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
                         spec->modality == DAL_IMAGE ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
     dal_status st = open_encoder(host, y, o, spec->n_classes, &e, err);
     if (st == DAL_OK) {
-        const nn_plan plan = {y->id, NN_PROVIDES_CHOICES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
+        const nn_plan plan = {y->id, DAL_NN_MODEL_PROVIDES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
         const int64_t shape[3] = {e->nn ? e->files->shape.width : o->length, e->nn ? 1 : e->files->shape.vocabulary, 1};
-        nn_options training = o->nn;
+        dal_nn_training training = o->nn;
         if (o->freeze)
             training.precision = DAL_NN_F32; /* of the head, which has no tokens */
         if (training.learning_rate == 0)
@@ -389,7 +389,7 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
         if (st == DAL_OK)
             *self = m;
         else
-            nn_model_destroy(m);
+            dal_nn_model_destroy(m);
         return st;
     }
     if (e) {
@@ -414,7 +414,7 @@ static const void *get_extension(void *self, const char *id)
     const encoder *e = ((const nn_model *)self)->known;
     if (e->nn && strcmp(id, DAL_CAP_CHOICES) == 0)
         return &frozen;
-    return e->nn ? nn_model_get_extension(self, id) : text_net_get_extension(self, id);
+    return e->nn ? dal_nn_model_get_extension(self, id) : text_net_get_extension(self, id);
 }
 
 #define MODEL(name)                                                                                                   \
@@ -424,9 +424,9 @@ static const void *get_extension(void *self, const char *id)
         return make(host, &bert_family_##name, o, spec, self, err);                                                   \
     }                                                                                                                 \
     static const dal_model_impl name##_impl = {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS,           \
-                                               .create = create_##name, .destroy = nn_model_destroy,                  \
-                                               .fit = nn_model_fit, .predict = nn_model_predict,                      \
-                                               .save = nn_model_save, .load = nn_model_load,                          \
+                                               .create = create_##name, .destroy = dal_nn_model_destroy,                  \
+                                               .fit = dal_nn_model_fit, .predict = dal_nn_model_predict,                      \
+                                               .save = dal_nn_model_save, .load = dal_nn_model_load,                          \
                                                .get_extension = get_extension};
 MODEL(distilbert)
 MODEL(bert)
@@ -439,22 +439,22 @@ MODEL(roberta)
     P(T, last_layer, CHOICE, "new", "new|folder", "",                                                                  \
       "what the last layer begins as; folder: as it is there, as of an exported model, for as many classes as there are here") \
     P(T, cased, BOOL, "false", "", "", "distilbert, bert: keep capitals and accents, as a cased vocabulary wants")     \
-    P(nn_options, epochs, I64, "3", "1..1000000", "epochs", "passes over the training set, at most")                  \
-    P(nn_options, batch_size, I64, "16", "1..65536", "samples", "samples a step")                                     \
-    P(nn_options, optimizer, CHOICE, "adamw", "sgd|adam|adamw|nadam", "", "how weights are moved")                    \
-    P(nn_options, learning_rate, F64, "0", "0..", "", "size of a step; 0: 5e-5, with freeze 1e-3")                    \
-    P(nn_options, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                      \
-    P(nn_options, weight_decay, F64, "0.01", "0..", "", "adamw: share of a weight lost a step, times the rate; not of biases and norms") \
-    NN_CONTROL_PARAMS_OF(P, "linear", "1")                                                                            \
-    P(nn_options, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")    \
-    P(nn_options, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes")                 \
-    P(nn_options, backend, CHOICE, "auto", "auto|openblas|onednn", "", "who multiplies; only the same one repeats a run") \
-    TEXT_NET_PRECISION(P, nn_options)
+    P(dal_nn_training, epochs, I64, "3", "1..1000000", "epochs", "passes over the training set, at most")                  \
+    P(dal_nn_training, batch_size, I64, "16", "1..65536", "samples", "samples a step")                                     \
+    P(dal_nn_training, optimizer, CHOICE, "adamw", "sgd|adam|adamw|nadam", "", "how weights are moved")                    \
+    P(dal_nn_training, learning_rate, F64, "0", "0..", "", "size of a step; 0: 5e-5, with freeze 1e-3")                    \
+    P(dal_nn_training, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                      \
+    P(dal_nn_training, weight_decay, F64, "0.01", "0..", "", "adamw: share of a weight lost a step, times the rate; not of biases and norms") \
+    DAL_NN_CONTROL_OF(P, "linear", "1")                                                                            \
+    P(dal_nn_training, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")    \
+    P(dal_nn_training, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes")                 \
+    P(dal_nn_training, backend, CHOICE, "auto", "auto|openblas|onednn", "", "who multiplies; only the same one repeats a run") \
+    TEXT_NET_PRECISION(P, dal_nn_training)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "distilbert", distilbert_impl, "DistilBERT from a folder, fine-tuned or frozen",                         \
-      "Sanh et al., 2019 (arXiv:1910.01108)", "", NN_PROVIDES_CHOICES, options, PARAMS)                               \
-    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "", NN_PROVIDES_CHOICES, \
+      "Sanh et al., 2019 (arXiv:1910.01108)", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                               \
+    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "", DAL_NN_MODEL_PROVIDES, \
       options, PARAMS)                                                                                                \
     C(MODEL, "roberta", roberta_impl, "RoBERTa from a folder, fine-tuned or frozen",                                  \
-      "Liu et al., 2019 (arXiv:1907.11692)", "", NN_PROVIDES_CHOICES, options, PARAMS)
-DAL_MODULE(bert, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)
+      "Liu et al., 2019 (arXiv:1907.11692)", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
+DAL_MODULE(bert, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

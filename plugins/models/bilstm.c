@@ -7,7 +7,7 @@
 #include "text_net.h"
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     int64_t dim, longest, min_count;
     double word_dropout;
     int64_t width, layers;
@@ -41,7 +41,7 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 static const dal_model_impl impl = TEXT_NET_IMPL(create);
 
 #define PARAMS(P, T)                                                                        \
-    TEXT_NET_PARAMS(P, nn_options, "15", "32", "0.002", "cosine", "0.5")                    \
+    TEXT_NET_PARAMS(P, dal_nn_training, "15", "32", "0.002", "cosine", "0.5")                    \
     TEXT_NET_WORDS(P, T, "200", "128")                                                      \
     P(T, width, I64, "128", "1..4096", "numbers", "of each direction; the features are twice as many") \
     P(T, layers, I64, "1", "1..8", "layers", "of LSTM, one on the other")

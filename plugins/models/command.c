@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 #include "command_process.h"
-#include "model_common.h"
+#include "sdk/lib/model/model_common.h"
 #include "sample_block.h"
 
 #define MAX_MODEL ((int64_t)4 << 30) /* bytes of a saved model */

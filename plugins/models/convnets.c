@@ -6,10 +6,10 @@
  *   cnn-small  for CPUs: three stages of two 3x3 convolutions with batch-norm, 32, 64 and 128 wide, mean over the map,
  *              dropout; d = 128
  */
-#include "nn_model.h"
+#include <dal/nn_model.h>
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
 } options;
 
 #define RELU (DAL_NN_BIAS | DAL_NN_RELU)
@@ -64,23 +64,24 @@ static void cnn_small(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
     head(nn, dal_nn_global_pool(nn, x), c, o);
 }
 
-#define CREATE(name, id)                                                                                             \
-    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self,   \
-                                    dal_error *err)                                                                  \
-    {                                                                                                                \
-        return nn_model_new(host, id, spec, &((const options *)o)->nn, DAL_NN_UNIFORM, name, o, self, err);          \
-    }                                                                                                                \
-    static const dal_model_impl name##_impl = NN_MODEL_IMPL(create_##name);
+#define CREATE(name, id)                                                                                           \
+    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, \
+                                    dal_error *err)                                                                \
+    {                                                                                                              \
+        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id, name, o, DAL_NN_UNIFORM);                             \
+        return dal_nn_model_new(host, &plan, spec, self, err);                                                     \
+    }                                                                                                              \
+    static const dal_model_impl name##_impl = DAL_NN_MODEL_IMPL(create_##name);
 CREATE(lenet, "lenet")
 CREATE(mnist_net, "mnist-net")
 CREATE(cnn_small, "cnn-small")
 
-#define PARAMS(P, T) NN_PARAMS(P, nn_options, "30", "64", "adam", "0.001", "0", "constant", "0", "false", "0.5")
+#define PARAMS(P, T) DAL_NN_TRAINING(P, "30", "64", "adam", "0.001", "0", "constant", "0", "false", "0.5")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "lenet", lenet_impl, "two 5x5 convolutions of 32 and 64, a hidden layer of 128", "LeCun et al. 1998", "", \
-      NN_PROVIDES_CHOICES, options, PARAMS)                                                                                    \
-    C(MODEL, "mnist-net", mnist_net_impl, "two 3x3 convolutions of 32 and 64, a hidden layer of 128", "", "",          \
-      NN_PROVIDES_CHOICES, options, PARAMS)                                                                                    \
-    C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "", NN_PROVIDES_CHOICES, \
+      DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                         \
+    C(MODEL, "mnist-net", mnist_net_impl, "two 3x3 convolutions of 32 and 64, a hidden layer of 128", "", "",         \
+      DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                         \
+    C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "", DAL_NN_MODEL_PROVIDES, \
       options, PARAMS)
-DAL_MODULE(convnets, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(convnets, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -19,7 +19,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "model_common.h"
+#include "sdk/lib/model/model_common.h"
 #include "sample_block.h"
 #include "text_tokens.h"
 #include "token_table.h"

@@ -12,8 +12,8 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "dense_rows.h"
-#include "model_common.h"
+#include "sdk/lib/model/dense_rows.h"
+#include "sdk/lib/model/model_common.h"
 
 #define BLOCK 64
 #define MAGIC "DALNAIVE"

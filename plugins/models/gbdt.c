@@ -19,8 +19,8 @@
 #endif
 
 #include "array_file.h"
-#include "dense_rows.h"
-#include "model_common.h"
+#include "sdk/lib/model/dense_rows.h"
+#include "sdk/lib/model/model_common.h"
 
 #define MAGIC "DALBOOST"
 #define MAX_CLASSES 4096

@@ -11,15 +11,15 @@
  * Features are the inputs themselves (d = values of a sample). Monte-Carlo passes mask them at rate
  * mc_dropout: the model has no dropout of its own.
  */
-#include "nn_model.h"
+#include "sdk/lib/model/nn_model.h"
 
 #include <dal/dense.h>
 #include <dal/minimise.h>
 
 #include <math.h>
 
-#include "dense_rows.h"
-#include "model_common.h"
+#include "sdk/lib/model/dense_rows.h"
+#include "sdk/lib/model/model_common.h"
 
 typedef struct options {
     double C;
@@ -59,7 +59,7 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     const options *o = opts;
     const nn_plan plan = {"logistic", PROVIDES, sizeof(logistic), DAL_NN_GLOROT, layers, NULL, NULL};
-    const nn_options training = {.mc_dropout = o->mc_dropout, .backend = DAL_NN_OPENBLAS};
+    const dal_nn_training training = {.mc_dropout = o->mc_dropout, .backend = DAL_NN_OPENBLAS};
     int64_t width;
     nn_model *m;
     if (spec->modality == DAL_SPARSE)
@@ -276,12 +276,12 @@ static const dal_model_impl impl = {
     .struct_size = sizeof(dal_model_impl),
     .output = DAL_LOGITS,
     .create = create,
-    .destroy = nn_model_destroy,
+    .destroy = dal_nn_model_destroy,
     .fit = fit,
-    .predict = nn_model_predict,
-    .save = nn_model_save,
-    .load = nn_model_load,
-    .get_extension = nn_model_get_extension,
+    .predict = dal_nn_model_predict,
+    .save = dal_nn_model_save,
+    .load = dal_nn_model_load,
+    .get_extension = dal_nn_model_get_extension,
 };
 
 #define COMPONENTS(C)                                                                                  \

@@ -15,12 +15,12 @@
  * Monte-Carlo passes switch on the network's own dropout layers. A network trained without dropout gets
  * one mask of rate mc_dropout on its features (the last hidden layer, or the input without any).
  */
-#include "nn_model.h"
+#include "sdk/lib/model/nn_model.h"
 
 #include <dal/dense.h>
 
 typedef struct options {
-    nn_control control; /* first: see NN_CONTROL_PARAMS */
+    dal_nn_control control; /* first: see DAL_NN_CONTROL */
     dal_i64_list hidden;
     double dropout;
     uint32_t optimizer;
@@ -49,7 +49,7 @@ typedef struct options {
     P(T, epochs, I64, "200", "1..1000000", "epochs", "passes over the training set, at most")             \
     P(T, tol, F64, "1e-4", "0..", "", "smallest fall of the loss that counts as progress")                \
     P(T, n_iter_no_change, I64, "10", "0..", "epochs", "stop after more epochs than this without progress; 0: never") \
-    NN_CONTROL_PARAMS(P, "constant")                                                                      \
+    DAL_NN_CONTROL(P, "constant")                                                                      \
     P(T, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never") \
     P(T, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, without dropout layers")
 
@@ -71,10 +71,10 @@ static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *opts)
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-static nn_options training_of(const options *o)
+static dal_nn_training training_of(const options *o)
 {
-    static const uint32_t optimizers[] = {NN_ADAM, NN_SGD, NN_NADAM};
-    return (nn_options){.control = o->control, .epochs = o->epochs, .batch_size = o->batch_size > 0 ? o->batch_size : 200,
+    static const uint32_t optimizers[] = {DAL_NN_BY_ADAM, DAL_NN_BY_SGD, DAL_NN_BY_NADAM};
+    return (dal_nn_training){.control = o->control, .epochs = o->epochs, .batch_size = o->batch_size > 0 ? o->batch_size : 200,
                         .optimizer = optimizers[o->optimizer], .learning_rate = o->learning_rate,
                         .momentum = o->momentum, .nesterov = o->nesterov, .weight_decay = o->weight_decay,
                         .stop_accuracy = o->stop_accuracy, .dropout = o->dropout,
@@ -86,7 +86,7 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     const options *o = opts;
     const nn_plan plan = {"mlp", NN_PROVIDES, sizeof(nn_model), DAL_NN_GLOROT, layers, o, NULL};
-    const nn_options training = training_of(o);
+    const dal_nn_training training = training_of(o);
     int64_t width;
     nn_model *m;
     dal_status st = dal_dense_inputs(spec, "mlp", &width, err);
@@ -103,7 +103,7 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
     return DAL_OK;
 }
 
-static const dal_model_impl impl = NN_MODEL_IMPL(create);
+static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
 
 #define COMPONENTS(C)                                                                                   \
     C(MODEL, "mlp", impl, "multi-layer perceptron: ReLU layers, dropout, Adam or SGD", "",              \

@@ -7,12 +7,12 @@
  * cifar leaves out the first two, so that 32 x 32 ends as 4 x 4. The stages are the ends of the seven groups.
  * Depthwise convolutions move more memory than they multiply: oneDNN's are much the faster ones.
  */
-#include "nn_model.h"
+#include <dal/nn_model.h>
 
 #define STEM_CIFAR 0u
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     int64_t width; /* of the stem */
     uint32_t stem;
 } options;
@@ -77,17 +77,18 @@ static void mobilenet(dal_nn *nn, dal_nn_value x, int64_t c, const void *options
 
 static dal_status create(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, dal_error *err)
 {
-    return nn_model_new(host, "mobilenet-v2", spec, &((const options *)o)->nn, DAL_NN_KAIMING, mobilenet, o, self, err);
+    const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN("mobilenet-v2", mobilenet, o, DAL_NN_KAIMING);
+    return dal_nn_model_new(host, &plan, spec, self, err);
 }
 
-static const dal_model_impl impl = NN_MODEL_IMPL(create);
+static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
 
-#define TRAINING(P) NN_PARAMS(P, nn_options, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
-#define PARAMS(P, T)                                                                                                   \
-    TRAINING(P)                                                                                                        \
-    P(options, width, I64, "32", "1..256", "channels", "of the stem; 32: the paper's net, others in proportion")       \
+#define TRAINING(P) DAL_NN_TRAINING(P, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
+#define PARAMS(P, T)                                                                                             \
+    TRAINING(P)                                                                                                  \
+    P(options, width, I64, "32", "1..256", "channels", "of the stem; 32: the paper's net, others in proportion") \
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
-#define COMPONENTS(C)                                                                                                 \
-    C(MODEL, "mobilenet-v2", impl, "inverted residuals with depthwise convolutions, 2 million weights",                \
-      "Sandler et al., CVPR 2018", "", NN_PROVIDES_CHOICES, options, PARAMS)
-DAL_MODULE(mobilenet, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)
+#define COMPONENTS(C)                                                                                   \
+    C(MODEL, "mobilenet-v2", impl, "inverted residuals with depthwise convolutions, 2 million weights", \
+      "Sandler et al., CVPR 2018", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
+DAL_MODULE(mobilenet, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -12,13 +12,13 @@
  * Basic block: conv 3x3/s, norm, ReLU, conv 3x3, norm, plus the input (through conv 1x1/s and norm where the shape
  * changes), ReLU. Convolutions have no bias. Stages are the ends of the groups of blocks.
  */
-#include "nn_model.h"
+#include <dal/nn_model.h>
 
 #define STEM_CIFAR 0u
 #define STEM_IMAGENET 1u
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     int64_t width; /* of the first stage */
     uint32_t stem;
 } options;
@@ -144,13 +144,14 @@ static void wide_resnet(dal_nn *nn, dal_nn_value x, int64_t c, const void *optio
     head(nn, norm(nn, x, "", "last_norm", DAL_NN_RELU), c, o);
 }
 
-#define CREATE(layers, name, id)                                                                                     \
-    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self,   \
-                                    dal_error *err)                                                                  \
-    {                                                                                                                \
-        return nn_model_new(host, id, spec, &((const options *)o)->nn, DAL_NN_KAIMING, layers, o, self, err);        \
-    }                                                                                                                \
-    static const dal_model_impl name##_impl = NN_MODEL_IMPL(create_##name);
+#define CREATE(layers, name, id)                                                                                   \
+    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, \
+                                    dal_error *err)                                                                \
+    {                                                                                                              \
+        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id, layers, o, DAL_NN_KAIMING);                           \
+        return dal_nn_model_new(host, &plan, spec, self, err);                                                     \
+    }                                                                                                              \
+    static const dal_model_impl name##_impl = DAL_NN_MODEL_IMPL(create_##name);
 CREATE(resnet18, resnet18, "resnet18")
 CREATE(resnet34, resnet34, "resnet34")
 CREATE(resnet8, resnet8, "resnet8")
@@ -159,7 +160,7 @@ CREATE(deepal_mnist_net, deepal_mnist_net, "deepal-mnist-net")
 CREATE(deepal_cifar_net, deepal_cifar_net, "deepal-cifar-net")
 CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
 
-#define TRAINING(P) NN_PARAMS(P, nn_options, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
+#define TRAINING(P) DAL_NN_TRAINING(P, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
 #define WIDTH(P, WIDE) \
     P(options, width, I64, WIDE, "1..256", "channels", "of the first stage; each further one is twice as wide")
 #define PARAMS(P, T) TRAINING(P) WIDTH(P, "64")
@@ -170,17 +171,17 @@ CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "resnet18", resnet18_impl, "residual network of 18 layers, 11 million weights", "He et al., CVPR 2016", "", \
-      NN_PROVIDES_CHOICES, options, STEM_PARAMS)                                                                               \
+      DAL_NN_MODEL_PROVIDES, options, STEM_PARAMS)                                                                    \
     C(MODEL, "resnet34", resnet34_impl, "residual network of 34 layers, 21 million weights", "He et al., CVPR 2016", "", \
-      NN_PROVIDES_CHOICES, options, STEM_PARAMS)                                                                               \
+      DAL_NN_MODEL_PROVIDES, options, STEM_PARAMS)                                                                    \
     C(MODEL, "resnet8", resnet8_impl, "residual network of 8 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
-      NN_PROVIDES_CHOICES, options, SMALL_PARAMS)                                                                              \
+      DAL_NN_MODEL_PROVIDES, options, SMALL_PARAMS)                                                                   \
     C(MODEL, "resnet14", resnet14_impl, "residual network of 14 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
-      NN_PROVIDES_CHOICES, options, SMALL_PARAMS)                                                                              \
+      DAL_NN_MODEL_PROVIDES, options, SMALL_PARAMS)                                                                   \
     C(MODEL, "deepal-mnist-net", deepal_mnist_net_impl, "resnet18 as DeepAL+ uses it for MNIST", "He et al., CVPR 2016", \
-      "", NN_PROVIDES_CHOICES, options, PARAMS)                                                                                \
+      "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                     \
     C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR", "He et al., CVPR 2016", \
-      "", NN_PROVIDES_CHOICES, options, PARAMS)                                                                                \
-    C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",        \
-      "Zagoruyko & Komodakis, BMVC 2016", "", NN_PROVIDES_CHOICES, options, WIDE_PARAMS)
-DAL_MODULE(resnet, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)
+      "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                     \
+    C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",       \
+      "Zagoruyko & Komodakis, BMVC 2016", "", DAL_NN_MODEL_PROVIDES, options, WIDE_PARAMS)
+DAL_MODULE(resnet, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -17,7 +17,7 @@
 
 #include <math.h>
 
-#include "model_common.h"
+#include "sdk/lib/model/model_common.h"
 #include "sparse_rows.h"
 
 typedef struct options {

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "model_common.h"
+#include "sdk/lib/model/model_common.h"
 
 #define BLOCK 1024 /* rows read at once */
 

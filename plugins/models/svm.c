@@ -23,7 +23,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "model_common.h"
+#include "sdk/lib/model/model_common.h"
 #include "svm_machine.h"
 
 #define MAGIC "DALSVM01"

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "dense_rows.h"
-#include "model_common.h"
+#include "sdk/lib/model/dense_rows.h"
+#include "sdk/lib/model/model_common.h"
 #include "sparse_rows.h"
 
 dal_status svm_read_gamma(const char *text, double *out, dal_error *err)

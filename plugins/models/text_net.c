@@ -361,13 +361,13 @@ const void *text_net_get_extension(void *self, const char *id)
                                                            .gradient = gradient_by_features};
     if (strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0)
         return &by_outputs;
-    return strcmp(id, DAL_CAP_FEATURE_GRADIENT) == 0 ? (const void *)&by_features : nn_model_get_extension(self, id);
+    return strcmp(id, DAL_CAP_FEATURE_GRADIENT) == 0 ? (const void *)&by_features : dal_nn_model_get_extension(self, id);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------- */
 
 dal_status text_net_new(const dal_host *host, const char *id, const char *provides, const dal_sample_spec *spec,
-                        const nn_options *training, uint32_t init, nn_layers *layers, const void *options,
+                        const dal_nn_training *training, uint32_t init, dal_nn_layers *layers, const void *options,
                         const text_words *words, int mask_features, void **self, dal_error *err)
 {
     static const nn_reader reader = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare,

@@ -8,7 +8,7 @@
 #include "text_net.h"
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     int64_t dim, longest, min_count;
     double word_dropout;
     int64_t maps;
@@ -46,7 +46,7 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 static const dal_model_impl impl = TEXT_NET_IMPL(create);
 
 #define PARAMS(P, T)                                                                        \
-    TEXT_NET_PARAMS(P, nn_options, "20", "50", "0.001", "constant", "0.5")                  \
+    TEXT_NET_PARAMS(P, dal_nn_training, "20", "50", "0.001", "constant", "0.5")                  \
     TEXT_NET_WORDS(P, T, "300", "64")                                                       \
     P(T, maps, I64, "100", "1..4096", "maps", "of each width; the features are three times as many") \
     P(T, max_norm, F64, "0", "0..", "", "rows of the last layer that are longer are shortened to it (Kim: 3); 0: any")

@@ -7,7 +7,7 @@
 #include "text_net.h"
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     int64_t dim, longest, min_count;
     double word_dropout;
     int64_t layers, heads, feed_forward;
@@ -59,19 +59,19 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
     if (o->dim % o->heads)
         return dal_fail(err, DAL_E_INVALID, "heads", "%lld heads do not divide vectors of %lld numbers (dim)",
                         (long long)o->heads, (long long)o->dim);
-    return text_net_new(host, "transformer", NN_PROVIDES_CHOICES, spec, &o->nn, DAL_NN_BERT, layers, o, &words, 1, self, err);
+    return text_net_new(host, "transformer", DAL_NN_MODEL_PROVIDES, spec, &o->nn, DAL_NN_BERT, layers, o, &words, 1, self, err);
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);
 
 #define PARAMS(P, T)                                                                        \
-    TEXT_NET_PARAMS(P, nn_options, "20", "32", "0.0005", "cosine", "0.1")                   \
+    TEXT_NET_PARAMS(P, dal_nn_training, "20", "32", "0.0005", "cosine", "0.1")                   \
     TEXT_NET_WORDS(P, T, "128", "128")                                                      \
     P(T, layers, I64, "2", "1..24", "layers", "of attention and feed-forward")              \
     P(T, heads, I64, "4", "1..64", "heads", "of attention; they divide dim")                \
     P(T, feed_forward, I64, "512", "1..16384", "numbers", "width inside the feed-forward part") \
-    TEXT_NET_PRECISION(P, nn_options)
+    TEXT_NET_PRECISION(P, dal_nn_training)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "transformer", impl, "a small encoder over the words of a text, trained from scratch",                   \
-      "Vaswani et al., NeurIPS 2017", "", NN_PROVIDES_CHOICES, options, PARAMS)
+      "Vaswani et al., NeurIPS 2017", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
 DAL_MODULE(transformer, "1.3", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -5,10 +5,10 @@
  * stages of width (64), 128, 256, 512 and 512 maps, a max-pool of 2 between them; the mean over the last map (of 32 x 32 pixels a
  * single place, after a last pool) is the features, d = 512. A map of one place is not pooled any more.
  */
-#include "nn_model.h"
+#include <dal/nn_model.h>
 
 typedef struct options {
-    nn_options nn;
+    dal_nn_training nn;
     int64_t width;
 } options;
 
@@ -38,31 +38,32 @@ static void vgg(dal_nn *nn, dal_nn_value x, int64_t c, const options *o, const i
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-#define NET(name, id, ...)                                                                                           \
-    static void build_##name(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)                                   \
-    {                                                                                                                \
-        vgg(nn, x, c, o, (const int[STAGES]){__VA_ARGS__});                                                          \
-    }                                                                                                                \
-    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self,   \
-                                    dal_error *err)                                                                  \
-    {                                                                                                                \
-        return nn_model_new(host, id, spec, &((const options *)o)->nn, DAL_NN_UNIFORM, build_##name, o, self, err);  \
-    }                                                                                                                \
-    static const dal_model_impl name##_impl = NN_MODEL_IMPL(create_##name);
+#define NET(name, id, ...)                                                                                         \
+    static void build_##name(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)                                 \
+    {                                                                                                              \
+        vgg(nn, x, c, o, (const int[STAGES]){__VA_ARGS__});                                                        \
+    }                                                                                                              \
+    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, \
+                                    dal_error *err)                                                                \
+    {                                                                                                              \
+        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id, build_##name, o, DAL_NN_UNIFORM);                     \
+        return dal_nn_model_new(host, &plan, spec, self, err);                                                     \
+    }                                                                                                              \
+    static const dal_model_impl name##_impl = DAL_NN_MODEL_IMPL(create_##name);
 NET(vgg11, "vgg11", 1, 1, 2, 2, 2)
 NET(vgg16, "vgg16", 2, 2, 3, 3, 3)
 NET(vgg19, "vgg19", 2, 2, 4, 4, 4)
 
-#define TRAINING(P) NN_PARAMS(P, nn_options, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
+#define TRAINING(P) DAL_NN_TRAINING(P, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
 #define PARAMS(P, T) \
     TRAINING(P)      \
     P(options, width, I64, "64", "1..256", "channels", "of the first stage; the others are 2, 4, 8 and 8 times as wide")
 #define PAPER "Simonyan & Zisserman, ICLR 2015"
 #define COMPONENTS(C)                                                                                                 \
-    C(MODEL, "vgg11", vgg11_impl, "eight 3x3 convolutions with batch-norm, 9 million weights", PAPER, "", NN_PROVIDES_CHOICES, \
-      options, PARAMS)                                                                                                 \
-    C(MODEL, "vgg16", vgg16_impl, "13 3x3 convolutions with batch-norm, 15 million weights", PAPER, "", NN_PROVIDES_CHOICES,   \
-      options, PARAMS)                                                                                                 \
-    C(MODEL, "vgg19", vgg19_impl, "16 3x3 convolutions with batch-norm, 20 million weights", PAPER, "", NN_PROVIDES_CHOICES,   \
+    C(MODEL, "vgg11", vgg11_impl, "eight 3x3 convolutions with batch-norm, 9 million weights", PAPER, "", DAL_NN_MODEL_PROVIDES, \
+      options, PARAMS)                                                                                                \
+    C(MODEL, "vgg16", vgg16_impl, "13 3x3 convolutions with batch-norm, 15 million weights", PAPER, "", DAL_NN_MODEL_PROVIDES, \
+      options, PARAMS)                                                                                                \
+    C(MODEL, "vgg19", vgg19_impl, "16 3x3 convolutions with batch-norm, 20 million weights", PAPER, "", DAL_NN_MODEL_PROVIDES, \
       options, PARAMS)
-DAL_MODULE(vgg, NN_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(vgg, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

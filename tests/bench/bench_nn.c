@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "plugins/models/nn_model.h"
+#include "sdk/lib/model/nn_model.h"
 #include "tests/bench/bench.h"
 
 #define BATCH 64

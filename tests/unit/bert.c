@@ -166,8 +166,8 @@ static const struct {
 
 static options options_for(const tiny *x, int64_t length, int freeze, double rate)
 {
-    return (options){.nn = {.epochs = 10, .batch_size = 8, .optimizer = NN_ADAMW, .learning_rate = rate, .mc_dropout = 0.5,
-                            .weight_decay = 0.01, .control = {.schedule = NN_CONSTANT, .gamma = 0.1, .step_epochs = 1}},
+    return (options){.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAMW, .learning_rate = rate, .mc_dropout = 0.5,
+                            .weight_decay = 0.01, .control = {.schedule = DAL_NN_RATE_CONSTANT, .gamma = 0.1, .step_epochs = 1}},
                      .folder = x->folder, .length = length, .freeze = freeze};
 }
 

@@ -2,8 +2,9 @@
 #include "tests/unit/saved.h"
 
 #include "plugins/models/convnets.c"
+#include "sdk/lib/model/nn_model.h"
 
-static const options plain = {{.epochs = 15, .batch_size = 16, .optimizer = NN_ADAM, .learning_rate = 0.003, .momentum = 0.9,
+static const options plain = {{.epochs = 15, .batch_size = 16, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003, .momentum = 0.9,
                                .mc_dropout = 0.5}};
 
 /* Clusters of 12 x 12 images, u8. */

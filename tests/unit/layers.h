@@ -2,7 +2,7 @@
 #ifndef TESTS_LAYERS_H
 #define TESTS_LAYERS_H
 
-#include "plugins/models/nn_model.h"
+#include "sdk/lib/model/nn_model.h"
 #include "tests/unit/models.h"
 
 static inline void fx_layers(const dal_model_impl *impl, const void *o, int64_t channels, int64_t side, int64_t c, int64_t weights,

@@ -1,6 +1,6 @@
 #include "tests/unit/mlp_subject.h"
 
-#include "plugins/models/dense_rows.h"
+#include "sdk/lib/model/dense_rows.h"
 #include "plugins/models/mlp.c"
 
 /* The defaults of the declaration. */

@@ -2,7 +2,7 @@
 #ifndef TESTS_MLP_SUBJECT_H
 #define TESTS_MLP_SUBJECT_H
 
-#include "plugins/models/nn_model.h"
+#include "sdk/lib/model/nn_model.h"
 #include "tests/unit/models.h"
 
 typedef struct fx_subject {
@@ -15,7 +15,7 @@ typedef struct fx_subject {
 typedef struct fx_mlp {
     int64_t hidden[4], n_hidden, epochs, batch_size;
     double dropout, mc_dropout, plain_rate; /* plain_rate: of SGD without momentum */
-    nn_control control;
+    dal_nn_control control;
     int nadam;
 } fx_mlp;
 

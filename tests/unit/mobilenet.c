@@ -16,7 +16,7 @@ Test(mobilenet, has_the_size_of_its_paper)
 Test(mobilenet, learns_a_batch_by_heart)
 {
     dal_runtime *rt = fx_runtime(2, 1);
-    options o = {.nn = {.epochs = 60, .batch_size = 24, .optimizer = NN_ADAM, .learning_rate = 0.003, .mc_dropout = 0.5,
+    options o = {.nn = {.epochs = 60, .batch_size = 24, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003, .mc_dropout = 0.5,
                         .stop_accuracy = 1}, .width = 4};
     fx_list *l = fx_clusters(24, 192, 4, DAL_U8, 0.4, 1);
     l->s.spec.modality = DAL_IMAGE;

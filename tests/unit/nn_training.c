@@ -1,21 +1,21 @@
 /* What rules the training of models of layers: rates, held-out labels, stopping. */
 #include "tests/unit/mlp_subject.h"
 
-#include "plugins/models/nn_holdout.h"
-#include "plugins/models/nn_rate.h"
+#include "sdk/lib/model/nn_holdout.h"
+#include "sdk/lib/model/nn_rate.h"
 
 /* ---- rates --------------------------------------------------------------------------------------- */
 
-static nn_options of_schedule(uint32_t schedule)
+static dal_nn_training of_schedule(uint32_t schedule)
 {
-    return (nn_options){.epochs = 20, .learning_rate = 0.5, .control = {.schedule = schedule, .gamma = 0.2, .step_epochs = 3}};
+    return (dal_nn_training){.epochs = 20, .learning_rate = 0.5, .control = {.schedule = schedule, .gamma = 0.2, .step_epochs = 3}};
 }
 
 Test(nn_rate, follows_the_formula_of_each_schedule)
 {
     static const int64_t milestones[] = {4, 9, 15};
-    nn_options constant = of_schedule(NN_CONSTANT), cosine = of_schedule(NN_COSINE), halves = of_schedule(NN_STEPS),
-               steps = of_schedule(NN_STEPS), step = of_schedule(NN_STEP);
+    dal_nn_training constant = of_schedule(DAL_NN_RATE_CONSTANT), cosine = of_schedule(DAL_NN_RATE_COSINE), halves = of_schedule(DAL_NN_RATE_STEPS),
+               steps = of_schedule(DAL_NN_RATE_STEPS), step = of_schedule(DAL_NN_RATE_STEP);
     steps.control.milestones = (dal_i64_list){milestones, 3};
     for (int e = 0; e < 20; e++)
         for (int s = 0; s < 4; s++) {
@@ -30,7 +30,7 @@ Test(nn_rate, follows_the_formula_of_each_schedule)
 
 Test(nn_rate, grows_from_nothing_while_warming_up)
 {
-    nn_options o = of_schedule(NN_COSINE);
+    dal_nn_training o = of_schedule(DAL_NN_RATE_COSINE);
     o.control.warmup = 2;
     cr_assert_float_eq(nn_rate_at(&o, 0, 0.25), 0.5 * 0.125, 1e-15);
     cr_assert_float_eq(nn_rate_at(&o, 1, 1.25), 0.25 * (1 + cos(M_PI / 20)) * 0.625, 1e-15);
@@ -121,7 +121,7 @@ Test(nn_holdout, keeps_the_weights_of_the_epoch_with_the_least_loss)
     fx_list *part = to_train_on(l, &h);
     double best = INFINITY;
     int64_t best_epoch = 0;
-    how.control = (nn_control){0};
+    how.control = (dal_nn_control){0};
     for (how.epochs = 1; how.epochs <= r.epochs; how.epochs++) { /* so many epochs on these rows, with nothing held out */
         fx_subject plain = fx_mlp_new(&how, &l->s.spec, 1);
         fx_fit(plain.impl, plain.self, part, 0, 0);
@@ -157,7 +157,7 @@ Test(nn_holdout, trains_to_the_end_on_labels_too_few_to_hold_any_out)
 /* ---- the same bits ------------------------------------------------------------------------------- */
 
 static const fx_mlp everything = {.hidden = {200, 130}, .n_hidden = 2, .epochs = 6, .batch_size = 50, .nadam = 1, .dropout = 0.2,
-                                  .control = {.schedule = NN_STEP, .gamma = 0.5, .step_epochs = 2, .warmup = 1, .clip = 0.1,
+                                  .control = {.schedule = DAL_NN_RATE_STEP, .gamma = 0.5, .step_epochs = 2, .warmup = 1, .clip = 0.1,
                                               .validation = 0.2, .patience = 3}};
 
 Test(nn_training, gives_the_same_bits_with_any_number_of_threads_whatever_rules_it)

@@ -2,7 +2,7 @@
 
 #include "plugins/models/textcnn.c"
 
-static const options small = {.nn = {.epochs = 10, .batch_size = 8, .optimizer = NN_ADAM, .learning_rate = 0.005, .dropout = 0.3,
+static const options small = {.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.005, .dropout = 0.3,
                                      .mc_dropout = 0.5},
                               .dim = 10, .longest = 12, .min_count = 1, .word_dropout = 0.05, .maps = 6};
 
@@ -56,7 +56,7 @@ Test(textcnn, reads_no_more_words_than_the_longest)
 Test(textcnn, keeps_the_rows_of_its_last_layer_short)
 {
     options kim = small;
-    kim.nn.optimizer = NN_ADADELTA;
+    kim.nn.optimizer = DAL_NN_BY_ADADELTA;
     kim.nn.learning_rate = 1;
     for (int limit = 0; limit < 2; limit++) {
         kim.max_norm = limit ? 0.3 : 0;

@@ -7,18 +7,24 @@
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
-static dal_status image_of(const dal_sample_spec *spec, const char *id, int64_t image[3], dal_error *err)
+static dal_status shape_of(const dal_nn_model_plan *plan, const dal_sample_spec *spec, int64_t shape[3], dal_error *err)
 {
     int64_t width;
-    const dal_status st = dal_dense_inputs(spec, id, &width, err);
+    const dal_status st = dal_dense_inputs(spec, plan->id, &width, err);
     if (st != DAL_OK)
         return st;
-    if (spec->modality != DAL_IMAGE || spec->ndim != 3)
-        return dal_fail(err, DAL_E_INVALID, "", "%s takes images [channels, height, width]; these samples are %s of %lld "
-                        "values: try model mlp", id, spec->modality == DAL_VECTOR ? "vectors" : "no images",
-                        (long long)width);
-    memcpy(image, spec->shape, 3 * sizeof *image);
-    return DAL_OK;
+    const int image = spec->modality == DAL_IMAGE && spec->ndim == 3;
+    if (image && (plan->takes & DAL_NN_TAKES_IMAGES)) {
+        memcpy(shape, spec->shape, 3 * sizeof *shape);
+        return DAL_OK;
+    }
+    shape[0] = width;
+    shape[1] = shape[2] = 1;
+    if (plan->takes & DAL_NN_TAKES_VECTORS)
+        return DAL_OK;
+    return dal_fail(err, DAL_E_INVALID, "", "%s takes images [channels, height, width]; these samples are %s of %lld "
+                    "values: try model mlp", plan->id, spec->modality == DAL_VECTOR ? "vectors" : "no images",
+                    (long long)width);
 }
 
 static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
@@ -67,7 +73,7 @@ static dal_status take_weights(nn_model *m, dal_error *err)
 }
 
 dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sample_spec *spec, const int64_t shape[3],
-                         const nn_options *training, nn_model **out, dal_error *err)
+                         const dal_nn_training *training, nn_model **out, dal_error *err)
 {
     if (spec->n_classes < 2)
         return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", plan->id,
@@ -79,26 +85,31 @@ dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sa
     *m = (nn_model){.host = host, .id = plan->id, .provides = plan->provides, .size = plan->size, .options = *training,
                     .init = plan->init, .plan = *plan, .reader = plan->reader, .n_classes = spec->n_classes,
                     .image = {shape[0], shape[1], shape[2]},
-                    .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .decoupled = training->optimizer == NN_ADAMW}};
+                    .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .decoupled = training->optimizer == DAL_NN_BY_ADAMW}};
     dal_status st = declare(m, plan, err);
     if (st == DAL_OK)
         st = take_weights(m, err);
     if (st == DAL_OK)
         *out = m;
     else
-        nn_model_destroy(m);
+        dal_nn_model_destroy(m);
     return st;
 }
 
-dal_status nn_model_new(const dal_host *host, const char *id, const dal_sample_spec *spec, const nn_options *training,
-                        uint32_t init, nn_layers *layers, const void *options, void **self, dal_error *err)
+dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *plan, const dal_sample_spec *spec, void **self,
+                            dal_error *err)
 {
-    const nn_plan plan = {id, NN_PROVIDES_CHOICES, sizeof(nn_model), init, layers, options, NULL};
-    int64_t image[3];
+    if (!plan->id || !plan->layers || !plan->training ||
+        !(plan->takes & (DAL_NN_TAKES_IMAGES | DAL_NN_TAKES_VECTORS)))
+        return dal_fail(err, DAL_E_CONTRACT, "", "a plan of a network without an id, layers, training or what it takes");
+    const nn_plan all = {plan->id, DAL_NN_MODEL_PROVIDES, sizeof(nn_model), plan->init, plan->layers, plan->options, NULL};
+    dal_nn_training training = {.epochs = 0}; /* members that a plugin was built without are 0 */
+    memcpy(&training, plan->training, plan->training_size < sizeof training ? plan->training_size : sizeof training);
+    int64_t shape[3];
     nn_model *m;
-    dal_status st = image_of(spec, id, image, err);
+    dal_status st = shape_of(plan, spec, shape, err);
     if (st == DAL_OK)
-        st = nn_model_make(host, &plan, spec, image, training, &m, err);
+        st = nn_model_make(host, &all, spec, shape, &training, &m, err);
     if (st == DAL_OK)
         *self = m;
     return st;
@@ -131,7 +142,7 @@ dal_status nn_model_declare(nn_model *m, const int64_t shape[3], void *known, da
     let_go(m);
     m->fitted = 0;
     m->known = known;
-    m->options = *(const nn_options *)m->plan.options; /* whose list of milestones went with the network */
+    m->options = *(const dal_nn_training *)m->plan.options; /* whose list of milestones went with the network */
     m->options.backend = backend; /* whatever the shape: these have been told */
     m->options.precision = precision;
     memcpy(m->image, shape, sizeof m->image);
@@ -139,7 +150,7 @@ dal_status nn_model_declare(nn_model *m, const int64_t shape[3], void *known, da
     return st == DAL_OK ? take_weights(m, err) : st;
 }
 
-void nn_model_destroy(void *self)
+void dal_nn_model_destroy(void *self)
 {
     nn_model *m = self;
     if (!m)
@@ -239,7 +250,7 @@ static dal_status copy_rows(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
     return DAL_OK;
 }
 
-dal_status nn_model_predict(void *self, const dal_batch *x, float *out, dal_error *err)
+dal_status dal_nn_model_predict(void *self, const dal_batch *x, float *out, dal_error *err)
 {
     const nn_model *m = self;
     copy_job j = {m->info.output, m->n_classes, out};
@@ -259,7 +270,7 @@ static const char *chosen(void *self, const char *parameter)
 
 const dal_model_choices nn_model_choices = {.struct_size = sizeof nn_model_choices, .chosen = chosen};
 
-const void *nn_model_get_extension(void *self, const char *id)
+const void *dal_nn_model_get_extension(void *self, const char *id)
 {
     static const uint32_t promise[2] = {sizeof promise, 0}; /* capabilities that are a word, not a table */
     static const struct {

@@ -246,7 +246,7 @@ static dal_status forward(void *self, const float *inputs, int64_t n, float *out
 {
     dal_sample_spec spec;
     const dal_batch x = as_batch(self, inputs, n, &spec);
-    return nn_model_predict(self, &x, outputs, err);
+    return dal_nn_model_predict(self, &x, outputs, err);
 }
 
 static dal_status forward_to_features(void *self, const float *inputs, int64_t n, float *out, dal_error *err)
@@ -325,7 +325,7 @@ static dal_status copy(void *self, void **out, dal_error *err)
     c->weights = dal_array(m->host, m->info.n_weights, sizeof *c->weights);
     c->state = dal_array(m->host, m->info.n_state, sizeof *c->state);
     if (!c->weights || !c->state) {
-        nn_model_destroy(c);
+        dal_nn_model_destroy(c);
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a copy of %lld weights", (long long)m->info.n_weights);
     }
     memcpy(c->weights, m->weights, (size_t)m->info.n_weights * sizeof *c->weights);

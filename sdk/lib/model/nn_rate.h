@@ -6,6 +6,6 @@
 
 /* Of a step that begins `begun` epochs into the training and ends at `ended`. PyTorch's CosineAnnealingLR to 0 (step by step),
  * StepLR and MultiStepLR (by whole epochs); and a linear warm-up over the first of them. */
-double nn_rate_at(const nn_options *o, double begun, double ended);
+double nn_rate_at(const dal_nn_training *o, double begun, double ended);
 
 #endif

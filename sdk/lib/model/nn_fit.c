@@ -113,11 +113,11 @@ static dal_status between(void *ctx, const dal_nn_step_view *view)
 
 static dal_nn_rule rule_of(const training *t)
 {
-    const nn_options *o = &t->m->options;
+    const dal_nn_training *o = &t->m->options;
     const nn_fine *fine = &t->m->fine;
     const double per_epoch = ceil((double)t->holdout.n_train / (double)t->batch), step = (double)t->step;
     static const uint32_t optimizers[] = {DAL_NN_SGD, DAL_NN_ADAM, DAL_NN_ADAM, DAL_NN_NADAM, DAL_NN_ADADELTA};
-    const int zeiler = o->optimizer == NN_ADADELTA; /* with his numbers */
+    const int zeiler = o->optimizer == DAL_NN_BY_ADADELTA; /* with his numbers */
     return (dal_nn_rule){.struct_size = sizeof(dal_nn_rule),
                          .optimizer = optimizers[o->optimizer],
                          .learning_rate = nn_rate_at(o, (double)t->epoch + step / per_epoch,
@@ -360,7 +360,7 @@ static dal_status run_epoch(training *t)
 /* After an epoch: is it the last? */
 static uint32_t is_over(training *t, const dal_fit_report *report)
 {
-    const nn_options *o = &t->m->options;
+    const dal_nn_training *o = &t->m->options;
     const nn_fine *fine = &t->m->fine;
     t->idle = t->loss > t->best - fine->tol ? t->idle + 1 : 0;
     t->best = t->loss < t->best ? t->loss : t->best;
@@ -434,7 +434,7 @@ static dal_status run_epochs(training *t, dal_fit_report *report)
     return check_result(t);
 }
 
-dal_status nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)
+dal_status dal_nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)
 {
     nn_model *m = self;
     training t = {.m = m, .fit = f, .err = err};

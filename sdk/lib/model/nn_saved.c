@@ -120,7 +120,7 @@ static dal_status write_all(const nn_model *m, const dal_writer *w, const dal_te
     return dal_safetensors_save(w, NAME, all, n, metadata, 3 + t.n, err);
 }
 
-dal_status nn_model_save(void *self, const dal_writer *w, dal_error *err)
+dal_status dal_nn_model_save(void *self, const dal_writer *w, dal_error *err)
 {
     const nn_model *m = self;
     kept reader = {.host = m->host};
@@ -255,7 +255,7 @@ static dal_status take_tensors(nn_model *m, const dal_safetensors *f, dal_error 
     return st;
 }
 
-dal_status nn_model_load(void *self, const dal_reader *r, dal_error *err)
+dal_status dal_nn_model_load(void *self, const dal_reader *r, dal_error *err)
 {
     nn_model *m = self;
     dal_safetensors *f = NULL;
