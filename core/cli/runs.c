@@ -500,8 +500,10 @@ const cli_command cmd_runs_export = {
                    "distilbert, bert and roberta have the names of Hugging Face. Where FILE ends in / or is a folder, which must be "
                    "new or empty, it becomes one that transformers opens, by "
                    "AutoModelForSequenceClassification.from_pretrained(FOLDER), and `folder` of these models takes, too (with "
-                   "last_layer: folder to go on from the same classes): model.safetensors, config.json and the vocabulary, which the "
-                   "store keeps with the model. With freeze, only what was trained is kept: head and last layer.",
+                   "last_layer: folder to go on from the same classes): model.safetensors, config.json, with the classes' names, and the "
+                   "vocabulary, which the store keeps with the model. With freeze, the store keeps only what was trained, head "
+                   "and last layer: the encoder comes from the folder that the model was made from, which has to be where it was, "
+                   "and the same.",
     .options = export_options,
     .examples = "  dalhost runs export all --csv -o rounds.csv\n"
                 "  dalhost runs export 3 --csv --picks\n"

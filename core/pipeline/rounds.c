@@ -158,6 +158,7 @@ static dal_status train(run *r, dal_error *err)
         .unlabelled = unlabelled,
         .companions = companion ? &companion : NULL,
         .n_companions = companion ? 1 : 0,
+        .class_names = s->class_names,
     };
     dal_fit_report report = {.struct_size = sizeof report, .loss = (double)NAN, .train_accuracy = -1};
     const dal_status st =

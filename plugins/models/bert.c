@@ -11,7 +11,7 @@
  *
  * Every fit that is not a warm one starts from the folder's weights; the last layer, unless that of the folder is asked for (and
  * the head where the file has none), is drawn anew, normal with deviation 0.02. A model is saved under the folder's names, and
- * carries what transformers wants beside them. Texts are tokenised once a fit; there is no padding, so none to mask. With
+ * carries what transformers wants beside them, or, of a frozen one, says where its encoder is. Texts are tokenised once a fit; there is no padding, so none to mask. With
  * `freeze` the encoder stays as it is: its vector of each text is computed once a fit, and head and last layer are trained
  * on those. Stages are the first token's vectors behind four layers, evenly spaced.
  */
@@ -247,11 +247,40 @@ static int64_t tensors(const nn_model *m, dal_tensor *out)
     return e->n_tensors;
 }
 
-static const char *beside(const nn_model *m, int64_t i, const char **name)
+static const char *beside(const nn_model *m, int64_t i, const char **key)
 {
     const bert_files *f = ((const encoder *)m->known)->files;
-    *name = i < BERT_KEPT ? f->kept[i].name : NULL;
-    return *name ? f->kept[i].text : NULL;
+    *key = i < BERT_KEPT ? f->kept[i].key : NULL;
+    return *key ? f->kept[i].text : NULL;
+}
+
+/* Only what may have changed since: where the folder is, is known better here. */
+static dal_status put_text(nn_model *m, const char *key, const char *text, dal_error *err)
+{
+    const encoder *e = m->known;
+    return strcmp(key, DAL_ST_BESIDE "config.json") == 0 ? bert_files_put(e->files, key, text, err) : DAL_OK;
+}
+
+/* A last layer that was trained on the same classes in another order begins with the wrong ones. */
+static void compare_names(const nn_model *m, const encoder *e, const char *const *names)
+{
+    for (int64_t c = 0; c < m->n_classes; c++) {
+        const char *theirs = bert_files_class(e->files, c);
+        for (int64_t k = 0; theirs && k < m->n_classes; k++)
+            if (k != c && strcmp(theirs, names[k]) == 0) {
+                dal_logf(m->host, DAL_LOG_WARNING, "last_layer: class %lld is '%.64s' in the folder, and '%.64s' here: training "
+                         "begins with the wrong classes", (long long)c, theirs, names[c]);
+                return;
+            }
+    }
+}
+
+static dal_status named(nn_model *m, const char *const *names, dal_error *err)
+{
+    const encoder *e = m->known;
+    if (e->keep_output)
+        compare_names(m, e, names);
+    return bert_files_name(e->files, names, m->n_classes, err);
 }
 
 /* What a saved model depends on beside its weights. */
@@ -314,6 +343,8 @@ static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, d
     memset(e->weights, 0, (size_t)e->info.n_weights * sizeof *e->weights);
     st = bert_files_copy(e->files, e->nn, 0, e->weights, err);
     if (st == DAL_OK)
+        st = bert_files_refer(e->files, e->nn, err);
+    if (st == DAL_OK)
         e->ready = dal_nn_ready_new(e->nn, host, e->weights, NULL, err);
     return st != DAL_OK ? st : e->ready ? DAL_OK : DAL_E_NOMEM;
 }
@@ -333,7 +364,7 @@ static dal_status open_encoder(const dal_host *host, const bert_family *y, const
     if (o->length > s->positions - s->first_position)
         return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; this %s has positions for %lld tokens",
                         (long long)o->length, y->id, (long long)(s->positions - s->first_position));
-    st = bert_files_keep(e->files, o->folder, (uint32_t)o->cased, classes, err);
+    st = bert_files_keep(e->files, o->folder, (uint32_t)o->cased, classes, e->keep_output, err);
     if (st == DAL_OK)
         e->hash = bert_files_hash(e->files);
     return st == DAL_OK && o->freeze ? freeze(e, host, o->nn.precision, err) : st;
@@ -362,9 +393,11 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
                        dal_error *err)
 {
     static const nn_reader tokens = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
-                                     .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside};
+                                     .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside,
+                                     .put = put_text, .named = named};
     static const nn_reader vectors = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
-                                      .save = save, .load = load, .drop = drop_known, .tensors = tensors, .vectors = 1};
+                                      .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside,
+                                      .put = put_text, .named = named, .vectors = 1};
     encoder *e = NULL;
     nn_model *m = NULL;
     if (spec->modality != DAL_TEXT)

@@ -215,25 +215,26 @@ void bert_files_close(bert_files *f)
 
 /* ---- what goes beside the weights --------------------------------------------------------------- */
 
-static dal_status keep(bert_files *f, const char *name, const char *text, int64_t n, dal_error *err)
+/* A text for this key, in place of the one that it has. */
+static dal_status keep(bert_files *f, const char *key, const char *text, int64_t n, dal_error *err)
 {
     int i = 0;
-    while (f->kept[i].name)
+    while (f->kept[i].key && strcmp(f->kept[i].key, key) != 0)
         i++;
     char *copy = f->host->alloc(f->host, (size_t)n + 1, 0);
     if (!copy)
-        return dal_fail(err, DAL_E_NOMEM, KEY, "no memory for %s", name);
+        return dal_fail(err, DAL_E_NOMEM, KEY, "no memory for %s", key);
     memcpy(copy, text, (size_t)n);
     copy[n] = '\0';
-    f->kept[i].name = name;
-    f->kept[i].text = copy;
+    f->host->free(f->host, f->kept[i].text);
+    f->kept[i] = (bert_kept){key, copy};
     return DAL_OK;
 }
 
-static dal_status keep_file(bert_files *f, const char *folder, const char *name, dal_error *err)
+static dal_status keep_file(bert_files *f, const char *folder, const char *key, dal_error *err)
 {
     dal_file *file = NULL;
-    char *path = path_of(f->host, folder, name, err);
+    char *path = path_of(f->host, folder, key + strlen(DAL_ST_BESIDE), err);
     dal_status st = path ? dal_file_open(f->host, path, KEY, &file, err) : DAL_E_NOMEM;
     if (st == DAL_OK)
         st = dal_file_load(file, (int64_t)1 << 28, 0, err);
@@ -243,7 +244,7 @@ static dal_status keep_file(bert_files *f, const char *folder, const char *name,
         const int64_t fault = dal_utf8_fault(text, n);
         st = fault >= 0 || memchr(text, '\0', (size_t)n)
                  ? dal_fail(err, DAL_E_FORMAT, KEY, "%s: is no text in UTF-8", path)
-                 : keep(f, name, text, n, err);
+                 : keep(f, key, text, n, err);
     }
     dal_file_close(file);
     f->host->free(f->host, path);
@@ -261,8 +262,38 @@ static int has_names(const json_t *names, int64_t classes)
     return (int64_t)json_object_size(names) == classes;
 }
 
-/* The folder's settings, of a classifier of so many classes with weights of float32. */
-static json_t *config_of(const bert_files *f, int64_t classes)
+const char *bert_files_class(const bert_files *f, int64_t c)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%lld", (long long)c);
+    return json_string_value(json_object_get(json_object_get(f->config, "id2label"), number));
+}
+
+/* Classes are called so from here on; names NULL: LABEL_0 and so on. Are all of them names, and no two the same? */
+static int set_names(json_t *root, const char *const *names, int64_t classes)
+{
+    json_t *of = json_object(), *numbers = json_object();
+    for (int64_t c = 0; c < classes; c++) {
+        char number[24], name[32];
+        snprintf(number, sizeof number, "%lld", (long long)c);
+        snprintf(name, sizeof name, "LABEL_%lld", (long long)c);
+        const char *shown = names ? names[c] : name;
+        json_object_set_new(of, number, json_string(shown));
+        json_object_set_new(numbers, shown, json_integer((json_int_t)c));
+    }
+    const int good = (int64_t)json_object_size(of) == classes && (int64_t)json_object_size(numbers) == classes;
+    if (good) {
+        json_object_set(root, "id2label", of);
+        json_object_set(root, "label2id", numbers);
+        json_object_del(root, "num_labels");
+    }
+    json_decref(of);
+    json_decref(numbers);
+    return good;
+}
+
+/* The folder's settings, of a classifier with weights of float32. */
+static json_t *config_of(const bert_files *f)
 {
     json_t *root = json_deep_copy(f->config);
     json_object_set_new(root, "architectures", json_pack("[s]", f->family->architecture));
@@ -270,47 +301,60 @@ static json_t *config_of(const bert_files *f, int64_t classes)
     for (int i = 0; i < 2; i++)
         if (json_object_get(root, types[i]))
             json_object_set_new(root, types[i], json_string("float32"));
-    if (has_names(json_object_get(root, "id2label"), classes))
-        return root;
-    json_t *names = json_object(), *numbers = json_object();
-    for (int64_t c = 0; c < classes; c++) {
-        char number[24], name[32];
-        snprintf(number, sizeof number, "%lld", (long long)c);
-        snprintf(name, sizeof name, "LABEL_%lld", (long long)c);
-        json_object_set_new(names, number, json_string(name));
-        json_object_set_new(numbers, name, json_integer((json_int_t)c));
-    }
-    json_object_set_new(root, "id2label", names);
-    json_object_set_new(root, "label2id", numbers);
-    json_object_del(root, "num_labels");
     return root;
 }
 
-static dal_status keep_config(bert_files *f, int64_t classes, dal_error *err)
+static dal_status keep_config(bert_files *f, const json_t *root, dal_error *err)
 {
-    json_t *root = config_of(f, classes);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    const dal_status st = text ? keep(f, "config.json", text, (int64_t)strlen(text), err)
+    const dal_status st = text ? keep(f, DAL_ST_BESIDE "config.json", text, (int64_t)strlen(text), err)
                                : dal_fail(err, DAL_E_NOMEM, KEY, "no memory for config.json");
     free(text);
+    return st;
+}
+
+dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, int their_names, dal_error *err)
+{
+    const int bpe = f->family->tokeniser == DAL_BPE;
+    const char *lower = cased ? "{\n  \"do_lower_case\": false\n}" : "{\n  \"do_lower_case\": true\n}";
+    json_t *root = config_of(f);
+    if (!their_names || !has_names(json_object_get(root, "id2label"), classes))
+        set_names(root, NULL, classes);
+    dal_status st = keep_config(f, root, err);
+    json_decref(root);
+    if (st == DAL_OK)
+        st = keep_file(f, folder, bpe ? DAL_ST_BESIDE "vocab.json" : DAL_ST_BESIDE "vocab.txt", err);
+    if (st == DAL_OK)
+        st = bpe ? keep_file(f, folder, DAL_ST_BESIDE "merges.txt", err)
+                 : keep(f, DAL_ST_BESIDE "tokenizer_config.json", lower, (int64_t)strlen(lower), err);
+    return st;
+}
+
+dal_status bert_files_name(bert_files *f, const char *const *names, int64_t classes, dal_error *err)
+{
+    int64_t numbers = 0;
+    for (int64_t c = 0; c < classes; c++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)c);
+        numbers += strcmp(names[c], number) == 0;
+    }
+    if (numbers == classes)
+        return DAL_OK;
+    json_t *root = config_of(f);
+    const dal_status st = set_names(root, names, classes) ? keep_config(f, root, err) : DAL_OK;
     json_decref(root);
     return st;
 }
 
-dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, dal_error *err)
+dal_status bert_files_put(bert_files *f, const char *key, const char *text, dal_error *err)
 {
-    const int bpe = f->family->tokeniser == DAL_BPE;
-    const char *lower = cased ? "{\n  \"do_lower_case\": false\n}" : "{\n  \"do_lower_case\": true\n}";
-    dal_status st = keep_config(f, classes, err);
-    if (st == DAL_OK)
-        st = keep_file(f, folder, bpe ? "vocab.json" : "vocab.txt", err);
-    if (st == DAL_OK)
-        st = bpe ? keep_file(f, folder, "merges.txt", err)
-                 : keep(f, "tokenizer_config.json", lower, (int64_t)strlen(lower), err);
-    return st;
+    for (int i = 0; i < BERT_KEPT && f->kept[i].key; i++)
+        if (strcmp(f->kept[i].key, key) == 0)
+            return keep(f, f->kept[i].key, text, (int64_t)strlen(text), err);
+    return DAL_OK;
 }
 
-uint64_t bert_files_hash(const bert_files *f)
+uint64_t bert_files_hash(bert_files *f)
 {
     uint64_t h = 0;
     for (int64_t i = 0; i < dal_safetensors_count(f->weights); i++) {
@@ -318,7 +362,43 @@ uint64_t bert_files_hash(const bert_files *f)
         h = dal_hash64(h, t->name, strlen(t->name));
         h = dal_hash64(h, t->data, (size_t)t->bytes);
     }
-    for (int i = 0; i < BERT_KEPT && f->kept[i].name; i++)
+    f->weights_hash = h;
+    for (int i = 0; i < BERT_KEPT && f->kept[i].key; i++)
         h = dal_hash64(h, f->kept[i].text, strlen(f->kept[i].text));
     return h;
+}
+
+/* {name here: name in the folder} of what the network has. */
+static json_t *referred(const bert_files *f, const dal_nn *nn)
+{
+    const int64_t n = bert_tensors(f, nn, NULL);
+    bert_tensor *all = dal_array(f->host, n, sizeof *all);
+    json_t *names = all ? json_object() : NULL;
+    if (all)
+        bert_tensors(f, nn, all);
+    for (int64_t i = 0; i < n && names; i++) {
+        const dal_tensor *t = bert_files_find(f, all[i].name);
+        if (t && all[i].part == BERT_BODY)
+            json_object_set_new(names, all[i].name, json_string(t->name));
+    }
+    f->host->free(f->host, all);
+    return names;
+}
+
+dal_status bert_files_refer(bert_files *f, const dal_nn *nn, dal_error *err)
+{
+    char hash[17], *path = realpath(f->path, NULL);
+    json_t *names = referred(f, nn);
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)f->weights_hash);
+    /* a path that is no UTF-8 cannot be said in JSON, so nothing is */
+    json_t *root = names ? json_pack("{s:s, s:s, s:O}", "file", path ? path : f->path, "hash", hash, "tensors", names) : NULL;
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    const dal_status st = text     ? keep(f, DAL_ST_ELSEWHERE, text, (int64_t)strlen(text), err)
+                          : names ? DAL_OK
+                                  : dal_fail(err, DAL_E_NOMEM, KEY, "no memory for the names of tensors");
+    free(text);
+    free(path);
+    json_decref(root);
+    json_decref(names);
+    return st;
 }

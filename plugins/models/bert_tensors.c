@@ -108,8 +108,7 @@ int64_t bert_tensors(const bert_files *f, const dal_nn *nn, bert_tensor *out)
 
 /* ---- from the file ------------------------------------------------------------------------------ */
 
-/* The tensor of this name, or of one that older files have: without the prefix, gamma for weight and beta for bias. */
-static const dal_tensor *find(const bert_files *f, const char *name)
+const dal_tensor *bert_files_find(const bert_files *f, const char *name)
 {
     const size_t prefix = strlen(f->family->prefix), n = strlen(name);
     char other[NAME];
@@ -132,7 +131,7 @@ static const dal_tensor *find(const bert_files *f, const char *name)
 
 static dal_status fill(const bert_files *f, const bert_tensor *p, int optional, float *to, dal_error *err)
 {
-    const dal_tensor *t = find(f, p->name);
+    const dal_tensor *t = bert_files_find(f, p->name);
     char have[160];
     if (!t && optional)
         return DAL_OK;
@@ -210,7 +209,7 @@ static dal_status check_names(const bert_files *f, dal_error *err)
 /* Where the last layer is to be the folder's: what it lacks for that. */
 static dal_status check_output(const bert_files *f, const bert_tensor *p, dal_error *err)
 {
-    const dal_tensor *t = find(f, p->name);
+    const dal_tensor *t = bert_files_find(f, p->name);
     char have[160];
     if (!t)
         return dal_fail(err, DAL_E_FORMAT, "last_layer", "%s: has no tensor '%s', so last_layer cannot be that of the folder; "

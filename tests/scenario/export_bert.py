@@ -4,6 +4,7 @@ Hugging Face's transformers.
     export_bert.py guess FOLDER TABLE     accuracy and log loss of the classifier in FOLDER on a table of label,text
     export_bert.py names FILE             tensors of a .safetensors file
     export_bert.py same FILE FILE         do two have the same ones?
+    export_bert.py classes FOLDER         what they are called
 """
 import csv, json, math, os, sys
 import numpy as np
@@ -141,6 +142,10 @@ if __name__ == "__main__":
     what, rest = sys.argv[1], sys.argv[2:]
     if what == "names":
         print("\n".join(read(rest[0])[0]))
+    elif what == "classes":
+        c = json.load(open(rest[0] + "/config.json"))
+        assert {v: int(k) for k, v in c["id2label"].items()} == c["label2id"], c
+        print(*(c["id2label"][str(k)] for k in range(len(c["id2label"]))))
     elif what == "same":
         a, b = (read(f)[0] for f in rest)
         sys.exit(list(a) != list(b) or any(a[k].shape != b[k].shape or a[k].tobytes() != b[k].tobytes() for k in a))

@@ -221,7 +221,7 @@ AT(dal_dataset, self, 8, 8)
 
 /* ---- model.h ---- */
 
-SIZE(dal_fit, 56)
+SIZE(dal_fit, 64)
 AT(dal_fit, struct_size, 0, 4)
 AT(dal_fit, warm, 4, 4)
 AT(dal_fit, round, 8, 8)
@@ -230,6 +230,7 @@ AT(dal_fit, validation, 24, 8)
 AT(dal_fit, unlabelled, 32, 8)
 AT(dal_fit, companions, 40, 8)
 AT(dal_fit, n_companions, 48, 8)
+AT(dal_fit, class_names, 56, 8)
 
 SIZE(dal_fit_report, 40)
 AT(dal_fit_report, struct_size, 0, 4)

@@ -438,6 +438,59 @@ Test(bert, saves_what_a_folder_of_it_has)
     }
 }
 
+static void fit_named(text_subject *s, const char *const *names)
+{
+    dal_error err = DAL_ERROR_INIT;
+    dal_fit_report report = {.struct_size = sizeof report};
+    const dal_fit f = {.struct_size = sizeof f, .train = &s->texts->s, .class_names = names};
+    cr_assert_eq(s->impl->fit(s->self, &f, &report, &err), DAL_OK, "%s", err.text);
+}
+
+static int says(const text_subject *s, const fx_bytes *b, const char *key, const char *what)
+{
+    dal_safetensors *f = NULL;
+    dal_error err = DAL_ERROR_INIT;
+    cr_assert_eq(dal_safetensors_view(dal_runtime_host(s->rt, "file"), "it", "", b->data, (int64_t)b->n, &f, &err), DAL_OK);
+    const char *text = dal_safetensors_metadata(f, key);
+    const int found = text && strstr(text, what);
+    dal_safetensors_close(f);
+    return found;
+}
+
+Test(bert, calls_classes_as_the_last_fit_was_told)
+{
+    static const char *const names[] = {"fein", "na ja", "b\"os"}, *const numbers[] = {"0", "1", "2"}, *const twice[] = {"a", "b", "a"},
+                            *const no_text[] = {"a", "\xff", "c"};
+    tiny *x = tiny_new(&bert_family_bert, NINE, 16, 1);
+    for (int freeze = 0; freeze < 2; freeze++) {
+        const options o = options_for(x, 12, freeze, 1e-30);
+        text_subject s = subject_trained(&bert_impl, &o, 1), other = subject_trained(&bert_impl, &o, 1);
+        fx_bytes none = fx_save(s.impl, s.self);
+        cr_assert(says(&s, &none, "file:config.json", "\"2\": \"LABEL_2\""));
+        const char *const *const bad[] = {numbers, twice, no_text};
+        for (int i = 0; i < 3; i++) {
+            fit_named(&s, bad[i]);
+            fx_bytes b = fx_save(s.impl, s.self);
+            cr_assert(says(&s, &b, "file:config.json", "\"2\": \"LABEL_2\""), "case %d", i);
+            free(b.data);
+        }
+        fit_named(&s, names);
+        fx_bytes b = fx_save(s.impl, s.self);
+        cr_assert(says(&s, &b, "file:config.json", "\"2\": \"b\\\"os\"") && says(&s, &b, "file:config.json", "\"na ja\": 1"));
+        dal_error err = DAL_ERROR_INIT;
+        cr_assert_eq(fx_load(s.impl, other.self, &b, &err), DAL_OK, "%s", err.text);
+        fx_bytes again = fx_save(other.impl, other.self);
+        cr_assert(again.n == b.n && memcmp(again.data, b.data, b.n) == 0, "loaded, and saved again");
+        cr_assert_eq(fx_load(s.impl, other.self, &none, &err), DAL_OK, "%s", err.text);
+        free(again.data);
+        free(b.data);
+        free(none.data);
+        subject_drop(&s);
+        subject_drop(&other);
+    }
+    tiny_free(x);
+}
+
 Test(bert, old_names_and_no_prefix_are_taken)
 {
     tiny *x = tiny_new(&bert_family_bert, NINE, 16, 0);
@@ -459,6 +512,13 @@ Test(bert, old_names_and_no_prefix_are_taken)
     subject_predict(&a, a.self, z[0], TEXTS);
     subject_predict(&b, b.self, z[1], TEXTS);
     cr_assert_arr_eq(z[0], z[1], sizeof z[0]);
+    const options frozen = options_for(x, 12, 1, 1e-30);
+    text_subject c = subject_trained(&bert_impl, &frozen, 1);
+    fx_bytes saved = fx_save(c.impl, c.self);
+    cr_assert(says(&c, &saved, "elsewhere", "\"bert.embeddings.LayerNorm.weight\":\"embeddings.LayerNorm.gamma\""));
+    cr_assert(says(&c, &saved, "elsewhere", "\"file\":\"/") && !says(&c, &saved, "elsewhere", "pooler"));
+    free(saved.data);
+    subject_drop(&c);
     subject_drop(&a);
     subject_drop(&b);
     tiny_free(x);

@@ -30,6 +30,7 @@ typedef struct dal_fit {
     const dal_samples *unlabelled; /* or NULL; given when a companion wants it */
     const struct dal_companion *const *companions; /* [n_companions]; needs DAL_CAP_COMPANION */
     int64_t n_companions;
+    const char *const *class_names; /* [C], what people call the classes, or NULL: nobody says */
 } dal_fit;
 
 /* What a fit tells. struct_size is set by the caller, all else starts 0. */

@@ -43,6 +43,12 @@ extern "C" {
  * tensors. A model may save them along; `dalhost runs export --model` writes them beside when it writes a folder, and
  * leaves them out otherwise. Names of files are [A-Za-z0-9._-]+ and begin with a letter. */
 #define DAL_ST_BESIDE "file:"
+/* The key of the metadata that says which tensors of a model lie in another file, from which it was made, and need not be kept
+ * with it. Its value is JSON: {"file": absolute path of a .safetensors file, "hash": 16 hexadecimal digits, "tensors": {name in
+ * the whole: name in that file}}. The hash is h after h = 0 and, for each tensor of that file in the order of
+ * dal_safetensors_tensor, h = dal_hash64(h, name), h = dal_hash64(h, bytes). `dalhost runs export --model` writes these
+ * tensors and those of the model as one, or refuses where that file is gone or another. */
+#define DAL_ST_ELSEWHERE "elsewhere"
 
 typedef struct dal_tensor {
     uint32_t struct_size;

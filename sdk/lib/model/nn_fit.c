@@ -445,6 +445,8 @@ dal_status dal_nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report
         st = m->reader->check(m, &f->train->spec, err);
     if (st == DAL_OK && m->reader && !warm)
         st = m->reader->prepare(m, f->train, err);
+    if (st == DAL_OK && m->reader && m->reader->named && DAL_HAS(dal_fit, f, class_names))
+        st = m->reader->named(m, f->class_names, err);
     if (st != DAL_OK)
         return st;
     char who[128];

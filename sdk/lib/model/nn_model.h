@@ -34,8 +34,13 @@ typedef struct nn_reader {
     /* [any] Optional: the tensors that a saved model has, in place of the network's own: how many; out (NULL: not wanted) lies in
      * m->weights. What save writes is text then, which goes into the metadata. */
     int64_t (*tensors)(const struct nn_model *m, dal_tensor *out);
-    /* [any] Optional: the i-th file that other programs want beside those tensors, as text in UTF-8; NULL: no more. */
-    const char *(*beside)(const struct nn_model *m, int64_t i, const char **name);
+    /* [any] Optional: the i-th text that goes beside those tensors into the metadata (DAL_ST_BESIDE, DAL_ST_ELSEWHERE), and its
+     * key; NULL: no more. */
+    const char *(*beside)(const struct nn_model *m, int64_t i, const char **key);
+    /* [main] With beside: what a saved model has under such a key goes in its place. */
+    dal_status (*put)(struct nn_model *m, const char *key, const char *text, dal_error *err);
+    /* [main] Optional: before a fit, what the classes are called. */
+    dal_status (*named)(struct nn_model *m, const char *const *names, dal_error *err);
     int vectors; /* rows are vectors [shape[0]], not ids of tokens */
 } nn_reader;
 

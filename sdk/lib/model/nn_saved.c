@@ -1,7 +1,7 @@
 /* Save and load. A saved model is a .safetensors file: what the reader keeps as a tensor "reader" of bytes, then the tensors
- * of the network (dal_nn_tensor), so that a stored model opens in other programs as it is. Its metadata: format "pt" (shapes and
- * names are PyTorch's), the model's id, and a checksum of all tensors and of the texts below. A reader that names the tensors itself has what it keeps
- * in the metadata, too, and perhaps files (DAL_ST_BESIDE). */
+ * of the network (dal_nn_tensor), so that a stored model opens in other programs as it is. Its metadata: format "pt" (shapes
+ * and names are PyTorch's), the model's id, and a checksum of all tensors and of the texts below. A reader that names the
+ * tensors itself has what it keeps in the metadata, too, and perhaps texts beside it (DAL_ST_BESIDE, DAL_ST_ELSEWHERE). */
 #include "nn_model.h"
 
 #include <math.h>
@@ -80,29 +80,28 @@ static int64_t tensors_of(const nn_model *m, dal_tensor *out)
     return n;
 }
 
-/* Texts of the metadata: what the reader keeps, unless that is a tensor, then files. */
+/* Texts of the metadata: what the reader keeps, unless that is a tensor, then what goes beside. */
 #define MOST_TEXTS 8
 typedef struct texts {
-    char key[MOST_TEXTS][64];
-    const char *text[MOST_TEXTS];
+    const char *key[MOST_TEXTS], *text[MOST_TEXTS];
     int64_t n;
 } texts;
 
-static void add_text(texts *t, const char *prefix, const char *name, const char *text)
+static void add_text(texts *t, const char *key, const char *text)
 {
-    snprintf(t->key[t->n], sizeof t->key[0], "%s%s", prefix, name);
+    t->key[t->n] = key;
     t->text[t->n++] = text;
 }
 
 static void texts_of(const nn_model *m, const char *reader, texts *t)
 {
-    const char *name, *text;
+    const char *key, *text;
     t->n = 0;
     if (!m->reader || has_reader_tensor(m))
         return;
-    add_text(t, "", READER, reader);
-    for (int64_t i = 0; m->reader->beside && t->n < MOST_TEXTS && (text = m->reader->beside(m, i, &name)); i++)
-        add_text(t, DAL_ST_BESIDE, name, text);
+    add_text(t, READER, reader);
+    for (int64_t i = 0; m->reader->beside && t->n < MOST_TEXTS && (text = m->reader->beside(m, i, &key)); i++)
+        add_text(t, key, text);
 }
 
 static dal_status write_all(const nn_model *m, const dal_writer *w, const dal_tensor *all, int64_t n, const char *reader,
@@ -255,6 +254,19 @@ static dal_status take_tensors(nn_model *m, const dal_safetensors *f, dal_error 
     return st;
 }
 
+/* Of texts that older models lack, the present ones stay. */
+static dal_status take_texts(nn_model *m, const dal_safetensors *f, dal_error *err)
+{
+    dal_status st = DAL_OK;
+    texts t;
+    texts_of(m, NULL, &t);
+    for (int64_t i = 1; i < t.n && st == DAL_OK; i++) {
+        const char *text = dal_safetensors_metadata(f, t.key[i]);
+        st = text ? m->reader->put(m, t.key[i], text, err) : DAL_OK;
+    }
+    return st;
+}
+
 dal_status dal_nn_model_load(void *self, const dal_reader *r, dal_error *err)
 {
     nn_model *m = self;
@@ -266,6 +278,8 @@ dal_status dal_nn_model_load(void *self, const dal_reader *r, dal_error *err)
         st = load_reader(m, f, err);
     if (st == DAL_OK)
         st = take_tensors(m, f, err);
+    if (st == DAL_OK)
+        st = take_texts(m, f, err);
     dal_safetensors_close(f);
     m->fitted = st == DAL_OK ? 1 : m->fitted;
     return st;
