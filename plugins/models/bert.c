@@ -362,7 +362,7 @@ static dal_status open_encoder(const dal_host *host, const bert_family *y, const
         return st;
     const bert_shape *s = &e->files->shape;
     if (o->length > s->positions - s->first_position)
-        return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; this %s has positions for %lld tokens",
+        return dal_fail(err, DAL_E_INVALID, "length", "length is %lld; the %s in folder has positions for %lld tokens",
                         (long long)o->length, y->id, (long long)(s->positions - s->first_position));
     st = bert_files_keep(e->files, o->folder, (uint32_t)o->cased, classes, e->keep_output, err);
     if (st == DAL_OK)

@@ -299,7 +299,7 @@ static void refused(const tiny *x, const dal_model_impl *impl, int64_t length, d
 Test(bert, says_which_tensor_does_not_fit)
 {
     tiny *x = tiny_new(&bert_family_bert, NINE, 16, 0);
-    refused(x, &bert_impl, 17, DAL_E_INVALID, "length", "length is 17; this bert has positions for 16 tokens");
+    refused(x, &bert_impl, 17, DAL_E_INVALID, "length", "length is 17; the bert in folder has positions for 16 tokens");
     free((void *)(uintptr_t)x->t[--x->n].data); /* the bias of the pooler: half a head */
     x->t[5].shape[0] = 4;
     x->t[5].shape[1] = 16;
@@ -375,7 +375,7 @@ Test(bert, says_when_the_padding_leaves_no_positions)
     change_config(x, "\"pad_token_id\": 1", "\"pad_token_id\": 13");
     refused(x, &roberta_impl, 3, DAL_E_FORMAT, "folder", "max_position_embeddings is 16, and pad_token_id 13: tokens count from behind");
     change_config(x, "\"pad_token_id\": 13", "\"pad_token_id\": 12");
-    refused(x, &roberta_impl, 4, DAL_E_INVALID, "length", "length is 4; this roberta has positions for 3 tokens");
+    refused(x, &roberta_impl, 4, DAL_E_INVALID, "length", "length is 4; the roberta in folder has positions for 3 tokens");
     tiny_free(x);
 }
 
