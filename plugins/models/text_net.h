@@ -34,9 +34,9 @@
 /* Of networks with linear layers over tokens. */
 #define TEXT_NET_PRECISION(P, T)                                                                                      \
     P(T, precision, CHOICE, "f32", "f32|bf16|auto", "",                                                               \
-      "what linear layers over tokens multiply; bf16, where the processor has AMX-BF16 or AVX512-BF16: faster, with " \
-      "another result: factors are rounded to 8 bits; sums, weights and gradients of inputs stay f32. auto: bf16 on " \
-      "processors with AMX, and AMD's with AVX512-BF16; else f32")
+      "what linear layers over tokens multiply; bf16, by onednn where the processor has AMX-BF16 or AVX512-BF16: "    \
+      "faster, with another result: factors are rounded to 8 bits; sums, weights and gradients of inputs stay f32. "  \
+      "auto: bf16 by onednn on processors with AMX, and AMD's with AVX512-BF16; else f32")
 
 typedef struct text_words {
     int64_t longest, min_count;
