@@ -1,6 +1,6 @@
 #include "array_file.h"
 
-#include "sdk/lib/model/model_common.h"
+#include <dal/fit.h>
 
 #include <math.h>
 
@@ -46,7 +46,7 @@ static dal_status read_array(const dal_host *host, const dal_reader *r, int64_t 
             st = more ? DAL_OK : DAL_E_NOMEM;
         } else {
             const int64_t n = room - done < PIECE ? room - done : PIECE;
-            st = model_read(r, data + done, (size_t)n, "arrays", err);
+            st = dal_read_saved(r, data + done, (size_t)n, "arrays", err);
             done += n;
         }
     }
@@ -62,7 +62,7 @@ dal_status arrays_load(const dal_host *host, const dal_reader *r, const char *id
     uint64_t sum = 0;
     for (int i = 0; i < n; i++)
         a[i] = (saved_array){0};
-    dal_status st = model_read(r, &h, sizeof h, "header", err);
+    dal_status st = dal_read_saved(r, &h, sizeof h, "header", err);
     if (st != DAL_OK)
         return st;
     if (memcmp(h.magic, magic, sizeof h.magic) != 0)

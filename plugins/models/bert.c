@@ -133,13 +133,13 @@ static dal_status run_encoder(const encoder *e, dal_nn_pass *p, const dal_batch 
     return st;
 }
 
-static dal_status check(const nn_model *m, const dal_sample_spec *spec, dal_error *err)
+static dal_status check(const dal_nn_model *m, const dal_sample_spec *spec, dal_error *err)
 {
     return spec->modality == DAL_TEXT ? DAL_OK
                                       : dal_fail(err, DAL_E_INVALID, "", "%s was made for texts; these samples are none", m->id);
 }
 
-static dal_status read_tile(const nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err)
+static dal_status read_tile(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err)
 {
     const encoder *e = m->known;
     if (!e->nn)
@@ -152,7 +152,7 @@ static dal_status read_tile(const nn_model *m, const dal_batch *x, int64_t first
 
 /* Tiles of a block of texts, on all threads. */
 typedef struct tiles_job {
-    const nn_model *m;
+    const dal_nn_model *m;
     const dal_batch *x;
     float *to;
     dal_error err[(SAMPLE_BLOCK + DAL_NN_TILE - 1) / DAL_NN_TILE];
@@ -180,7 +180,7 @@ static dal_status read_block(tiles_job *j, dal_error *err)
     return st;
 }
 
-static dal_status read_rows(const nn_model *m, const dal_samples *s, float *to, dal_error *err)
+static dal_status read_rows(const dal_nn_model *m, const dal_samples *s, float *to, dal_error *err)
 {
     const dal_host *host = m->host;
     sample_block *b = dal_array(host, 1, sizeof *b);
@@ -209,7 +209,7 @@ static dal_status read_rows(const nn_model *m, const dal_samples *s, float *to, 
 
 /* ---- a fit, save and load ----------------------------------------------------------------------- */
 
-static dal_status prepare(nn_model *m, const dal_samples *train, dal_error *err)
+static dal_status prepare(dal_nn_model *m, const dal_samples *train, dal_error *err)
 {
     (void)m;
     (void)train;
@@ -217,13 +217,13 @@ static dal_status prepare(nn_model *m, const dal_samples *train, dal_error *err)
     return DAL_OK; /* the folder says it all */
 }
 
-static dal_status begin(nn_model *m, dal_error *err)
+static dal_status begin(dal_nn_model *m, dal_error *err)
 {
     const encoder *e = m->known;
     return bert_files_copy(e->files, m->nn, e->keep_output, m->weights, err);
 }
 
-static void drop_known(nn_model *m)
+static void drop_known(dal_nn_model *m)
 {
     encoder *e = m->known;
     dal_nn_ready_free(e->ready);
@@ -234,7 +234,7 @@ static void drop_known(nn_model *m)
     m->host->free(m->host, e);
 }
 
-static int64_t tensors(const nn_model *m, dal_tensor *out)
+static int64_t tensors(const dal_nn_model *m, dal_tensor *out)
 {
     const encoder *e = m->known;
     for (int64_t i = 0; i < e->n_tensors && out; i++) {
@@ -247,7 +247,7 @@ static int64_t tensors(const nn_model *m, dal_tensor *out)
     return e->n_tensors;
 }
 
-static const char *beside(const nn_model *m, int64_t i, const char **key)
+static const char *beside(const dal_nn_model *m, int64_t i, const char **key)
 {
     const bert_files *f = ((const encoder *)m->known)->files;
     *key = i < BERT_KEPT ? f->kept[i].key : NULL;
@@ -255,14 +255,14 @@ static const char *beside(const nn_model *m, int64_t i, const char **key)
 }
 
 /* Only what may have changed since: where the folder is, is known better here. */
-static dal_status put_text(nn_model *m, const char *key, const char *text, dal_error *err)
+static dal_status put_text(dal_nn_model *m, const char *key, const char *text, dal_error *err)
 {
     const encoder *e = m->known;
     return strcmp(key, DAL_ST_BESIDE "config.json") == 0 ? bert_files_put(e->files, key, text, err) : DAL_OK;
 }
 
 /* A last layer that was trained on the same classes in another order begins with the wrong ones. */
-static void compare_names(const nn_model *m, const encoder *e, const char *const *names)
+static void compare_names(const dal_nn_model *m, const encoder *e, const char *const *names)
 {
     for (int64_t c = 0; c < m->n_classes; c++) {
         const char *theirs = bert_files_class(e->files, c);
@@ -275,7 +275,7 @@ static void compare_names(const nn_model *m, const encoder *e, const char *const
     }
 }
 
-static dal_status named(nn_model *m, const char *const *names, dal_error *err)
+static dal_status named(dal_nn_model *m, const char *const *names, dal_error *err)
 {
     const encoder *e = m->known;
     if (e->keep_output)
@@ -286,7 +286,7 @@ static dal_status named(nn_model *m, const char *const *names, dal_error *err)
 /* What a saved model depends on beside its weights. */
 #define SAVED "length %lld, frozen %d, folder %016llx"
 
-static dal_status save(const nn_model *m, const dal_writer *w, dal_error *err)
+static dal_status save(const dal_nn_model *m, const dal_writer *w, dal_error *err)
 {
     const encoder *e = m->known;
     char text[96];
@@ -294,7 +294,7 @@ static dal_status save(const nn_model *m, const dal_writer *w, dal_error *err)
     return w->write(w, text, strlen(text), err);
 }
 
-static dal_status load(nn_model *m, const dal_reader *r, dal_error *err)
+static dal_status load(dal_nn_model *m, const dal_reader *r, dal_error *err)
 {
     const encoder *e = m->known;
     char text[96], again[96];
@@ -370,7 +370,7 @@ static dal_status open_encoder(const dal_host *host, const bert_family *y, const
     return st == DAL_OK && o->freeze ? freeze(e, host, o->nn.precision, err) : st;
 }
 
-static dal_status list_tensors(nn_model *m, dal_error *err)
+static dal_status list_tensors(dal_nn_model *m, dal_error *err)
 {
     encoder *e = m->known;
     e->n_tensors = bert_tensors(e->files, m->nn, NULL);
@@ -382,7 +382,7 @@ static dal_status list_tensors(nn_model *m, dal_error *err)
 }
 
 /* Everything of the folder that a fit would need, before there is one. */
-static dal_status try_weights(nn_model *m, dal_error *err)
+static dal_status try_weights(dal_nn_model *m, dal_error *err)
 {
     const encoder *e = m->known;
     const dal_status st = list_tensors(m, err);
@@ -392,29 +392,32 @@ static dal_status try_weights(nn_model *m, dal_error *err)
 static dal_status make(const dal_host *host, const bert_family *y, const options *o, const dal_sample_spec *spec, void **self,
                        dal_error *err)
 {
-    static const nn_reader tokens = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
-                                     .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside,
-                                     .put = put_text, .named = named};
-    static const nn_reader vectors = {.check = check, .read = read_tile, .rows = read_rows, .prepare = prepare, .begin = begin,
-                                      .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside,
-                                      .put = put_text, .named = named, .vectors = 1};
+#define READER                                                                                                        \
+    .struct_size = sizeof(dal_nn_reader), .check = check, .read = read_tile, .rows = read_rows, .prepare = prepare,   \
+    .begin = begin, .save = save, .load = load, .drop = drop_known, .tensors = tensors, .beside = beside,             \
+    .put = put_text, .named = named
+    static const dal_nn_reader tokens = {READER}, vectors = {READER, .vectors = 1};
     encoder *e = NULL;
-    nn_model *m = NULL;
+    void *made = NULL;
     if (spec->modality != DAL_TEXT)
         return dal_fail(err, DAL_E_INVALID, "", "%s reads texts; these samples are %s", y->id,
                         spec->modality == DAL_IMAGE ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
     dal_status st = open_encoder(host, y, o, spec->n_classes, &e, err);
     if (st == DAL_OK) {
-        const nn_plan plan = {y->id, DAL_NN_MODEL_PROVIDES, sizeof(nn_model), DAL_NN_BERT, layers, e, e->nn ? &vectors : &tokens};
-        const int64_t shape[3] = {e->nn ? e->files->shape.width : o->length, e->nn ? 1 : e->files->shape.vocabulary, 1};
         dal_nn_training training = o->nn;
         if (o->freeze)
             training.precision = DAL_NN_F32; /* of the head, which has no tokens */
         if (training.learning_rate == 0)
             training.learning_rate = o->freeze ? 1e-3 : 5e-5;
-        st = nn_model_make(host, &plan, spec, shape, &training, &m, err);
+        const dal_nn_model_plan plan = {.struct_size = sizeof plan, .id = y->id, .layers = layers, .options = e,
+                                        .training = &training, .training_size = sizeof training, .init = DAL_NN_BERT,
+                                        .reader = e->nn ? &vectors : &tokens,
+                                        .shape = {e->nn ? e->files->shape.width : o->length,
+                                                  e->nn ? 1 : e->files->shape.vocabulary, 1}};
+        st = dal_nn_model_new(host, &plan, spec, &made, err);
     }
-    if (m) {
+    if (made) {
+        dal_nn_model *m = made;
         m->known = e;
         m->mask_features = 1;
         m->fine.spare = 1;
@@ -426,7 +429,7 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
         return st;
     }
     if (e) {
-        nn_model gone = {.host = host, .known = e};
+        dal_nn_model gone = {.host = host, .known = e};
         drop_known(&gone);
     }
     return st;
@@ -435,16 +438,16 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
 /* The precision is that of the encoder. */
 static const char *frozen_chosen(void *self, const char *parameter)
 {
-    const encoder *e = ((const nn_model *)self)->known;
+    const encoder *e = ((const dal_nn_model *)self)->known;
     if (strcmp(parameter, "precision") != 0)
-        return nn_model_choices.chosen(self, parameter);
+        return ((const dal_model_choices *)dal_nn_model_get_extension(self, DAL_CAP_CHOICES))->chosen(self, parameter);
     return dal_nn_precision_used(e->nn) == DAL_NN_BF16 ? "bf16" : "f32";
 }
 
 static const void *get_extension(void *self, const char *id)
 {
     static const dal_model_choices frozen = {.struct_size = sizeof frozen, .chosen = frozen_chosen};
-    const encoder *e = ((const nn_model *)self)->known;
+    const encoder *e = ((const dal_nn_model *)self)->known;
     if (e->nn && strcmp(id, DAL_CAP_CHOICES) == 0)
         return &frozen;
     return e->nn ? dal_nn_model_get_extension(self, id) : text_net_get_extension(self, id);

@@ -35,7 +35,7 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
-    return text_net_new(host, "bilstm", NN_PROVIDES, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 1, self, err);
+    return text_net_new(host, "bilstm", DAL_NN_MODEL_PROVIDES_FIXED, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 1, self, err);
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);
@@ -47,5 +47,5 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
     P(T, layers, I64, "1", "1..8", "layers", "of LSTM, one on the other")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "bilstm", impl, "an LSTM over the words of a text in both directions, and the largest of each number",   \
-      "Schuster & Paliwal 1997; Conneau et al., EMNLP 2017", "", NN_PROVIDES, options, PARAMS)
+      "Schuster & Paliwal 1997; Conneau et al., EMNLP 2017", "", DAL_NN_MODEL_PROVIDES_FIXED, options, PARAMS)
 DAL_MODULE(bilstm, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 #include "command_process.h"
-#include "sdk/lib/model/model_common.h"
+#include <dal/fit.h>
 #include "sample_block.h"
 
 #define MAX_MODEL ((int64_t)4 << 30) /* bytes of a saved model */
@@ -368,7 +368,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     char request[256], answer[COMMAND_LINE];
     dal_rng r = c->host->rng(c->host, "fit", f->round);
     c->fitted = 0;
-    dal_status st = model_check_labels(c->id, c->spec.n_classes, f, err);
+    dal_status st = dal_check_labels(c->id, c->spec.n_classes, f, err);
     if (st == DAL_OK)
         st = write_training_set(c, f->train, err);
     snprintf(request, sizeof request, "fit n=%lld round=%lld seed=%u warm=0 weights=%d", (long long)f->train->n,
@@ -428,7 +428,7 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     command *c = self;
     char answer[COMMAND_LINE], path[512], buffer[65536];
     uint64_t size = 0;
-    dal_status st = model_read(r, &size, sizeof size, c->id, err);
+    dal_status st = dal_read_saved(r, &size, sizeof size, c->id, err);
     if (st == DAL_OK && size > (uint64_t)MAX_MODEL)
         st = dal_fail(err, DAL_E_FORMAT, "", "a saved %s of %llu bytes; expected at most %lld", c->id,
                       (unsigned long long)size, (long long)MAX_MODEL);
@@ -440,7 +440,7 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
         return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(errno));
     while (st == DAL_OK && size > 0) {
         const size_t n = size < sizeof buffer ? (size_t)size : sizeof buffer;
-        st = model_read(r, buffer, n, c->id, err);
+        st = dal_read_saved(r, buffer, n, c->id, err);
         if (st == DAL_OK && fwrite(buffer, 1, n, f) != n)
             st = dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(errno));
         size -= n;

@@ -19,7 +19,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "sdk/lib/model/model_common.h"
+#include <dal/fit.h>
 #include "sample_block.h"
 #include "text_tokens.h"
 #include "token_table.h"
@@ -313,7 +313,7 @@ static dal_status train(step *s, const dal_samples *samples, int64_t round, dal_
     const fasttext *m = s->m;
     const dal_host *host = m->host;
     const options *o = m->opt;
-    const double mean = model_mean_weight(samples), steps = (double)(o->epochs * samples->n);
+    const double mean = dal_mean_weight(samples), steps = (double)(o->epochs * samples->n);
     dal_rng order = host->rng(host, "order", round), dropout = host->rng(host, "dropout", round);
     int64_t *rows = dal_array(host, samples->n, sizeof *rows), done = 0;
     dal_status st = rows ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for an order of texts");
@@ -379,7 +379,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     corpus texts = {.m = m};
     step s = {0};
     forget(m);
-    dal_status st = model_check_labels("fasttext", m->c, f, err);
+    dal_status st = dal_check_labels("fasttext", m->c, f, err);
     if (st == DAL_OK)
         st = read_texts(&texts, f->train, err);
     if (st == DAL_OK)

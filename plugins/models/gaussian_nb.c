@@ -12,8 +12,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "sdk/lib/model/dense_rows.h"
-#include "sdk/lib/model/model_common.h"
+#include "model_table.h"
 
 #define BLOCK 64
 #define MAGIC "DALNAIVE"
@@ -84,15 +83,15 @@ static void add(moments *s, int64_t k, const float *x, double w)
 
 static dal_status gather(moments *s, const dal_host *host, const dal_samples *train, dal_error *err)
 {
-    dense_rows rows = {0};
+    dal_dense_rows rows = {0};
     int64_t ids[BLOCK];
     float *x = dal_array(host, BLOCK * s->d, sizeof *x);
-    dal_status st = x ? dense_rows_init(&rows, host, train, s->d, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for samples");
+    dal_status st = x ? dal_dense_rows_init(&rows, host, train, s->d, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for samples");
     for (int64_t first = 0; st == DAL_OK && first < train->n; first += BLOCK) {
         const int64_t n = train->n - first < BLOCK ? train->n - first : BLOCK;
         for (int64_t i = 0; i < n; i++)
             ids[i] = first + i;
-        if ((st = dense_rows_gather(&rows, ids, n, x)) != DAL_OK && err)
+        if ((st = dal_dense_rows_gather(&rows, ids, n, x)) != DAL_OK && err)
             *err = rows.error;
         for (int64_t i = 0; st == DAL_OK && i < n; i++) {
             const double w = train->weights ? (double)train->weights[first + i] : 1;
@@ -101,7 +100,7 @@ static dal_status gather(moments *s, const dal_host *host, const dal_samples *tr
         }
     }
     if (x)
-        dense_rows_fini(&rows);
+        dal_dense_rows_fini(&rows);
     host->free(host, x);
     return st;
 }
@@ -138,7 +137,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     moments s = {.c = m->c, .d = m->d};
     host->free(host, m->numbers);
     m->numbers = NULL;
-    dal_status st = model_check_fit("gaussian-nb", m->d, m->c, f, err);
+    dal_status st = dal_check_fit("gaussian-nb", m->d, m->c, f, err);
     if (st != DAL_OK)
         return st;
     const int fits = dal_size_mul(m->c + 1, stride(m), &cells);
@@ -170,7 +169,7 @@ static dal_status ready(const bayes *m, const dal_batch *x, dal_error *err)
 {
     if (!m->numbers)
         return dal_fail(err, DAL_E_CONTRACT, "", "gaussian-nb has not been trained: fit or load comes first");
-    return model_check_width("gaussian-nb", m->d, x->spec, err);
+    return dal_check_width("gaussian-nb", m->d, x->spec, err);
 }
 
 static void outputs_of(const bayes *m, const float *x, float *out)

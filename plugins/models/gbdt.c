@@ -19,8 +19,7 @@
 #endif
 
 #include "array_file.h"
-#include "sdk/lib/model/dense_rows.h"
-#include "sdk/lib/model/model_common.h"
+#include "model_table.h"
 
 #define MAGIC "DALBOOST"
 #define MAX_CLASSES 4096
@@ -138,7 +137,7 @@ static dal_status give_samples(const gbdt *m, const dal_samples *s, DMatrixHandl
     const dal_host *h = m->host;
     int64_t cells = 0;
     float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(h, cells, sizeof *x) : NULL, *of_each = dal_array(h, s->n, sizeof *of_each);
-    dal_status st = x && of_each ? dense_rows_all(h, s, m->d, x, err)
+    dal_status st = x && of_each ? dal_dense_rows_all(h, s, m->d, x, err)
                                  : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples", (long long)s->n);
     if (st == DAL_OK && XGDMatrixCreateFromMat_omp(x, (bst_ulong)s->n, (bst_ulong)m->d, NAN, out, 1))
         st = failed("does not take the samples", err);
@@ -146,7 +145,7 @@ static dal_status give_samples(const gbdt *m, const dal_samples *s, DMatrixHandl
         of_each[i] = (float)s->classes[i];
     if (st == DAL_OK && XGDMatrixSetFloatInfo(*out, "label", of_each, (bst_ulong)s->n))
         st = failed("does not take the classes", err);
-    const double mean = model_mean_weight(s);
+    const double mean = dal_mean_weight(s);
     for (int64_t i = 0; st == DAL_OK && s->weights && i < s->n; i++)
         of_each[i] = (float)((double)s->weights[i] / mean);
     if (st == DAL_OK && s->weights && XGDMatrixSetFloatInfo(*out, "weight", of_each, (bst_ulong)s->n))
@@ -285,7 +284,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     gbdt *m = self;
     forget(m);
     report->train_accuracy = -1;
-    dal_status st = model_check_fit("gbdt", m->d, m->c, f, err);
+    dal_status st = dal_check_fit("gbdt", m->d, m->c, f, err);
     if (st == DAL_OK)
         st = train(m, f, report, err);
     if (st != DAL_OK)
@@ -313,7 +312,7 @@ static dal_status speak(const gbdt *m, const dal_batch *x, float *features, floa
 {
     if (m->n_trees == 0)
         return dal_fail(err, DAL_E_CONTRACT, "", "gbdt has not been trained: fit or load comes first");
-    dal_status st = model_check_width("gbdt", m->d, x->spec, err);
+    dal_status st = dal_check_width("gbdt", m->d, x->spec, err);
     if (st != DAL_OK)
         return st;
     float *row = dal_array(m->host, m->d, sizeof *row);

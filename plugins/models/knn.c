@@ -14,8 +14,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "sdk/lib/model/dense_rows.h"
-#include "sdk/lib/model/model_common.h"
+#include "model_table.h"
 
 #define BLOCK 64   /* samples predicted at a time */
 #define TILE 1024  /* training samples at a time */
@@ -103,12 +102,12 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     knn *m = self;
     const dal_samples *s = f->train;
     forget(m);
-    dal_status st = model_check_fit("knn", m->d, m->c, f, err);
+    dal_status st = dal_check_fit("knn", m->d, m->c, f, err);
     if (st != DAL_OK)
         return st;
     st = allocate(m, s->n, err);
     if (st == DAL_OK)
-        st = dense_rows_all(m->host, s, m->d, m->x, err);
+        st = dal_dense_rows_all(m->host, s, m->d, m->x, err);
     for (int64_t i = 0; st == DAL_OK && i < s->n; i++) {
         m->classes[i] = s->classes[i];
         m->weights[i] = s->weights ? s->weights[i] : 1;
@@ -206,7 +205,7 @@ static dal_status ready(const knn *m, const dal_batch *x, dal_error *err)
 {
     if (m->n == 0)
         return dal_fail(err, DAL_E_CONTRACT, "", "knn has not been trained: fit or load comes first");
-    return model_check_width("knn", m->d, x->spec, err);
+    return dal_check_width("knn", m->d, x->spec, err);
 }
 
 static dal_status predict_rows(const knn *m, const dal_batch *x, float *features, float *out, dal_error *err)

@@ -11,15 +11,14 @@
  * Features are the inputs themselves (d = values of a sample). Monte-Carlo passes mask them at rate
  * mc_dropout: the model has no dropout of its own.
  */
-#include "sdk/lib/model/nn_model.h"
+#include <dal/nn_model.h>
 
 #include <dal/dense.h>
 #include <dal/minimise.h>
 
 #include <math.h>
 
-#include "sdk/lib/model/dense_rows.h"
-#include "sdk/lib/model/model_common.h"
+#include <dal/fit.h>
 
 typedef struct options {
     double C;
@@ -42,10 +41,11 @@ typedef struct options {
 #define CHUNK_LEAST 128
 #define CHUNK_MOST 4096
 
-typedef struct logistic {
-    nn_model model; /* first: the shared slots see only this; one linear layer */
-    options options;
-} logistic;
+/* The model is one linear layer; the options go with it. */
+static const options *options_of(const dal_nn_model *m)
+{
+    return dal_nn_model_extra(m);
+}
 
 static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *opts)
 {
@@ -58,29 +58,25 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
                          dal_error *err)
 {
     const options *o = opts;
-    const nn_plan plan = {"logistic", PROVIDES, sizeof(logistic), DAL_NN_GLOROT, layers, NULL, NULL};
     const dal_nn_training training = {.mc_dropout = o->mc_dropout, .backend = DAL_NN_OPENBLAS};
-    int64_t width;
-    nn_model *m;
+    const dal_nn_model_plan plan = {.struct_size = sizeof plan, .takes = DAL_NN_TAKES_VECTORS, .id = "logistic",
+                                    .layers = layers, .training = &training, .training_size = sizeof training,
+                                    .init = DAL_NN_GLOROT, .provides = PROVIDES, .extra = sizeof(options)};
     if (spec->modality == DAL_SPARSE)
         return dal_fail(err, DAL_E_UNSUPPORTED, "", "logistic takes dense vectors or images; sparse-logistic is for sparse "
                         "samples as this dataset has them");
-    dal_status st = dal_dense_inputs(spec, "logistic", &width, err);
+    const dal_status st = dal_nn_model_new(host, &plan, spec, self, err);
     if (st == DAL_OK)
-        st = nn_model_make(host, &plan, spec, (const int64_t[]){width, 1, 1}, &training, &m, err);
-    if (st != DAL_OK)
-        return st;
-    ((logistic *)m)->options = *o;
-    *self = m;
-    return DAL_OK;
+        *(options *)dal_nn_model_extra(*self) = *o;
+    return st;
 }
 
 /* ---- the objective ------------------------------------------------------------------------------ */
 
 typedef struct problem {
-    logistic *logistic;
+    dal_nn_model *model;
     const dal_samples *train;
-    dense_rows rows;
+    dal_dense_rows rows;
     dal_nn_trainer *trainer;
     int64_t chunk; /* rows at a time */
     float *weights; /* [n] divided by their mean, or NULL */
@@ -102,7 +98,7 @@ static dal_status fill(void *ctx, int64_t first, int64_t count, float *x)
         n = count - done < 64 ? count - done : 64;
         for (int64_t i = 0; i < n; i++)
             rows[i] = c->first + first + done + i;
-        st = dense_rows_gather(&c->p->rows, rows, n, x + done * c->p->rows.width);
+        st = dal_dense_rows_gather(&c->p->rows, rows, n, x + done * c->p->rows.width);
     }
     return st;
 }
@@ -111,7 +107,7 @@ static dal_status fill(void *ctx, int64_t first, int64_t count, float *x)
 static void add_gradient(const problem *p, int64_t n, double *gradient)
 {
     const float *g = dal_nn_gradient(p->trainer);
-    for (int64_t i = 0; i < p->logistic->model.info.n_weights; i++)
+    for (int64_t i = 0; i < p->model->info.n_weights; i++)
         gradient[i] += (double)n * (double)g[i];
 }
 
@@ -149,8 +145,8 @@ static dal_status sum_losses(problem *p, double *value, double *gradient, dal_er
 static dal_status evaluate(void *ctx, const double *x, double *value, double *gradient, dal_error *err)
 {
     problem *p = ctx;
-    nn_model *m = &p->logistic->model;
-    const double n = (double)p->train->n, strength = 1 / (p->logistic->options.C * n);
+    dal_nn_model *m = p->model;
+    const double n = (double)p->train->n, strength = 1 / (options_of(p->model)->C * n);
     const int64_t penalised = m->info.n_weights - m->n_classes; /* W comes first, then b */
     for (int64_t i = 0; i < m->info.n_weights; i++) {
         m->weights[i] = (float)x[i];
@@ -171,12 +167,12 @@ static dal_status evaluate(void *ctx, const double *x, double *value, double *gr
 static dal_status visit(void *ctx, int64_t iteration, double value, double largest, dal_error *err)
 {
     const problem *p = ctx;
-    const dal_host *h = p->logistic->model.host;
+    const dal_host *h = p->model->host;
     (void)value;
     (void)largest;
     if (h->cancelled(h))
         return dal_fail(err, DAL_E_CANCELLED, "", "stopped in iteration %lld", (long long)iteration);
-    h->progress(h, iteration, p->logistic->options.max_iter, "iterations");
+    h->progress(h, iteration, options_of(p->model)->max_iter, "iterations");
     return DAL_OK;
 }
 
@@ -184,7 +180,7 @@ static dal_status visit(void *ctx, int64_t iteration, double value, double large
 
 static dal_status begin(problem *p, dal_error *err)
 {
-    const nn_model *m = &p->logistic->model;
+    const dal_nn_model *m = p->model;
     const dal_samples *s = p->train;
     const int64_t width = m->info.n_inputs, fit = CHUNK_BYTES / (4 * width);
     p->chunk = fit < CHUNK_LEAST ? CHUNK_LEAST : fit < CHUNK_MOST ? fit / 32 * 32 : CHUNK_MOST;
@@ -199,7 +195,7 @@ static dal_status begin(problem *p, dal_error *err)
         for (int64_t i = 0; i < s->n; i++)
             p->weights[i] = (float)((double)s->weights[i] * (double)s->n / sum);
     }
-    const dal_status st = dense_rows_init(&p->rows, m->host, s, width, err);
+    const dal_status st = dal_dense_rows_init(&p->rows, m->host, s, width, err);
     if (st != DAL_OK)
         return st;
     p->trainer = dal_nn_trainer_new(m->nn, m->host, m->weights, m->state, p->chunk, err);
@@ -208,25 +204,25 @@ static dal_status begin(problem *p, dal_error *err)
 
 static void end(problem *p)
 {
-    const dal_host *h = p->logistic->model.host;
+    const dal_host *h = p->model->host;
     dal_nn_trainer_free(p->trainer);
-    dense_rows_fini(&p->rows);
+    dal_dense_rows_fini(&p->rows);
     h->free(h, p->weights);
 }
 
 static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report *report, dal_error *err)
 {
-    const logistic *l = p->logistic;
-    const dal_host *h = l->model.host;
+    const dal_nn_model *m = p->model;
+    const dal_host *h = m->host;
     const dal_lbfgs how = {.struct_size = sizeof how,
-                           .max_iterations = l->options.max_iter,
-                           .tolerance = l->options.tol,
+                           .max_iterations = options_of(m)->max_iter,
+                           .tolerance = options_of(m)->tol,
                            .noise = 1e-8, /* losses come from f32 logits */
                            .evaluate = evaluate,
                            .visit = visit,
                            .ctx = p};
     dal_lbfgs_result r;
-    dal_status st = dal_minimise(h, &how, l->model.info.n_weights, x, &r, err);
+    dal_status st = dal_minimise(h, &how, m->info.n_weights, x, &r, err);
     if (st == DAL_E_DIVERGED) {
         dal_logf(h, DAL_LOG_WARNING, "the training loss is not finite");
         return dal_fail(err, st, "", "the training loss is not finite: the inputs are too large; scale them "
@@ -238,7 +234,7 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
         return st;
     if (!r.converged)
         dal_logf(h, DAL_LOG_INFO, "stopped after %lld iterations with a gradient of %.2g (tol %.2g)",
-                 (long long)r.iterations, r.largest_gradient, l->options.tol);
+                 (long long)r.iterations, r.largest_gradient, options_of(m)->tol);
     report->converged = r.converged;
     report->epochs = r.iterations;
     report->steps = r.evaluations;
@@ -249,10 +245,9 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
 
 static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)
 {
-    logistic *l = self;
-    nn_model *m = &l->model;
-    problem p = {.logistic = l, .train = f->train};
-    dal_status st = model_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
+    dal_nn_model *m = self;
+    problem p = {.model = m, .train = f->train};
+    dal_status st = dal_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
     if (st != DAL_OK)
         return st;
     const int warm = f->warm && m->fitted;
@@ -261,7 +256,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)m->info.n_weights);
     for (int64_t i = 0; i < m->info.n_weights; i++)
         x[i] = warm ? (double)m->weights[i] : 0;
-    nn_model_changed(m);
+    dal_nn_model_changed(m);
     m->fitted = 0; /* until the end: a broken fit leaves nothing to predict with */
     st = begin(&p, err);
     if (st == DAL_OK)

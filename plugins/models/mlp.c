@@ -15,9 +15,7 @@
  * Monte-Carlo passes switch on the network's own dropout layers. A network trained without dropout gets
  * one mask of rate mc_dropout on its features (the last hidden layer, or the input without any).
  */
-#include "sdk/lib/model/nn_model.h"
-
-#include <dal/dense.h>
+#include <dal/nn_model.h>
 
 typedef struct options {
     dal_nn_control control; /* first: see DAL_NN_CONTROL */
@@ -85,21 +83,19 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
                          dal_error *err)
 {
     const options *o = opts;
-    const nn_plan plan = {"mlp", NN_PROVIDES, sizeof(nn_model), DAL_NN_GLOROT, layers, o, NULL};
     const dal_nn_training training = training_of(o);
-    int64_t width;
-    nn_model *m;
-    dal_status st = dal_dense_inputs(spec, "mlp", &width, err);
-    if (st == DAL_OK && o->hidden.n > MAX_HIDDEN)
-        st = dal_fail(err, DAL_E_INVALID, "hidden", "%lld hidden layers; expected at most %d", (long long)o->hidden.n,
-                      MAX_HIDDEN);
-    if (st == DAL_OK)
-        st = nn_model_make(host, &plan, spec, (const int64_t[]){width, 1, 1}, &training, &m, err);
+    const dal_nn_model_plan plan = {.struct_size = sizeof plan, .takes = DAL_NN_TAKES_VECTORS, .id = "mlp", .layers = layers,
+                                    .options = o, .training = &training, .training_size = sizeof training,
+                                    .init = DAL_NN_GLOROT, .provides = DAL_NN_MODEL_PROVIDES_FIXED};
+    if (o->hidden.n > MAX_HIDDEN)
+        return dal_fail(err, DAL_E_INVALID, "hidden", "%lld hidden layers; expected at most %d", (long long)o->hidden.n,
+                        MAX_HIDDEN);
+    const dal_status st = dal_nn_model_new(host, &plan, spec, self, err);
     if (st != DAL_OK)
         return st;
-    m->fine = (nn_fine){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->epsilon, .raw_epsilon = 1, .spare = 1,
+    dal_nn_model *m = *self;
+    m->fine = (dal_nn_fine){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->epsilon, .raw_epsilon = 1, .spare = 1,
                         .decoupled = 1, .l2 = o->alpha, .tol = o->tol, .n_idle = o->n_iter_no_change};
-    *self = m;
     return DAL_OK;
 }
 
@@ -107,5 +103,5 @@ static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
 
 #define COMPONENTS(C)                                                                                   \
     C(MODEL, "mlp", impl, "multi-layer perceptron: ReLU layers, dropout, Adam or SGD", "",              \
-      "", NN_PROVIDES, options, PARAMS)
+      "", DAL_NN_MODEL_PROVIDES_FIXED, options, PARAMS)
 DAL_MODULE(mlp, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

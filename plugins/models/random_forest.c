@@ -14,8 +14,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "sdk/lib/model/dense_rows.h"
-#include "sdk/lib/model/model_common.h"
+#include "model_table.h"
 
 #define MAGIC "DALWOODS"
 #define MAX_CLASSES 65536
@@ -118,7 +117,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     dal_forest_free(m->trees);
     m->trees = NULL;
     report->train_accuracy = -1;
-    dal_status st = model_check_fit("random-forest", m->d, m->c, f, err);
+    dal_status st = dal_check_fit("random-forest", m->d, m->c, f, err);
     if (st != DAL_OK)
         return st;
     float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(m->host, cells, sizeof *x) : NULL;
@@ -128,7 +127,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     for (int64_t i = 0; weights && i < s->n; i++)
         weights[i] = (double)s->weights[i];
     if (st == DAL_OK)
-        st = dense_rows_all(m->host, s, m->d, x, err);
+        st = dal_dense_rows_all(m->host, s, m->d, x, err);
     if (st == DAL_OK)
         st = grow(m, f, &(dal_matrix){x, s->n, m->d, m->d}, weights, err);
     m->host->free(m->host, x);
@@ -142,7 +141,7 @@ static dal_status speak(const forest *m, const dal_batch *x, float *features, fl
 {
     if (!m->trees)
         return dal_fail(err, DAL_E_CONTRACT, "", "random-forest has not been trained: fit or load comes first");
-    dal_status st = model_check_width("random-forest", m->d, x->spec, err);
+    dal_status st = dal_check_width("random-forest", m->d, x->spec, err);
     if (st != DAL_OK)
         return st;
     float *row = dal_array(m->host, m->d, sizeof *row);

@@ -17,7 +17,7 @@
 
 #include <math.h>
 
-#include "sdk/lib/model/model_common.h"
+#include <dal/fit.h>
 #include "sparse_rows.h"
 
 typedef struct options {
@@ -245,7 +245,7 @@ static dal_status begin(problem *p, int32_t *mark, dal_error *err)
     p->hits = dal_array(h, blocks(s->n), sizeof *p->hits);
     if (!p->weights || !p->residual || !p->losses || !p->hits)
         return no_memory(values, err);
-    const double mean = model_mean_weight(s);
+    const double mean = dal_mean_weight(s);
     for (int64_t i = 0; i < s->n; i++)
         p->weights[i] = (s->weights ? (double)s->weights[i] / mean : 1) / (double)s->n;
     p->strength = 1 / (p->m->options.C * (double)s->n);
@@ -325,7 +325,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     problem p = {.m = m, .train = f->train};
     int64_t count = 0, bytes;
     double *x = NULL;
-    dal_status st = model_check_labels("sparse-logistic", m->c, f, err);
+    dal_status st = dal_check_labels("sparse-logistic", m->c, f, err);
     if (st == DAL_OK)
         st = check_spec(&f->train->spec, err);
     if (st == DAL_OK && f->train->spec.shape[0] != m->d)
@@ -534,7 +534,7 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     sparse_logistic *m = self;
     const dal_host *host = m->host;
     file_header h;
-    dal_status st = model_read(r, &h, sizeof h, "header", err);
+    dal_status st = dal_read_saved(r, &h, sizeof h, "header", err);
     if (st == DAL_OK)
         st = check_header(m, &h, err);
     if (st != DAL_OK)
@@ -543,9 +543,9 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     float *weights = dal_array(host, (h.n_columns + 1) * h.c, sizeof *weights);
     st = columns && weights ? DAL_OK : no_memory((h.n_columns + 1) * h.c, err);
     if (st == DAL_OK)
-        st = model_read(r, columns, (size_t)h.n_columns * sizeof *columns, "columns", err);
+        st = dal_read_saved(r, columns, (size_t)h.n_columns * sizeof *columns, "columns", err);
     if (st == DAL_OK)
-        st = model_read(r, weights, (size_t)((h.n_columns + 1) * h.c) * sizeof *weights, "weights", err);
+        st = dal_read_saved(r, weights, (size_t)((h.n_columns + 1) * h.c) * sizeof *weights, "weights", err);
     if (st == DAL_OK)
         st = check_content(&h, columns, weights, err);
     if (st != DAL_OK) {

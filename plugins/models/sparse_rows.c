@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "sdk/lib/model/model_common.h"
+#include <dal/fit.h>
 
 #define BLOCK 1024 /* rows read at once */
 
@@ -33,10 +33,10 @@ static dal_status check_row(const sparse_rows *r, const dal_samples *s, int64_t 
     for (int64_t k = r->row_at[i]; k < r->row_at[i + 1]; k++) {
         if (r->place[k] < 0 || r->place[k] >= d)
             return dal_fail(err, DAL_E_CONTRACT, "", "training sample %lld has column %d of %lld",
-                            (long long)model_id(s, i), (int)r->place[k], (long long)d);
+                            (long long)dal_pool_id(s, i), (int)r->place[k], (long long)d);
         if (!isfinite(r->by_row[k]))
             return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has the value %g in column %d; expected finite "
-                            "numbers: clean the data, or drop the sample", (long long)model_id(s, i),
+                            "numbers: clean the data, or drop the sample", (long long)dal_pool_id(s, i),
                             (double)r->by_row[k], (int)r->place[k]);
     }
     return DAL_OK;

@@ -23,7 +23,7 @@
 #include <math.h>
 
 #include "array_file.h"
-#include "sdk/lib/model/model_common.h"
+#include "model_table.h"
 #include "svm_machine.h"
 
 #define MAGIC "DALSVM01"
@@ -127,7 +127,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
 {
     svm *m = self;
     svm_machine_forget(&m->machine);
-    dal_status st = model_check_labels("svm", m->machine.c, f, err);
+    dal_status st = dal_check_labels("svm", m->machine.c, f, err);
     if (st == DAL_OK)
         st = check_samples(&m->machine, &f->train->spec, err);
     if (st == DAL_OK)

@@ -62,7 +62,7 @@ static inline int64_t svm_pair(int64_t k, int64_t i, int64_t j)
 
 /* gamma as the options have it: a number above 0, 0 for scale, -1 for auto. */
 dal_status svm_read_gamma(const char *text, double *out, dal_error *err);
-/* [main] Train a zeroed machine but for host, c, d and sparse; checked samples (model_check_labels) of its shape. */
+/* [main] Train a zeroed machine but for host, c, d and sparse; checked samples (dal_check_labels) of its shape. */
 dal_status svm_machine_train(svm_machine *m, const svm_options *o, const dal_fit *f, dal_error *err);
 void svm_machine_forget(svm_machine *m);
 /* Measure |x_s|^2 once x is there. */

@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "sdk/lib/model/dense_rows.h"
-#include "sdk/lib/model/model_common.h"
+#include <dal/dense.h>
+#include <dal/fit.h>
 #include "sparse_rows.h"
 
 dal_status svm_read_gamma(const char *text, double *out, dal_error *err)
@@ -43,7 +43,7 @@ typedef struct job {
     const dal_fit *f;
     struct svm_node *nodes;
     struct svm_node **rows; /* [n] each row's values that are not 0 */
-    dense_rows dense;
+    dal_dense_rows dense;
     sparse_rows sparse;
     double sum, squares;    /* over all values */
     int64_t n, *order, *at; /* [n] rows class by class; [n_seen + 1] where each begins */
@@ -98,7 +98,7 @@ static dal_status put_rows(job *j, float *room, struct svm_node *nodes, int64_t 
         n = j->n - first < BLOCK ? j->n - first : BLOCK;
         for (int64_t i = 0; i < n; i++)
             ids[i] = first + i;
-        if (!j->m->sparse && dense_rows_gather(&j->dense, ids, n, room) != DAL_OK) {
+        if (!j->m->sparse && dal_dense_rows_gather(&j->dense, ids, n, room) != DAL_OK) {
             if (err)
                 *err = j->dense.error;
             return j->dense.error.status;
@@ -129,7 +129,7 @@ static dal_status read_rows(job *j, dal_error *err)
         st = sparse_rows_read(&j->sparse, h, j->f->train, d, mark, err);
         h->free(h, mark);
     } else {
-        st = dense_rows_init(&j->dense, h, j->f->train, d, err);
+        st = dal_dense_rows_init(&j->dense, h, j->f->train, d, err);
     }
     if (st != DAL_OK)
         return st;
@@ -152,7 +152,7 @@ static dal_status weigh(job *j, dal_error *err)
 {
     const dal_samples *s = j->f->train;
     const svm_options *o = j->o;
-    const double mean = model_mean_weight(s);
+    const double mean = dal_mean_weight(s);
     int64_t seen = 0;
     for (int64_t k = 0; k < j->m->c; k++) {
         int64_t first = -1, count = 0;
@@ -162,8 +162,8 @@ static dal_status weigh(job *j, dal_error *err)
                 count++;
                 if (s->weights && s->weights[i] != s->weights[first])
                     return dal_fail(err, DAL_E_UNSUPPORTED, "", "svm weighs classes, not samples: of class %lld, sample %lld weighs "
-                                    "%g and sample %lld %g; logistic takes weights", (long long)k, (long long)model_id(s, first),
-                                    (double)s->weights[first], (long long)model_id(s, i), (double)s->weights[i]);
+                                    "%g and sample %lld %g; logistic takes weights", (long long)k, (long long)dal_pool_id(s, first),
+                                    (double)s->weights[first], (long long)dal_pool_id(s, i), (double)s->weights[i]);
             }
         j->factor[k] = count == 0 ? 0 : s->weights ? (double)s->weights[first] / mean : 1;
         if (o->class_weights.n > 0)
@@ -423,7 +423,7 @@ static dal_status keep_vectors(job *j, const int64_t *vectors, dal_error *err)
     if (!m->x)
         return no_memory(m->l, err);
     for (int64_t s = 0; s < m->l && st == DAL_OK; s++)
-        if ((st = dense_rows_gather(&j->dense, vectors + s, 1, m->x + s * m->d)) != DAL_OK && err)
+        if ((st = dal_dense_rows_gather(&j->dense, vectors + s, 1, m->x + s * m->d)) != DAL_OK && err)
             *err = j->dense.error;
     return st;
 }
@@ -494,7 +494,7 @@ static void end(job *j)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         h->free(h, all[i]);
     if (j->dense.host)
-        dense_rows_fini(&j->dense);
+        dal_dense_rows_fini(&j->dense);
     sparse_rows_free(&j->sparse);
 }
 

@@ -10,7 +10,7 @@
 #ifndef TEXT_NET_H
 #define TEXT_NET_H
 
-#include "sdk/lib/model/nn_model.h"
+#include <dal/nn_model.h>
 
 #define TEXT_NET_PARAMS(P, T, EPOCHS, BATCH, RATE, SCHEDULE, DROPOUT)                                     \
     P(T, epochs, I64, EPOCHS, "1..1000000", "epochs", "passes over the training set, at most")            \
@@ -43,7 +43,7 @@ typedef struct text_words {
     double word_dropout;
 } text_words;
 
-/* The create of an architecture, which begins with an embedding. mask_features: see nn_model. */
+/* The create of an architecture, which begins with an embedding. mask_features: see dal_nn_model. */
 dal_status text_net_new(const dal_host *host, const char *id, const char *provides, const dal_sample_spec *spec,
                         const dal_nn_training *training, uint32_t init, dal_nn_layers *layers, const void *options,
                         const text_words *words, int mask_features, void **self, dal_error *err);

@@ -37,9 +37,9 @@ static dal_status create(const dal_host *host, const void *options_, const dal_s
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
-    const dal_status st = text_net_new(host, "textcnn", NN_PROVIDES, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 0, self, err);
+    const dal_status st = text_net_new(host, "textcnn", DAL_NN_MODEL_PROVIDES_FIXED, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 0, self, err);
     if (st == DAL_OK)
-        ((nn_model *)*self)->fine.max_norm = o->max_norm;
+        ((dal_nn_model *)*self)->fine.max_norm = o->max_norm;
     return st;
 }
 
@@ -52,5 +52,5 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
     P(T, max_norm, F64, "0", "0..", "", "rows of the last layer that are longer are shortened to it (Kim: 3); 0: any")
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "textcnn", impl, "convolutions over the words of a text, and the largest of each map", "Kim, EMNLP 2014", "", \
-      NN_PROVIDES, options, PARAMS)
+      DAL_NN_MODEL_PROVIDES_FIXED, options, PARAMS)
 DAL_MODULE(textcnn, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

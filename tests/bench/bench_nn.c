@@ -255,7 +255,7 @@ static void measure(const net *t, const dal_component *c, const char *backend)
         infer_cpu[r] = (bench_cpu() - start_cpu) / (double)t->n_infer;
     }
     const bench_figures figures = {t->id, backend, BATCH, threads, step, step_cpu, ready, ready_cpu, first, first_cpu,
-                                   bench_median(infer, REPEATS), bench_median(infer_cpu, REPEATS), (double)((nn_model *)self)->info.multiply_adds};
+                                   bench_median(infer, REPEATS), bench_median(infer_cpu, REPEATS), (double)((dal_nn_model *)self)->info.multiply_adds};
     bench_report(host, &figures);
     impl->destroy(self);
     bench_list_free(&list);

@@ -57,7 +57,7 @@ static float *outputs_of(int threads, int64_t block, fx_bytes *saved)
     o.nn.dropout = 0.3;
     fx_list *train = images(50, 1);
     void *self = make(rt, &o, &train->s.spec);
-    ((nn_model *)self)->fine.feed = feed;
+    ((dal_nn_model *)self)->fine.feed = feed;
     fx_fit(&cnn_small_impl, self, train, 3, 0);
     float *z = fx_predict(&cnn_small_impl, self, train, block);
     if (saved)
@@ -105,10 +105,10 @@ Test(convnets, give_the_same_bits_with_any_threads_in_any_blocks_and_after_loadi
 Test(convnets, move_and_mirror_alike_in_batches_made_ahead)
 {
     float *made[3];
-    for (feed = NN_FEED_AUTO; feed <= NN_FEED_NEVER; feed++)
+    for (feed = DAL_NN_FEED_AUTO; feed <= DAL_NN_FEED_NEVER; feed++)
         made[feed] = outputs_of(2, 50, NULL);
-    cr_assert_eq(memcmp(made[NN_FEED_ALWAYS], made[NN_FEED_NEVER], 200 * sizeof(float)), 0);
-    cr_assert_eq(memcmp(made[NN_FEED_ALWAYS], made[NN_FEED_AUTO], 200 * sizeof(float)), 0);
+    cr_assert_eq(memcmp(made[DAL_NN_FEED_ALWAYS], made[DAL_NN_FEED_NEVER], 200 * sizeof(float)), 0);
+    cr_assert_eq(memcmp(made[DAL_NN_FEED_ALWAYS], made[DAL_NN_FEED_AUTO], 200 * sizeof(float)), 0);
     for (int i = 0; i < 3; i++)
         free(made[i]);
 }

@@ -14,7 +14,7 @@ static inline void fx_layers(const dal_model_impl *impl, const void *o, int64_t 
     void *self = NULL;
     dal_error err = DAL_ERROR_INIT;
     cr_assert_eq(impl->create(dal_runtime_host(rt, "m"), o, &spec, &self, &err), DAL_OK, "%s", err.text);
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     cr_assert_eq(m->info.n_weights, weights, "%lld weights", (long long)m->info.n_weights);
     cr_assert_eq(m->info.n_features, d);
     for (int64_t s = 0; s < m->info.n_stages; s++) {

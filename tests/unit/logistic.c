@@ -85,10 +85,10 @@ static void finds_the_optimum(int weighted)
     dal_runtime *rt = fx_runtime(2, 1);
     options o = plain;
     o.C = 5;
-    logistic *p = make(rt, &o, &l->s.spec);
+    dal_nn_model *p = make(rt, &o, &l->s.spec);
     const dal_fit_report r = fx_fit(&impl, p, l, 0, 0);
     for (int i = 0; i < N_THETA; i++)
-        theta[i] = (double)p->model.weights[i];
+        theta[i] = (double)p->weights[i];
     const double want = descend(l, o.C, reference, N_THETA), got = objective(l, o.C, theta, g);
     cr_assert(r.converged);
     cr_assert_lt(got, want + 1e-8, "%.10f, gradient descent %.10f", got, want);
@@ -155,16 +155,16 @@ Test(logistic, says_that_the_inputs_are_too_large)
     for (int i = 0; i < 60; i++)
         ((float *)l->data)[i] *= 1e30f;
     dal_runtime *rt = fx_runtime(1, 1);
-    logistic *p = make(rt, &plain, &l->s.spec);
+    dal_nn_model *p = make(rt, &plain, &l->s.spec);
     const dal_fit f = {.struct_size = sizeof f, .train = &l->s};
     /* a warm start from huge weights: logits of opposite infinities */
-    p->model.fitted = 1;
-    for (int64_t i = 0; i < p->model.info.n_weights; i++)
-        p->model.weights[i] = i % 2 ? 3e38f : -3e38f;
+    p->fitted = 1;
+    for (int64_t i = 0; i < p->info.n_weights; i++)
+        p->weights[i] = i % 2 ? 3e38f : -3e38f;
     dal_fit warm = f;
     warm.warm = 1;
     fx_expect(&err, impl.fit(p, &warm, &r, &err), DAL_E_DIVERGED, "", "scale them");
-    cr_assert_not(p->model.fitted);
+    cr_assert_not(p->fitted);
     done(rt, p);
     fx_list_free(l);
 }

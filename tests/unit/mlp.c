@@ -1,6 +1,6 @@
 #include "tests/unit/mlp_subject.h"
 
-#include "sdk/lib/model/dense_rows.h"
+#include <dal/dense.h>
 #include "plugins/models/mlp.c"
 
 /* The defaults of the declaration. */
@@ -240,24 +240,24 @@ Test(mlp, does_not_care_for_the_unit_of_weights)
     fx_list_free(l);
 }
 
-Test(dense_rows, gathers_the_same_values_from_memory_and_from_the_list)
+Test(dal_dense_rows, gathers_the_same_values_from_memory_and_from_the_list)
 {
     fx_list *l = fx_clusters(130, 30, 3, DAL_U8, 0.3, 1);
     float got[130 * 30], want[130 * 30];
     int64_t rows[130];
     dal_runtime *rt = fx_runtime(1, 1);
-    dense_rows kept, read;
+    dal_dense_rows kept, read;
     for (int i = 0; i < 130; i++)
         rows[i] = (i * 7) % 130;
-    cr_assert_eq(dense_rows_init(&kept, dal_runtime_host(rt, "t"), &l->s, 30, NULL), DAL_OK);
+    cr_assert_eq(dal_dense_rows_init(&kept, dal_runtime_host(rt, "t"), &l->s, 30, NULL), DAL_OK);
     read = kept;
     cr_assert(kept.all);
     read.all = NULL; /* as if there had been too many */
-    cr_assert_eq(dense_rows_gather(&kept, rows, 130, want), DAL_OK);
-    cr_assert_eq(dense_rows_gather(&read, rows, 130, got), DAL_OK);
+    cr_assert_eq(dal_dense_rows_gather(&kept, rows, 130, want), DAL_OK);
+    cr_assert_eq(dal_dense_rows_gather(&read, rows, 130, got), DAL_OK);
     cr_assert_arr_eq(got, want, sizeof got);
     cr_assert_eq(want[30], (float)((uint8_t *)l->data)[7 * 30] / 255.0f);
-    dense_rows_fini(&kept);
+    dal_dense_rows_fini(&kept);
     dal_runtime_free(rt);
     fx_list_free(l);
 }

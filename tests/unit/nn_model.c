@@ -11,7 +11,7 @@ Test(nn_model, offers_a_table_for_every_capability_it_names_and_no_other)
     fx_list *l = fx_clusters(4, 6, 3, DAL_F32, 0.3, 1);
     fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {5}, .n_hidden = 1}, &l->s.spec, 1);
     char words[1024], *save = NULL;
-    strcpy(words, NN_PROVIDES);
+    strcpy(words, DAL_NN_MODEL_PROVIDES_FIXED);
     int n = 0;
     for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save), n++)
         cr_assert(s.impl->get_extension(s.self, w), "%s", w);
@@ -126,7 +126,7 @@ Test(nn_model, drops_features_at_the_stated_rate_and_keeps_their_mean)
 /* The weights of a fx_subject, in double for the twin. */
 static void twin_weights(const fx_subject *s, double *w)
 {
-    const nn_model *m = s->self;
+    const dal_nn_model *m = s->self;
     for (int64_t i = 0; i < m->info.n_weights; i++)
         w[i] = (double)m->weights[i];
 }
@@ -221,7 +221,7 @@ Test(nn_model, loss_gradients_match_finite_differences_for_soft_targets)
     fx_list *l = fx_clusters(37, 6, 3, DAL_F32, 0.3, 1);
     dal_error err = DAL_ERROR_INIT;
     fx_subject s = fx_mlp_trained(&(fx_mlp){.hidden = {8, 5}, .n_hidden = 2, .epochs = 10}, l);
-    const nn_model *m = s.self;
+    const dal_nn_model *m = s.self;
     const twin_net net = twin_net_of((const int64_t[]){6, 8, 5, 3}, 3);
     const dal_model_perturb *ext = s.impl->get_extension(s.self, DAL_CAP_PERTURB);
     const dal_batch x = fx_batch(l, 0, 37);
@@ -408,7 +408,7 @@ static void one_step(fx_subject *s, const dal_fit *f, float *after)
 {
     dal_error err = DAL_ERROR_INIT;
     dal_fit_report r = {.struct_size = sizeof r};
-    const nn_model *m = s->self;
+    const dal_nn_model *m = s->self;
     cr_assert_eq(s->impl->fit(s->self, f, &r, &err), DAL_OK, "%s", err.text);
     memcpy(after, m->weights, (size_t)m->info.n_weights * sizeof *after);
 }
@@ -426,7 +426,7 @@ Test(nn_model, companions_gradients_reach_every_weight)
     along.companions = list;
     along.n_companions = 2;
     fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {L_S, L_D}, .n_hidden = 2, .epochs = 1, .plain_rate = 1}, &l->s.spec, 2);
-    const nn_model *m = s.self;
+    const dal_nn_model *m = s.self;
     float start[256], without[256], with[256];
     double want[256];
     one_step(&s, &alone, without);

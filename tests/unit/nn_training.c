@@ -112,7 +112,7 @@ Test(nn_holdout, keeps_the_weights_of_the_epoch_with_the_least_loss)
     fx_mlp how = {.hidden = {40}, .n_hidden = 1, .epochs = 120, .batch_size = 20, .nadam = 1,
                   .control = {.validation = 0.25, .patience = 6}};
     fx_subject stopped = fx_mlp_new(&how, &l->s.spec, 2);
-    const nn_model *m = stopped.self;
+    const dal_nn_model *m = stopped.self;
     const dal_rng stream = m->host->rng(m->host, "validation", 0);
     nn_holdout h;
     const dal_fit_report r = fx_fit(stopped.impl, stopped.self, l, 0, 0);
@@ -126,7 +126,7 @@ Test(nn_holdout, keeps_the_weights_of_the_epoch_with_the_least_loss)
         fx_subject plain = fx_mlp_new(&how, &l->s.spec, 1);
         fx_fit(plain.impl, plain.self, part, 0, 0);
         const double loss = held_out_loss(&plain, l, &h);
-        const nn_model *p = plain.self;
+        const dal_nn_model *p = plain.self;
         if (loss < best - 1e-9)
             best_epoch = how.epochs;
         best = fmin(best, loss);
@@ -232,7 +232,7 @@ static uint64_t fit_far(uint32_t feed, int threads, int64_t fails_at, dal_error 
     for (int i = 0; i < ROWS; i++)
         l.classes[i] = i % 3;
     fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {2}, .n_hidden = 1, .epochs = 2, .batch_size = 96}, &l.s.spec, threads);
-    nn_model *m = s.self;
+    dal_nn_model *m = s.self;
     dal_fit_report report = {.struct_size = sizeof report};
     const dal_fit f = {.struct_size = sizeof f, .train = &l.s};
     m->fine.feed = feed;
@@ -246,14 +246,14 @@ static uint64_t fit_far(uint32_t feed, int threads, int64_t fails_at, dal_error 
 Test(nn_feed, makes_the_batches_that_would_have_been_made)
 {
     dal_error err = DAL_ERROR_INIT;
-    const uint64_t never = fit_far(NN_FEED_NEVER, 2, -1, &err);
-    cr_assert_eq(fit_far(NN_FEED_AUTO, 2, -1, &err), never);
-    cr_assert_eq(fit_far(NN_FEED_ALWAYS, 1, -1, &err), never);
+    const uint64_t never = fit_far(DAL_NN_FEED_NEVER, 2, -1, &err);
+    cr_assert_eq(fit_far(DAL_NN_FEED_AUTO, 2, -1, &err), never);
+    cr_assert_eq(fit_far(DAL_NN_FEED_ALWAYS, 1, -1, &err), never);
 }
 
 Test(nn_feed, tells_what_could_not_be_read)
 {
-    for (uint32_t feed = NN_FEED_AUTO; feed <= NN_FEED_NEVER; feed++) {
+    for (uint32_t feed = DAL_NN_FEED_AUTO; feed <= DAL_NN_FEED_NEVER; feed++) {
         dal_error err = DAL_ERROR_INIT;
         fit_far(feed, 2, 517, &err);
         cr_assert_str_eq(err.text, "row 517 is gone", "%s", err.text);

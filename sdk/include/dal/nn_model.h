@@ -26,7 +26,7 @@
  *     #define COMPONENTS(C) C(MODEL, "my-net", impl, "...", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
  *
  * `dalhost plugin new --kind network` writes such a plugin. Samples are images or vectors, f32 or u8 (pixels become v / 255);
- * rows of the network's input are planar. Networks of texts are not made by this: see dal/nn.h.
+ * rows of the network's input are planar. Other samples, as texts, take a reader of the plugin's own, see below.
  *
  * Law 3: a fit depends on the seed and the samples, not on the number of threads.
  */
@@ -128,26 +128,71 @@ typedef struct dal_nn_training {
     DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "    \
     DAL_CAP_FEATURE_GRADIENT " " DAL_CAP_PERTURB " " DAL_CAP_COMPANION " " DAL_CAP_CHOICES
 
+/* Of a model that leaves no choice to the machine. */
+#define DAL_NN_MODEL_PROVIDES_FIXED                                                        \
+    DAL_CAP_OUTPUTS " " DAL_CAP_CONCURRENT " " DAL_CAP_WARM_START " " DAL_CAP_FEATURES " " \
+    DAL_CAP_STAGES " " DAL_CAP_MC " " DAL_CAP_LAST_LAYER " " DAL_CAP_INPUT_GRADIENT " "    \
+    DAL_CAP_FEATURE_GRADIENT " " DAL_CAP_PERTURB " " DAL_CAP_COMPANION
+
+typedef struct dal_nn_model dal_nn_model;
+
 /* Declares the layers from x, the input, to the features and the output of c classes. Parameters whose default is no layer, as
  * a dropout of 0, are for this function to look at. */
 typedef void dal_nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
 
+/* How samples become rows of the input, where these are no images or vectors. Slots that are not called optional are there. A row of
+ * texts is int32_t [longest], see dal/nn.h. */
+typedef struct dal_nn_reader {
+    uint32_t struct_size;
+    int32_t vectors; /* rows are vectors [shape[0]], not ids of tokens */
+    dal_status (*check)(const dal_nn_model *m, const dal_sample_spec *spec, dal_error *err);
+    /* Rows first..first+n-1 of x, [n, inputs]. */
+    dal_status (*read)(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err);
+    /* All rows of a list, [samples->n, inputs]. */
+    dal_status (*rows)(const dal_nn_model *m, const dal_samples *samples, float *to, dal_error *err);
+    /* [main] Before a fit from fresh weights: what the training set says of the network's shape, see dal_nn_model_declare. */
+    dal_status (*prepare)(dal_nn_model *m, const dal_samples *train, dal_error *err);
+    /* [any] Optional: n rows of a training step, of pool indices ids, from the epoch's stream. */
+    void (*augment)(const dal_nn_model *m, const dal_rng *epoch, const int64_t *ids, int64_t n, float *rows);
+    /* [main] What the reader keeps, beside the weights of a saved model; load declares the network. */
+    dal_status (*save)(const dal_nn_model *m, const dal_writer *w, dal_error *err);
+    dal_status (*load)(dal_nn_model *m, const dal_reader *r, dal_error *err);
+    void (*drop)(dal_nn_model *m); /* [main] the last user leaves m->known */
+    /* [main] Optional: fresh weights were drawn for a fit; those that are known go in their place. */
+    dal_status (*begin)(dal_nn_model *m, dal_error *err);
+    /* [any] Optional: the tensors that a saved model has, in place of the network's own: how many; out (NULL: not wanted) lies in
+     * m->weights. What save writes is text then, which goes into the metadata. */
+    int64_t (*tensors)(const dal_nn_model *m, dal_tensor *out);
+    /* [any] Optional: the i-th text that goes beside those tensors into the metadata (DAL_ST_BESIDE, DAL_ST_ELSEWHERE), and its
+     * key; NULL: no more. */
+    const char *(*beside)(const dal_nn_model *m, int64_t i, const char **key);
+    /* [main] With beside: what a saved model has under such a key goes in its place. */
+    dal_status (*put)(dal_nn_model *m, const char *key, const char *text, dal_error *err);
+    /* [main] Optional: before a fit, what the classes are called. */
+    dal_status (*named)(dal_nn_model *m, const char *const *names, dal_error *err);
+} dal_nn_reader;
+
 #define DAL_NN_TAKES_IMAGES 1u  /* [channels, height, width] */
-#define DAL_NN_TAKES_VECTORS 2u /* as [values, 1, 1] */
+#define DAL_NN_TAKES_VECTORS 2u /* and all else that is dense, as [values, 1, 1] */
 
 typedef struct dal_nn_model_plan {
     uint32_t struct_size;
-    uint32_t takes;              /* DAL_NN_TAKES_..., one or both */
-    const char *id;              /* of the component, for messages; static */
+    uint32_t takes;         /* DAL_NN_TAKES_..., one or both; not looked at with a reader */
+    const char *id;         /* of the component, for messages; static */
     dal_nn_layers *layers;
-    const void *options;         /* for layers; looked at during dal_nn_model_new alone */
-    const dal_nn_training *training;
-    uint32_t training_size;      /* sizeof(dal_nn_training), as the plugin was built */
-    uint32_t init;               /* how fresh weights are drawn: DAL_NN_UNIFORM... */
+    const void *options;    /* for layers; looked at during dal_nn_model_new alone. With a reader whose prepare or load declares the
+                               network: until the model is destroyed, and begins with the dal_nn_training */
+    const dal_nn_training *training; /* looked at during dal_nn_model_new alone */
+    uint32_t training_size; /* sizeof(dal_nn_training), as the plugin was built */
+    uint32_t init;          /* how fresh weights are drawn: DAL_NN_UNIFORM... */
+    const char *provides;   /* capability ids of the component, static; NULL: DAL_NN_MODEL_PROVIDES */
+    int64_t extra;          /* bytes of the plugin's own, see dal_nn_model_extra */
+    const dal_nn_reader *reader; /* NULL: images or vectors; static */
+    int64_t shape[3];       /* with a reader: that of the input; of texts {longest, words, 1} */
 } dal_nn_model_plan;
 /* Of an architecture for images whose options begin with a dal_nn_training. */
-#define DAL_NN_MODEL_PLAN(id_, layers_, options_, init_)                                                              \
-    {.struct_size = sizeof(dal_nn_model_plan), .takes = DAL_NN_TAKES_IMAGES, .id = (id_), .layers = (layers_),        \
+#define DAL_NN_MODEL_PLAN(id_, layers_, options_, init_)                                                               \
+    {.struct_size = sizeof(dal_nn_model_plan), .takes = DAL_NN_TAKES_IMAGES, .id = (id_), .layers = (layers_),         \
      .options = (options_), .training = (const dal_nn_training *)(options_), .training_size = sizeof(dal_nn_training), \
      .init = (init_)}
 
@@ -167,6 +212,75 @@ DAL_PUBLIC const void *dal_nn_model_get_extension(void *self, const char *id);
     {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS, .create = create_, .destroy = dal_nn_model_destroy, \
      .fit = dal_nn_model_fit, .predict = dal_nn_model_predict, .save = dal_nn_model_save, .load = dal_nn_model_load,  \
      .get_extension = dal_nn_model_get_extension}
+
+/* ---- models that are more than a list of layers ------------------------------------------------------- */
+
+/* Batches made ahead by a thread of their own: where samples are not kept in memory and there is more than one thread. */
+#define DAL_NN_FEED_AUTO 0u
+#define DAL_NN_FEED_ALWAYS 1u
+#define DAL_NN_FEED_NEVER 2u
+
+/* What is not asked about everywhere. Set behind dal_nn_model_new, else these: */
+typedef struct dal_nn_fine {
+    double beta1, beta2, epsilon; /* 0.9, 0.999, 1e-8 */
+    uint32_t raw_epsilon, spare, decoupled; /* see dal_nn_rule; 0, 0, with adamw */
+    double l2;                    /* 0 */
+    double tol;                   /* the end after more than n_idle epochs in which the loss fell by less; n_idle 0: never */
+    int64_t n_idle;
+    uint32_t feed; /* DAL_NN_FEED_...: 0 */
+    double max_norm; /* of rows of the last layer's weights; 0: any */
+} dal_nn_fine;
+
+/* What the slots' `self` is. Made by libdal alone, whose SONAME says that it lies as here. */
+struct dal_nn_model {
+    /* to look at */
+    const dal_host *host;
+    const char *id;
+    dal_nn *nn;
+    dal_nn_info info;
+    int64_t n_classes, shape[3]; /* of the input */
+    float *weights, *state;      /* see dal_nn_model_changed */
+    /* to set, before the first fit */
+    int32_t mask_features; /* Monte-Carlo passes mask the features, whatever dropouts there are */
+    int32_t fitted;        /* of a model with a fit of its own: set by it */
+    void *known;           /* the reader's: the words that have rows; shared with copies, dropped with the last */
+    dal_nn_fine fine;
+    /* libdal's own */
+    dal_nn_model_plan plan;
+    dal_nn_training options; /* backend and precision: what they became */
+    size_t size;             /* of the whole object, for copies */
+    int64_t *users;          /* of nn, milestones and known: the model and its copies */
+    int64_t *milestones;     /* those of the options */
+    dal_nn_ready *ready;     /* the weights made ready for passes, once they have been asked for; NULL: not yet; atomic */
+    int32_t lent;            /* somebody may write the weights at any time */
+};
+
+/* [any] The plan's `extra` bytes, zeroed at first; copies of the model have copies of them. */
+DAL_PUBLIC void *dal_nn_model_extra(const dal_nn_model *m);
+/* [main] Of a model with a reader: lets go of the network, declares it for texts of up to shape[0] ids below shape[1], and takes
+ * memory for its weights. The reader's `known` becomes this. */
+DAL_PUBLIC dal_status dal_nn_model_declare(dal_nn_model *m, const int64_t shape[3], void *known, dal_error *err);
+/* [main] The weights have changed, or are about to. */
+DAL_PUBLIC void dal_nn_model_changed(dal_nn_model *m);
+/* [any] Fitted, and x a batch of samples like those of create? */
+DAL_PUBLIC dal_status dal_nn_model_ready(const dal_nn_model *m, const dal_batch *x, dal_error *err);
+/* [any] A pass over the weights as they are now: by ready weights, so that all answers of a model are of one kind, or, with
+ * gradients, by the weights themselves. */
+typedef struct dal_nn_model_pass {
+    const dal_nn_model *m;
+    dal_nn_ready *ready; /* the model's, or of its own where the weights are lent; NULL with gradients */
+    dal_nn_pass *pass;
+} dal_nn_model_pass;
+DAL_PUBLIC dal_status dal_nn_model_pass_open(const dal_nn_model *m, int gradients, dal_nn_model_pass *p, dal_error *err);
+DAL_PUBLIC void dal_nn_model_pass_close(dal_nn_model_pass *p);
+/* What done looks at, beside the features and the output: nothing, stages too, gradients too (and stages). */
+#define DAL_NN_SHOW_VALUES 0
+#define DAL_NN_SHOW_STAGES 1
+#define DAL_NN_SHOW_GRADIENTS 2
+/* [any] Each tile of x, forward to value `to`, then done(ctx, pass, first, n). */
+DAL_PUBLIC dal_status dal_nn_model_tiles(const dal_nn_model *m, const dal_batch *x, dal_nn_value to, int what,
+                                         dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
+                                         dal_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,14 +1,13 @@
-#include "dense_rows.h"
-
 #include <dal/dense.h>
+
 #include <math.h>
 
 #define KEEP_BYTES ((int64_t)256 << 20)
 #define BLOCK 256 /* rows read at once */
 
-static dal_status keep_error(dense_rows *r, const dal_error *e)
+static dal_status keep_error(dal_dense_rows *r, const dal_error *e)
 {
-    if (!atomic_flag_test_and_set(&r->taken))
+    if (!__atomic_exchange_n(&r->taken, 1, __ATOMIC_ACQ_REL))
         r->error = *e;
     return e->status;
 }
@@ -25,7 +24,7 @@ static int64_t first_bad(const float *x, int64_t n)
     return -1;
 }
 
-static dal_status read_rows(dense_rows *r, const int64_t *rows, int64_t n, float *out)
+static dal_status read_rows(dal_dense_rows *r, const int64_t *rows, int64_t n, float *out)
 {
     const dal_samples *s = r->samples;
     dal_error e = DAL_ERROR_INIT;
@@ -59,7 +58,7 @@ static dal_status read_rows(dense_rows *r, const int64_t *rows, int64_t n, float
 
 static dal_status read_block(void *ctx, int64_t i)
 {
-    dense_rows *r = ctx;
+    dal_dense_rows *r = ctx;
     const int64_t first = i * BLOCK, rest = r->samples->n - first, n = rest < BLOCK ? rest : BLOCK;
     int64_t rows[BLOCK];
     for (int64_t j = 0; j < n; j++)
@@ -67,12 +66,11 @@ static dal_status read_block(void *ctx, int64_t i)
     return read_rows(r, rows, n, r->all + first * r->width);
 }
 
-dal_status dense_rows_init(dense_rows *r, const dal_host *host, const dal_samples *samples, int64_t width,
+dal_status dal_dense_rows_init(dal_dense_rows *r, const dal_host *host, const dal_samples *samples, int64_t width,
                            dal_error *err)
 {
     int64_t values;
-    *r = (dense_rows){.host = host, .samples = samples, .width = width, .error = DAL_ERROR_INIT,
-                      .taken = ATOMIC_FLAG_INIT};
+    *r = (dal_dense_rows){.host = host, .samples = samples, .width = width, .error = DAL_ERROR_INIT};
     if (!dal_size_mul(samples->n, width, &values) || values > KEEP_BYTES / (int64_t)sizeof(float))
         return DAL_OK;
     r->all = dal_array(host, values, sizeof *r->all);
@@ -84,14 +82,14 @@ dal_status dense_rows_init(dense_rows *r, const dal_host *host, const dal_sample
     return st;
 }
 
-void dense_rows_fini(dense_rows *r)
+void dal_dense_rows_fini(dal_dense_rows *r)
 {
     if (r->host)
         r->host->free(r->host, r->all);
     r->all = NULL;
 }
 
-dal_status dense_rows_gather(dense_rows *r, const int64_t *rows, int64_t n, float *out)
+dal_status dal_dense_rows_gather(dal_dense_rows *r, const int64_t *rows, int64_t n, float *out)
 {
     if (!r->all)
         return read_rows(r, rows, n, out);
@@ -100,18 +98,18 @@ dal_status dense_rows_gather(dense_rows *r, const int64_t *rows, int64_t n, floa
     return DAL_OK;
 }
 
-dal_status dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out, dal_error *err)
+dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out, dal_error *err)
 {
-    dense_rows r;
-    dal_status st = dense_rows_init(&r, host, samples, width, err);
+    dal_dense_rows r;
+    dal_status st = dal_dense_rows_init(&r, host, samples, width, err);
     for (int64_t first = 0; st == DAL_OK && first < samples->n; first += BLOCK) {
         int64_t ids[BLOCK];
         const int64_t n = samples->n - first < BLOCK ? samples->n - first : BLOCK;
         for (int64_t i = 0; i < n; i++)
             ids[i] = first + i;
-        if ((st = dense_rows_gather(&r, ids, n, out + first * width)) != DAL_OK && err)
+        if ((st = dal_dense_rows_gather(&r, ids, n, out + first * width)) != DAL_OK && err)
             *err = r.error;
     }
-    dense_rows_fini(&r);
+    dal_dense_rows_fini(&r);
     return st;
 }

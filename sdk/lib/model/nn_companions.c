@@ -1,6 +1,6 @@
 #include "nn_companions.h"
 
-static int64_t stage_shape(const nn_model *m, int64_t stage, int64_t shape[3])
+static int64_t stage_shape(const dal_nn_model *m, int64_t stage, int64_t shape[3])
 {
     dal_nn_shape(m->nn, dal_nn_stage_value(m->nn, stage), shape);
     return shape[0];
@@ -34,7 +34,7 @@ static dal_status take_buffers(nn_companions *c, int64_t capacity, dal_error *er
     return DAL_OK;
 }
 
-dal_status nn_companions_begin(nn_companions *c, const nn_model *m, const dal_fit *fit, int64_t epochs, int64_t capacity,
+dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const dal_fit *fit, int64_t epochs, int64_t capacity,
                                dal_error *err)
 {
     *c = (nn_companions){.m = m, .fit = fit};
@@ -115,7 +115,7 @@ static void add_gradients(const nn_companions *c, const dal_nn_step_view *view)
 static dal_companion_batch half(nn_companions *c, uint32_t wants, const int64_t *ids, const int32_t *classes,
                                 const dal_nn_step_view *view, int64_t first, int64_t n)
 {
-    const nn_model *m = c->m;
+    const dal_nn_model *m = c->m;
     const int64_t k = m->n_classes, d = m->info.n_features;
     const int labelled = first == 0;
     dal_companion_batch b = {.struct_size = sizeof b,

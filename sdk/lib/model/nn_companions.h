@@ -5,7 +5,7 @@
 #include "nn_model.h"
 
 typedef struct nn_companions {
-    const nn_model *m;
+    const dal_nn_model *m;
     const dal_fit *fit;
     uint32_t wants; /* of all together */
     float *block, *d_logits, *d_features; /* [capacity, c], [capacity, d] */
@@ -16,7 +16,7 @@ typedef struct nn_companions {
 
 /* [main] Buffers for batches of `capacity` rows, and every companion's begin. With none in `fit` nothing is taken.
  * fini accepts a zeroed one. */
-dal_status nn_companions_begin(nn_companions *c, const nn_model *m, const dal_fit *fit, int64_t epochs, int64_t capacity,
+dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const dal_fit *fit, int64_t epochs, int64_t capacity,
                                dal_error *err);
 void nn_companions_fini(nn_companions *c);
 /* [main] Show a step to each; what it gives is added to the step's gradients. ids [n], classes [n_labelled]. */

@@ -2,7 +2,7 @@
 #include "nn_model.h"
 
 #include <dal/dense.h>
-#include "model_common.h"
+#include <dal/fit.h>
 
 #define TILE DAL_NN_TILE
 
@@ -10,12 +10,12 @@
 
 static int64_t features_width(void *self)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return m->info.n_features;
 }
 
 typedef struct features_job {
-    const nn_model *m;
+    const dal_nn_model *m;
     float *features, *outputs;
 } features_job;
 
@@ -31,15 +31,15 @@ static dal_status keep_features(void *ctx, dal_nn_pass *p, int64_t first, int64_
 
 static dal_status features(void *self, const dal_batch *x, float *out, float *outputs, dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     features_job j = {m, out, outputs};
-    return nn_model_tiles(m, x, outputs ? m->info.output : m->info.features, NN_VALUES, keep_features, &j, err);
+    return dal_nn_model_tiles(m, x, outputs ? m->info.output : m->info.features, DAL_NN_SHOW_VALUES, keep_features, &j, err);
 }
 
 const dal_model_features nn_model_features = {
     .struct_size = sizeof(dal_model_features), .width = features_width, .features = features};
 
-void nn_model_pool(const nn_model *m, dal_nn_value v, const float *row, float *out)
+void nn_model_pool(const dal_nn_model *m, dal_nn_value v, const float *row, float *out)
 {
     int64_t shape[3];
     dal_nn_shape(m->nn, v, shape);
@@ -54,13 +54,13 @@ void nn_model_pool(const nn_model *m, dal_nn_value v, const float *row, float *o
 
 static int64_t stages_count(void *self)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return m->info.n_stages;
 }
 
 static int64_t stages_width(void *self, int64_t stage)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     int64_t shape[3];
     if (stage < 0 || stage >= m->info.n_stages)
         return 0;
@@ -69,7 +69,7 @@ static int64_t stages_width(void *self, int64_t stage)
 }
 
 typedef struct stages_job {
-    const nn_model *m;
+    const dal_nn_model *m;
     float *const *out;
 } stages_job;
 
@@ -88,9 +88,9 @@ static dal_status keep_stages(void *ctx, dal_nn_pass *p, int64_t first, int64_t 
 
 static dal_status stages(void *self, const dal_batch *x, float *const *out, dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     stages_job j = {m, out};
-    return nn_model_tiles(m, x, m->info.output, NN_STAGES, keep_stages, &j, err);
+    return dal_nn_model_tiles(m, x, m->info.output, DAL_NN_SHOW_STAGES, keep_stages, &j, err);
 }
 
 const dal_model_stages nn_model_stages = {
@@ -100,7 +100,7 @@ const dal_model_stages nn_model_stages = {
 
 /* The masks of all passes. A network with dropout layers masks these, another its features. */
 typedef struct mc_plan {
-    const nn_model *m;
+    const dal_nn_model *m;
     int64_t n_passes, width; /* of all masks of a pass together */
     dal_nn_value from;       /* the first value a pass makes anew */
     float *masks;            /* [n_passes, width] */
@@ -111,19 +111,19 @@ typedef struct mc_plan {
 } mc_plan;
 
 /* Dropouts that passes mask; 0: they mask the features. */
-static int64_t own_masks(const nn_model *m)
+static int64_t own_masks(const dal_nn_model *m)
 {
     return m->mask_features ? 0 : m->info.n_dropouts;
 }
 
-static int64_t dropout_size(const nn_model *m, int64_t k)
+static int64_t dropout_size(const dal_nn_model *m, int64_t k)
 {
     int64_t shape[3];
     dal_nn_shape(m->nn, dal_nn_dropout_value(m->nn, k), shape);
     return shape[0] * shape[1] * shape[2];
 }
 
-static dal_status mc_plan_init(mc_plan *p, const nn_model *m, const dal_rng *stream, int64_t first, int64_t n_passes,
+static dal_status mc_plan_init(mc_plan *p, const dal_nn_model *m, const dal_rng *stream, int64_t first, int64_t n_passes,
                                dal_error *err)
 {
     const int64_t own = own_masks(m);
@@ -160,7 +160,7 @@ static void mc_plan_fini(mc_plan *p)
 static dal_status mc_tile(void *ctx, dal_nn_pass *pass, int64_t first, int64_t n)
 {
     mc_plan *p = ctx;
-    const nn_model *m = p->m;
+    const dal_nn_model *m = p->m;
     const int64_t d = m->info.n_features, c = m->n_classes;
     float *h = pass->value[m->info.features];
     dal_status st = DAL_OK;
@@ -182,15 +182,15 @@ static dal_status mc_tile(void *ctx, dal_nn_pass *pass, int64_t first, int64_t n
 static dal_status mc(void *self, const dal_batch *x, const dal_rng *stream, int64_t first_pass, int64_t n_passes,
                      float *out, dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     mc_plan p = {.m = m};
-    dal_status st = nn_model_ready(m, x, err);
+    dal_status st = dal_nn_model_ready(m, x, err);
     if (st == DAL_OK)
         st = mc_plan_init(&p, m, stream, first_pass, n_passes, err);
     p.out = out;
     p.n = x->n;
     if (st == DAL_OK)
-        st = nn_model_tiles(m, x, m->info.features, NN_VALUES, mc_tile, &p, err);
+        st = dal_nn_model_tiles(m, x, m->info.features, DAL_NN_SHOW_VALUES, mc_tile, &p, err);
     mc_plan_fini(&p);
     return st;
 }
@@ -201,8 +201,8 @@ const dal_model_mc nn_model_mc = {.struct_size = sizeof(dal_model_mc), .mc = mc}
 
 static dal_status last_layer(void *self, dal_matrix *weights, const float **bias, dal_error *err)
 {
-    const nn_model *m = self;
-    const dal_status st = nn_model_ready(m, NULL, err);
+    const dal_nn_model *m = self;
+    const dal_status st = dal_nn_model_ready(m, NULL, err);
     if (st == DAL_OK) {
         const int64_t c = m->n_classes, d = m->info.n_features;
         *bias = m->weights + m->info.n_weights - c;
@@ -217,24 +217,24 @@ const dal_model_last_layer nn_model_last_layer = {.struct_size = sizeof(dal_mode
 
 static int64_t input_width(void *self)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return m->info.n_inputs;
 }
 
 static dal_status embed(void *self, const dal_batch *x, float *inputs, dal_error *err)
 {
-    const nn_model *m = self;
-    const dal_status st = model_check_width(m->id, m->info.n_inputs, x->spec, err);
+    const dal_nn_model *m = self;
+    const dal_status st = dal_check_width(m->id, m->info.n_inputs, x->spec, err);
     if (st == DAL_OK)
         dal_dense_read(x, 0, x->n, inputs);
     return st;
 }
 
 /* Real inputs [n, width] as a batch, so that they go the way of all samples. */
-static dal_batch as_batch(const nn_model *m, const float *inputs, int64_t n, dal_sample_spec *spec)
+static dal_batch as_batch(const dal_nn_model *m, const float *inputs, int64_t n, dal_sample_spec *spec)
 {
     *spec = (dal_sample_spec){.struct_size = sizeof *spec, .modality = DAL_IMAGE, .dtype = DAL_F32, .ndim = 3,
-                              .shape = {m->image[0], m->image[1], m->image[2]}, .n_classes = m->n_classes};
+                              .shape = {m->shape[0], m->shape[1], m->shape[2]}, .n_classes = m->n_classes};
     union {
         const float *read;
         void *data;
@@ -257,7 +257,7 @@ static dal_status forward_to_features(void *self, const float *inputs, int64_t n
 }
 
 typedef struct gradient_job {
-    const nn_model *m;
+    const dal_nn_model *m;
     dal_nn_value from;
     int64_t width;    /* of it */
     const float *by;  /* [n, width] */
@@ -267,7 +267,7 @@ typedef struct gradient_job {
 static dal_status gradient_tile(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
 {
     const gradient_job *j = ctx;
-    const nn_model *m = j->m;
+    const dal_nn_model *m = j->m;
     const int64_t in = m->info.n_inputs;
     float *d = p->d[j->from];
     memset(d, 0, (size_t)(TILE * j->width) * sizeof *d);
@@ -277,26 +277,26 @@ static dal_status gradient_tile(void *ctx, dal_nn_pass *p, int64_t first, int64_
     return st;
 }
 
-static dal_status gradient_from(const nn_model *m, dal_nn_value from, int64_t width, const float *inputs, int64_t n,
+static dal_status gradient_from(const dal_nn_model *m, dal_nn_value from, int64_t width, const float *inputs, int64_t n,
                                 const float *by, float *out, dal_error *err)
 {
     dal_sample_spec spec;
     const dal_batch x = as_batch(m, inputs, n, &spec);
     gradient_job j = {m, from, width, by, out};
-    return nn_model_tiles(m, &x, from, NN_GRADIENTS, gradient_tile, &j, err);
+    return dal_nn_model_tiles(m, &x, from, DAL_NN_SHOW_GRADIENTS, gradient_tile, &j, err);
 }
 
 static dal_status gradient(void *self, const float *inputs, int64_t n, const float *output_gradient, float *out,
                            dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return gradient_from(m, m->info.output, m->n_classes, inputs, n, output_gradient, out, err);
 }
 
 static dal_status gradient_by_features(void *self, const float *inputs, int64_t n, const float *feature_gradient, float *out,
                                        dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return gradient_from(m, m->info.features, m->info.n_features, inputs, n, feature_gradient, out, err);
 }
 
@@ -314,8 +314,8 @@ const dal_model_feature_gradient nn_model_feature_gradient = {.struct_size = siz
 
 static dal_status copy(void *self, void **out, dal_error *err)
 {
-    const nn_model *m = self;
-    nn_model *c = m->host->alloc(m->host, m->size, 0);
+    const dal_nn_model *m = self;
+    dal_nn_model *c = m->host->alloc(m->host, m->size, 0);
     if (!c)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a copy of the model");
     memcpy(c, m, m->size);
@@ -336,32 +336,32 @@ static dal_status copy(void *self, void **out, dal_error *err)
 
 static int64_t n_weights(void *self)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return m->info.n_weights;
 }
 
 static float *weights(void *self)
 {
-    nn_model *m = self;
-    nn_model_changed(m);
+    dal_nn_model *m = self;
+    dal_nn_model_changed(m);
     m->lent = 1;
     return m->weights;
 }
 
 static int64_t n_parameters(void *self)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return m->info.n_parameters;
 }
 
 static const dal_parameter *parameter(void *self, int64_t i)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return dal_nn_parameter(m->nn, i);
 }
 
 typedef struct loss_job {
-    const nn_model *m;
+    const dal_nn_model *m;
     const float *targets;
     float *gradient, *losses;
     int64_t n;
@@ -370,11 +370,11 @@ typedef struct loss_job {
 static dal_status loss_tile(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
 {
     const loss_job *j = ctx;
-    const nn_model *m = j->m;
+    const dal_nn_model *m = j->m;
     const int64_t c = m->n_classes;
     memset(p->d[m->info.output], 0, (size_t)(TILE * c) * sizeof(float));
     for (int64_t i = 0; i < n; i++) {
-        const double loss = model_soft_loss(p->value[m->info.output] + i * c, 1, j->targets + (first + i) * c, c,
+        const double loss = dal_soft_loss(p->value[m->info.output] + i * c, 1, j->targets + (first + i) * c, c,
                                             1 / (double)j->n, p->d[m->info.output] + i * c);
         if (j->losses)
             j->losses[first + i] = (float)loss;
@@ -385,10 +385,10 @@ static dal_status loss_tile(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
 static dal_status loss_gradient(void *self, const dal_batch *x, const float *targets, float *out, float *losses,
                                 dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     loss_job j = {m, targets, out, losses, x->n};
     memset(out, 0, (size_t)m->info.n_weights * sizeof *out);
-    return nn_model_tiles(m, x, m->info.output, NN_GRADIENTS, loss_tile, &j, err);
+    return dal_nn_model_tiles(m, x, m->info.output, DAL_NN_SHOW_GRADIENTS, loss_tile, &j, err);
 }
 
 const dal_model_perturb nn_model_perturb = {.struct_size = sizeof(dal_model_perturb),

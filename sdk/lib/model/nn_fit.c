@@ -9,8 +9,8 @@
 
 #include <math.h>
 
-#include "dense_rows.h"
-#include "model_common.h"
+#include <dal/dense.h>
+#include <dal/fit.h>
 #include "nn_companions.h"
 #include "nn_feed.h"
 #include "nn_holdout.h"
@@ -23,10 +23,10 @@ typedef struct picked {
 } picked;
 
 typedef struct training {
-    nn_model *m;
+    dal_nn_model *m;
     const dal_fit *fit;
     dal_error *err;
-    dense_rows labelled, unlabelled;
+    dal_dense_rows labelled, unlabelled;
     nn_companions companions;
     nn_holdout holdout; /* its rows are those to train on */
     dal_nn_trainer *trainer;
@@ -66,21 +66,21 @@ static int64_t draw_shift(dal_rng *r, int64_t crop, int64_t side)
 
 static dal_status augment(const training *t, const int64_t *ids, int64_t n, float *x)
 {
-    const nn_model *m = t->m;
+    const dal_nn_model *m = t->m;
     const int64_t crop = m->options.crop, size = m->info.n_inputs;
-    if (m->reader && m->reader->augment)
-        m->reader->augment(m, &t->augment, ids, n, x);
-    if (m->reader || (crop == 0 && !m->options.flip))
+    if (m->plan.reader && m->plan.reader->augment)
+        m->plan.reader->augment(m, &t->augment, ids, n, x);
+    if (m->plan.reader || (crop == 0 && !m->options.flip))
         return DAL_OK;
     float *copy = dal_array(m->host, size, sizeof *copy);
     if (!copy)
         return DAL_E_NOMEM;
     for (int64_t i = 0; i < n; i++) {
         dal_rng r = dal_rng_at(&t->augment, (uint64_t)ids[i]);
-        const int64_t dy = draw_shift(&r, crop, m->image[1]), dx = draw_shift(&r, crop, m->image[2]);
+        const int64_t dy = draw_shift(&r, crop, m->shape[1]), dx = draw_shift(&r, crop, m->shape[2]);
         const int mirror = m->options.flip && dal_rng_below(&r, 2);
         memcpy(copy, x + i * size, (size_t)size * sizeof *copy);
-        move_image(m->image, copy, dy, dx, mirror, x + i * size);
+        move_image(m->shape, copy, dy, dx, mirror, x + i * size);
     }
     m->host->free(m->host, copy);
     return DAL_OK;
@@ -91,9 +91,9 @@ static dal_status fill_picked(training *t, const picked *p, int64_t first, int64
     const int64_t here = p->n_labelled - first < count ? p->n_labelled - first : count, n = here > 0 ? here : 0;
     dal_status st = DAL_OK;
     if (n > 0)
-        st = dense_rows_gather(&t->labelled, p->rows + first, n, x);
+        st = dal_dense_rows_gather(&t->labelled, p->rows + first, n, x);
     if (n < count && st == DAL_OK)
-        st = dense_rows_gather(&t->unlabelled, p->rows + first + n, count - n, x + n * t->labelled.width);
+        st = dal_dense_rows_gather(&t->unlabelled, p->rows + first + n, count - n, x + n * t->labelled.width);
     return st == DAL_OK ? augment(t, p->ids + first, count, x) : st;
 }
 
@@ -114,7 +114,7 @@ static dal_status between(void *ctx, const dal_nn_step_view *view)
 static dal_nn_rule rule_of(const training *t)
 {
     const dal_nn_training *o = &t->m->options;
-    const nn_fine *fine = &t->m->fine;
+    const dal_nn_fine *fine = &t->m->fine;
     const double per_epoch = ceil((double)t->holdout.n_train / (double)t->batch), step = (double)t->step;
     static const uint32_t optimizers[] = {DAL_NN_SGD, DAL_NN_ADAM, DAL_NN_ADAM, DAL_NN_NADAM, DAL_NN_ADADELTA};
     const int zeiler = o->optimizer == DAL_NN_BY_ADADELTA; /* with his numbers */
@@ -137,18 +137,17 @@ static dal_nn_rule rule_of(const training *t)
 }
 
 /* Samples with a reader are read once and kept. */
-static dal_status begin_rows(training *t, dense_rows *r, const dal_samples *s)
+static dal_status begin_rows(training *t, dal_dense_rows *r, const dal_samples *s)
 {
-    const nn_model *m = t->m;
+    const dal_nn_model *m = t->m;
     int64_t values;
-    if (!m->reader)
-        return dense_rows_init(r, m->host, s, m->info.n_inputs, t->err);
-    *r = (dense_rows){.host = m->host, .samples = s, .width = m->info.n_inputs, .error = DAL_ERROR_INIT,
-                      .taken = ATOMIC_FLAG_INIT};
+    if (!m->plan.reader)
+        return dal_dense_rows_init(r, m->host, s, m->info.n_inputs, t->err);
+    *r = (dal_dense_rows){.host = m->host, .samples = s, .width = m->info.n_inputs, .error = DAL_ERROR_INIT};
     r->all = dal_size_mul(s->n, r->width, &values) ? dal_array(m->host, values, sizeof *r->all) : NULL;
     if (!r->all)
         return dal_fail(t->err, DAL_E_NOMEM, "", "no memory for %lld samples", (long long)s->n);
-    return m->reader->rows(m, s, r->all, t->err);
+    return m->plan.reader->rows(m, s, r->all, t->err);
 }
 
 /* ---- one fit ------------------------------------------------------------------------------------ */
@@ -169,11 +168,11 @@ static void pick(const training *t, int64_t first, picked *p)
     const int64_t rest = t->holdout.n_train - first, n = rest < t->batch ? rest : t->batch;
     for (int64_t i = 0; i < n; i++) {
         p->rows[i] = t->holdout.rows[t->order[first + i]];
-        p->ids[i] = model_id(t->fit->train, p->rows[i]);
+        p->ids[i] = dal_pool_id(t->fit->train, p->rows[i]);
     }
     for (int64_t i = 0; t->n_more > 0 && i < n; i++) {
         p->rows[n + i] = t->more_order[(first + i) % t->n_more];
-        p->ids[n + i] = model_id(t->fit->unlabelled, p->rows[n + i]);
+        p->ids[n + i] = dal_pool_id(t->fit->unlabelled, p->rows[n + i]);
     }
     p->n_labelled = n;
     p->n = t->n_more > 0 ? 2 * n : n;
@@ -189,10 +188,10 @@ static dal_status make_ahead(void *ctx, int64_t batch, float *rows)
 /* Worth a thread where samples are read while it trains: those in memory are a copy away. */
 static void begin_feed(training *t)
 {
-    const nn_model *m = t->m;
+    const dal_nn_model *m = t->m;
     const int read = !t->labelled.all || (t->n_more > 0 && !t->unlabelled.all);
-    const int wanted = m->fine.feed == NN_FEED_AUTO ? read && m->host->threads(m->host) > 1 : m->fine.feed == NN_FEED_ALWAYS;
-    if (wanted && !m->reader)
+    const int wanted = m->fine.feed == DAL_NN_FEED_AUTO ? read && m->host->threads(m->host) > 1 : m->fine.feed == DAL_NN_FEED_ALWAYS;
+    if (wanted && !m->plan.reader)
         t->feed = nn_feed_new(m->host, 2 * t->batch * m->info.n_inputs, make_ahead, t);
 }
 
@@ -205,7 +204,7 @@ static int take_picked(const training *t, picked *p)
 
 static dal_status begin(training *t)
 {
-    const nn_model *m = t->m;
+    const dal_nn_model *m = t->m;
     const dal_host *h = m->host;
     const dal_rng held = h->rng(h, "validation", t->fit->round);
     const dal_status split = nn_holdout_init(&t->holdout, m, t->fit->train, m->options.control.validation, &held, t->err);
@@ -250,9 +249,9 @@ static void end(training *t)
     h->free(h, t->now.rows);
     h->free(h, t->more_order);
     h->free(h, t->order);
-    dense_rows_fini(&t->unlabelled);
+    dal_dense_rows_fini(&t->unlabelled);
     nn_companions_fini(&t->companions);
-    dense_rows_fini(&t->labelled);
+    dal_dense_rows_fini(&t->labelled);
     nn_holdout_fini(&t->holdout);
 }
 
@@ -319,7 +318,7 @@ static dal_status run_step(training *t, int64_t first)
     if (t->feed)
         nn_feed_give(t->feed);
     if (st != DAL_OK) { /* reading failed in some thread: the list keeps the story */
-        const dense_rows *bad = t->labelled.error.status != DAL_OK     ? &t->labelled
+        const dal_dense_rows *bad = t->labelled.error.status != DAL_OK     ? &t->labelled
                                 : t->unlabelled.error.status != DAL_OK ? &t->unlabelled
                                                                        : NULL;
         if (bad && t->err)
@@ -361,7 +360,7 @@ static dal_status run_epoch(training *t)
 static uint32_t is_over(training *t, const dal_fit_report *report)
 {
     const dal_nn_training *o = &t->m->options;
-    const nn_fine *fine = &t->m->fine;
+    const dal_nn_fine *fine = &t->m->fine;
     t->idle = t->loss > t->best - fine->tol ? t->idle + 1 : 0;
     t->best = t->loss < t->best ? t->loss : t->best;
     return (fine->n_idle > 0 && t->idle > fine->n_idle) ||
@@ -381,12 +380,12 @@ static double first_fault(const float *x, int64_t n)
 /* Of the first sample, by the weights as they are. */
 static dal_status look_at_output(training *t, double *fault)
 {
-    const nn_model *m = t->m;
+    const dal_nn_model *m = t->m;
     dal_nn_pass *p = dal_nn_pass_new(m->nn, m->host, 0, t->err);
     if (!p)
         return DAL_E_NOMEM;
     p->no_stages = 1;
-    dal_status st = dense_rows_gather(&t->labelled, t->holdout.rows, 1, p->value[m->info.input]);
+    dal_status st = dal_dense_rows_gather(&t->labelled, t->holdout.rows, 1, p->value[m->info.input]);
     if (st == DAL_OK)
         st = dal_nn_run(m->nn, m->weights, m->state, p, 1, m->info.input, m->info.output, NULL);
     else if (t->err)
@@ -399,7 +398,7 @@ static dal_status look_at_output(training *t, double *fault)
 /* What the last step did to the weights shows in no loss. */
 static dal_status check_result(training *t)
 {
-    const nn_model *m = t->m;
+    const dal_nn_model *m = t->m;
     double fault = first_fault(m->weights, m->info.n_weights);
     const char *what = "a weight";
     dal_status st = DAL_OK;
@@ -436,30 +435,30 @@ static dal_status run_epochs(training *t, dal_fit_report *report)
 
 dal_status dal_nn_model_fit(void *self, const dal_fit *f, dal_fit_report *report, dal_error *err)
 {
-    nn_model *m = self;
+    dal_nn_model *m = self;
     training t = {.m = m, .fit = f, .err = err};
     const int warm = f->warm && m->fitted;
-    dal_status st = m->reader ? model_check_labels(m->id, m->n_classes, f, err)
-                              : model_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
-    if (st == DAL_OK && m->reader)
-        st = m->reader->check(m, &f->train->spec, err);
-    if (st == DAL_OK && m->reader && !warm)
-        st = m->reader->prepare(m, f->train, err);
-    if (st == DAL_OK && m->reader && m->reader->named && DAL_HAS(dal_fit, f, class_names))
-        st = m->reader->named(m, f->class_names, err);
+    dal_status st = m->plan.reader ? dal_check_labels(m->id, m->n_classes, f, err)
+                              : dal_check_fit(m->id, m->info.n_inputs, m->n_classes, f, err);
+    if (st == DAL_OK && m->plan.reader)
+        st = m->plan.reader->check(m, &f->train->spec, err);
+    if (st == DAL_OK && m->plan.reader && !warm)
+        st = m->plan.reader->prepare(m, f->train, err);
+    if (st == DAL_OK && m->plan.reader && m->plan.reader->named && DAL_HAS(dal_fit, f, class_names))
+        st = m->plan.reader->named(m, f->class_names, err);
     if (st != DAL_OK)
         return st;
     char who[128];
     snprintf(who, sizeof who, "convolutions by %s", dal_nn_backend(m->nn));
     m->host->log(m->host, DAL_LOG_DEBUG, who);
-    nn_model_changed(m);
+    dal_nn_model_changed(m);
     m->fitted = 0; /* until the end: a broken fit leaves nothing to predict with */
     if (!warm) {
         const dal_rng stream = m->host->rng(m->host, "weights", f->round);
-        dal_nn_draw(m->nn, m->init, &stream, m->weights, m->state);
+        dal_nn_draw(m->nn, m->plan.init, &stream, m->weights, m->state);
     }
-    if (!warm && m->reader && m->reader->begin)
-        st = m->reader->begin(m, err);
+    if (!warm && m->plan.reader && m->plan.reader->begin)
+        st = m->plan.reader->begin(m, err);
     if (st == DAL_OK)
         st = begin(&t);
     if (st == DAL_OK)

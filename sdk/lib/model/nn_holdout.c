@@ -47,7 +47,7 @@ static dal_status split(nn_holdout *h, double share, const dal_rng *stream)
     return there ? DAL_OK : DAL_E_NOMEM;
 }
 
-dal_status nn_holdout_init(nn_holdout *h, const nn_model *m, const dal_samples *samples, double share, const dal_rng *stream,
+dal_status nn_holdout_init(nn_holdout *h, const dal_nn_model *m, const dal_samples *samples, double share, const dal_rng *stream,
                            dal_error *err)
 {
     const dal_nn_info *info = &m->info;
@@ -79,7 +79,7 @@ void nn_holdout_fini(nn_holdout *h)
 
 typedef struct look_job {
     nn_holdout *h;
-    dense_rows *rows;
+    dal_dense_rows *rows;
 } look_job;
 
 static double loss_of(const float *z, int64_t c, int32_t cls)
@@ -96,13 +96,13 @@ static dal_status look_block(void *ctx, int64_t i)
 {
     const look_job *j = ctx;
     nn_holdout *h = j->h;
-    const nn_model *m = h->m;
+    const dal_nn_model *m = h->m;
     const int64_t end = (i + 1) * BLOCK < h->n ? (i + 1) * BLOCK : h->n, *held = h->rows + h->n_train;
     dal_nn_pass *p = dal_nn_pass_new(m->nn, m->host, 0, NULL);
     dal_status st = p ? DAL_OK : DAL_E_NOMEM;
     for (int64_t first = i * BLOCK; first < end && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t n = end - first < DAL_NN_TILE ? end - first : DAL_NN_TILE;
-        st = dense_rows_gather(j->rows, held + first, n, p->value[m->info.input]);
+        st = dal_dense_rows_gather(j->rows, held + first, n, p->value[m->info.input]);
         if (st == DAL_OK)
             st = dal_nn_run(m->nn, m->weights, m->state, p, n, m->info.input, m->info.output, NULL);
         for (int64_t k = 0; k < n && st == DAL_OK; k++)
@@ -113,9 +113,9 @@ static dal_status look_block(void *ctx, int64_t i)
     return st;
 }
 
-dal_status nn_holdout_look(nn_holdout *h, dense_rows *rows, dal_error *err)
+dal_status nn_holdout_look(nn_holdout *h, dal_dense_rows *rows, dal_error *err)
 {
-    const nn_model *m = h->m;
+    const dal_nn_model *m = h->m;
     const float *weights = h->samples->weights;
     look_job j = {h, rows};
     double loss = 0, all = 0;
@@ -140,7 +140,7 @@ dal_status nn_holdout_look(nn_holdout *h, dense_rows *rows, dal_error *err)
     return st;
 }
 
-void nn_holdout_restore(const nn_holdout *h, nn_model *m)
+void nn_holdout_restore(const nn_holdout *h, dal_nn_model *m)
 {
     if (!isfinite(h->best))
         return;

@@ -3,7 +3,7 @@
 
 #include <dal/dense.h>
 
-#include "model_common.h"
+#include <dal/fit.h>
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
@@ -27,7 +27,7 @@ static dal_status shape_of(const dal_nn_model_plan *plan, const dal_sample_spec 
                     (long long)width);
 }
 
-static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
+static dal_status declare(dal_nn_model *m, const dal_nn_model_plan *plan, dal_error *err)
 {
     m->nn = dal_nn_new(m->host);
     m->users = m->host->alloc(m->host, sizeof *m->users, 0);
@@ -37,28 +37,28 @@ static dal_status declare(nn_model *m, const nn_plan *plan, dal_error *err)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     dal_nn_use(m->nn, m->options.backend);
     dal_nn_train_in(m->nn, m->options.precision);
-    const dal_nn_value x = m->reader && !m->reader->vectors ? dal_nn_tokens(m->nn, m->image[0], m->image[1])
-                                     : dal_nn_input(m->nn, m->image[0], m->image[1], m->image[2]);
+    const dal_nn_value x = m->plan.reader && !m->plan.reader->vectors ? dal_nn_tokens(m->nn, m->shape[0], m->shape[1])
+                                     : dal_nn_input(m->nn, m->shape[0], m->shape[1], m->shape[2]);
     plan->layers(m->nn, x, m->n_classes, plan->options);
     dal_error e = DAL_ERROR_INIT;
     const dal_status st = dal_nn_finish(m->nn, &e);
     if (st == DAL_E_UNSUPPORTED)
         return dal_fail(err, st, e.key[0] ? e.key : "backend", "%s", e.text);
-    if (st != DAL_OK && m->reader)
+    if (st != DAL_OK && m->plan.reader)
         return dal_fail(err, st, "", "%s cannot be made for texts of %lld tokens and %lld words: %s", m->id,
-                        (long long)m->image[0], (long long)m->image[1], e.text);
-    if (st != DAL_OK && m->image[1] * m->image[2] == 1)
-        return dal_fail(err, st, "", "%s cannot be made for samples of %lld values: %s", m->id, (long long)m->image[0], e.text);
+                        (long long)m->shape[0], (long long)m->shape[1], e.text);
+    if (st != DAL_OK && m->shape[1] * m->shape[2] == 1)
+        return dal_fail(err, st, "", "%s cannot be made for samples of %lld values: %s", m->id, (long long)m->shape[0], e.text);
     if (st != DAL_OK)
-        return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->image[0],
-                        (long long)m->image[1], (long long)m->image[2], e.text);
+        return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->shape[0],
+                        (long long)m->shape[1], (long long)m->shape[2], e.text);
     dal_nn_describe(m->nn, &m->info);
     m->options.backend = dal_nn_backend_used(m->nn);
     m->options.precision = dal_nn_precision_used(m->nn);
     return DAL_OK;
 }
 
-static dal_status take_weights(nn_model *m, dal_error *err)
+static dal_status take_weights(dal_nn_model *m, dal_error *err)
 {
     dal_i64_list *list = &m->options.control.milestones;
     m->weights = dal_array(m->host, m->info.n_weights, sizeof *m->weights);
@@ -72,57 +72,69 @@ static dal_status take_weights(nn_model *m, dal_error *err)
     return DAL_OK;
 }
 
-dal_status nn_model_make(const dal_host *host, const nn_plan *plan, const dal_sample_spec *spec, const int64_t shape[3],
-                         const dal_nn_training *training, nn_model **out, dal_error *err)
+static int is_whole(const dal_nn_model_plan *plan)
 {
+    return plan->id && plan->layers && plan->training && plan->extra >= 0 &&
+           (plan->reader || (plan->takes & (DAL_NN_TAKES_IMAGES | DAL_NN_TAKES_VECTORS)));
+}
+
+/* Members that a plugin was built without are 0. */
+static dal_nn_training training_of(const dal_nn_model_plan *plan)
+{
+    dal_nn_training t = {.epochs = 0};
+    memcpy(&t, plan->training, plan->training_size < sizeof t ? plan->training_size : sizeof t);
+    return t;
+}
+
+#define ALIGNED(n) (((n) + 15) / 16 * 16)
+
+void *dal_nn_model_extra(const dal_nn_model *m)
+{
+    return (char *)(uintptr_t)m + ALIGNED(sizeof *m);
+}
+
+dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *given, const dal_sample_spec *spec, void **self,
+                            dal_error *err)
+{
+    dal_nn_model_plan plan = {.struct_size = sizeof plan};
+    memcpy(&plan, given, given->struct_size < sizeof plan ? given->struct_size : sizeof plan);
+    plan.provides = plan.provides ? plan.provides : DAL_NN_MODEL_PROVIDES;
+    if (!is_whole(&plan))
+        return dal_fail(err, DAL_E_CONTRACT, "", "a plan of a network without an id, layers, training or what it takes");
     if (spec->n_classes < 2)
-        return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", plan->id,
+        return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", plan.id,
                         (long long)spec->n_classes);
-    nn_model *m = host->alloc(host, plan->size, 0);
+    const dal_nn_training training = training_of(&plan);
+    dal_status st = plan.reader ? DAL_OK : shape_of(&plan, spec, plan.shape, err);
+    if (st != DAL_OK)
+        return st;
+    const size_t size = ALIGNED(sizeof(dal_nn_model)) + (size_t)plan.extra;
+    dal_nn_model *m = host->alloc(host, size, 0);
     if (!m)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
-    memset(m, 0, plan->size);
-    *m = (nn_model){.host = host, .id = plan->id, .provides = plan->provides, .size = plan->size, .options = *training,
-                    .init = plan->init, .plan = *plan, .reader = plan->reader, .n_classes = spec->n_classes,
-                    .image = {shape[0], shape[1], shape[2]},
-                    .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .decoupled = training->optimizer == DAL_NN_BY_ADAMW}};
-    dal_status st = declare(m, plan, err);
+    memset(m, 0, size);
+    *m = (dal_nn_model){.host = host, .id = plan.id, .size = size, .options = training, .plan = plan, .n_classes = spec->n_classes,
+                        .shape = {plan.shape[0], plan.shape[1], plan.shape[2]},
+                        .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+                                 .decoupled = training.optimizer == DAL_NN_BY_ADAMW}};
+    st = declare(m, &m->plan, err);
     if (st == DAL_OK)
         st = take_weights(m, err);
     if (st == DAL_OK)
-        *out = m;
+        *self = m;
     else
         dal_nn_model_destroy(m);
     return st;
 }
 
-dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *plan, const dal_sample_spec *spec, void **self,
-                            dal_error *err)
-{
-    if (!plan->id || !plan->layers || !plan->training ||
-        !(plan->takes & (DAL_NN_TAKES_IMAGES | DAL_NN_TAKES_VECTORS)))
-        return dal_fail(err, DAL_E_CONTRACT, "", "a plan of a network without an id, layers, training or what it takes");
-    const nn_plan all = {plan->id, DAL_NN_MODEL_PROVIDES, sizeof(nn_model), plan->init, plan->layers, plan->options, NULL};
-    dal_nn_training training = {.epochs = 0}; /* members that a plugin was built without are 0 */
-    memcpy(&training, plan->training, plan->training_size < sizeof training ? plan->training_size : sizeof training);
-    int64_t shape[3];
-    nn_model *m;
-    dal_status st = shape_of(plan, spec, shape, err);
-    if (st == DAL_OK)
-        st = nn_model_make(host, &all, spec, shape, &training, &m, err);
-    if (st == DAL_OK)
-        *self = m;
-    return st;
-}
-
 /* Leaves the network to the copies that still use it. */
-static void let_go(nn_model *m)
+static void let_go(dal_nn_model *m)
 {
     const dal_host *h = m->host;
-    nn_model_changed(m);
+    dal_nn_model_changed(m);
     if (!m->users || --*m->users == 0) {
-        if (m->reader && m->known)
-            m->reader->drop(m);
+        if (m->plan.reader && m->known)
+            m->plan.reader->drop(m);
         dal_nn_free(m->nn);
         h->free(h, m->milestones);
         h->free(h, m->users);
@@ -136,23 +148,24 @@ static void let_go(nn_model *m)
     m->state = m->weights = NULL;
 }
 
-dal_status nn_model_declare(nn_model *m, const int64_t shape[3], void *known, dal_error *err)
+dal_status dal_nn_model_declare(dal_nn_model *m, const int64_t shape[3], void *known, dal_error *err)
 {
     const uint32_t backend = m->options.backend, precision = m->options.precision;
     let_go(m);
     m->fitted = 0;
     m->known = known;
-    m->options = *(const dal_nn_training *)m->plan.options; /* whose list of milestones went with the network */
+    m->plan.training = m->plan.options;
+    m->options = training_of(&m->plan); /* whose list of milestones went with the network */
     m->options.backend = backend; /* whatever the shape: these have been told */
     m->options.precision = precision;
-    memcpy(m->image, shape, sizeof m->image);
+    memcpy(m->shape, shape, sizeof m->shape);
     const dal_status st = declare(m, &m->plan, err);
     return st == DAL_OK ? take_weights(m, err) : st;
 }
 
 void dal_nn_model_destroy(void *self)
 {
-    nn_model *m = self;
+    dal_nn_model *m = self;
     if (!m)
         return;
     let_go(m);
@@ -161,71 +174,71 @@ void dal_nn_model_destroy(void *self)
 
 /* ---- reading a fitted network ------------------------------------------------------------------- */
 
-dal_status nn_model_ready(const nn_model *m, const dal_batch *x, dal_error *err)
+dal_status dal_nn_model_ready(const dal_nn_model *m, const dal_batch *x, dal_error *err)
 {
     if (!m->fitted)
         return dal_fail(err, DAL_E_CONTRACT, "", "%s has not been trained: fit or load comes first", m->id);
-    if (x && m->reader)
-        return m->reader->check(m, x->spec, err);
-    return x ? model_check_width(m->id, m->info.n_inputs, x->spec, err) : DAL_OK;
+    if (x && m->plan.reader)
+        return m->plan.reader->check(m, x->spec, err);
+    return x ? dal_check_width(m->id, m->info.n_inputs, x->spec, err) : DAL_OK;
 }
 
-void nn_model_changed(nn_model *m)
+void dal_nn_model_changed(dal_nn_model *m)
 {
-    dal_nn_ready_free(atomic_exchange(&m->ready, NULL));
+    dal_nn_ready_free(__atomic_exchange_n(&m->ready, NULL, __ATOMIC_ACQ_REL));
 }
 
 /* The model's own, made by whoever comes first; one for this call where the weights are lent. */
-static dal_nn_ready *take_ready(const nn_model *m, dal_error *err)
+static dal_nn_ready *take_ready(const dal_nn_model *m, dal_error *err)
 {
-    nn_model *cache = (nn_model *)(uintptr_t)m; /* constant to everybody but for this */
-    dal_nn_ready *found = atomic_load(&m->ready), *none = NULL;
+    dal_nn_model *cache = (dal_nn_model *)(uintptr_t)m; /* constant to everybody but for this */
+    dal_nn_ready *found = __atomic_load_n(&m->ready, __ATOMIC_ACQUIRE), *none = NULL;
     if (found)
         return found;
     found = dal_nn_ready_new(m->nn, m->host, m->weights, m->state, err);
-    if (!found || m->lent || atomic_compare_exchange_strong(&cache->ready, &none, found))
+    if (!found || m->lent || __atomic_compare_exchange_n(&cache->ready, &none, found, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return found;
     dal_nn_ready_free(found);
     return none;
 }
 
-dal_status nn_model_pass_open(const nn_model *m, int gradients, nn_model_pass *p, dal_error *err)
+dal_status dal_nn_model_pass_open(const dal_nn_model *m, int gradients, dal_nn_model_pass *p, dal_error *err)
 {
-    *p = (nn_model_pass){.m = m, .ready = gradients ? NULL : take_ready(m, err)};
+    *p = (dal_nn_model_pass){.m = m, .ready = gradients ? NULL : take_ready(m, err)};
     if (gradients)
         p->pass = dal_nn_pass_new(m->nn, m->host, 1, err);
     else if (p->ready)
         p->pass = dal_nn_ready_pass(p->ready, m->host, err);
     if (p->pass)
         return DAL_OK;
-    nn_model_pass_close(p);
+    dal_nn_model_pass_close(p);
     return DAL_E_NOMEM;
 }
 
-void nn_model_pass_close(nn_model_pass *p)
+void dal_nn_model_pass_close(dal_nn_model_pass *p)
 {
     dal_nn_pass_free(p->pass);
     if (p->m->lent)
         dal_nn_ready_free(p->ready);
 }
 
-dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to, int what,
+dal_status dal_nn_model_tiles(const dal_nn_model *m, const dal_batch *x, dal_nn_value to, int what,
                           dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
                           dal_error *err)
 {
-    dal_status st = nn_model_ready(m, x, err);
+    dal_status st = dal_nn_model_ready(m, x, err);
     if (st != DAL_OK)
         return st;
-    nn_model_pass by;
-    st = nn_model_pass_open(m, what == NN_GRADIENTS, &by, err);
+    dal_nn_model_pass by;
+    st = dal_nn_model_pass_open(m, what == DAL_NN_SHOW_GRADIENTS, &by, err);
     if (st != DAL_OK)
         return st;
     dal_nn_pass *p = by.pass;
-    p->no_stages = what == NN_VALUES;
+    p->no_stages = what == DAL_NN_SHOW_VALUES;
     for (int64_t first = 0; first < x->n && st == DAL_OK; first += DAL_NN_TILE) {
         const int64_t n = x->n - first < DAL_NN_TILE ? x->n - first : DAL_NN_TILE;
-        if (m->reader)
-            st = m->reader->read(m, x, first, n, p->value[m->info.input], err);
+        if (m->plan.reader)
+            st = m->plan.reader->read(m, x, first, n, p->value[m->info.input], err);
         else
             dal_dense_read(x, first, n, p->value[m->info.input]);
         if (st == DAL_OK)
@@ -233,7 +246,7 @@ dal_status nn_model_tiles(const nn_model *m, const dal_batch *x, dal_nn_value to
         if (st == DAL_OK)
             st = done(ctx, p, first, n);
     }
-    nn_model_pass_close(&by);
+    dal_nn_model_pass_close(&by);
     return st;
 }
 
@@ -252,9 +265,9 @@ static dal_status copy_rows(void *ctx, dal_nn_pass *p, int64_t first, int64_t n)
 
 dal_status dal_nn_model_predict(void *self, const dal_batch *x, float *out, dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     copy_job j = {m->info.output, m->n_classes, out};
-    return nn_model_tiles(m, x, m->info.output, NN_VALUES, copy_rows, &j, err);
+    return dal_nn_model_tiles(m, x, m->info.output, DAL_NN_SHOW_VALUES, copy_rows, &j, err);
 }
 
 /* ---- extensions --------------------------------------------------------------------------------- */
@@ -262,7 +275,7 @@ dal_status dal_nn_model_predict(void *self, const dal_batch *x, float *out, dal_
 static const char *chosen(void *self, const char *parameter)
 {
     static const char *const backends[] = {"auto", "openblas", "onednn"}, *const precisions[] = {"f32", "bf16", "auto"};
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     return strcmp(parameter, "backend") == 0     ? backends[m->options.backend]
            : strcmp(parameter, "precision") == 0 ? precisions[m->options.precision]
                                                  : NULL;
@@ -290,9 +303,9 @@ const void *dal_nn_model_get_extension(void *self, const char *id)
         {DAL_CAP_COMPANION, &nn_model_companion},
         {DAL_CAP_CHOICES, &nn_model_choices},
     };
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i].id, id) == 0 && dal_has_word(m->provides, id))
+        if (strcmp(all[i].id, id) == 0 && dal_has_word(m->plan.provides, id))
             return all[i].table;
     return NULL;
 }

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "model_common.h"
+#include <dal/fit.h>
 
 #define NAME "a saved model"
 #define READER "reader"
@@ -64,16 +64,16 @@ static void checksum_of(const dal_tensor *all, int64_t n, const char *const *tex
 }
 
 /* Has what the reader keeps a tensor of its own? */
-static int has_reader_tensor(const nn_model *m)
+static int has_reader_tensor(const dal_nn_model *m)
 {
-    return m->reader && !m->reader->tensors;
+    return m->plan.reader && !m->plan.reader->tensors;
 }
 
 /* The network's tensors as a saved model has them: how many; out NULL: not wanted. */
-static int64_t tensors_of(const nn_model *m, dal_tensor *out)
+static int64_t tensors_of(const dal_nn_model *m, dal_tensor *out)
 {
-    if (m->reader && m->reader->tensors)
-        return m->reader->tensors(m, out);
+    if (m->plan.reader && m->plan.reader->tensors)
+        return m->plan.reader->tensors(m, out);
     const int64_t n = dal_nn_tensors(m->nn);
     for (int64_t i = 0; i < n && out; i++)
         dal_nn_tensor(m->nn, i, m->weights, m->state, &out[i]);
@@ -93,18 +93,18 @@ static void add_text(texts *t, const char *key, const char *text)
     t->text[t->n++] = text;
 }
 
-static void texts_of(const nn_model *m, const char *reader, texts *t)
+static void texts_of(const dal_nn_model *m, const char *reader, texts *t)
 {
     const char *key, *text;
     t->n = 0;
-    if (!m->reader || has_reader_tensor(m))
+    if (!m->plan.reader || has_reader_tensor(m))
         return;
     add_text(t, READER, reader);
-    for (int64_t i = 0; m->reader->beside && t->n < MOST_TEXTS && (text = m->reader->beside(m, i, &key)); i++)
+    for (int64_t i = 0; m->plan.reader->beside && t->n < MOST_TEXTS && (text = m->plan.reader->beside(m, i, &key)); i++)
         add_text(t, key, text);
 }
 
-static dal_status write_all(const nn_model *m, const dal_writer *w, const dal_tensor *all, int64_t n, const char *reader,
+static dal_status write_all(const dal_nn_model *m, const dal_writer *w, const dal_tensor *all, int64_t n, const char *reader,
                             dal_error *err)
 {
     char checksum[17];
@@ -121,13 +121,13 @@ static dal_status write_all(const nn_model *m, const dal_writer *w, const dal_te
 
 dal_status dal_nn_model_save(void *self, const dal_writer *w, dal_error *err)
 {
-    const nn_model *m = self;
+    const dal_nn_model *m = self;
     kept reader = {.host = m->host};
     const dal_writer memory = {sizeof memory, 0, &reader, keep_bytes};
-    dal_status st = nn_model_ready(m, NULL, err);
-    if (st == DAL_OK && m->reader)
-        st = m->reader->save(m, &memory, err);
-    if (st == DAL_OK && m->reader && !has_reader_tensor(m))
+    dal_status st = dal_nn_model_ready(m, NULL, err);
+    if (st == DAL_OK && m->plan.reader)
+        st = m->plan.reader->save(m, &memory, err);
+    if (st == DAL_OK && m->plan.reader && !has_reader_tensor(m))
         st = keep_bytes(&memory, "", 1, err); /* the end of a text */
     if (st != DAL_OK) {
         m->host->free(m->host, reader.data);
@@ -151,7 +151,7 @@ dal_status dal_nn_model_save(void *self, const dal_writer *w, dal_error *err)
 
 /* ---- load --------------------------------------------------------------------------------------- */
 
-static dal_status check_id(const nn_model *m, const dal_safetensors *f, dal_error *err)
+static dal_status check_id(const dal_nn_model *m, const dal_safetensors *f, dal_error *err)
 {
     const char *format = dal_safetensors_metadata(f, "format"), *id = dal_safetensors_metadata(f, "model");
     if (!format || strcmp(format, "pt") != 0 || !id)
@@ -160,17 +160,17 @@ static dal_status check_id(const nn_model *m, const dal_safetensors *f, dal_erro
                                   : dal_fail(err, DAL_E_FORMAT, "", NAME ": it is one of %.64s; expected one of %s", id, m->id);
 }
 
-static dal_status load_text(nn_model *m, const dal_safetensors *f, dal_error *err)
+static dal_status load_text(dal_nn_model *m, const dal_safetensors *f, dal_error *err)
 {
     const char *text = dal_safetensors_metadata(f, READER);
     if (!text)
         return dal_fail(err, DAL_E_FORMAT, "", NAME ": its metadata have no '" READER "', where %s keeps what it was made with", m->id);
     kept bytes = {.data = (unsigned char *)(uintptr_t)text, .n = (int64_t)strlen(text)};
     const dal_reader r = {sizeof r, 0, &bytes, give_bytes};
-    return m->reader->load(m, &r, err);
+    return m->plan.reader->load(m, &r, err);
 }
 
-static dal_status load_reader(nn_model *m, const dal_safetensors *f, dal_error *err)
+static dal_status load_reader(dal_nn_model *m, const dal_safetensors *f, dal_error *err)
 {
     if (!has_reader_tensor(m))
         return load_text(m, f, err);
@@ -179,11 +179,11 @@ static dal_status load_reader(nn_model *m, const dal_safetensors *f, dal_error *
         return dal_fail(err, DAL_E_FORMAT, "", NAME ": it has no tensor '" READER "' of U8, which %s keeps its words in", m->id);
     kept bytes = {.data = (unsigned char *)(uintptr_t)t->data, .n = t->bytes};
     const dal_reader r = {sizeof r, 0, &bytes, give_bytes};
-    return m->reader->load(m, &r, err);
+    return m->plan.reader->load(m, &r, err);
 }
 
 /* The file's tensor for each of the network's, in `found`. */
-static dal_status match(const nn_model *m, const dal_safetensors *f, const dal_tensor *all, int64_t n, dal_tensor *found,
+static dal_status match(const dal_nn_model *m, const dal_safetensors *f, const dal_tensor *all, int64_t n, dal_tensor *found,
                         dal_error *err)
 {
     char have[160], want[160];
@@ -217,7 +217,7 @@ static dal_status check_finite(const dal_tensor *t, dal_error *err)
     return DAL_OK;
 }
 
-static dal_status check_numbers(const nn_model *m, const dal_safetensors *f, const dal_tensor *found, int64_t n, dal_error *err)
+static dal_status check_numbers(const dal_nn_model *m, const dal_safetensors *f, const dal_tensor *found, int64_t n, dal_error *err)
 {
     const char *said = dal_safetensors_metadata(f, "checksum");
     char checksum[17];
@@ -234,7 +234,7 @@ static dal_status check_numbers(const nn_model *m, const dal_safetensors *f, con
     return st;
 }
 
-static dal_status take_tensors(nn_model *m, const dal_safetensors *f, dal_error *err)
+static dal_status take_tensors(dal_nn_model *m, const dal_safetensors *f, dal_error *err)
 {
     const int64_t n = tensors_of(m, NULL);
     dal_tensor *all = dal_array(m->host, n, sizeof *all), *found = dal_array(m->host, n + 1, sizeof *found);
@@ -246,7 +246,7 @@ static dal_status take_tensors(nn_model *m, const dal_safetensors *f, dal_error 
     if (st == DAL_OK)
         st = check_numbers(m, f, found, n, err);
     if (st == DAL_OK)
-        nn_model_changed(m);
+        dal_nn_model_changed(m);
     for (int64_t i = 0; i < n && st == DAL_OK; i++)
         memcpy((void *)(uintptr_t)all[i].data, found[i].data, (size_t)all[i].bytes);
     m->host->free(m->host, found);
@@ -255,26 +255,26 @@ static dal_status take_tensors(nn_model *m, const dal_safetensors *f, dal_error 
 }
 
 /* Of texts that older models lack, the present ones stay. */
-static dal_status take_texts(nn_model *m, const dal_safetensors *f, dal_error *err)
+static dal_status take_texts(dal_nn_model *m, const dal_safetensors *f, dal_error *err)
 {
     dal_status st = DAL_OK;
     texts t;
     texts_of(m, NULL, &t);
     for (int64_t i = 1; i < t.n && st == DAL_OK; i++) {
         const char *text = dal_safetensors_metadata(f, t.key[i]);
-        st = text ? m->reader->put(m, t.key[i], text, err) : DAL_OK;
+        st = text ? m->plan.reader->put(m, t.key[i], text, err) : DAL_OK;
     }
     return st;
 }
 
 dal_status dal_nn_model_load(void *self, const dal_reader *r, dal_error *err)
 {
-    nn_model *m = self;
+    dal_nn_model *m = self;
     dal_safetensors *f = NULL;
     dal_status st = dal_safetensors_read(m->host, r, NAME, "", &f, err);
     if (st == DAL_OK)
         st = check_id(m, f, err);
-    if (st == DAL_OK && m->reader)
+    if (st == DAL_OK && m->plan.reader)
         st = load_reader(m, f, err);
     if (st == DAL_OK)
         st = take_tensors(m, f, err);

@@ -1,9 +1,9 @@
-#include "model_common.h"
+#include <dal/fit.h>
 
 #include <dal/dense.h>
 #include <math.h>
 
-dal_status model_check_width(const char *id, int64_t width, const dal_sample_spec *spec, dal_error *err)
+dal_status dal_check_width(const char *id, int64_t width, const dal_sample_spec *spec, dal_error *err)
 {
     int64_t have;
     const dal_status st = dal_dense_inputs(spec, id, &have, err);
@@ -19,7 +19,7 @@ static dal_status check_weights(const dal_samples *s, dal_error *err)
     for (int64_t i = 0; i < s->n; i++) {
         if (!(s->weights[i] >= 0) || !isfinite(s->weights[i]))
             return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has the weight %g; expected a "
-                            "finite number, 0 or more", (long long)model_id(s, i), (double)s->weights[i]);
+                            "finite number, 0 or more", (long long)dal_pool_id(s, i), (double)s->weights[i]);
         sum += (double)s->weights[i];
     }
     if (!(sum > 0))
@@ -27,13 +27,13 @@ static dal_status check_weights(const dal_samples *s, dal_error *err)
     return DAL_OK;
 }
 
-dal_status model_check_fit(const char *id, int64_t width, int64_t n_classes, const dal_fit *fit, dal_error *err)
+dal_status dal_check_fit(const char *id, int64_t width, int64_t n_classes, const dal_fit *fit, dal_error *err)
 {
-    const dal_status st = model_check_labels(id, n_classes, fit, err);
-    return st == DAL_OK ? model_check_width(id, width, &fit->train->spec, err) : st;
+    const dal_status st = dal_check_labels(id, n_classes, fit, err);
+    return st == DAL_OK ? dal_check_width(id, width, &fit->train->spec, err) : st;
 }
 
-dal_status model_check_labels(const char *id, int64_t n_classes, const dal_fit *fit, dal_error *err)
+dal_status dal_check_labels(const char *id, int64_t n_classes, const dal_fit *fit, dal_error *err)
 {
     const dal_samples *s = fit->train;
     if (!s || s->n < 1 || !s->classes)
@@ -41,11 +41,11 @@ dal_status model_check_labels(const char *id, int64_t n_classes, const dal_fit *
     for (int64_t i = 0; i < s->n; i++)
         if (s->classes[i] < 0 || s->classes[i] >= n_classes)
             return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has class %d; expected 0..%lld",
-                            (long long)model_id(s, i), (int)s->classes[i], (long long)n_classes - 1);
+                            (long long)dal_pool_id(s, i), (int)s->classes[i], (long long)n_classes - 1);
     return s->weights ? check_weights(s, err) : DAL_OK;
 }
 
-double model_mean_weight(const dal_samples *s)
+double dal_mean_weight(const dal_samples *s)
 {
     double sum = 0;
     for (int64_t i = 0; i < s->n; i++)
@@ -53,7 +53,7 @@ double model_mean_weight(const dal_samples *s)
     return sum / (double)s->n;
 }
 
-dal_status model_read(const dal_reader *r, void *data, size_t n, const char *what, dal_error *err)
+dal_status dal_read_saved(const dal_reader *r, void *data, size_t n, const char *what, dal_error *err)
 {
     char *p = data;
     for (size_t done = 0, got; done < n; done += got) {
@@ -68,7 +68,7 @@ dal_status model_read(const dal_reader *r, void *data, size_t n, const char *wha
     return DAL_OK;
 }
 
-double model_soft_loss(const float *z, int64_t stride, const float *y, int64_t c, double share, float *d)
+double dal_soft_loss(const float *z, int64_t stride, const float *y, int64_t c, double share, float *d)
 {
     double max = (double)z[0], sum = 0, mass = 0, match = 0;
     for (int64_t k = 1; k < c; k++)
