@@ -25,7 +25,7 @@ ag-news|8814|1 2 3|-|{use: fasttext}
 ag-news|8814|1|-|{use: textcnn, epochs: 8}
 imdb|25000|1 2 3|0.87|{use: fasttext, epochs: 5}
 mnist|60000|1 2|0.99|{use: lenet, epochs: 8}
-fashion-mnist|60000|1|0.91|{use: lenet, epochs: 20, schedule: cosine, crop: 2, flip: true}
+fashion-mnist|60000|1|0.91|{use: lenet, epochs: 20, schedule: cosine}
 cifar-10|10000|1|-|{use: resnet18, epochs: 10} long
 fashion-mnist|60000|1|0.93|{use: resnet18, epochs: 6, crop: 2, precision: auto} long
 '
