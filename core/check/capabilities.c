@@ -32,12 +32,6 @@ static const struct {
     {DAL_CAP_CHOICES, true, sizeof(dal_model_choices)},
 };
 
-static const void *extension(const stage *st, const char *id)
-{
-    const dal_model_impl *impl = st->instance->impl;
-    return DAL_HAS(dal_model_impl, impl, get_extension) ? impl->get_extension(st->instance->self, id) : NULL;
-}
-
 static void provides(const subject *s, int arg)
 {
     (void)arg;
@@ -46,7 +40,7 @@ static void provides(const subject *s, int arg)
     stage_open(&st, r, &shape);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const bool named = dal_has_word(s->component->provides, known[i].id);
-        const void *table = extension(&st, known[i].id);
+        const void *table = model_extension(&st, known[i].id);
         uint32_t size = 0;
         CHECK(named || !table, "get_extension gives %s, which provides does not name", known[i].id);
         if (!known[i].has_table || !named)
@@ -58,7 +52,7 @@ static void provides(const subject *s, int arg)
     }
     CHECK(dal_has_word(s->component->provides, DAL_CAP_OUTPUTS), "provides does not name %s, which every model has",
           DAL_CAP_OUTPUTS);
-    CHECK(!extension(&st, "org.example.nobody-has-this/1"), "get_extension gives a table for an id nobody has");
+    CHECK(!model_extension(&st, "org.example.nobody-has-this/1"), "get_extension gives a table for an id nobody has");
 }
 
 /* ---- a trained model ---- */
@@ -82,7 +76,7 @@ static const void *train(const subject *s, const char *capability, trained *t)
     t->ids = t->st.w->sets.ids[DAL_ROWS_CANDIDATES];
     t->x = world_batch(t->st.w, t->ids, N);
     t->outputs = model_predict_all(&t->st, N);
-    const void *table = extension(&t->st, capability);
+    const void *table = model_extension(&t->st, capability);
     CHECK(table, "get_extension gives nothing for %s", capability);
     return table;
 }
@@ -138,7 +132,7 @@ static void last_layer(const subject *s, int arg)
     (void)arg;
     trained t;
     const dal_model_last_layer *l = train(s, DAL_CAP_LAST_LAYER, &t);
-    const dal_model_features *f = extension(&t.st, DAL_CAP_FEATURES);
+    const dal_model_features *f = model_extension(&t.st, DAL_CAP_FEATURES);
     if (!f)
         check_skip("it offers no features to compare with");
     const int64_t d = f->width(self_of(&t));
@@ -245,7 +239,7 @@ static double along(const float *f, int64_t width)
 /* Does the model say that it multiplies numbers of few bits (see dal_model_choices)? Its outputs are no smooth ones then. */
 static bool is_rough(const trained *t)
 {
-    const dal_model_choices *told = extension(&t->st, DAL_CAP_CHOICES);
+    const dal_model_choices *told = model_extension(&t->st, DAL_CAP_CHOICES);
     const char *precision = told && DAL_HAS(dal_model_choices, told, chosen) ? told->chosen(self_of(t), "precision") : NULL;
     return precision && (strcmp(precision, "bf16") == 0 || strcmp(precision, "f16") == 0);
 }
@@ -351,8 +345,8 @@ static void feature_gradient(const subject *s, int arg)
     (void)arg;
     trained t;
     const dal_model_feature_gradient *g = train(s, DAL_CAP_FEATURE_GRADIENT, &t);
-    const dal_model_input_gradient *space = extension(&t.st, DAL_CAP_INPUT_GRADIENT);
-    const dal_model_features *f = extension(&t.st, DAL_CAP_FEATURES);
+    const dal_model_input_gradient *space = model_extension(&t.st, DAL_CAP_INPUT_GRADIENT);
+    const dal_model_features *f = model_extension(&t.st, DAL_CAP_FEATURES);
     CHECK(space && f, "a model with %s has %s and %s, too", DAL_CAP_FEATURE_GRADIENT, DAL_CAP_INPUT_GRADIENT, DAL_CAP_FEATURES);
     const slope by_features = {&t, g->features, g->gradient, f->width(self_of(&t)), space->width(self_of(&t)), "features"};
     check_width(by_features.n_inputs, "input-gradient");
@@ -488,7 +482,7 @@ static float *fit_with(const subject *s, watcher *w)
     stage st;
     stage_open(&st, r, &shape);
     const dal_model_impl *impl = st.instance->impl;
-    const dal_model_companion *m = extension(&st, DAL_CAP_COMPANION);
+    const dal_model_companion *m = model_extension(&st, DAL_CAP_COMPANION);
     CHECK(m, "get_extension gives nothing for %s", DAL_CAP_COMPANION);
     w->offers = m->offers & DAL_WANT_FEATURES;
     const dal_companion companion = {sizeof companion, w->offers, w, watch_begin, watch_step, watch_epoch};
@@ -521,98 +515,6 @@ static void companion(const subject *s, int arg)
     CHECK(!same_floats(alone, fit_with(s, &pulling), N * C), "a companion's gradient has no effect");
 }
 
-/* ---- choices ---- */
-
-/* The same world, of the samples that the component takes as it is given. */
-static world_shape samples_of(const subject *s)
-{
-    static const uint32_t kinds[] = {0, WORLD_IMAGES, WORLD_SPARSE, WORLD_TEXT};
-    rig *r = rig_new(s, &(rig_options){0});
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        world_shape own = shape;
-        stage st;
-        dal_error err = DAL_ERROR_INIT;
-        own.flags |= kinds[k];
-        const bool takes = stage_exact(&st, r, &own, &err);
-        if (takes)
-            stage_close(&st, r);
-        stage_free(&st);
-        if (takes) {
-            rig_free(r);
-            return own;
-        }
-    }
-    check_skip("it takes none of the samples there are");
-}
-
-/* A rig whose parameter p has this word; NULL: the component refuses it. */
-static rig *rig_with(const subject *s, const world_shape *own, const param_desc *p, const char *word, stage *st)
-{
-    dal_error err = DAL_ERROR_INIT;
-    char *why, *set = xasprintf("%s=%s", p->name, word);
-    rig *r = rig_new(s, &(rig_options){0});
-    component_spec *spec = rig_spec(s, (const char *const[]){set}, 1, &why);
-    CHECK(spec, "the host refuses %s: %s", set, why);
-    spec_free(r->spec);
-    r->spec = spec;
-    free(set);
-    if (stage_exact(st, r, own, &err))
-        return r;
-    stage_free(st);
-    rig_free(r);
-    return NULL;
-}
-
-/* What parameter p became, where it is another word. */
-static char *open_word(const stage *st, const param_desc *p, const char *word)
-{
-    const dal_model_choices *told = extension(st, DAL_CAP_CHOICES);
-    CHECK(DAL_HAS(dal_model_choices, told, chosen), "the table of %s has no `chosen`", DAL_CAP_CHOICES);
-    const char *chosen = told->chosen(st->instance->self, p->name);
-    CHECK(!chosen || word_among(p->domain, chosen, strlen(chosen)), "it says that it chose '%s' for '%s', which takes %s", chosen,
-          p->name, p->domain);
-    return chosen && strcmp(chosen, word) != 0 ? xstrdup(chosen) : NULL;
-}
-
-static bool check_word(const subject *s, const world_shape *own, const param_desc *p, const char *word)
-{
-    stage st, again;
-    rig *r = rig_with(s, own, p, word, &st);
-    char *chosen = r ? open_word(&st, p, word) : NULL;
-    if (!chosen)
-        return false;
-    rig *by_word = rig_with(s, own, p, chosen, &again);
-    CHECK(by_word, "it chooses '%s' for '%s', and refuses it when it is given", chosen, p->name);
-    CHECK(!open_word(&again, p, chosen), "given '%s' for '%s', which it chose before, it chooses another", chosen, p->name);
-    model_fit(&st, 0, false);
-    model_fit(&again, 0, false);
-    CHECK(same_floats(model_predict_all(&st, N), model_predict_all(&again, N), N * C),
-          "given '%s' for '%s', which it chose for '%s', it gives other bits", chosen, p->name, word);
-    free(chosen);
-    return true;
-}
-
-static void choices(const subject *s, int arg)
-{
-    (void)arg;
-    if (!dal_has_word(s->component->provides, DAL_CAP_CHOICES))
-        check_skip("it does not offer %s", DAL_CAP_CHOICES);
-    const world_shape own = samples_of(s);
-    int n_open = 0;
-    for (int i = 0; i < s->component->n_params; i++) {
-        const param_desc *p = &s->component->params[i];
-        const char *at = p->type == DAL_PARAM_CHOICE ? p->domain : "";
-        while (*at) {
-            char *word = xstrndup(at, strcspn(at, "|"));
-            n_open += check_word(s, &own, p, word);
-            at += strlen(word);
-            at += *at == '|';
-            free(word);
-        }
-    }
-    CHECK(n_open > 0, "it offers %s, but no word of a parameter leaves it a choice", DAL_CAP_CHOICES);
-}
-
 const check_test capability_tests[] = {
     {"offers", "provides and get_extension name the same capabilities", KIND(MODEL), provides, 0},
     {"offers/features", "features are finite, agree with predict, do not depend on blocks", KIND(MODEL), features, 0},
@@ -625,7 +527,6 @@ const check_test capability_tests[] = {
     {"offers/feature-gradient", "gradients of features by the input agree with differences", KIND(MODEL), feature_gradient, 0},
     {"offers/perturb", "copies are independent; gradients by the weights agree with differences", KIND(MODEL),
      perturb, 0},
-    {"offers/choices", "what it chose for a parameter, given, is the same model", KIND(MODEL), choices, 0},
     {"offers/companion", "a companion sees every step, and only its gradient shows", KIND(MODEL), companion, 0},
     {0},
 };

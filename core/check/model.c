@@ -77,6 +77,12 @@ static void check_outputs(const stage *st, const float *out, int64_t n)
     }
 }
 
+const void *model_extension(const stage *st, const char *id)
+{
+    const dal_model_impl *impl = st->instance->impl;
+    return DAL_HAS(dal_model_impl, impl, get_extension) ? impl->get_extension(st->instance->self, id) : NULL;
+}
+
 float *model_predict_ids(stage *st, const int64_t *ids, int64_t n, int64_t step)
 {
     float *out = guard_new((size_t)(n * C) * sizeof *out);

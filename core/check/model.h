@@ -10,6 +10,8 @@ dal_status model_try_fit(stage *st, int64_t round, bool warm, dal_error *err);
 /* Outputs [n, c] of pool samples, read and predicted `step` at a time; checked to be finite (and to be
  * probabilities where the model says so). guard_free it. */
 float *model_predict_ids(stage *st, const int64_t *ids, int64_t n, int64_t step);
+/* Its table of a capability, or NULL. */
+const void *model_extension(const stage *st, const char *id);
 /* All candidates. */
 float *model_predict_all(stage *st, int64_t step);
 /* Fails the test when some of n floats are NaN or infinite. */

@@ -19,7 +19,8 @@
 
 static const check_test *const groups[] = {
     module_tests,  param_tests,      life_tests,    strategy_tests,
-    model_tests,   capability_tests, dataset_tests, oracle_tests,
+    model_tests,   capability_tests, choice_tests,  dataset_tests,
+    oracle_tests,
 };
 #define N_GROUPS (sizeof groups / sizeof *groups)
 

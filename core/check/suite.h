@@ -32,7 +32,7 @@ typedef struct check_test {
 
 /* The groups, each ended by a test without name. */
 extern const check_test module_tests[], param_tests[], life_tests[], strategy_tests[], model_tests[],
-    capability_tests[], dataset_tests[], oracle_tests[];
+    capability_tests[], choice_tests[], dataset_tests[], oracle_tests[];
 
 /* ---- in the child ---- */
 noreturn void check_fail(const char *fmt, ...) DAL_PRINTF(1, 2);
