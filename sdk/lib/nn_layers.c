@@ -173,7 +173,7 @@ static dal_status relu_backward(const nn_job *j, int32_t v)
 
 const nn_op nn_relu_op = {"relu", relu_forward, relu_backward};
 
-/* least: 0 for ReLU, else -infinity. */
+/* least: 0 for ReLU, else -infinity. y may be a or b. */
 DAL_CLONES static void sum_of(const float *a, const float *b, float least, int64_t n, float *y)
 {
     for (int64_t i = 0; i < n; i++) {

@@ -1,7 +1,7 @@
 /* What a trainer holds: values, their gradients, what layers keep; taken once, for the largest batch. */
 #include "nn_trainer.h"
 
-#include "nn_arena.h"
+#include "nn_places.h"
 #include "nn_way.h"
 
 #define MANY_WEIGHTS ((int64_t)8 << 20) /* above it half as many shards, each of which reads them all */
@@ -14,73 +14,6 @@ static void *take(dal_nn_trainer *t, int64_t n, size_t size)
     return p;
 }
 
-/* A sum gives its first input d as it is, where nobody has written to that yet, and a batch-norm changes it in its place: then both
- * are the same memory. */
-static int hands_over(const dal_nn *nn, int32_t v)
-{
-    const nn_node *k = &nn->node[v];
-    const int in_place = k->op == &nn_add_op || (k->op == &nn_norm_op && !k->half);
-    return in_place && !k->shown && k->first_writer[0] && k->in[0] > 0 && k->in[0] != k->in[1] &&
-           nn_room(k, 1) == nn_room(&nn->node[k->in[0]], 1);
-}
-
-/* A dropout folded into a sum reads its d right behind it, where the sum's own lies. Returns whether the sum's first input has
- * that memory from now on. */
-static int plan_sum(const dal_nn *nn, int32_t k, int64_t *offset)
-{
-    const nn_node *sum = &nn->node[k];
-    const int handed = hands_over(nn, k);
-    if (handed)
-        offset[sum->in[0]] = offset[k];
-    if (sum->in[1] > 0 && nn->node[sum->in[1]].folded)
-        offset[sum->in[1]] = offset[k];
-    return handed;
-}
-
-/* Where d of each value lies: as late as it is written and as long as it is read, by whole segments, since shards of
- * one segment are not at the same layer at the same time. offset [n]: -1: not wanted. */
-static int64_t plan_gradients(const dal_nn_trainer *t, int64_t *offset, nn_hole *holes, int32_t *over)
-{
-    const dal_nn *nn = t->nn;
-    nn_arena a = {holes, 0, 0};
-    int32_t n_over = 0;
-    for (int32_t v = 0; v < nn->n; v++)
-        offset[v] = nn->node[v].shown ? nn_arena_take(&a, nn_room(&nn->node[v], t->capacity)) : -1;
-    for (int32_t k = nn->n - 1; k > 0; k--) {
-        if (nn->node[k].op == &nn_norm_op) { /* a new segment: what the old ones have read is free */
-            for (int32_t i = 0; i < n_over; i++)
-                nn_arena_give(&a, offset[over[i]], nn_room(&nn->node[over[i]], t->capacity));
-            n_over = 0;
-        }
-        const int handed = plan_sum(nn, k, offset);
-        for (int i = 0; i < 2; i++) {
-            const dal_nn_value x = nn->node[k].in[i];
-            if (x > 0 && offset[x] < 0)
-                offset[x] = nn_arena_take(&a, nn_room(&nn->node[x], t->capacity));
-        }
-        if (!nn->node[k].shown && !handed && !nn->node[k].folded)
-            over[n_over++] = k;
-    }
-    return a.top;
-}
-
-static dal_status take_gradients(dal_nn_trainer *t)
-{
-    const dal_nn *nn = t->nn;
-    int64_t *offset = dal_array(t->host, nn->n, sizeof *offset);
-    nn_hole *holes = dal_array(t->host, nn->n, sizeof *holes);
-    int32_t *over = dal_array(t->host, nn->n, sizeof *over);
-    if (offset && holes && over) {
-        t->gradients_of_values = take(t, plan_gradients(t, offset, holes, over), sizeof(float));
-        for (int32_t v = 0; v < nn->n && t->gradients_of_values; v++)
-            t->d[v] = offset[v] < 0 ? NULL : t->gradients_of_values + offset[v];
-    }
-    t->host->free(t->host, over);
-    t->host->free(t->host, holes);
-    t->host->free(t->host, offset);
-    return t->gradients_of_values ? DAL_OK : DAL_E_NOMEM;
-}
-
 /* What layers keep are bytes to some, floats to others. */
 static int64_t aux_room(const dal_nn_trainer *t, const nn_node *k)
 {
@@ -90,27 +23,39 @@ static int64_t aux_room(const dal_nn_trainer *t, const nn_node *k)
 static dal_status take_values(dal_nn_trainer *t)
 {
     const dal_nn *nn = t->nn;
-    int64_t floats = 0, bytes = 0, norms = 0, widest = 0, at = 0, aux = 0, norm = 0;
+    int64_t *offset = dal_array(t->host, nn->n, sizeof *offset), *back = dal_array(t->host, nn->n, sizeof *back);
+    const int64_t floats = offset && back ? nn_places(nn, t->host, t->capacity, offset, back) : -1;
+    if (floats >= 0)
+        t->values = take(t, floats, sizeof(float));
+    for (int32_t v = 0; v < nn->n && t->values; v++) {
+        t->value[v] = t->values + offset[v];
+        t->d[v] = back[v] < 0 ? NULL : t->values + back[v];
+    }
+    t->host->free(t->host, back);
+    t->host->free(t->host, offset);
+    return t->values ? DAL_OK : DAL_E_NOMEM;
+}
+
+static dal_status take_kept(dal_nn_trainer *t)
+{
+    const dal_nn *nn = t->nn;
+    int64_t bytes = 0, norms = 0, widest = 0, aux = 0, norm = 0;
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
         const int is_norm = k->op == &nn_norm_op;
-        floats += nn_room(k, t->capacity);
         bytes += aux_room(t, k);
         norms += is_norm ? NN_NORM_ROWS * k->c : 0;
         widest = is_norm && k->c > widest ? k->c : widest;
     }
-    t->values = take(t, floats, sizeof(float));
     t->aux_block = take(t, bytes, 1);
     t->norms = take(t, norms, sizeof(float));
     t->sums = take(t, t->shards * 2 * widest, sizeof(double));
-    if (!t->values || !t->aux_block || !t->norms || !t->sums)
+    if (!t->aux_block || !t->norms || !t->sums)
         return DAL_E_NOMEM;
     for (int32_t v = 0; v < nn->n; v++) {
         const nn_node *k = &nn->node[v];
-        t->value[v] = t->values + at;
         t->aux[v] = t->aux_block + aux;
         t->norm[v] = t->norms + norm;
-        at += nn_room(k, t->capacity);
         aux += aux_room(t, k);
         norm += k->op == &nn_norm_op ? NN_NORM_ROWS * k->c : 0;
     }
@@ -219,7 +164,7 @@ static dal_status take_memory(dal_nn_trainer *t)
         return DAL_E_NOMEM;
     dal_status st = take_values(t);
     if (st == DAL_OK)
-        st = take_gradients(t);
+        st = take_kept(t);
     if (st == DAL_OK)
         st = take_slots(t);
     return st == DAL_OK && (nn->onednn || nn->token_products) ? take_packed(t) : st;
@@ -290,7 +235,7 @@ void dal_nn_trainer_free(dal_nn_trainer *t)
     nn_mover_fini(&t->mover);
     void *all[] = {t->token_at, t->hits, t->losses, t->sums, t->aux_block, t->norms, t->mirrors, t->shown_d, t->shown_value,
                    t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
-                   t->turns.sum, t->gradients_of_values, t->values, t->aux, t->norm, t->d, t->value};
+                   t->turns.sum, t->values, t->aux, t->norm, t->d, t->value};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         h->free(h, all[i]);
     h->free(h, t);

@@ -23,7 +23,7 @@ struct dal_nn_trainer {
     int64_t capacity, shards, bytes;
     float **value, **d, **norm; /* [n values] */
     void **aux;
-    float *values, *gradients_of_values, *norms;
+    float *values, *norms; /* values: d too */
     char *aux_block;
     slot *slots; /* [n_slots] */
     int64_t n_slots, scratch;
