@@ -441,7 +441,7 @@ void nn_onednn_close(dal_nn *nn)
     nn->onednn = NULL;
 }
 
-int64_t nn_packed_size(const dal_nn *nn, int32_t v)
+int64_t nn_onednn_packed_size(const dal_nn *nn, int32_t v)
 {
     if (nn->node[v].op != &nn_conv_op || !nn->onednn)
         return nn_token_packed_size(nn, v);

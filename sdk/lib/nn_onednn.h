@@ -28,10 +28,10 @@ int64_t nn_plans_scratch(const nn_plans *p); /* floats a thread needs */
 /* [any] The network's own for passes, made when first asked for. */
 const nn_plans *nn_tile_plans(const dal_nn *nn, dal_error *err);
 
-/* [any] Floats of value v's weights in oneDNN's order; 0: no convolution. */
-int64_t nn_packed_size(const dal_nn *nn, int32_t v);
+/* [any] Floats of value v's weights in oneDNN's order; 0: it does not multiply them. */
+int64_t nn_onednn_packed_size(const dal_nn *nn, int32_t v);
 /* weights: of the layer. */
-dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to);
+dal_status nn_onednn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to);
 /* [any] Gradients of weights and bias of v, [n_weights] each, from turns->packed to turns->sum. Nothing where they were
  * never packed. */
 dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns);

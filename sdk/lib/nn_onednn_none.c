@@ -59,13 +59,13 @@ const nn_plans *nn_tile_plans(const dal_nn *nn, dal_error *err)
     return NULL;
 }
 
-int64_t nn_packed_size(const dal_nn *nn, int32_t v)
+int64_t nn_onednn_packed_size(const dal_nn *nn, int32_t v)
 {
     (void)nn, (void)v;
     return 0;
 }
 
-dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
+dal_status nn_onednn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
     (void)nn, (void)v, (void)backward, (void)weights, (void)to;
     return DAL_E_UNSUPPORTED;
@@ -95,7 +95,7 @@ int64_t nn_token_packed_size(const dal_nn *nn, int32_t v)
 
 dal_status nn_token_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
-    return nn_pack(nn, v, backward, weights, to);
+    return nn_onednn_pack(nn, v, backward, weights, to);
 }
 
 dal_status nn_token_forward(const nn_job *j, int32_t v)

@@ -98,7 +98,7 @@ dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float 
     return finish(&all, m->run);
 }
 
-dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
+dal_status nn_onednn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
     if (nn_token_packed_size(nn, v) > 0)
         return nn_token_pack(nn, v, backward, weights, to);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "nn_onednn.h"
+#include "nn_packed.h"
 #include "nn_product.h"
 
 int32_t nn_norm_of(const dal_nn *nn, int32_t v)

@@ -1,5 +1,5 @@
 /* Declaring the layers of dal/nn.h that networks of texts are made of. */
-#include "nn_private.h"
+#include "nn_token_tiles.h"
 
 #include <math.h>
 
@@ -185,6 +185,8 @@ dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int
     k->kernel = kernel;
     k->flags = flags;
     k->scratch = 2 * (nn_token_conv_rows(k) + kernel - 1) * in + nn_token_conv_rows(k) * out;
+    if (nn_token_tiles_scratch(in, out) > k->scratch)
+        k->scratch = nn_token_tiles_scratch(in, out);
     k->weight = nn_take_weights(nn, k, "weight", DAL_ROLE_WEIGHT, count);
     if (flags & DAL_NN_BIAS)
         k->bias = nn_take_weights(nn, k, "bias", DAL_ROLE_BIAS, out);

@@ -6,6 +6,8 @@
 #include <dal/linalg.h>
 
 #include "clones.h"
+#include "nn_packed.h"
+#include "nn_token_tiles.h"
 
 /* Samples first..end-1 of the job, and what a kernel sees of them. */
 typedef struct group {
@@ -43,7 +45,7 @@ static void lay_out(const nn_job *j, const nn_node *k, const nn_node *a, const g
         nn_move(x + j->token_at[i] * a->c, g->x + (at + before) * a->c, length(j, i) * a->c, 0);
 }
 
-static dal_status forward(const nn_job *j, int32_t v)
+static dal_status by_products(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
     const int64_t in = a->c, out = k->c;
@@ -58,7 +60,20 @@ static dal_status forward(const nn_job *j, int32_t v)
         FOR_SAMPLES(j, k, g, i, at)
             nn_move(g.y + at * out, y + j->token_at[i] * out, length(j, i) * out, 0);
     }
-    nn_add_bias(k->bias >= 0 ? j->weights + k->bias : NULL, nn_rows(j, k), out, (k->flags & DAL_NN_RELU) != 0, y);
+    return st;
+}
+
+static dal_status forward(const nn_job *j, int32_t v)
+{
+    const nn_node *k = &j->nn->node[v];
+    const float *packed = nn_packed_of(j, v);
+    dal_status st = DAL_OK;
+    if (packed)
+        nn_token_tiles_forward(j, v, packed);
+    else
+        st = by_products(j, v);
+    nn_add_bias(k->bias >= 0 ? j->weights + k->bias : NULL, nn_rows(j, k), k->c, (k->flags & DAL_NN_RELU) != 0,
+                nn_row(j->value, k, v, j->first));
     return st;
 }
 
@@ -69,11 +84,10 @@ static void spread(const nn_job *j, const nn_node *k, const float *dy, const gro
         nn_move(dy + j->token_at[i] * k->c, g->y + at * k->c, length(j, i) * k->c, 0);
 }
 
-static dal_status backward_weights(const nn_job *j, int32_t v, const float *dy)
+static dal_status backward_weights(const nn_job *j, int32_t v, const float *dy, float *gradient)
 {
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
     const int64_t in = a->c, out = k->c;
-    float *gradient = nn_gradient_begin(j, k, 0);
     dal_status st = DAL_OK;
     for (group g = {0}; g.end < j->n && st == DAL_OK;) {
         g = group_at(j, k, in, g.end);
@@ -82,9 +96,7 @@ static dal_status backward_weights(const nn_job *j, int32_t v, const float *dy)
         for (int64_t t = 0; t < k->kernel && st == DAL_OK && g.rows > 0; t++)
             st = dal_gemm_tn(out, in, g.rows, 1, g.y, out, g.x + t * in, in, 1, gradient + t * in, k->kernel * in);
     }
-    for (int64_t i = 0; k->bias >= 0 && i < nn_rows(j, k); i++)
-        nn_move(dy + i * out, gradient + k->bias - k->weight, out, 1);
-    return st == DAL_OK ? nn_gradient_end(j, v, 0) : st;
+    return st;
 }
 
 static dal_status backward_input(const nn_job *j, int32_t v, const float *dy)
@@ -108,13 +120,20 @@ static dal_status backward_input(const nn_job *j, int32_t v, const float *dy)
 static dal_status backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
-    float *dy = nn_row(j->d, k, v, j->first);
+    float *dy = nn_row(j->d, k, v, j->first), *gradient = nn_wants_gradient(j) ? nn_gradient_begin(j, k, 0) : NULL;
+    const float *packed = nn_packed_of(j, v);
     dal_status st = DAL_OK;
     if (k->flags & DAL_NN_RELU)
         nn_relu_back(nn_row(j->value, k, v, j->first), dy, nn_count(j, k));
-    if (nn_wants_gradient(j))
-        st = backward_weights(j, v, dy);
-    return st == DAL_OK && j->d[k->in[0]] ? backward_input(j, v, dy) : st;
+    if (packed)
+        nn_token_tiles_backward(j, v, packed, dy, gradient);
+    else if (gradient)
+        st = backward_weights(j, v, dy, gradient);
+    for (int64_t i = 0; gradient && k->bias >= 0 && i < nn_rows(j, k); i++)
+        nn_move(dy + i * k->c, gradient + k->bias - k->weight, k->c, 1);
+    if (st == DAL_OK && gradient)
+        st = nn_gradient_end(j, v, 0);
+    return st == DAL_OK && !packed && j->d[k->in[0]] ? backward_input(j, v, dy) : st;
 }
 
 const nn_op nn_token_conv_op = {"token_conv", forward, backward};

@@ -3,6 +3,7 @@
  * segments the shards' sums are added in their order. So nothing depends on how many threads there are. */
 #include "nn_trainer.h"
 
+#include "nn_packed.h"
 #include "nn_way.h"
 
 /* ---- loss -------------------------------------------------------------------------------------- */
@@ -123,7 +124,7 @@ static dal_status pack_task(void *ctx, int64_t v)
 
 static dal_status pack(dal_nn_trainer *t)
 {
-    return t->nn->onednn || t->nn->token_products ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
+    return t->packed ? t->host->parallel_for(t->host, t->nn->n, pack_task, t) : DAL_OK;
 }
 
 static void add_sums(dal_nn_trainer *t, int64_t c)

@@ -1,6 +1,7 @@
 /* What a trainer holds: values, their gradients, what layers keep; taken once, for the largest batch. */
 #include "nn_trainer.h"
 
+#include "nn_packed.h"
 #include "nn_places.h"
 #include "nn_way.h"
 
@@ -107,6 +108,8 @@ static dal_status take_packed(dal_nn_trainer *t)
     int64_t floats = 0, at = 0;
     for (int32_t v = 0; v < nn->n; v++)
         floats += nn_packed_size(nn, v);
+    if (floats == 0 && !nn->onednn)
+        return DAL_OK;
     t->packed_weights = take(t, floats, sizeof(float));
     t->packed = take(t, nn->n, sizeof *t->packed);
     t->turns.packed = take(t, nn->onednn ? nn->n_weights : 0, sizeof(float));
@@ -167,7 +170,7 @@ static dal_status take_memory(dal_nn_trainer *t)
         st = take_kept(t);
     if (st == DAL_OK)
         st = take_slots(t);
-    return st == DAL_OK && (nn->onednn || nn->token_products) ? take_packed(t) : st;
+    return st == DAL_OK ? take_packed(t) : st;
 }
 
 dal_status nn_trainer_mirrors(dal_nn_trainer *t)

@@ -1,0 +1,25 @@
+#include "nn_packed.h"
+
+#include "nn_onednn.h"
+#include "nn_token_tiles.h"
+
+int64_t nn_packed_size(const dal_nn *nn, int32_t v)
+{
+    const int64_t tiles = nn_token_tiles_packed(nn, v);
+    return tiles > 0 ? tiles : nn_onednn_packed_size(nn, v);
+}
+
+dal_status nn_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
+{
+    if (nn_token_tiles_packed(nn, v) == 0)
+        return nn_onednn_pack(nn, v, backward, weights, to);
+    nn_token_tiles_pack(nn, v, backward, weights, to);
+    return DAL_OK;
+}
+
+const float *nn_packed_of(const nn_job *j, int32_t v)
+{
+    if (nn_packed_size(j->nn, v) == 0)
+        return NULL;
+    return j->ready ? j->ready->weights[v] : j->packed ? j->packed[v] : NULL;
+}
