@@ -48,4 +48,4 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "bilstm", impl, "an LSTM over the words of a text in both directions, and the largest of each number",   \
       "Schuster & Paliwal 1997; Conneau et al., EMNLP 2017", "", DAL_NN_MODEL_PROVIDES_FIXED, options, PARAMS)
-DAL_MODULE(bilstm, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(bilstm, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

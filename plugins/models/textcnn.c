@@ -53,4 +53,4 @@ static const dal_model_impl impl = TEXT_NET_IMPL(create);
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "textcnn", impl, "convolutions over the words of a text, and the largest of each map", "Kim, EMNLP 2014", "", \
       DAL_NN_MODEL_PROVIDES_FIXED, options, PARAMS)
-DAL_MODULE(textcnn, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(textcnn, "1.3", "Apache-2.0", COMPONENTS, NULL, NULL)

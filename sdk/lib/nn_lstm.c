@@ -1,13 +1,15 @@
 /* LSTM over tokens (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), as PyTorch's: of one direction or
  * of both side by side. The products with the input are made for all tokens at once; those with the last output step by step,
- * for all texts of a group that are long enough, so that nothing is padded. In passes they have DAL_NN_TILE columns, whoever is
- * there, and a text gives the same bits beside any others. */
-#include "nn_private.h"
+ * for all texts of a group that are long enough, so that nothing is padded. They are by packed weights, of which a text gives the
+ * same bits beside any others; in passes without these they have DAL_NN_TILE columns, whoever is there. */
+#include "nn_lstm.h"
 
 #include <dal/linalg.h>
 
 #include "clones.h"
 #include "nn_math.h"
+#include "nn_packed.h"
+#include "nn_product.h"
 
 #define GROUP 64 /* texts that go step by step together */
 
@@ -21,6 +23,7 @@ typedef struct direction {
     int reverse;
     int64_t in, w, out;                      /* out: width of the layer's value */
     const float *by_x, *by_h, *bias, *bias2; /* [4 w, in], [4 w, w], [4 w], [4 w] */
+    const float *packed_x, *packed_h;        /* the first two in panels, of this way; NULL: none */
     float *gates, *cells, *dgates;           /* [tokens, 4 w] input, forget, cell, output gates; [tokens, w]; as gates */
     float *y;                                /* of the layer, at this direction's columns */
     float *h, *product, *turned, *dc;        /* scratch: [GROUP, 4 w], alike, alike, [GROUP, w] */
@@ -31,14 +34,49 @@ static int64_t weights_of(int64_t in, int64_t w)
     return 4 * w * (in + w + 2);
 }
 
-static direction direction_of(const nn_job *j, int32_t v, int number)
+static int64_t packed_of(int64_t in, int64_t w, int backward)
+{
+    const int64_t by_x = backward ? nn_product_packed(in, 4 * w) : nn_product_packed(4 * w, in);
+    return by_x + (backward ? nn_product_packed(w, 4 * w) : nn_product_packed(4 * w, w));
+}
+
+int64_t nn_lstm_packed(const dal_nn *nn, int32_t v)
+{
+    const nn_node *k = &nn->node[v];
+    if (k->op != &nn_lstm_op || !nn_product_has_kernel())
+        return 0;
+    const int64_t in = nn->node[k->in[0]].c, w = k->c / k->groups, forward = packed_of(in, w, 0), back = packed_of(in, w, 1);
+    return k->groups * (forward > back ? forward : back);
+}
+
+void nn_lstm_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
+{
+    const nn_node *k = &nn->node[v];
+    const int64_t in = nn->node[k->in[0]].c, w = k->c / k->groups;
+    for (int64_t d = 0; d < k->groups; d++, weights += weights_of(in, w), to += packed_of(in, w, backward)) {
+        if (backward) {
+            nn_product_pack_rows(in, 4 * w, weights, to);
+            nn_product_pack_rows(w, 4 * w, weights + 4 * w * in, to + nn_product_packed(in, 4 * w));
+        } else {
+            nn_product_pack(4 * w, in, weights, to);
+            nn_product_pack(4 * w, w, weights + 4 * w * in, to + nn_product_packed(4 * w, in));
+        }
+    }
+}
+
+static direction direction_of(const nn_job *j, int32_t v, int number, int backward)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t in = j->nn->node[k->in[0]].c, w = k->c / k->groups, rows = j->n * k->h;
     const float *weights = j->weights + k->weight + number * weights_of(in, w);
     float *kept = (float *)(void *)((char *)j->aux[v] + j->first * k->aux) + number * rows * 9 * w;
     float *s = j->scratch;
-    return (direction){.j = j, .k = k, .v = v, .reverse = number == 1 || (k->flags & DAL_NN_BACKWARDS && k->groups == 1),
+    const float *packed = nn_packed_of(j, v);
+    if (packed)
+        packed += number * packed_of(in, w, backward);
+    return (direction){.j = j, .k = k, .v = v, .packed_x = packed,
+                       .packed_h = packed ? packed + nn_product_packed(backward ? in : 4 * w, backward ? 4 * w : in) : NULL,
+                       .reverse = number == 1 || (k->flags & DAL_NN_BACKWARDS && k->groups == 1),
                        .in = in, .w = w, .out = k->c, .by_x = weights, .by_h = weights + 4 * w * in,
                        .bias = weights + 4 * w * (in + w), .bias2 = weights + 4 * w * (in + w + 1), .gates = kept,
                        .cells = kept + rows * 4 * w, .dgates = kept + rows * 5 * w,
@@ -74,10 +112,26 @@ static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
             to[c * rows + i] = from[i * cols + c];
 }
 
+/* c [rows, cols] = or += a [rows, k] b, which is in panels. */
+static dal_status by_panels(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int add, float *c)
+{
+    const nn_product_walk walk = {1, k, 0, 1, k, NN_PANEL, k * NN_PANEL, cols, NN_PANEL, add};
+    nn_product(&walk, rows, cols, a, b, c);
+    return DAL_OK;
+}
+
+/* Are rows of what a step multiplies those of texts that are still there? Else those of a whole tile. */
+static int is_dense(const direction *d)
+{
+    return d->packed_h || !d->j->tile;
+}
+
 /* product [m, 4 w] = h [m, w] times by_h turned. */
 static dal_status recur(const direction *d, int64_t m)
 {
     const int64_t w = d->w;
+    if (d->packed_h)
+        return by_panels(m, 4 * w, w, d->h, d->packed_h, 0, d->product);
     if (!d->j->tile)
         return dal_gemm_nt(m, 4 * w, w, 1, d->h, w, d->by_h, w, 0, d->product, 4 * w);
     const dal_status st = dal_gemm_nt(4 * w, DAL_NN_TILE, w, 1, d->by_h, w, d->h, w, 0, d->turned, DAL_NN_TILE);
@@ -89,6 +143,8 @@ static dal_status recur(const direction *d, int64_t m)
 static dal_status recur_back(const direction *d, int64_t m)
 {
     const int64_t w = d->w;
+    if (d->packed_h)
+        return by_panels(m, w, 4 * w, d->h, d->packed_h, 0, d->product);
     if (!d->j->tile)
         return dal_gemm_nn(m, w, 4 * w, 1, d->h, 4 * w, d->by_h, w, 0, d->product, w);
     float *sums = d->h;
@@ -146,11 +202,11 @@ static dal_status forward_step(const direction *d, int64_t first, int64_t end, i
     const int64_t w = d->w;
     int64_t m = 0;
     dal_status st = DAL_OK;
-    if (t > 0 && j->tile)
+    if (t > 0 && !is_dense(d))
         memset(d->h, 0, (size_t)(DAL_NN_TILE * w) * sizeof *d->h);
     for (int64_t i = first; i < end && t > 0; i++)
         if (length(j, i) > t) {
-            const int64_t slot = j->tile ? i - first : m;
+            const int64_t slot = is_dense(d) ? m : i - first;
             nn_move(d->y + row_at(d, i, t - 1) * d->out, d->h + slot * w, w, 0);
             m++;
         }
@@ -159,7 +215,7 @@ static dal_status forward_step(const direction *d, int64_t first, int64_t end, i
     m = 0;
     for (int64_t i = first; i < end && st == DAL_OK; i++)
         if (length(j, i) > t) {
-            const int64_t row = row_at(d, i, t), slot = j->tile ? i - first : m++;
+            const int64_t row = row_at(d, i, t), slot = is_dense(d) ? m++ : i - first;
             step_forward(w, d->gates + row * 4 * w, t > 0 ? d->product + slot * 4 * w : NULL,
                          t > 0 ? d->cells + row_at(d, i, t - 1) * w : NULL, d->cells + row * w, d->y + row * d->out);
         }
@@ -171,7 +227,9 @@ static dal_status forward_direction(const direction *d)
     const nn_job *j = d->j;
     const float *x = nn_row(j->value, &j->nn->node[d->k->in[0]], d->k->in[0], j->first);
     dal_status st = DAL_OK;
-    for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++)
+    if (d->packed_x)
+        st = by_panels(nn_rows(j, d->k), 4 * d->w, d->in, x, d->packed_x, 0, d->gates);
+    for (int64_t i = 0; i < n_spans(j) && !d->packed_x && st == DAL_OK; i++)
         st = dal_gemm_nt(span_rows(j, i), 4 * d->w, d->in, 1, x + span_first(j, i) * d->in, d->in, d->by_x, d->in, 0,
                          d->gates + span_first(j, i) * 4 * d->w, 4 * d->w);
     nn_add_bias(d->bias, nn_rows(j, d->k), 4 * d->w, 0, d->gates);
@@ -188,7 +246,7 @@ static dal_status forward(const nn_job *j, int32_t v)
 {
     dal_status st = DAL_OK;
     for (int number = 0; number < j->nn->node[v].groups && st == DAL_OK; number++) {
-        const direction d = direction_of(j, v, number);
+        const direction d = direction_of(j, v, number, 0);
         st = forward_direction(&d);
     }
     return st;
@@ -218,11 +276,11 @@ static dal_status backward_step(const direction *d, const float *dy, int64_t fir
     const int64_t w = d->w;
     int64_t m = 0;
     dal_status st = DAL_OK;
-    if (j->tile)
+    if (!is_dense(d))
         memset(d->h, 0, (size_t)(DAL_NN_TILE * 4 * w) * sizeof *d->h);
     for (int64_t i = first; i < end; i++)
         if (length(j, i) > t + 1) {
-            const int64_t slot = j->tile ? i - first : m;
+            const int64_t slot = is_dense(d) ? m : i - first;
             nn_move(d->dgates + row_at(d, i, t + 1) * 4 * w, d->h + slot * 4 * w, 4 * w, 0);
             m++;
         }
@@ -235,9 +293,32 @@ static dal_status backward_step(const direction *d, const float *dy, int64_t fir
         const int64_t row = row_at(d, i, t);
         const float *more = NULL;
         if (length(j, i) > t + 1)
-            more = d->product + (j->tile ? i - first : m++) * w;
+            more = d->product + (is_dense(d) ? m++ : i - first) * w;
         step_backward(w, d->gates + row * 4 * w, d->cells + row * w, t > 0 ? d->cells + row_at(d, i, t - 1) * w : NULL,
                       dy + row * d->out, more, d->dc + (i - first) * w, d->dgates + row * 4 * w);
+    }
+    return st;
+}
+
+/* The gradient of weights by output: of each token the output before it, so many of them at a time as there is room for in
+ * scratch. */
+static dal_status add_by_output(const direction *d, float *by_h)
+{
+    const nn_job *j = d->j;
+    const int64_t w = d->w, room = 4 * GROUP, all = j->token_at[j->n];
+    dal_status st = DAL_OK;
+    for (int64_t i = 0, first = 0, row = 0; row < all && st == DAL_OK; row++) {
+        float *to = d->h + (row - first) * w;
+        while (j->token_at[i + 1] <= row)
+            i++;
+        if (row == (d->reverse ? j->token_at[i + 1] - 1 : j->token_at[i]))
+            memset(to, 0, (size_t)w * sizeof *to);
+        else
+            nn_move(d->y + (d->reverse ? row + 1 : row - 1) * d->out, to, w, 0);
+        if (row + 1 == all || row + 1 - first == room) {
+            st = dal_gemm_tn(4 * w, w, row + 1 - first, 1, d->dgates + first * 4 * w, 4 * w, d->h, w, 1, by_h, w);
+            first = row + 1;
+        }
     }
     return st;
 }
@@ -249,12 +330,8 @@ static dal_status add_gradients(const direction *d, const float *x, float *gradi
     const int64_t w = d->w, n = nn_rows(j, d->k);
     float *by_h = gradient + 4 * w * d->in, *bias = by_h + 4 * w * w;
     dal_status st = n > 0 ? dal_gemm_tn(4 * w, d->in, n, 1, d->dgates, 4 * w, x, d->in, 1, gradient, d->in) : DAL_OK;
-    for (int64_t i = 0; i < j->n && st == DAL_OK; i++) {
-        const int64_t first = j->token_at[i], here = length(j, i) - 1; /* tokens with one before them */
-        if (here > 0)
-            st = dal_gemm_tn(4 * w, w, here, 1, d->dgates + (first + !d->reverse) * 4 * w, 4 * w,
-                             d->y + (first + d->reverse) * d->out, d->out, 1, by_h, w);
-    }
+    if (st == DAL_OK)
+        st = add_by_output(d, by_h);
     for (int64_t i = 0; i < n; i++) {
         nn_move(d->dgates + i * 4 * w, bias, 4 * w, 1);
         nn_move(d->dgates + i * 4 * w, bias + 4 * w, 4 * w, 1);
@@ -279,9 +356,12 @@ static dal_status backward_direction(const direction *d, int number, float *grad
     if (st != DAL_OK || !j->d[d->k->in[0]])
         return st;
     float *dx = nn_row(j->d, a, d->k->in[0], j->first);
+    const int add = d->k->first_writer[0] && number == 0 ? 0 : 1;
+    if (d->packed_x)
+        return by_panels(nn_rows(j, d->k), d->in, 4 * w, d->dgates, d->packed_x, add, dx);
     for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++)
         st = dal_gemm_nn(span_rows(j, i), d->in, 4 * w, 1, d->dgates + span_first(j, i) * 4 * w, 4 * w, d->by_x, d->in,
-                         d->k->first_writer[0] && number == 0 ? 0 : 1, dx + span_first(j, i) * d->in, d->in);
+                         (float)add, dx + span_first(j, i) * d->in, d->in);
     return st;
 }
 
@@ -291,7 +371,7 @@ static dal_status backward(const nn_job *j, int32_t v)
     float *gradient = nn_wants_gradient(j) ? nn_gradient_begin(j, k, 0) : NULL;
     dal_status st = DAL_OK;
     for (int number = 0; number < k->groups && st == DAL_OK; number++) {
-        const direction d = direction_of(j, v, number);
+        const direction d = direction_of(j, v, number, 1);
         st = backward_direction(&d, number, gradient);
     }
     return st == DAL_OK && gradient ? nn_gradient_end(j, v, 0) : st;

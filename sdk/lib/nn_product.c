@@ -152,3 +152,14 @@ void nn_product_pack(int64_t cols, int64_t k, const float *w, float *to)
     for (int64_t c = 0; c < cols; c += NN_PANEL)
         pack_panel(w + c * k, cols - c < NN_PANEL ? cols - c : NN_PANEL, k, to + c * k);
 }
+
+void nn_product_pack_rows(int64_t cols, int64_t k, const float *w, float *to)
+{
+    for (int64_t c = 0; c < cols; c += NN_PANEL, to += k * NN_PANEL) {
+        const int64_t n = cols - c < NN_PANEL ? cols - c : NN_PANEL;
+        for (int64_t i = 0; i < k; i++) {
+            memcpy(to + i * NN_PANEL, w + i * cols + c, (size_t)n * sizeof *to);
+            memset(to + i * NN_PANEL + n, 0, (size_t)(NN_PANEL - n) * sizeof *to);
+        }
+    }
+}

@@ -36,6 +36,8 @@ void nn_product(const nn_product_walk *w, int64_t rows, int64_t cols, const floa
 /* w [cols, k], in rows, as b: its transpose in panels, zeros behind the last column. to: nn_product_packed(cols, k) floats. */
 int64_t nn_product_packed(int64_t cols, int64_t k);
 void nn_product_pack(int64_t cols, int64_t k, const float *w, float *to);
+/* w [k, cols], in rows, in panels, zeros alike. */
+void nn_product_pack_rows(int64_t cols, int64_t k, const float *w, float *to);
 
 /* Whole panels, all of k at once. */
 typedef void nn_product_kernel(const nn_product_walk *w, int64_t rows, int64_t panels, const float *a, const float *b, float *c);

@@ -3,7 +3,7 @@
 #include "tests/unit/nn_texts.h"
 
 /* Widths that are no multiples of a vector's, texts of several tiles and of less than one. */
-static dal_nn *wide_convolutions(const dal_host *host)
+static dal_nn *wide_layers(const dal_host *host)
 {
     dal_nn *nn = dal_nn_new(host);
     dal_error err = DAL_ERROR_INIT;
@@ -12,7 +12,10 @@ static dal_nn *wide_convolutions(const dal_host *host)
     const dal_nn_value three = dal_nn_token_conv(nn, x, "three", 19, 3, DAL_NN_BIAS | DAL_NN_RELU);
     const dal_nn_value four = dal_nn_token_conv(nn, x, "four", 32, 4, 0);
     const dal_nn_value five = dal_nn_token_conv(nn, three, "five", 50, 5, DAL_NN_BIAS);
+    const dal_nn_value both = dal_nn_lstm(nn, x, "both", 21, DAL_NN_FORWARDS | DAL_NN_BACKWARDS);
+    const dal_nn_value back = dal_nn_lstm(nn, both, "back", 35, DAL_NN_BACKWARDS);
     dal_nn_value y = dal_nn_join(nn, dal_nn_token_max(nn, four), dal_nn_token_mean(nn, five));
+    y = dal_nn_join(nn, y, dal_nn_token_max(nn, back));
     dal_nn_stage(nn, y);
     dal_nn_output(nn, dal_nn_linear(nn, y, "output", C, DAL_NN_BIAS));
     cr_assert_eq(dal_nn_finish(nn, &err), DAL_OK, "%s", err.text);
@@ -23,7 +26,7 @@ static fixture make_products(int64_t n)
 {
     fixture f = {.rt = fx_runtime(2, 1), .n = n};
     f.host = dal_runtime_host(f.rt, "nn");
-    f.nn = wide_convolutions(f.host);
+    f.nn = wide_layers(f.host);
     dal_nn_describe(f.nn, &f.info);
     f.weights = draw(f.info.n_weights, 5);
     for (int64_t i = 0; i < f.info.n_weights; i++)
