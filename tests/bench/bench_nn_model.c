@@ -181,7 +181,7 @@ static double adds_of(const bench_net *t, const void *self)
     const dal_nn_model *m = self;
     if (t->adds > 0)
         return t->adds;
-    return (double)m->info.multiply_adds * (bench_is_texts(t) ? (BENCH_LEAST + BENCH_MOST) / 2.0 / (double)m->image[0] : 1);
+    return (double)m->info.multiply_adds * (bench_is_texts(t) ? (BENCH_LEAST + BENCH_MOST) / 2.0 / (double)m->shape[0] : 1);
 }
 
 void bench_model(const bench_net *t, int threads, const char *backend, double born)
