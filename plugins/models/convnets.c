@@ -64,17 +64,9 @@ static void cnn_small(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)
     head(nn, dal_nn_global_pool(nn, x), c, o);
 }
 
-#define CREATE(name, id)                                                                                           \
-    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, \
-                                    dal_error *err)                                                                \
-    {                                                                                                              \
-        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id, name, o, DAL_NN_UNIFORM);                             \
-        return dal_nn_model_new(host, &plan, spec, self, err);                                                     \
-    }                                                                                                              \
-    static const dal_model_impl name##_impl = DAL_NN_MODEL_IMPL(create_##name);
-CREATE(lenet, "lenet")
-CREATE(mnist_net, "mnist-net")
-CREATE(cnn_small, "cnn-small")
+DAL_NN_MODEL(lenet, "lenet", lenet, DAL_NN_UNIFORM)
+DAL_NN_MODEL(mnist_net, "mnist-net", mnist_net, DAL_NN_UNIFORM)
+DAL_NN_MODEL(cnn_small, "cnn-small", cnn_small, DAL_NN_UNIFORM)
 
 #define PARAMS(P, T) DAL_NN_TRAINING(P, "30", "64", "adam", "0.001", "0", "constant", "0", "false", "0.5")
 #define COMPONENTS(C)                                                                                                 \

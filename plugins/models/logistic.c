@@ -14,11 +14,9 @@
 #include <dal/nn_model.h>
 
 #include <dal/dense.h>
-#include <dal/minimise.h>
-
-#include <math.h>
-
 #include <dal/fit.h>
+#include <dal/minimise.h>
+#include <math.h>
 
 typedef struct options {
     double C;

@@ -75,13 +75,7 @@ static void mobilenet(dal_nn *nn, dal_nn_value x, int64_t c, const void *options
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-static dal_status create(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, dal_error *err)
-{
-    const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN("mobilenet-v2", mobilenet, o, DAL_NN_KAIMING);
-    return dal_nn_model_new(host, &plan, spec, self, err);
-}
-
-static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
+DAL_NN_MODEL(mobilenet, "mobilenet-v2", mobilenet, DAL_NN_KAIMING)
 
 #define TRAINING(P) DAL_NN_TRAINING(P, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
 #define PARAMS(P, T)                                                                                             \
@@ -89,6 +83,6 @@ static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
     P(options, width, I64, "32", "1..256", "channels", "of the stem; 32: the paper's net, others in proportion") \
     P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                   \
-    C(MODEL, "mobilenet-v2", impl, "inverted residuals with depthwise convolutions, 2 million weights", \
+    C(MODEL, "mobilenet-v2", mobilenet_impl, "inverted residuals with depthwise convolutions, 2 million weights", \
       "Sandler et al., CVPR 2018", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
 DAL_MODULE(mobilenet, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

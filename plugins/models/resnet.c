@@ -144,21 +144,13 @@ static void wide_resnet(dal_nn *nn, dal_nn_value x, int64_t c, const void *optio
     head(nn, norm(nn, x, "", "last_norm", DAL_NN_RELU), c, o);
 }
 
-#define CREATE(layers, name, id)                                                                                   \
-    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, \
-                                    dal_error *err)                                                                \
-    {                                                                                                              \
-        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id, layers, o, DAL_NN_KAIMING);                           \
-        return dal_nn_model_new(host, &plan, spec, self, err);                                                     \
-    }                                                                                                              \
-    static const dal_model_impl name##_impl = DAL_NN_MODEL_IMPL(create_##name);
-CREATE(resnet18, resnet18, "resnet18")
-CREATE(resnet34, resnet34, "resnet34")
-CREATE(resnet8, resnet8, "resnet8")
-CREATE(resnet14, resnet14, "resnet14")
-CREATE(deepal_mnist_net, deepal_mnist_net, "deepal-mnist-net")
-CREATE(deepal_cifar_net, deepal_cifar_net, "deepal-cifar-net")
-CREATE(wide_resnet, wide_resnet, "wide-resnet-16-2")
+DAL_NN_MODEL(resnet18, "resnet18", resnet18, DAL_NN_KAIMING)
+DAL_NN_MODEL(resnet34, "resnet34", resnet34, DAL_NN_KAIMING)
+DAL_NN_MODEL(resnet8, "resnet8", resnet8, DAL_NN_KAIMING)
+DAL_NN_MODEL(resnet14, "resnet14", resnet14, DAL_NN_KAIMING)
+DAL_NN_MODEL(deepal_mnist_net, "deepal-mnist-net", deepal_mnist_net, DAL_NN_KAIMING)
+DAL_NN_MODEL(deepal_cifar_net, "deepal-cifar-net", deepal_cifar_net, DAL_NN_KAIMING)
+DAL_NN_MODEL(wide_resnet, "wide-resnet-16-2", wide_resnet, DAL_NN_KAIMING)
 
 #define TRAINING(P) DAL_NN_TRAINING(P, "50", "64", "sgd", "0.05", "5e-4", "cosine", "4", "true", "0")
 #define WIDTH(P, WIDE) \

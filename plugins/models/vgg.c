@@ -38,18 +38,12 @@ static void vgg(dal_nn *nn, dal_nn_value x, int64_t c, const options *o, const i
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-#define NET(name, id, ...)                                                                                         \
-    static void build_##name(dal_nn *nn, dal_nn_value x, int64_t c, const void *o)                                 \
-    {                                                                                                              \
-        vgg(nn, x, c, o, (const int[STAGES]){__VA_ARGS__});                                                        \
-    }                                                                                                              \
-    static dal_status create_##name(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, \
-                                    dal_error *err)                                                                \
-    {                                                                                                              \
-        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id, build_##name, o, DAL_NN_UNIFORM);                     \
-        return dal_nn_model_new(host, &plan, spec, self, err);                                                     \
-    }                                                                                                              \
-    static const dal_model_impl name##_impl = DAL_NN_MODEL_IMPL(create_##name);
+#define NET(name, id, ...)                                                         \
+    static void build_##name(dal_nn *nn, dal_nn_value x, int64_t c, const void *o) \
+    {                                                                              \
+        vgg(nn, x, c, o, (const int[STAGES]){__VA_ARGS__});                        \
+    }                                                                              \
+    DAL_NN_MODEL(name, id, build_##name, DAL_NN_UNIFORM)
 NET(vgg11, "vgg11", 1, 1, 2, 2, 2)
 NET(vgg16, "vgg16", 2, 2, 3, 3, 3)
 NET(vgg19, "vgg19", 2, 2, 4, 4, 4)

@@ -44,7 +44,7 @@ Test(convnets, learn_what_there_is_to_learn)
 }
 
 static uint32_t backend; /* of the test's models */
-static uint32_t feed;    /* NN_FEED_... */
+static uint32_t feed;    /* DAL_NN_FEED_... */
 
 static float *outputs_of(int threads, int64_t block, fx_bytes *saved)
 {

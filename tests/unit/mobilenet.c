@@ -7,10 +7,10 @@ Test(mobilenet, has_the_size_of_its_paper)
 {
     const options cifar = {.width = 32, .stem = STEM_CIFAR}, imagenet = {.width = 32, .stem = 1}, half = {.width = 16, .stem = 1};
     /* torchvision's mobilenet_v2: 3,504,872 with 1000 classes, of which 1280 x 1000 + 1000 are the last layer's */
-    fx_layers(&impl, &imagenet, 3, 64, 1000, 3504872, (int64_t[]){32, 16, 8, 4, 4, 2, 2}, 1280);
-    fx_layers(&impl, &cifar, 3, 32, 10, 2236682, (int64_t[]){32, 32, 16, 8, 8, 4, 4}, 1280);
+    fx_layers(&mobilenet_impl, &imagenet, 3, 64, 1000, 3504872, (int64_t[]){32, 16, 8, 4, 4, 2, 2}, 1280);
+    fx_layers(&mobilenet_impl, &cifar, 3, 32, 10, 2236682, (int64_t[]){32, 32, 16, 8, 8, 4, 4}, 1280);
     /* half as wide: 1.97 million in the paper's figure 5; 1,968,680 with the rounding of its authors' code */
-    fx_layers(&impl, &half, 3, 224, 1000, 1968680, (int64_t[]){112, 56, 28, 14, 14, 7, 7}, 1280);
+    fx_layers(&mobilenet_impl, &half, 3, 224, 1000, 1968680, (int64_t[]){112, 56, 28, 14, 14, 7, 7}, 1280);
 }
 
 Test(mobilenet, learns_a_batch_by_heart)
@@ -27,10 +27,10 @@ Test(mobilenet, learns_a_batch_by_heart)
         l->classes[i] = (i * 7 / 3) % 4;
     void *self = NULL;
     dal_error err = DAL_ERROR_INIT;
-    cr_assert_eq(impl.create(dal_runtime_host(rt, "m"), &o, &l->s.spec, &self, &err), DAL_OK, "%s", err.text);
-    const dal_fit_report r = fx_fit(&impl, self, l, 0, 0);
+    cr_assert_eq(mobilenet_impl.create(dal_runtime_host(rt, "m"), &o, &l->s.spec, &self, &err), DAL_OK, "%s", err.text);
+    const dal_fit_report r = fx_fit(&mobilenet_impl, self, l, 0, 0);
     cr_assert(r.train_accuracy == 1, "%g after %lld epochs", r.train_accuracy, (long long)r.epochs);
-    impl.destroy(self);
+    mobilenet_impl.destroy(self);
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     fx_list_free(l);
     dal_runtime_free(rt);

@@ -422,26 +422,15 @@ Test(nn_texts, remembers_alike_in_groups_of_any_size)
     kind = REMEMBERS;
     fixture f = make(2, MANY, LONGEST, 0);
     dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, NULL, MANY, NULL);
-    dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 1, NULL);
-    float *g = calloc((size_t)f.info.n_weights, sizeof *g);
+    double loss = 0;
+    float *g = one_by_one(&f, MANY, &loss);
     dal_nn_result r = {.struct_size = sizeof r};
     const dal_nn_batch b = batch_of(&f);
-    double loss = 0;
     cr_assert_eq(dal_nn_train(t, NULL, &b, &r, NULL), DAL_OK);
-    for (int64_t i = 0; i < MANY; i++) {
-        double one;
-        run(&f, p, i, 1);
-        memset(p->d[f.info.output], 0, C * sizeof(float));
-        const dal_nn_rows rows = {.n = 1, .width = C, .x = p->value[f.info.output], .d = p->d[f.info.output]};
-        cr_assert_eq(dal_nn_cross_entropy(&rows, f.classes + i, &one, NULL), DAL_OK);
-        cr_assert_eq(dal_nn_run_back(f.nn, f.weights, NULL, p, 1, g), DAL_OK);
-        loss += one;
-    }
     cr_assert_float_eq(r.loss, loss, 1e-3 * loss);
     for (int64_t i = 0; i < f.info.n_weights; i++)
         cr_assert_float_eq((double)dal_nn_gradient(t)[i], (double)g[i] / MANY, 1e-5, "%lld", (long long)i);
     free(g);
-    dal_nn_pass_free(p);
     dal_nn_trainer_free(t);
     drop(&f);
 }

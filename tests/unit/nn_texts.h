@@ -168,6 +168,24 @@ static inline void run(fixture *f, dal_nn_pass *p, int64_t first, int64_t n)
     cr_assert_eq(dal_nn_run(f->nn, f->weights, NULL, p, n, 0, f->info.output, NULL), DAL_OK);
 }
 
+/* The sums of the losses and of their gradients, [n_weights], of the first n texts by passes of one. */
+static inline float *one_by_one(fixture *f, int64_t n, double *loss)
+{
+    dal_nn_pass *p = dal_nn_pass_new(f->nn, f->host, 1, NULL);
+    float *g = calloc((size_t)f->info.n_weights, sizeof *g);
+    for (int64_t i = 0; i < n; i++) {
+        double one;
+        run(f, p, i, 1);
+        memset(p->d[f->info.output], 0, C * sizeof(float));
+        const dal_nn_rows rows = {.n = 1, .width = C, .x = p->value[f->info.output], .d = p->d[f->info.output]};
+        cr_assert_eq(dal_nn_cross_entropy(&rows, f->classes + i, &one, NULL), DAL_OK);
+        cr_assert_eq(dal_nn_run_back(f->nn, f->weights, NULL, p, 1, g), DAL_OK);
+        *loss += one;
+    }
+    dal_nn_pass_free(p);
+    return g;
+}
+
 /* ---- numbers ------------------------------------------------------------------------------------- */
 
 /* One text through every_layer without dropout, in double and by plain loops. */

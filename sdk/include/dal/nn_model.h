@@ -15,15 +15,10 @@
  *         dal_nn_features(nn, x);
  *         dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
  *     }
- *     static dal_status create(const dal_host *host, const void *o, const dal_sample_spec *spec, void **self, dal_error *err)
- *     {
- *         const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN("my-net", layers, o, DAL_NN_KAIMING);
- *         return dal_nn_model_new(host, &plan, spec, self, err);
- *     }
- *     static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
+ *     DAL_NN_MODEL(my_net, "my-net", layers, DAL_NN_KAIMING)
  *     #define PARAMS(P, T) DAL_NN_TRAINING(P, "30", "64", "adam", "0.001", "0", "constant", "0", "false", "0.5") \
  *         P(T, width, I64, "32", "1..256", "channels", "of the first layer")
- *     #define COMPONENTS(C) C(MODEL, "my-net", impl, "...", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
+ *     #define COMPONENTS(C) C(MODEL, "my-net", my_net_impl, "...", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
  *
  * `dalhost plugin new --kind network` writes such a plugin. Samples are images or vectors, f32 or u8 (pixels become v / 255);
  * rows of the network's input are planar. Other samples, as texts, take a reader of the plugin's own, see below.
@@ -212,6 +207,16 @@ DAL_PUBLIC const void *dal_nn_model_get_extension(void *self, const char *id);
     {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS, .create = create_, .destroy = dal_nn_model_destroy, \
      .fit = dal_nn_model_fit, .predict = dal_nn_model_predict, .save = dal_nn_model_save, .load = dal_nn_model_load,  \
      .get_extension = dal_nn_model_get_extension}
+
+/* name_impl, the table of a component that is no more than its layers: what create would do, and the slots. */
+#define DAL_NN_MODEL(name_, id_, layers_, init_)                                                                         \
+    static dal_status name_##_create(const dal_host *host, const void *options_, const dal_sample_spec *spec, void **self, \
+                                     dal_error *err)                                                                     \
+    {                                                                                                                    \
+        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id_, layers_, options_, init_);                                 \
+        return dal_nn_model_new(host, &plan, spec, self, err);                                                           \
+    }                                                                                                                    \
+    static const dal_model_impl name_##_impl = DAL_NN_MODEL_IMPL(name_##_create);
 
 /* ---- models that are more than a list of layers ------------------------------------------------------- */
 

@@ -40,16 +40,9 @@ static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *given)
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-static dal_status create(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self,
-                         dal_error *err)
-{
-    const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN("@ID@", layers, given, DAL_NN_UNIFORM);
-    return dal_nn_model_new(host, &plan, spec, self, err);
-}
-
-static const dal_model_impl impl = DAL_NN_MODEL_IMPL(create);
+DAL_NN_MODEL(network, "@ID@", layers, DAL_NN_UNIFORM)
 
 /* The second part of the version tells how networks are trained: a run that goes on with another one says so. */
 #define COMPONENTS(C) \
-    C(MODEL, "@ID@", impl, "two 3x3 convolutions, a hidden layer", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
+    C(MODEL, "@ID@", network_impl, "two 3x3 convolutions, a hidden layer", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
 DAL_MODULE(@MODULE@, "0.1+" DAL_NN_TRAINING_VERSION, "MIT", COMPONENTS, NULL, NULL)
