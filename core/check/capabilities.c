@@ -21,6 +21,7 @@ static const struct {
     {DAL_CAP_OUTPUTS, false, 0},
     {DAL_CAP_CONCURRENT, false, 0},
     {DAL_CAP_WARM_START, false, 0},
+    {DAL_CAP_MISSING, false, 0},
     {DAL_CAP_FEATURES, true, sizeof(dal_model_features)},
     {DAL_CAP_STAGES, true, sizeof(dal_model_stages)},
     {DAL_CAP_MC, true, sizeof(dal_model_mc)},
@@ -515,6 +516,27 @@ static void companion(const subject *s, int arg)
     CHECK(!same_floats(alone, fit_with(s, &pulling), N * C), "a companion's gradient has no effect");
 }
 
+/* Each value missing somewhere, in training, too. */
+static void missing(const subject *s, int arg)
+{
+    (void)arg;
+    if (!dal_has_word(s->component->provides, DAL_CAP_MISSING))
+        check_skip("it does not offer %s", DAL_CAP_MISSING);
+    world_shape holes = shape;
+    holes.flags |= WORLD_MISSING;
+    trained t = {.r = rig_new(s, &(rig_options){0})};
+    stage_open(&t.st, t.r, &holes);
+    if (t.st.w->spec.dtype != DAL_F32 || t.st.w->spec.modality != DAL_VECTOR)
+        check_skip("it takes no vectors of real values");
+    model_fit(&t.st, 0, false);
+    t.ids = t.st.w->sets.ids[DAL_ROWS_CANDIDATES];
+    float *whole = model_predict_all(&t.st, N), *parts = model_predict_all(&t.st, 7);
+    CHECK(same_floats(whole, parts, N * C), "predictions of samples with missing values depend on the block they are in");
+    const dal_model_features *f = model_extension(&t.st, DAL_CAP_FEATURES);
+    if (f)
+        features_of(&t, f, 0, N, NULL);
+}
+
 const check_test capability_tests[] = {
     {"offers", "provides and get_extension name the same capabilities", KIND(MODEL), provides, 0},
     {"offers/features", "features are finite, agree with predict, do not depend on blocks", KIND(MODEL), features, 0},
@@ -527,6 +549,7 @@ const check_test capability_tests[] = {
     {"offers/feature-gradient", "gradients of features by the input agree with differences", KIND(MODEL), feature_gradient, 0},
     {"offers/perturb", "copies are independent; gradients by the weights agree with differences", KIND(MODEL),
      perturb, 0},
+    {"offers/missing", "outputs and features of samples with missing values are finite", KIND(MODEL), missing, 0},
     {"offers/companion", "a companion sees every step, and only its gradient shows", KIND(MODEL), companion, 0},
     {0},
 };

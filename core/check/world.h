@@ -18,6 +18,7 @@
 #define WORLD_IMAGES 8u  /* u8 images [1, 12, 12] */
 #define WORLD_SPARSE 16u /* sparse vectors of 2 d columns */
 #define WORLD_TEXT 32u   /* d words */
+#define WORLD_MISSING 64u /* real values are NaN here and there, in some samples all of them; features are not */
 #define WORLD_KINDS (WORLD_IMAGES | WORLD_SPARSE | WORLD_TEXT)
 
 #define WORLD_GROUPS 3

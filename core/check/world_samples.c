@@ -61,6 +61,19 @@ static void make_texts(world *w)
     w->raw = words;
 }
 
+/* Every fourth sample misses a value or two, every twelfth all. */
+static void lose_values(world *w)
+{
+    const int64_t d = w->shape.d;
+    float *x = xcalloc((size_t)(w->n * d), sizeof *x);
+    memcpy(x, w->features, (size_t)(w->n * d) * sizeof *x);
+    for (int64_t i = 0; i < w->n; i += 4)
+        for (int64_t j = 0; j < d; j++)
+            if (i % 12 == 0 || j == i % d || j == (i / 4) % d)
+                x[i * d + j] = NAN;
+    w->raw = x;
+}
+
 void world_make_samples(world *w)
 {
     if (w->shape.flags & WORLD_IMAGES) {
@@ -72,6 +85,8 @@ void world_make_samples(world *w)
     } else {
         w->spec = (dal_sample_spec){sizeof w->spec, DAL_VECTOR, DAL_F32, 1, {w->shape.d}, w->shape.c};
         w->raw = w->features;
+        if (w->shape.flags & WORLD_MISSING)
+            lose_values(w);
     }
 }
 

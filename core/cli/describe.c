@@ -117,6 +117,7 @@ static const struct {
     {DAL_CAP_CHOICES, "what it took where it may choose, as a back end"},
     {DAL_CAP_COMPANION, "losses of the strategy's own, trained along"},
     {DAL_CAP_WARM_START, "training that goes on from the last weights"},
+    {DAL_CAP_MISSING, "samples with missing values (NaN)"},
     {DAL_CAP_TRUTH, "the labels that the dataset came with"},
     {DAL_CAP_GROUPS, "which source each sample is of, told by the dataset"},
     {DAL_CAP_CONCURRENT, "calls from several threads at once"},

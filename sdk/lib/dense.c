@@ -2,6 +2,7 @@
 #include <dal/dense.h>
 
 #include <limits.h>
+#include <math.h>
 
 #include "clones.h"
 
@@ -42,4 +43,26 @@ void dal_dense_read(const dal_batch *x, int64_t first, int64_t n, float *out)
         scale_u8((const uint8_t *)x->data + first * width, n * width, out);
     else
         memcpy(out, (const float *)x->data + first * width, (size_t)(n * width) * sizeof *out);
+}
+
+/* Is there any? All bits of the exponent are set in what is not finite; told by whole numbers, which may be joined in any order. */
+DAL_CLONES static uint32_t some_not_finite(const float *x, int64_t n)
+{
+    uint32_t some = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        some |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return some;
+}
+
+int64_t dal_first_not_finite(const float *x, int64_t n, int missing)
+{
+    if (!some_not_finite(x, n))
+        return -1;
+    for (int64_t i = 0; i < n; i++)
+        if (missing ? isinf(x[i]) : !isfinite(x[i]))
+            return i;
+    return -1;
 }

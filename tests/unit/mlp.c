@@ -1,6 +1,7 @@
 #include "tests/unit/mlp_subject.h"
 
 #include <dal/dense.h>
+#include <float.h>
 #include "plugins/models/mlp.c"
 
 /* The defaults of the declaration. */
@@ -260,6 +261,31 @@ Test(dal_dense_rows, gathers_the_same_values_from_memory_and_from_the_list)
     dal_dense_rows_fini(&kept);
     dal_runtime_free(rt);
     fx_list_free(l);
+}
+
+/* What dal_first_not_finite promises, value by value. */
+static int64_t slow_first(const float *x, int64_t n, int missing)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (isinf(x[i]) || (isnan(x[i]) && !missing))
+            return i;
+    return -1;
+}
+
+Test(dal_dense, finds_the_first_value_that_is_not_finite)
+{
+    static const float odd[] = {NAN, -NAN, INFINITY, -INFINITY, FLT_MAX, -FLT_MAX, 0x1p-149f, -0.0f};
+    float x[67] = {0};
+    for (int64_t n = 0; n <= 67; n++)
+        for (int64_t at = 0; at < n; at++)
+            for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+                x[at] = odd[k];
+                x[n - 1] = odd[(k + 3) % (sizeof odd / sizeof *odd)];
+                for (int missing = 0; missing < 2; missing++)
+                    cr_assert_eq(dal_first_not_finite(x, n, missing), slow_first(x, n, missing), "%g of %lld at %lld", (double)odd[k],
+                                 (long long)n, (long long)at);
+                x[at] = x[n - 1] = 1;
+            }
 }
 
 /* ---- what it refuses ------------------------------------------------------------------------------- */

@@ -141,6 +141,7 @@ typedef struct dal_outputs {
 #define DAL_CAP_COMPANION "dal.model.companion/1"      /* a strategy's losses trained along */
 #define DAL_CAP_WARM_START "dal.model.warm-start/1"    /* fit can go on from the last weights */
 #define DAL_CAP_CHOICES "dal.model.choices/1"          /* what parameters that leave a choice to the machine became */
+#define DAL_CAP_MISSING "dal.model.missing/1"          /* NaN in a sample is a missing value; since ABI 1.1 */
 #define DAL_CAP_TRUTH "dal.oracle.truth/1"             /* the labels the dataset came with */
 #define DAL_CAP_GROUPS "dal.dataset.groups/1"          /* which source each sample is of */
 

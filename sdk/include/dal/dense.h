@@ -15,6 +15,9 @@ DAL_PUBLIC dal_status dal_dense_inputs(const dal_sample_spec *spec, const char *
                                        dal_error *err);
 /* [any] Rows first..first+n-1 of x, flattened, into out [n, width]: u8 becomes v / 255, f32 stays. */
 DAL_PUBLIC void dal_dense_read(const dal_batch *x, int64_t first, int64_t n, float *out);
+/* [any] The place of the first of the values x [n] that is infinite or, unless `missing`, NaN; -1: none. About as fast as
+ * reading them. */
+DAL_PUBLIC int64_t dal_first_not_finite(const float *x, int64_t n, int missing);
 
 /* The samples of one fit as rows of f32, in memory when they fit, else read as asked for. */
 typedef struct dal_dense_rows {

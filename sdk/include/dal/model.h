@@ -222,6 +222,12 @@ typedef struct dal_model_companion {
     uint32_t offers; /* DAL_WANT_* this model can show */
 } dal_model_companion;
 
+/* ---- DAL_CAP_MISSING -------------------------------------------------------------------------- */
+/* A word, not a table: get_extension may give anything for it, or NULL. Real values (f32) of samples are finite: the host
+ * reads them with a check, and ends the run with the sample and the place of one that is not. A model that provides this
+ * takes NaN for a value that is missing, when it trains and when it predicts: that is let through (infinities are not), and
+ * its outputs and features are finite all the same. */
+
 /* ---- DAL_CAP_CHOICES -------------------------------------------------------------------------- */
 /* A CHOICE parameter may have a word that leaves the choice to the model, by what the machine has ("auto"). What it chose is
  * part of a run's result, so the host asks, tells the user, keeps it with the run, and whenever the run goes on, on whichever

@@ -1,7 +1,5 @@
 #include <dal/dense.h>
 
-#include <math.h>
-
 #define KEEP_BYTES ((int64_t)256 << 20)
 #define BLOCK 256 /* rows read at once */
 
@@ -10,18 +8,6 @@ static dal_status keep_error(dal_dense_rows *r, const dal_error *e)
     if (!__atomic_exchange_n(&r->taken, 1, __ATOMIC_ACQ_REL))
         r->error = *e;
     return e->status;
-}
-
-/* The place of the first value that is not finite, or -1. */
-static int64_t first_bad(const float *x, int64_t n)
-{
-    float sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i] * 0.0f; /* 0, or NaN for ever after one that is not finite */
-    for (int64_t i = 0; i < n && sum != 0; i++)
-        if (!isfinite(x[i]))
-            return i;
-    return -1;
 }
 
 static dal_status read_rows(dal_dense_rows *r, const int64_t *rows, int64_t n, float *out)
@@ -42,7 +28,7 @@ static dal_status read_rows(dal_dense_rows *r, const int64_t *rows, int64_t n, f
     if (!direct)
         r->host->free(r->host, raw.data);
     if (st == DAL_OK && direct) {
-        const int64_t bad = first_bad(out, n * r->width);
+        const int64_t bad = dal_first_not_finite(out, n * r->width, 0);
         if (bad >= 0)
             st = dal_fail(&e, DAL_E_INVALID, "", "training sample %lld has the value %g at place %lld; "
                           "expected finite numbers: clean the data, or drop the sample",

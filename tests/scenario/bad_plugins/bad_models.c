@@ -62,6 +62,16 @@ static dal_status predict(void *self, const dal_batch *x, float *out, dal_error 
     return DAL_OK;
 }
 
+/* A missing value goes right through. */
+static dal_status predict_first(void *self, const dal_batch *x, float *out, dal_error *err)
+{
+    const model *m = self;
+    const dal_status st = predict(self, x, out, err);
+    for (int64_t i = 0; i < x->n && x->spec->dtype == DAL_F32; i++)
+        out[i * m->c] += ((const float *)x->data)[i * m->d];
+    return st;
+}
+
 static dal_status predict_nan(void *self, const dal_batch *x, float *out, dal_error *err)
 {
     const dal_status st = predict(self, x, out, err);
@@ -200,6 +210,7 @@ static const void *other(void *self, const char *id)
                                         .get_extension = get_extension_}
 MODEL(sound, predict, load);
 MODEL(nan_impl, predict_nan, load);
+MODEL(first_impl, predict_first, load);
 MODEL(batch_impl, predict_batch, load);
 MODEL(memory_impl, predict_memory, load);
 MODEL(rounded_impl, predict, load_rounded);
@@ -222,6 +233,8 @@ MODEL_WITH(other_impl, create_side, predict, load, other);
     PLAIN(C, "trusting", trusting_impl)                                                             \
     C(MODEL, "undecided", maybe_impl, "chooses what is no choice", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES, sides, SIDES) \
     C(MODEL, "wavering", other_impl, "chooses anew", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES, sides, SIDES) \
+    C(MODEL, "holed", first_impl, "takes missing values and hands them on", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_MISSING, \
+      options, PARAMS)                                                                               \
     C(MODEL, "boasts", sound, "offers what it has not", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, \
       options, PARAMS)
 DAL_MODULE(bad_models, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
