@@ -1,5 +1,7 @@
 #include "pipeline/source.h"
 
+#include <dal/dense.h>
+#include <math.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -208,6 +210,8 @@ void source_close(source *s)
     for (uint32_t split = 0; split < DAL_SPLITS; split++)
         free(s->classes[split]);
     pthread_mutex_destroy(&s->lock);
+    free(s->values_rule);
+    free(s->values_mend);
     free(s->chain);
     free(s->descs);
     free(s->links);
@@ -285,6 +289,33 @@ static dal_status list_sizes(const dal_samples *base, const int64_t *rows, int64
     return DAL_OK;
 }
 
+/* What a model, a strategy or an oracle reads is told from what nobody can compute with, here and nowhere else. */
+static dal_status check_values(const sample_list *l, const int64_t *ids, int64_t n, const dal_batch *b, dal_error *err)
+{
+    static const char *const split[] = {"pool", "validation split", "test split"};
+    source *s = l->source;
+    const dal_sample_spec *spec = &l->base.spec;
+    const bool sparse = spec->modality == DAL_SPARSE;
+    if (s->values == VALUES_ANY || n == 0 || !(sparse || (spec_is_dense(spec) && spec->dtype == DAL_F32)))
+        return DAL_OK;
+    const int64_t width = dal_sample_values(spec);
+    const float *x = b->data;
+    const int64_t at = dal_first_not_finite(x, sparse ? b->offsets[n] : n * width, s->values == VALUES_OR_MISSING);
+    if (at < 0)
+        return DAL_OK;
+    int64_t row = sparse ? 0 : at / width;
+    while (sparse && b->offsets[row + 1] <= at)
+        row++;
+    char name[128], number[32];
+    source_describe(s, l->split, ids[row], name, sizeof name);
+    snprintf(number, sizeof number, "%lld", (long long)ids[row]);
+    const bool named = strcmp(name, number) != 0;
+    return dal_fail(err, DAL_E_INVALID, "", "dataset '%s': sample %s of the %s%s%s%s has the value %s at place %lld; %s: %s",
+                    s->descs[0]->id, number, split[l->split], named ? " (" : "", named ? name : "", named ? ")" : "",
+                    isnan(x[at]) ? "nan" : x[at] > 0 ? "inf" : "-inf", (long long)(sparse ? b->indices[at] : at % width), s->values_rule,
+                    isnan(x[at]) ? s->values_mend : "clean the data, or drop the sample");
+}
+
 static dal_status list_read(const dal_samples *base, const int64_t *rows, int64_t n, dal_batch *out, dal_error *err)
 {
     const sample_list *l = base->impl;
@@ -292,6 +323,8 @@ static dal_status list_read(const dal_samples *base, const int64_t *rows, int64_
     dal_status st = to_ids(l, rows, n, ids, err);
     if (st == DAL_OK)
         st = source_read(l->source, l->split, ids, n, out, err);
+    if (st == DAL_OK)
+        st = check_values(l, ids, n, out, err);
     if (ids != few)
         free(ids);
     return st;

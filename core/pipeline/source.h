@@ -7,6 +7,9 @@
 
 #include "pipeline/compose.h"
 
+/* What real values (f32) of samples may be. */
+enum { VALUES_ANY, VALUES_FINITE, VALUES_OR_MISSING }; /* the last: finite, or NaN */
+
 typedef struct source {
     composer *composer;
     const dal_instance **chain; /* the dataset, then each transform */
@@ -20,6 +23,9 @@ typedef struct source {
     int32_t *groups;                /* [info.n[DAL_SPLIT_TRAIN]] which source each is of; NULL: it does not tell */
     int64_t n_groups;
     const char *const *group_names; /* [n_groups] */
+    uint32_t values;    /* VALUES_*, of samples that are read by source_samples; else reading fails */
+    char *values_rule;  /* who wants that, "model 'mlp' takes finite numbers alone"; owned */
+    char *values_mend;  /* what to do about NaN; owned */
     bool concurrent;
     pthread_mutex_t lock; /* held round every call when not concurrent */
     char **own_names, **own_group_names;

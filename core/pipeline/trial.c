@@ -60,6 +60,30 @@ static void try_open(trial *t, const component_spec *spec, const void *arg,
     composer_close(t->composer, instance);
 }
 
+/* ---- values ---- */
+
+/* Models compute with finite numbers, some with missing ones; who compares samples before there is a model, with finite ones. */
+static void rule_values(trial *t)
+{
+    source *s = t->source;
+    char title[96];
+    text models = {0};
+    for (int i = 0; i < registry_n_components(t->registry); i++) {
+        const component_desc *c = registry_component(t->registry, i);
+        if (c->kind == DAL_KIND_MODEL && dal_has_word(c->provides, DAL_CAP_MISSING))
+            text_addf(&models, "%s%s", models.n ? ", " : "", c->id);
+    }
+    const bool missing = dal_has_word(t->m->model->desc->provides, DAL_CAP_MISSING), compared = t->m->initial_strategy != NULL;
+    s->values = missing && !compared ? VALUES_OR_MISSING : VALUES_FINITE;
+    s->values_rule = missing && compared ? xasprintf("initial.strategy compares samples of finite numbers alone")
+                     : missing ? xasprintf("%s takes finite numbers, and nan for missing ones", spec_title(t->m->model, title))
+                               : xasprintf("%s takes finite numbers alone", spec_title(t->m->model, title));
+    s->values_mend = xasprintf("clean the data, drop the sample, fill in what is missing (`missing` of some loaders)%s%s",
+                               missing ? ", or leave initial.strategy out"
+                               : models.n ? ", or use a model that takes missing values: " : "", missing || !models.n ? "" : models.s);
+    text_free(&models);
+}
+
 /* ---- sizes ---- */
 
 static void check_sizes(trial *t, diags *d)
@@ -158,7 +182,7 @@ static void look_at_model(trial *t, const component_spec *spec, const dal_instan
     char *provides = xstrdup(spec->desc->provides), *save = NULL;
     for (char *id = strtok_r(provides, " ", &save); id; id = strtok_r(NULL, " ", &save)) {
         if (strncmp(id, "dal.model.", 10) != 0 || strcmp(id, DAL_CAP_OUTPUTS) == 0 ||
-            strcmp(id, DAL_CAP_WARM_START) == 0)
+            strcmp(id, DAL_CAP_WARM_START) == 0 || strcmp(id, DAL_CAP_MISSING) == 0)
             continue;
         const void *table = DAL_HAS(dal_model_impl, impl, get_extension) ? impl->get_extension(i->self, id) : NULL;
         if (!table)
@@ -279,6 +303,7 @@ dal_status trial_open(const manifest *m, registry *r, int64_t number, int32_t th
     else
         st = source_open(t->composer, m, &t->source, d);
     if (st == DAL_OK) {
+        rule_values(t);
         for (int64_t i = 0; i < t->source->info.n[DAL_SPLIT_TRAIN]; i++)
             t->known += t->source->classes[DAL_SPLIT_TRAIN][i] >= 0;
         check_sizes(t, d);
@@ -286,7 +311,7 @@ dal_status trial_open(const manifest *m, registry *r, int64_t number, int32_t th
         check_components(t, d);
         st = source_fingerprint(t->source, t->fingerprint, &err);
         if (st != DAL_OK)
-            diags_error(d, m->dataset->at, "the data cannot be read: %s", err.text);
+            diags_error(d, m->dataset->at, "the data cannot be used: %s", err.text);
     }
     if (diags_errors(d)) {
         trial_close(t);
