@@ -392,7 +392,7 @@ static dal_status take_value(const table *t, int file, const dal_csv_field *f, i
     double x;
     if (missing && t->rule.missing == TABLE_ERROR)
         return dal_fail(err, DAL_E_FORMAT, in->key,
-                        "%s:%lld:%lld: a missing value ('%s'), expected %s; missing: mean, median or zero would fill it in",
+                        "%s:%lld:%lld: a missing value ('%s'), expected %s; missing: mean, median or zero would fill it in, keep leaves it to the model",
                         in->path, (long long)f->line, (long long)f->column, table_shown(f, text),
                         c->kind == TABLE_WORDS ? "a text" : "a number");
     if (c->marker >= 0)

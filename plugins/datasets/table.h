@@ -6,8 +6,8 @@
  * the rows of all files once to look (table_look) and, after table_shape, once more to fill (table_fill), and ends with
  * table_settle.
  *
- * A missing value of a column of numbers is filled in by what the pool alone has; of a column of words it is 0 for each
- * text. `indicator` adds a column that says where a value is missing for each column that misses any.
+ * A missing value of a column of numbers is filled in by what the pool alone has, or stays NaN; of a column of words it is 0
+ * for each text. `indicator` adds a column that says where a value is missing for each column that misses any.
  */
 #ifndef DATASETS_TABLE_H
 #define DATASETS_TABLE_H
@@ -20,7 +20,7 @@
 #define TABLE_MAX_CLASSES 65536
 #define TABLE_MAX_GROUPS (1 << 24)
 
-enum { TABLE_ERROR, TABLE_MEAN, TABLE_ZERO, TABLE_MEDIAN, TABLE_CONSTANT }; /* what a missing value becomes */
+enum { TABLE_ERROR, TABLE_MEAN, TABLE_ZERO, TABLE_MEDIAN, TABLE_CONSTANT, TABLE_KEEP }; /* what a missing value becomes */
 enum { TABLE_REFUSE, TABLE_ONE_HOT, TABLE_DROP };                           /* columns with texts that are no numbers */
 enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED, TABLE_GROUPS }; /* columns */
 
@@ -41,7 +41,8 @@ enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED, TABLE_GROUPS };
     P(T, words, CHOICE, "refuse", "refuse|one-hot|drop", "", "of a column with texts that are no numbers; one-hot: 0 or 1 for each of its texts") \
     P(T, one_hot, STRS, "", "nonempty", "", "columns that are one-hot in any case: numbers that are codes")    \
     P(T, max_values, I64, "64", "1..65536", "", "of a column that becomes one-hot: texts it may have")         \
-    P(T, missing, CHOICE, "error", "error|mean|zero|median|constant", "", "what a missing number becomes; mean and median are those of the pool") \
+    P(T, missing, CHOICE, "error", "error|mean|zero|median|constant|keep", "", \
+      "what a missing number becomes; mean and median are those of the pool; keep: it stays missing (nan), for models that take that") \
     P(T, fill, F64, "0", "", "", "the number that missing: constant fills in")                         \
     P(T, markers, STRS, missing_, "nonempty", "", "texts that mean a missing value, beside none at all; in any case") \
     P(T, indicator, BOOL, "false", "", "", "another column for each one with missing values: 1 where one is missing") \

@@ -227,7 +227,7 @@ dal_status table_settle(table *t, dal_error *err)
     dal_status st = sort_classes(t, err);
     if (st == DAL_OK)
         st = split_rows(t, err);
-    if (st != DAL_OK || t->rule.missing == TABLE_ERROR)
+    if (st != DAL_OK || t->rule.missing == TABLE_ERROR || t->rule.missing == TABLE_KEEP)
         return st;
     float *values = dal_array(t->host, t->n_rows, sizeof *values);
     if (!values)
