@@ -6,7 +6,8 @@
  *
  * XGBoost trains on one thread: with more its sums depend on how many. What it trained is read back tree by tree and kept
  * as our own nodes, so that predictions run on all threads and a saved model is checked before it is believed.
- * Features: the inputs. O(rounds c n d) time; about 5 n d bytes while it is trained.
+ * NaN is a missing value: each split sends it the way on which it did better in training. Features: the inputs; what is
+ * missing is there the mean of the training samples. O(rounds c n d) time; about 5 n d bytes while it is trained.
  */
 #include <dal/dense.h>
 #include <dal/model.h>
@@ -20,8 +21,9 @@
 
 #include "array_file.h"
 #include "model_table.h"
+#include "sample_block.h"
 
-#define MAGIC "DALBOOST"
+#define MAGIC "DALBOOS2"
 #define MAX_CLASSES 4096
 
 typedef struct options {
@@ -42,7 +44,8 @@ typedef struct options {
     P(T, colsample, F64, "1", "(0..1]", "", "part of the values each tree sees")                                 \
     P(T, max_bins, I64, "256", "2..65536", "bins", "of the histograms")
 
-/* x[feature] < value: child, else child + 1. feature -1: a leaf of this value. */
+/* x[feature] < value: child, else child + 1, as when it is missing. When that is to go to the first of the two, child is
+ * written as ~child. feature -1: a leaf of this value. */
 typedef struct tree_node {
     float value;
     int32_t feature, child;
@@ -55,6 +58,7 @@ typedef struct gbdt {
     tree_node *nodes;               /* [n_nodes] tree by tree, roots first, children behind their parents */
     int64_t *tree_at;               /* [n_trees + 1] */
     int32_t *tree_class;            /* [n_trees] */
+    float *means;                   /* [d] of the values that the training samples have */
 } gbdt;
 
 static dal_status create(const dal_host *host, const void *opts, const dal_sample_spec *spec, void **self,
@@ -83,6 +87,8 @@ static void forget(gbdt *m)
     m->host->free(m->host, m->nodes);
     m->host->free(m->host, m->tree_at);
     m->host->free(m->host, m->tree_class);
+    m->host->free(m->host, m->means);
+    m->means = NULL;
     m->nodes = NULL;
     m->tree_at = NULL;
     m->tree_class = NULL;
@@ -132,13 +138,53 @@ static dal_status configure(const gbdt *m, BoosterHandle b, int64_t round, dal_e
     return bad ? failed("does not take its parameters", err) : DAL_OK;
 }
 
-static dal_status give_samples(const gbdt *m, const dal_samples *s, DMatrixHandle *out, dal_error *err)
+/* All samples into x [n, d], where missing values stay NaN. */
+static dal_status read_samples(const gbdt *m, const dal_samples *s, float *x, dal_error *err)
+{
+    sample_block b = {.host = m->host};
+    dal_status st = DAL_OK;
+    for (int64_t first = 0; st == DAL_OK && first < s->n; first += SAMPLE_BLOCK) {
+        const int64_t n = s->n - first < SAMPLE_BLOCK ? s->n - first : SAMPLE_BLOCK;
+        st = sample_block_read(&b, s, first, n, err);
+        if (st == DAL_OK)
+            dal_dense_read(&b.batch, 0, n, x + first * m->d);
+    }
+    sample_block_free(&b);
+    const int64_t bad = st == DAL_OK ? dal_first_not_finite(x, s->n * m->d, 1) : -1;
+    return bad < 0 ? st : dal_fail(err, DAL_E_INVALID, "", "training sample %lld has the value %g at place %lld; expected numbers, "
+                                   "or nan where one is missing", (long long)dal_pool_id(s, bad / m->d), (double)x[bad],
+                                   (long long)(bad % m->d));
+}
+
+/* 0 where no sample has a value. */
+static dal_status find_means(gbdt *m, const float *x, int64_t n, dal_error *err)
+{
+    m->host->free(m->host, m->means);
+    m->means = dal_array(m->host, m->d, sizeof *m->means);
+    if (!m->means)
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld values", (long long)m->d);
+    for (int64_t j = 0; j < m->d; j++) {
+        double sum = 0;
+        int64_t there = 0;
+        for (int64_t i = 0; i < n; i++)
+            if (!isnan(x[i * m->d + j])) {
+                sum += (double)x[i * m->d + j];
+                there++;
+            }
+        m->means[j] = there > 0 ? (float)(sum / (double)there) : 0;
+    }
+    return DAL_OK;
+}
+
+static dal_status give_samples(gbdt *m, const dal_samples *s, DMatrixHandle *out, dal_error *err)
 {
     const dal_host *h = m->host;
     int64_t cells = 0;
     float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(h, cells, sizeof *x) : NULL, *of_each = dal_array(h, s->n, sizeof *of_each);
-    dal_status st = x && of_each ? dal_dense_rows_all(h, s, m->d, x, err)
+    dal_status st = x && of_each ? read_samples(m, s, x, err)
                                  : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples", (long long)s->n);
+    if (st == DAL_OK)
+        st = find_means(m, x, s->n, err);
     if (st == DAL_OK && XGDMatrixCreateFromMat_omp(x, (bst_ulong)s->n, (bst_ulong)m->d, NAN, out, 1))
         st = failed("does not take the samples", err);
     for (int64_t i = 0; st == DAL_OK && i < s->n; i++)
@@ -171,9 +217,11 @@ static dal_status read_tree(gbdt *m, const json_t *tree, int64_t *queue, dal_err
 {
     const json_t *left = json_object_get(tree, "left_children"), *right = json_object_get(tree, "right_children");
     const json_t *feature = json_object_get(tree, "split_indices"), *value = json_object_get(tree, "split_conditions");
+    const json_t *missing_left = json_object_get(tree, "default_left");
     const int64_t n = (int64_t)json_array_size(left);
     int64_t last = 1;
-    if (n < 1 || (int64_t)json_array_size(right) != n || (int64_t)json_array_size(feature) != n || (int64_t)json_array_size(value) != n)
+    if (n < 1 || (int64_t)json_array_size(right) != n || (int64_t)json_array_size(feature) != n || (int64_t)json_array_size(value) != n ||
+        (int64_t)json_array_size(missing_left) != n)
         return odd(err);
     queue[0] = 0;
     for (int64_t i = 0; i < last; i++) {
@@ -186,6 +234,8 @@ static dal_status read_tree(gbdt *m, const json_t *tree, int64_t *queue, dal_err
             continue;
         if (l >= n || r < 0 || r >= n || last + 2 > n || f < 0 || f >= m->d)
             return odd(err);
+        if (number(missing_left, at))
+            node->child = ~node->child;
         queue[last++] = l;
         queue[last++] = r;
     }
@@ -300,8 +350,10 @@ static void outputs_of(const gbdt *m, const float *x, double *sums, float *out)
         sums[k] = 0;
     for (int64_t t = 0; t < m->n_trees; t++) {
         const tree_node *root = m->nodes + m->tree_at[t], *n = root;
-        while (n->feature >= 0)
-            n = root + n->child + !(x[n->feature] < n->value);
+        while (n->feature >= 0) {
+            const float v = x[n->feature];
+            n = n->child < 0 ? root + ~n->child + (v >= n->value) : root + n->child + !(v < n->value);
+        }
         sums[m->tree_class[t]] += (double)n->value;
     }
     for (int64_t k = 0; k < m->c; k++)
@@ -324,6 +376,8 @@ static dal_status speak(const gbdt *m, const dal_batch *x, float *features, floa
         dal_dense_read(x, i, 1, at);
         if (outputs)
             outputs_of(m, at, sums, outputs + i * m->c);
+        for (int64_t j = 0; features && j < m->d; j++)
+            at[j] = isnan(at[j]) ? m->means[j] : at[j];
     }
     m->host->free(m->host, row);
     m->host->free(m->host, sums);
@@ -342,7 +396,7 @@ static dal_status features(void *self, const dal_batch *x, float *out, float *ou
 
 /* ---- the rest --------------------------------------------------------------------------------- */
 
-#define ARRAYS 4
+#define ARRAYS 5
 
 static dal_status save(void *self, const dal_writer *w, dal_error *err)
 {
@@ -351,7 +405,8 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
     const saved_array a[ARRAYS] = {{shape, (int64_t)sizeof shape},
                                    {m->nodes, m->n_nodes * (int64_t)sizeof *m->nodes},
                                    {m->tree_at, (m->n_trees + 1) * (int64_t)sizeof *m->tree_at},
-                                   {m->tree_class, m->n_trees * (int64_t)sizeof *m->tree_class}};
+                                   {m->tree_class, m->n_trees * (int64_t)sizeof *m->tree_class},
+                                   {m->means, m->d * (int64_t)sizeof *m->means}};
     if (m->n_trees == 0)
         return dal_fail(err, DAL_E_CONTRACT, "", "gbdt has not been trained: there is nothing to save");
     return arrays_save(w, MAGIC, a, ARRAYS, err);
@@ -359,10 +414,12 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
 
 static int tree_is_sound(const gbdt *m, const tree_node *root, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t child = root[i].child < 0 ? ~root[i].child : root[i].child;
         if (!isfinite(root[i].value) || root[i].feature < -1 || root[i].feature >= m->d ||
-            (root[i].feature >= 0 && (root[i].child <= i || root[i].child >= n - 1)))
+            (root[i].feature >= 0 && (child <= i || child >= n - 1)))
             return 0;
+    }
     return 1;
 }
 
@@ -373,7 +430,7 @@ static dal_status check_arrays(const gbdt *m, const saved_array *a, dal_error *e
     if (a[0].bytes != 2 * (int64_t)sizeof *shape || n < 1 || a[3].bytes % (int64_t)sizeof(int32_t) != 0 ||
         a[1].bytes % (int64_t)sizeof(tree_node) != 0 || a[2].bytes != (n + 1) * (int64_t)sizeof *tree_at)
         return dal_fail(err, DAL_E_FORMAT, "", "a saved gbdt is damaged: its sizes cannot be");
-    if (shape[0] != m->c || shape[1] != m->d)
+    if (shape[0] != m->c || shape[1] != m->d || a[4].bytes != m->d * (int64_t)sizeof *m->means)
         return dal_fail(err, DAL_E_FORMAT, "", "a saved gbdt of %lld classes and %lld values; here there are %lld of %lld",
                         (long long)shape[0], (long long)shape[1], (long long)m->c, (long long)m->d);
     for (int64_t t = 0; t < n; t++) {
@@ -382,7 +439,7 @@ static dal_status check_arrays(const gbdt *m, const saved_array *a, dal_error *e
             class >= m->c || !tree_is_sound(m, (const tree_node *)a[1].data + tree_at[t], tree_at[t + 1] - tree_at[t]))
             return dal_fail(err, DAL_E_FORMAT, "", "a saved gbdt is damaged: tree %lld cannot be", (long long)t);
     }
-    return DAL_OK;
+    return arrays_finite("gbdt", a[4].data, m->d, err);
 }
 
 static dal_status load(void *self, const dal_reader *r, dal_error *err)
@@ -399,7 +456,8 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
         m->tree_class = a[3].data;
         m->n_trees = a[3].bytes / (int64_t)sizeof *m->tree_class;
         m->n_nodes = a[1].bytes / (int64_t)sizeof *m->nodes;
-        a[1].data = a[2].data = a[3].data = NULL;
+        m->means = a[4].data;
+        a[1].data = a[2].data = a[3].data = a[4].data = NULL;
     }
     arrays_free(m->host, a, ARRAYS);
     return st;
@@ -414,5 +472,5 @@ MODEL_TABLE(DAL_LOGITS)
 
 #define COMPONENTS(C)                                                                                             \
     C(MODEL, "gbdt", impl, "gradient-boosted decision trees, by XGBoost", "Chen & Guestrin, KDD 2016", "",        \
-      MODEL_TABLE_PROVIDES, options, PARAMS)
+      MODEL_TABLE_PROVIDES " " DAL_CAP_MISSING, options, PARAMS)
 DAL_MODULE(gbdt, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

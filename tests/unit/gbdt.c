@@ -28,10 +28,13 @@ static void *make(dal_runtime *rt, const options *o, const fx_list *l)
 }
 
 /* What XGBoost itself says, from the same samples: sums of leaves and its base score of 0.5. */
-static void agrees_with_xgboost(const options *o, int64_t c, int weighted)
+static void agrees_with_xgboost(const options *o, int64_t c, int weighted, int holes)
 {
     dal_runtime *rt = fx_runtime(1, 1);
     fx_list *l = fx_clusters(200, 7, c, DAL_F32, 0.5, 1);
+    for (int i = 0; holes && i < 200 * 7; i += 3 + i % 4) /* likelier in the last classes, so that both ways are taken */
+        if (l->classes[i / 7] >= c / 2 || i % 5 == 0)
+            ((float *)l->data)[i] = NAN;
     if (weighted) {
         l->s.weights = l->weights = malloc(200 * sizeof *l->weights);
         for (int i = 0; i < 200; i++)
@@ -56,6 +59,11 @@ static void agrees_with_xgboost(const options *o, int64_t c, int weighted)
         cr_assert_float_eq((double)z[i] + 0.5, want[i], 1e-5 * (1 + fabs((double)want[i])), "%lld: %g, not %g", (long long)i,
                            (double)z[i] + 0.5, (double)want[i]);
     cr_assert_gt(fx_accuracy(z, l), 0.9);
+    int64_t ways[2] = {0, 0};
+    for (int64_t i = 0; i < m->n_nodes; i++)
+        if (m->nodes[i].feature >= 0)
+            ways[m->nodes[i].child < 0]++;
+    cr_assert(!holes || (ways[0] > 0 && ways[1] > 0), "%lld, %lld", (long long)ways[0], (long long)ways[1]);
     XGBoosterFree(b);
     XGDMatrixFree(x);
     free(z);
@@ -71,9 +79,44 @@ Test(gbdt, says_what_xgboost_says)
     some.subsample = 0.7;
     some.colsample = 0.6;
     some.max_depth = 9;
-    agrees_with_xgboost(&usual, 2, 0);
-    agrees_with_xgboost(&usual, 4, 1);
-    agrees_with_xgboost(&some, 3, 0);
+    agrees_with_xgboost(&usual, 2, 0, 0);
+    agrees_with_xgboost(&usual, 4, 1, 0);
+    agrees_with_xgboost(&some, 3, 0, 0);
+    agrees_with_xgboost(&usual, 4, 0, 1);
+    agrees_with_xgboost(&some, 3, 1, 1);
+}
+
+Test(gbdt, features_are_the_inputs_with_means_for_what_is_missing)
+{
+    dal_error err = DAL_ERROR_INIT;
+    dal_runtime *rt = fx_runtime(1, 1);
+    fx_list *l = fx_clusters(60, 3, 2, DAL_F32, 0.5, 1);
+    float *x = l->data, f[3 * 4], z[2 * 4];
+    double sum = 0;
+    for (int i = 0; i < 60; i++) {
+        x[3 * i + 2] = NAN; /* nobody has it */
+        if (i % 3 == 0)
+            x[3 * i] = NAN;
+        else
+            sum += (double)x[3 * i];
+    }
+    gbdt *m = make(rt, &usual, l);
+    fx_fit(&impl, m, l, 0, 0);
+    const dal_batch b = {.struct_size = sizeof b, .spec = &l->s.spec, .n = 4, .data = x};
+    cr_assert_eq(features(m, &b, f, z, &err), DAL_OK);
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(f[3 * i], i % 3 == 0 ? (float)(sum / 40) : x[3 * i]);
+        cr_assert_eq(f[3 * i + 1], x[3 * i + 1]);
+        cr_assert_eq(f[3 * i + 2], 0);
+    }
+    x[3 * 7 + 1] = -INFINITY;
+    const dal_fit fit_ = {.struct_size = sizeof fit_, .train = &l->s};
+    dal_fit_report report = {.struct_size = sizeof report};
+    fx_expect(&err, impl.fit(m, &fit_, &report, &err), DAL_E_INVALID, "", "training sample 1007 has the value -inf at place 1");
+    impl.destroy(m);
+    cr_assert_eq(dal_runtime_allocated(rt), 0);
+    fx_list_free(l);
+    dal_runtime_free(rt);
 }
 
 static float *outputs_with(int threads, int64_t block, uint64_t seed)
@@ -126,19 +169,22 @@ Test(gbdt, comes_back_from_bytes_it_does_not_trust)
         cr_assert_eq(fx_load(&impl, back, &cut, &err), DAL_E_FORMAT);
     }
     /* a checksum that fits around trees that cannot be */
-    for (int step = 0; step < 5; step++) {
+    for (int step = 0; step < 7; step++) {
         const tree_node node = m->nodes[0];
         const int64_t at = m->tree_at[1];
         const int32_t class = m->tree_class[2];
         cr_assert_geq(node.feature, 0);
-        m->nodes[0].child = step == 0 ? 0 : step == 1 ? (int32_t)at - 1 : node.child;
+        const float mean = m->means[1];
+        m->nodes[0].child = step == 0 ? 0 : step == 1 ? (int32_t)at - 1 : step == 5 ? ~(int32_t)(at - 1) : node.child;
+        m->means[1] = step == 6 ? NAN : mean;
         m->nodes[0].feature = step == 2 ? 3 : node.feature;
         m->tree_at[1] = step == 3 ? 0 : at;
         m->tree_class[2] = step == 4 ? 3 : class;
         fx_bytes bad = fx_save(&impl, m);
-        fx_expect(&err, fx_load(&impl, back, &bad, &err), DAL_E_FORMAT, "", "cannot be");
+        fx_expect(&err, fx_load(&impl, back, &bad, &err), DAL_E_FORMAT, "", step < 6 ? "cannot be" : "a saved gbdt has nan for number 1");
         free(bad.data);
         m->nodes[0] = node;
+        m->means[1] = mean;
         m->tree_at[1] = at;
         m->tree_class[2] = class;
     }

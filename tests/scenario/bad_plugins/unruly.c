@@ -1,6 +1,7 @@
 /* Strategies that break the contract of select and score, each in one way. */
 #include "good.h"
 
+#include <dal/dataset.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -96,6 +97,59 @@ TABLE(fails_silently, select)
 TABLE(crashes, select)
 TABLE(scores_nan, score)
 
+/* Sparse samples: sample i has columns i mod 5 and 7, in which the tenth of each split has no number. */
+static dal_status create(const dal_host *host, const void *options, const dal_dataset *input, void **self, dal_error *err)
+{
+    (void)host, (void)options, (void)input, (void)self, (void)err;
+    return DAL_OK;
+}
+
+static void destroy(void *self)
+{
+    (void)self;
+}
+
+static dal_status info(void *self, dal_dataset_info *i, dal_error *err)
+{
+    (void)self, (void)err;
+    i->spec = (dal_sample_spec){sizeof i->spec, DAL_SPARSE, DAL_F32, 1, {8}, 2};
+    i->n[DAL_SPLIT_TRAIN] = i->n[DAL_SPLIT_TEST] = 60;
+    return DAL_OK;
+}
+
+static dal_status classes(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+{
+    (void)self, (void)split, (void)err;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (int32_t)(ids[i] % 2);
+    return DAL_OK;
+}
+
+static dal_status sizes(void *self, uint32_t split, const int64_t *ids, int64_t n, int64_t *out, dal_error *err)
+{
+    (void)self, (void)split, (void)ids, (void)err;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = 2;
+    return DAL_OK;
+}
+
+static dal_status read(void *self, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+{
+    float *x = out->data;
+    (void)self, (void)split, (void)err;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = out->offsets[i];
+        out->indices[at] = (int32_t)(ids[i] % 5);
+        out->indices[at + 1] = 7;
+        x[at] = 1;
+        x[at + 1] = ids[i] == 10 ? NAN : (float)(ids[i] % 2);
+    }
+    return DAL_OK;
+}
+
+static const dal_dataset_impl holed_impl = {.struct_size = sizeof holed_impl, .create = create, .destroy = destroy, .info = info,
+                                            .classes = classes, .read = read, .sizes = sizes};
+
 #define ONE(C, id, name, needs) \
     C(STRATEGY, id, name##_impl, "not to be used", "-", needs, "", dal_no_options, DAL_NO_PARAMS)
 #define COMPONENTS(C)                               \
@@ -109,5 +163,6 @@ TABLE(scores_nan, score)
     ONE(C, "crashes", crashes, "")                  \
     ONE(C, "scores-nan", scores_nan, "")            \
     ONE(C, "needs-stages", fails, DAL_CAP_STAGES)   \
+    C(DATASET, "holed", holed_impl, "not to be used", "-", "", "", dal_no_options, DAL_NO_PARAMS) \
     ONE(C, "needs-telepathy", fails, "org.example.telepathy/1")
 DAL_MODULE(unruly, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)
