@@ -218,7 +218,8 @@ static void stages(const subject *s, int arg)
 typedef struct slope {
     trained *t;
     dal_status (*forward)(void *self, const float *inputs, int64_t n, float *f, dal_error *err);
-    dal_status (*gradient)(void *self, const float *inputs, int64_t n, const float *by, float *gradient, dal_error *err);
+    dal_status (*gradient)(void *self, const float *inputs, int64_t n, const float *by, float *gradient,
+                           dal_error *err);
     int64_t width, n_inputs;
     const char *what;
 } slope;
@@ -237,16 +238,19 @@ static double along(const float *f, int64_t width)
     return sum;
 }
 
-/* Does the model say that it multiplies numbers of few bits (see dal_model_choices)? Its outputs are no smooth ones then. */
+/* Does the model say that it multiplies numbers of few bits (see dal_model_choices)? Its outputs are no smooth ones
+ * then. */
 static bool is_rough(const trained *t)
 {
     const dal_model_choices *told = model_extension(&t->st, DAL_CAP_CHOICES);
-    const char *precision = told && DAL_HAS(dal_model_choices, told, chosen) ? told->chosen(self_of(t), "precision") : NULL;
+    const char *precision = told && DAL_HAS(dal_model_choices, told, chosen) ? told->chosen(self_of(t), "precision")
+        : NULL;
     return precision && (strcmp(precision, "bf16") == 0 || strcmp(precision, "f16") == 0);
 }
 
 /* The rise of `along` by a step from `in`. moved [n_inputs], up [width]: scratch. */
-static double rise_of(const slope *s, const float *in, const float *step, double times, double before, float *moved, float *up)
+static double rise_of(const slope *s, const float *in, const float *step, double times, double before, float *moved,
+                      float *up)
 {
     dal_error err = DAL_ERROR_INIT;
     for (int64_t j = 0; j < s->n_inputs; j++)
@@ -255,8 +259,8 @@ static double rise_of(const slope *s, const float *in, const float *step, double
     return along(up, s->width) - before;
 }
 
-/* How far steps of this length to and fro, in any direction, are from rising by nothing together: rounding, bends and kinks,
- * whatever the gradient is. */
+/* How far steps of this length to and fro, in any direction, are from rising by nothing together: rounding, bends and
+ * kinks, whatever the gradient is. */
 static double noise_of(const slope *s, const float *in, double length, double before, float *moved, float *up)
 {
     float *step = guard_new((size_t)s->n_inputs * sizeof *step);
@@ -269,15 +273,16 @@ static double noise_of(const slope *s, const float *in, double length, double be
             norm += (double)step[j] * (double)step[j];
         }
         const double times = length / sqrt(norm);
-        most = fmax(most, fabs(rise_of(s, in, step, times, before, moved, up) + rise_of(s, in, step, -times, before, moved, up)));
+        most = fmax(most, fabs(rise_of(s, in, step, times, before, moved, up) +
+                               rise_of(s, in, step, -times, before, moved, up)));
     }
     guard_free(step);
     return most;
 }
 
-/* A small step along the gradient itself: it rises by step * |g|^2. Networks have kinks: where the first step is too long
- * a shorter one has to do. Rough outputs want long ones; a step whose rise is lost in their noise says nothing, nor does
- * a long one that disagrees. */
+/* A small step along the gradient itself: it rises by step * |g|^2. Networks have kinks: where the first step is too
+ * long a shorter one has to do. Rough outputs want long ones; a step whose rise is lost in their noise says nothing,
+ * nor does a long one that disagrees. */
 static void check_step(const slope *s, const float *in, const float *grad, const float *f)
 {
     const int64_t d = s->n_inputs;
@@ -297,13 +302,14 @@ static void check_step(const slope *s, const float *in, const float *grad, const
         agrees = fabs(rise - expected) < 0.1 * expected + 1e-2 * length * (1 + fabs(before)) + noise;
         tried |= length < 0.05;
     }
-    CHECK(agrees || !tried, "a step along the gradient raises what %s gives by %g, expected %g", s->what, rise, expected);
+    CHECK(agrees || !tried, "a step along the gradient raises what %s gives by %g, expected %g", s->what, rise,
+          expected);
     guard_free(up);
     guard_free(moved);
 }
 
-/* f of the first samples' inputs is what the model says of the samples, [rows, width] of `want`; its gradients agree with
- * differences. */
+/* f of the first samples' inputs is what the model says of the samples, [rows, width] of `want`; its gradients agree
+ * with differences. */
 static void check_slope(const subject *who, const slope *s, const dal_model_input_gradient *space, const float *want)
 {
     enum { ROWS = 4 };
@@ -318,7 +324,8 @@ static void check_slope(const subject *who, const slope *s, const dal_model_inpu
     guard_check(in, "embed");
     CHECK(s->forward(self_of(s->t), in, ROWS, f, &err) == DAL_OK, "%s fails: %s", s->what, err.text);
     guard_check(f, s->what);
-    CHECK(relative_gap(want, f, ROWS * width) < 1e-4, "embed and %s are not what the model says of the samples", s->what);
+    CHECK(relative_gap(want, f, ROWS * width) < 1e-4, "embed and %s are not what the model says of the samples",
+          s->what);
     /* Equal pixels give equal numbers all over a map, and a maximum over equals has no gradient. */
     dal_rng jitter = dal_rng_from_key(who->seed);
     for (int64_t i = 0; i < ROWS * d; i++)
@@ -348,8 +355,10 @@ static void feature_gradient(const subject *s, int arg)
     const dal_model_feature_gradient *g = train(s, DAL_CAP_FEATURE_GRADIENT, &t);
     const dal_model_input_gradient *space = model_extension(&t.st, DAL_CAP_INPUT_GRADIENT);
     const dal_model_features *f = model_extension(&t.st, DAL_CAP_FEATURES);
-    CHECK(space && f, "a model with %s has %s and %s, too", DAL_CAP_FEATURE_GRADIENT, DAL_CAP_INPUT_GRADIENT, DAL_CAP_FEATURES);
-    const slope by_features = {&t, g->features, g->gradient, f->width(self_of(&t)), space->width(self_of(&t)), "features"};
+    CHECK(space && f, "a model with %s has %s and %s, too", DAL_CAP_FEATURE_GRADIENT, DAL_CAP_INPUT_GRADIENT,
+          DAL_CAP_FEATURES);
+    const slope by_features = {&t, g->features, g->gradient, f->width(self_of(&t)), space->width(self_of(&t)),
+                               "features"};
     check_width(by_features.n_inputs, "input-gradient");
     check_slope(s, &by_features, space, features_of(&t, f, 0, N, NULL));
 }
@@ -531,7 +540,8 @@ static void missing(const subject *s, int arg)
     model_fit(&t.st, 0, false);
     t.ids = t.st.w->sets.ids[DAL_ROWS_CANDIDATES];
     float *whole = model_predict_all(&t.st, N), *parts = model_predict_all(&t.st, 7);
-    CHECK(same_floats(whole, parts, N * C), "predictions of samples with missing values depend on the block they are in");
+    CHECK(same_floats(whole, parts, N * C),
+          "predictions of samples with missing values depend on the block they are in");
     const dal_model_features *f = model_extension(&t.st, DAL_CAP_FEATURES);
     if (f)
         features_of(&t, f, 0, N, NULL);
@@ -546,7 +556,8 @@ const check_test capability_tests[] = {
     {"offers/stages", "stages have the widths they tell", KIND(MODEL), stages, 0},
     {"offers/input-gradient", "gradients agree with differences, embed and forward with predict", KIND(MODEL),
      input_gradient, 0},
-    {"offers/feature-gradient", "gradients of features by the input agree with differences", KIND(MODEL), feature_gradient, 0},
+    {"offers/feature-gradient", "gradients of features by the input agree with differences", KIND(MODEL),
+     feature_gradient, 0},
     {"offers/perturb", "copies are independent; gradients by the weights agree with differences", KIND(MODEL),
      perturb, 0},
     {"offers/missing", "outputs and features of samples with missing values are finite", KIND(MODEL), missing, 0},

@@ -55,8 +55,8 @@ static char *open_word(const stage *st, const param_desc *p, const char *word)
     const dal_model_choices *told = model_extension(st, DAL_CAP_CHOICES);
     CHECK(DAL_HAS(dal_model_choices, told, chosen), "the table of %s has no `chosen`", DAL_CAP_CHOICES);
     const char *chosen = told->chosen(st->instance->self, p->name);
-    CHECK(!chosen || word_among(p->domain, chosen, strlen(chosen)), "it says that it chose '%s' for '%s', which takes %s", chosen,
-          p->name, p->domain);
+    CHECK(!chosen || word_among(p->domain, chosen, strlen(chosen)),
+          "it says that it chose '%s' for '%s', which takes %s", chosen, p->name, p->domain);
     return chosen && strcmp(chosen, word) != 0 ? xstrdup(chosen) : NULL;
 }
 
@@ -69,7 +69,8 @@ static bool check_word(const subject *s, const world_shape *own, const param_des
         return false;
     rig *by_word = rig_with(s, own, p, chosen, &again);
     CHECK(by_word, "it chooses '%s' for '%s', and refuses it when it is given", chosen, p->name);
-    CHECK(!open_word(&again, p, chosen), "given '%s' for '%s', which it chose before, it chooses another", chosen, p->name);
+    CHECK(!open_word(&again, p, chosen), "given '%s' for '%s', which it chose before, it chooses another", chosen,
+          p->name);
     model_fit(&st, 0, false);
     model_fit(&again, 0, false);
     CHECK(same_floats(model_predict_all(&st, N), model_predict_all(&again, N), N * C),

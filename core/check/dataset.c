@@ -70,8 +70,8 @@ static bool dense(const view_of *d)
 }
 
 /* Samples as bytes, guarded; *size: all of them. Text and sparse samples are laid out by sizes. */
-static dal_status read_ids(const view_of *d, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out, size_t *size,
-                           dal_error *err)
+static dal_status read_ids(const view_of *d, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out,
+                           size_t *size, dal_error *err)
 {
     const bool sparse = d->info.spec.modality == DAL_SPARSE;
     *out = (dal_batch){.struct_size = sizeof *out, .spec = &d->info.spec, .n = n};
@@ -201,7 +201,8 @@ static bool same_sample(const view_of *d, const dal_batch *x, int64_t i, const d
         return false;
     if (x->indices && memcmp(x->indices + from, y->indices + other, n * sizeof *x->indices) != 0)
         return false;
-    return memcmp((const char *)x->data + (size_t)from * one, (const char *)y->data + (size_t)other * one, n * one) == 0;
+    return memcmp((const char *)x->data + (size_t)from * one, (const char *)y->data + (size_t)other * one,
+                  n * one) == 0;
 }
 
 /* One by one, backwards and twice over must give what a plain read gives. */
@@ -245,7 +246,8 @@ static void sources(const subject *s, int arg)
     const dal_dataset_groups *t = dal_groups_of(&(dal_dataset){d.impl, d.self});
     if (!t)
         check_skip("it does not offer %s", DAL_CAP_GROUPS);
-    CHECK(DAL_HAS(dal_dataset_groups, t, count) && DAL_HAS(dal_dataset_groups, t, groups), "its table lacks count or groups");
+    CHECK(DAL_HAS(dal_dataset_groups, t, count) && DAL_HAS(dal_dataset_groups, t, groups),
+          "its table lacks count or groups");
     const int64_t n_groups = t->count(d.self);
     CHECK(n_groups >= 1 && n_groups <= INT32_MAX, "it tells of %lld sources", (long long)n_groups);
     for (int64_t g = 0; g < n_groups && DAL_HAS(dal_dataset_groups, t, name); g++) {
@@ -260,8 +262,9 @@ static void sources(const subject *s, int arg)
         CHECK(t->groups(d.self, split, ids, n, groups, &err) == DAL_OK, "groups fails: %s", err.text);
         guard_check(groups, "groups");
         for (int64_t i = 0; i < n; i++) {
-            CHECK(groups[i] >= DAL_GROUP_NONE && groups[i] < n_groups, "sample %lld of split %u is of source %d, of %lld",
-                  (long long)ids[i], split, (int)groups[i], (long long)n_groups);
+            CHECK(groups[i] >= DAL_GROUP_NONE && groups[i] < n_groups,
+                  "sample %lld of split %u is of source %d, of %lld", (long long)ids[i], split, (int)groups[i],
+                  (long long)n_groups);
             CHECK(t->groups(d.self, split, &ids[i], 1, &again, &err) == DAL_OK && again == groups[i],
                   "the source of sample %lld of split %u is another one asked for alone", (long long)ids[i], split);
         }

@@ -24,7 +24,8 @@ static void check_declaration(const param_desc *p)
     const bool interval = is_number(p) || p->type == DAL_PARAM_I64S || p->type == DAL_PARAM_F64S;
     CHECK(p->type, "parameter '%s' has an unknown type", p->name);
     CHECK(!interval || domain_interval(p->domain, &low, &low_open, &high, &high_open),
-          "parameter '%s': its domain '%s' is no interval; expected \"1..10\", \"(0..1]\", \"0..\"", p->name, p->domain);
+          "parameter '%s': its domain '%s' is no interval; expected \"1..10\", \"(0..1]\", \"0..\"", p->name,
+          p->domain);
     CHECK(!interval || low <= high, "parameter '%s': its domain '%s' is empty", p->name, p->domain);
     CHECK(p->type != DAL_PARAM_CHOICE || *p->domain, "parameter '%s': its domain names no choices", p->name);
     CHECK(p->type != DAL_PARAM_CHOICE || is_required(p) || word_among(p->domain, p->def, strlen(p->def)),
@@ -111,7 +112,8 @@ static void create_with(const subject *s, const param_desc *p, const world_shape
     stage st;
     dal_error err;
     const dal_instance *i = stage_exact(&st, r, shape, &err);
-    CHECK(i || err.status == DAL_E_NOMEM || names_another(s, p, &err), "create refuses %s, a bound of its domain: %s", set, err.text);
+    CHECK(i || err.status == DAL_E_NOMEM || names_another(s, p, &err), "create refuses %s, a bound of its domain: %s",
+          set, err.text);
     if (i)
         rig_close(r, i);
     rig_check_memory(r, "at a bound of a parameter");
@@ -158,6 +160,7 @@ static void at_bounds(const subject *s, int arg)
 const check_test param_tests[] = {
     {"params/declared", "domains can be read, defaults lie inside, everything is explained", ALL_KINDS, declared, 0},
     {"params/outside", "values outside their domain are refused before any code runs", ALL_KINDS, outside, 0},
-    {"params/bounds", "create takes every bound of every numeric parameter, or names the one it clashes with", ALL_KINDS, at_bounds, 0},
+    {"params/bounds", "create takes every bound of every numeric parameter, or names the one it clashes with",
+     ALL_KINDS, at_bounds, 0},
     {0},
 };

@@ -18,7 +18,8 @@ typedef struct stage {
 } stage;
 
 /* Make the world and open the component in it. Models and transforms that refuse vectors get images,
- * then sparse samples, then texts; those that refuse all skip the test. NULL with err filled when create fails in another way. */
+ * then sparse samples, then texts; those that refuse all skip the test. NULL with err filled when create fails in
+ * another way. */
 const dal_instance *stage_try(stage *st, rig *r, const world_shape *shape, dal_error *err);
 /* The same in this very world. */
 const dal_instance *stage_exact(stage *st, rig *r, const world_shape *shape, dal_error *err);

@@ -189,7 +189,8 @@ static dal_status row_sizes(const dal_samples *s, const int64_t *rows, int64_t n
 {
     for (int64_t i = 0; i < n; i++) {
         if (rows[i] < 0 || rows[i] >= s->n)
-            return dal_fail(err, DAL_E_INVALID, "", "row %lld of a list of %lld samples", (long long)rows[i], (long long)s->n);
+            return dal_fail(err, DAL_E_INVALID, "", "row %lld of a list of %lld samples", (long long)rows[i],
+                            (long long)s->n);
         world_sizes(s->impl, &s->ids[rows[i]], 1, &out[i]);
     }
     return DAL_OK;
@@ -203,7 +204,8 @@ dal_samples *world_samples(const world *w, const int64_t *ids, const int32_t *cl
             return NULL;
     dal_samples *s = xcalloc(1, sizeof *s);
     *s = (dal_samples){.struct_size = sizeof *s, .impl = (void *)(uintptr_t)w, .spec = w->spec, .n = n, .ids = ids,
-                       .classes = classes, .weights = weights, .sizes = w->offsets ? row_sizes : NULL, .read = read_rows};
+                       .classes = classes, .weights = weights, .sizes = w->offsets ? row_sizes : NULL,
+                       .read = read_rows};
     return s;
 }
 
@@ -276,7 +278,8 @@ static int64_t count_groups(void *self)
     return WORLD_GROUPS;
 }
 
-static dal_status dataset_groups(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out, dal_error *err)
+static dal_status dataset_groups(void *self, uint32_t split, const int64_t *ids, int64_t n, int32_t *out,
+                                 dal_error *err)
 {
     const world *w = self;
     const dal_status st = check_ids(w, split, ids, n, err);
@@ -287,7 +290,8 @@ static dal_status dataset_groups(void *self, uint32_t split, const int64_t *ids,
 
 static const void *dataset_extension(void *self, const char *id)
 {
-    static const dal_dataset_groups table = {.struct_size = sizeof table, .count = count_groups, .groups = dataset_groups};
+    static const dal_dataset_groups table = {.struct_size = sizeof table, .count = count_groups,
+                                             .groups = dataset_groups};
     (void)self;
     return strcmp(id, DAL_CAP_GROUPS) == 0 ? &table : NULL;
 }

@@ -50,8 +50,8 @@ typedef struct world {
 
 world *world_new(const world_shape *shape, const dal_host *host);
 void world_free(world *w);
-/* world_samples.c: samples from the features; how large some are; and copies of them (sparse and text: where out->offsets
- * says). */
+/* world_samples.c: samples from the features; how large some are; and copies of them (sparse and text: where
+ * out->offsets says). */
 void world_make_samples(world *w);
 void world_sizes(const world *w, const int64_t *ids, int64_t n, int64_t *out);
 dal_status world_read(const world *w, const int64_t *ids, int64_t n, dal_batch *out);

@@ -48,7 +48,8 @@ static void make_texts(world *w)
     static const char *const sizes[] = {"No", "less", "few", "some", "more", "viele", "größer"};
     const int64_t d = w->shape.d;
     char *words = xcalloc((size_t)(w->n * d + 1), WORD);
-    w->spec = (dal_sample_spec){.struct_size = sizeof w->spec, .modality = DAL_TEXT, .dtype = DAL_U8, .n_classes = w->shape.c};
+    w->spec = (dal_sample_spec){.struct_size = sizeof w->spec, .modality = DAL_TEXT, .dtype = DAL_U8,
+                                .n_classes = w->shape.c};
     w->offsets = xcalloc((size_t)w->n + 1, sizeof *w->offsets);
     for (int64_t i = 0, at = 0; i < w->n; i++) {
         for (int64_t j = 0; j < d; j++) {

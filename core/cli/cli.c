@@ -267,8 +267,8 @@ static int print_help(char **words, int n, bool man)
     return EXIT_OK;
 }
 
-/* What is no command but tells about them: help [COMMAND...], GROUP --help, and man [COMMAND...], which is how the man pages are
- * built and not in --help. -1: none of these. */
+/* What is no command but tells about them: help [COMMAND...], GROUP --help, and man [COMMAND...], which is how the man
+ * pages are built and not in --help. -1: none of these. */
 static int about_commands(char **words, int n)
 {
     if (n > 0 && (strcmp(words[0], "man") == 0 || strcmp(words[0], "help") == 0))

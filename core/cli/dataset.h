@@ -23,7 +23,8 @@ typedef struct opened {
 } opened;
 
 #define DATASET_OPTIONS                                                                                            \
-    {"set", 0, "KEY=VALUE", true, "a parameter of the loader, as in batches=5; with --manifest a key of the manifest"}, \
+    {"set", 0, "KEY=VALUE", true,                                                                                      \
+     "a parameter of the loader, as in batches=5; with --manifest a key of the manifest"},                             \
     {"manifest", 'm', "FILE", false, "the dataset of this manifest, after its transforms"},                        \
     {"seed", 0, "N", false, "the seed of every random choice (default 1, or the manifest's)"},                      \
     {"threads", 0, "N", false, "use N threads (default: as many as there are)"}

@@ -72,7 +72,8 @@ static bool check_counts(const opened *o)
     for (uint32_t k = 0; k < DAL_SPLITS; k++) {
         const int64_t expected = card_count(c, k);
         if (expected >= 0 && l->n[k] != expected) {
-            printf("  %s split: %lld samples, the card says %lld\n", split_words[k], (long long)l->n[k], (long long)expected);
+            printf("  %s split: %lld samples, the card says %lld\n", split_words[k], (long long)l->n[k],
+                   (long long)expected);
             good = false;
         }
         for (int64_t i = 0; good && i < c->n_classes && c->n_counts[k] > 1 && i < l->spec.n_classes; i++)
@@ -84,7 +85,8 @@ static bool check_counts(const opened *o)
     }
     for (int64_t i = 0; i < c->n_classes && i < l->spec.n_classes; i++)
         if (strcmp(c->classes[i], o->source->class_names[i]) != 0) {
-            printf("  class %lld is called %s, in the card %s\n", (long long)i, o->source->class_names[i], c->classes[i]);
+            printf("  class %lld is called %s, in the card %s\n", (long long)i, o->source->class_names[i],
+                   c->classes[i]);
             good = false;
             break;
         }
@@ -172,10 +174,10 @@ const cli_command cmd_dataset_check = {
     .max_operands = -1,
     .summary = "verify a dataset's files, and read every sample of it",
     .description =
-        "Of a dataset known by name the size and the SHA-256 of each file are compared with its card. Then every sample "
-        "is read on all threads: what its loader finds wrong is told with file and offset, and the first sample that "
-        "cannot be read by name; texts must be UTF-8 and numbers finite. At last the counts of each class are compared "
-        "with the card's.\n\n"
+        "Of a dataset known by name the size and the SHA-256 of each file are compared with its card. Then every "
+        "sample is read on all threads: what its loader finds wrong is told with file and offset, and the first sample "
+        "that cannot be read by name; texts must be UTF-8 and numbers finite. At last the counts of each class are "
+        "compared with the card's.\n\n"
         "NAME may also be the id of a loader, with its parameters as --set. The exit code is 1 when a fault was found.",
     .options = options,
     .examples = "  dalhost dataset check mnist fashion-mnist\n"

@@ -24,8 +24,9 @@ static int export_main(const cli_args *a)
         if (st == DAL_OK)
             printf("written to %s\n", path);
         else
-            code = cli_error(a, st == DAL_E_INVALID ? EXIT_BAD_INPUT : st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED,
-                             &err);
+            code = cli_error(a, st == DAL_E_INVALID     ? EXIT_BAD_INPUT
+                                : st == DAL_E_CANCELLED ? EXIT_INTERRUPTED
+                                                        : EXIT_FAILED, &err);
     }
     dataset_close(&o);
     return code;
@@ -45,10 +46,11 @@ const cli_command cmd_dataset_export = {
     .summary = "write a dataset as one .npz, .csv or .svm file",
     .description =
         "NAME, --set and --manifest are those of dalhost dataset inspect. The file is there whole or not at all.\n\n"
-        ".npz: of images the arrays train_images, train_labels, val_images, ... as MedMNIST has them, of vectors x_train, "
-        "y_train, x_val, ...; classes count from 0, -1 is a sample without a label, -2 one of none of the classes.\n\n"
-        ".csv: a row a sample: the class by name (empty without one), then the text or the numbers; the split comes first "
-        "when there are several.\n\n"
+        ".npz: of images the arrays train_images, train_labels, val_images, ... as MedMNIST has them, of vectors "
+        "x_train, y_train, x_val, ...; classes count from 0, -1 is a sample without a label, -2 one of none of the "
+        "classes.\n\n"
+        ".csv: a row a sample: the class by name (empty without one), then the text or the numbers; the split comes "
+        "first when there are several.\n\n"
         ".svm: LIBSVM's lines, for sparse samples and numbers, of one split.",
     .options = options,
     .examples = "  dalhost dataset export mnist -o mnist.npz\n"

@@ -45,7 +45,8 @@ static int look_at_what_is_there(const order *o, const card_file *f, const char 
     if (file_sha256(path, NULL, digest, &bytes, &err) != DAL_OK)
         return cli_error(o->a, EXIT_FAILED, &err);
     if ((f->size >= 0 && bytes != f->size) || (*f->sha256 && strcmp(digest, f->sha256) != 0)) {
-        cli_bad(o->a, "%s is there, but it is not what the card means (%lld bytes, SHA-256 %s); remove it, or fetch into "
+        cli_bad(o->a,
+                "%s is there, but it is not what the card means (%lld bytes, SHA-256 %s); remove it, or fetch into "
                 "another folder with --into", path, (long long)bytes, digest);
         return EXIT_FAILED;
     }
@@ -56,9 +57,11 @@ static int look_at_what_is_there(const order *o, const card_file *f, const char 
 static int refuse(const order *o, const card_file *f)
 {
     if (!*f->url)
-        cli_bad(o->a, "no address is known to fetch %s from%s%s", f->path, *o->card->home ? "; see " : "", o->card->home);
+        cli_bad(o->a, "no address is known to fetch %s from%s%s", f->path, *o->card->home ? "; see " : "",
+                o->card->home);
     else
-        cli_bad(o->a, "%s: its SHA-256 is not known, so nobody could tell whether what comes is right; --unverified takes it "
+        cli_bad(o->a,
+                "%s: its SHA-256 is not known, so nobody could tell whether what comes is right; --unverified takes it "
                 "all the same", f->path);
     return EXIT_FAILED;
 }
@@ -191,11 +194,11 @@ const cli_command cmd_dataset_fetch = {
     .max_operands = -1,
     .summary = "fetch the files of a dataset from where their authors put them",
     .description =
-        "Files that are in a folder of data already are left alone. The others grow beside their place as FILE.part and "
-        "take their name only when size and SHA-256 are those of the card. What was cut or interrupted is gone on with, by "
-        "the same command again too; a second program that fetches the same file waits for the first.\n\n"
-        "Redirects are followed, from https to https alone. See the dataset's licence before you use it: dalhost dataset "
-        "inspect NAME.",
+        "Files that are in a folder of data already are left alone. The others grow beside their place as FILE.part "
+        "and take their name only when size and SHA-256 are those of the card. What was cut or interrupted is gone on "
+        "with, by the same command again too; a second program that fetches the same file waits for the first.\n\n"
+        "Redirects are followed, from https to https alone. See the dataset's licence before you use it: dalhost "
+        "dataset inspect NAME.",
     .options = options,
     .examples = "  dalhost dataset fetch fashion-mnist\n"
                 "  dalhost dataset fetch mnist --into /data/sets\n",

@@ -226,7 +226,8 @@ static dal_status print_words(source *s, const sample_choice *chosen, dal_error 
         char *words = samples_words(&buffer.batch, 0, 160);
         source_describe(s, chosen->split, chosen->ids[i], where, sizeof where);
         const char *const class = samples_class(s, chosen->split, chosen->ids[i]);
-        char *from = samples_line(where, (int64_t)strlen(where), 60), *name = samples_line(class, (int64_t)strlen(class), 40);
+        char *from = samples_line(where, (int64_t)strlen(where), 60),
+            *name = samples_line(class, (int64_t)strlen(class), 40);
         table_cell(t, from);
         table_cell(t, name);
         free(from);
@@ -384,8 +385,9 @@ const cli_command cmd_dataset_inspect = {
     .max_operands = 1,
     .summary = "tell what is in a dataset: classes with counts, some samples, what transforms did",
     .description =
-        "NAME is one that dalhost dataset list tells, or the id of a loader, whose parameters then are --set; instead of "
-        "it --manifest takes the dataset of a manifest with its transforms, and tells what each of these made of it.\n\n"
+        "NAME is one that dalhost dataset list tells, or the id of a loader, whose parameters then are --set; instead "
+        "of it --manifest takes the dataset of a manifest with its transforms, and tells what each of these made of "
+        "it.\n\n"
         "Samples are the first of each class: images as pictures of half blocks in colour, or of ASCII characters when "
         "standard output is no terminal or NO_COLOR is set; the first words of a text; the first numbers of a vector.",
     .options = options,

@@ -74,9 +74,9 @@ static json_t *describe_files(const card *c)
 
 json_t *describe_card(const card *c)
 {
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "name", c->name, "title", c->title, "card", c->path,
-                          "modality", c->modality, "licence", c->licence, "citation", c->citation, "home", c->home,
-                          "state", card_state_name(card_state_of(c, NULL)));
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "name", c->name, "title", c->title, "card",
+                          c->path, "modality", c->modality, "licence", c->licence, "citation", c->citation, "home",
+                          c->home, "state", card_state_name(card_state_of(c, NULL)));
     json_t *shape = json_array(), *counts = json_object();
     for (int64_t i = 0; i < c->n_shape; i++)
         json_array_append_new(shape, json_integer(c->shape[i]));
@@ -108,7 +108,8 @@ static bool wanted(const cli_args *a, const card *c)
 
 static int list_main(const cli_args *a)
 {
-    static const char *const headings[] = {"NAME", "FILES", "WHAT", "SHAPE", "CLASSES", " SAMPLES", "     SIZE", "TITLE"};
+    static const char *const headings[] = {"NAME", "FILES", "WHAT", "SHAPE", "CLASSES", " SAMPLES", "     SIZE",
+                                           "TITLE"};
     cards *all = dataset_cards();
     diags *d = diags_new();
     json_t *list = json_array();
@@ -147,10 +148,11 @@ const cli_command cmd_dataset_list = {
     .name = "dataset list",
     .operands = "",
     .summary = "list the datasets that are known by name, and which of them are here",
-    .description = "A card tells of a dataset what its files are, which loader reads them, and what is in it; a manifest "
-                   "then says no more than `dataset: NAME`. Cards are looked for in the folders of DAL_CARD_PATH, in "
-                   "~/.local/share/dalhost/cards, and among those that came with dalhost; their files below "
-                   "DAL_DATA_PATH.\n\n"
+    .description =
+                   "A card tells of a dataset what its files are, which loader reads them, and what is in it; a "
+                   "manifest then says no more than `dataset: NAME`. Cards are looked for in the folders of "
+                   "DAL_CARD_PATH, in ~/.local/share/dalhost/cards, and among those that came with dalhost; their "
+                   "files below DAL_DATA_PATH.\n\n"
                    "FILES is there, partly or missing: of those that are not optional. No file is opened.",
     .options = options,
     .examples = "  dalhost dataset list\n"

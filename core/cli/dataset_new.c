@@ -19,8 +19,9 @@
 /* "/data/My Table.csv.gz" -> "my-table" */
 static char *name_from(const char *path)
 {
-    static const char *const ends[] = {".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".txt", ".npz", ".npy", ".tar", ".tgz", ".zip",
-                                       ".bin", ".data", ".arff", ".h5", ".hdf5", ".mrc", ".mrcs", ".map"};
+    static const char *const ends[] = {".gz", ".bz2", ".xz", ".zst", ".csv", ".tsv", ".txt", ".npz", ".npy", ".tar",
+                                       ".tgz", ".zip", ".bin", ".data", ".arff", ".h5", ".hdf5", ".mrc", ".mrcs",
+                                       ".map"};
     const char *slash = strrchr(path, '/');
     char *name = xstrdup(slash ? slash + 1 : path);
     for (int pass = 0; pass < 2; pass++)
@@ -131,7 +132,8 @@ static int write_card(const cli_args *a, const char *name, const opened *o, cons
         code = cli_error(a, EXIT_FAILED, &err);
     if (code == EXIT_OK) {
         print_field("card", path, stdout);
-        printf("\nA manifest reads it with  dataset: %s%s\n", name, wanted ? "  when its folder is in DAL_CARD_PATH" : "");
+        printf("\nA manifest reads it with  dataset: %s%s\n", name,
+               wanted ? "  when its folder is in DAL_CARD_PATH" : "");
     }
     text_free(&words);
     free(path);
@@ -219,11 +221,12 @@ static int new_main(const cli_args *a)
     print_field("looks like", words, stdout);
     fflush(stdout);
     if (!good_name(name))
-        code = cli_bad(a, "'%s' cannot be the name of a card; expected letters, digits, '.', '_' and '-': --name says which",
+        code = cli_bad(a, "'%s' cannot be the name of a card; expected letters, digits, '.', '_' and '-': --name says "
+                          "which",
                        name);
     else if (!l.format && !loader)
-        code = cli_bad(a, "%s: no dataset that is known here; --loader and --set say how to read it (dalhost component list "
-                       "-k dataset)", path);
+        code = cli_bad(a, "%s: no dataset that is known here; --loader and --set say how to read it (dalhost component "
+                       "list -k dataset)", path);
     if (code == EXIT_OK && !(o.registry = cli_registry(a)))
         code = EXIT_BAD_INPUT;
     if (code == EXIT_OK) {
@@ -261,13 +264,14 @@ const cli_command cmd_dataset_new = {
     .max_operands = 1,
     .summary = "look at a file or folder, say what it is and what is odd, and write a card for it",
     .description =
-        "What the file is is told by its content: arrays, images, tables, texts, lines with labels, folders and archives "
-        "of pictures or texts, archives of tables of texts; packed by gzip, bzip2, xz, zstd or plain; in tables, which column "
-        "has the classes. The loader then reads all of it. Told as odd are: classes with one sample or none, great "
-        "imbalance, samples that are there twice (also in two splits, or with two classes), columns that never change, "
-        "missing labels and values, two encodings in one file.\n\n"
-        "The card has size and SHA-256 of each file, so that dalhost dataset check can tell later whether they are still "
-        "the same. Files stay where they are; below a folder of data their names in the card are relative to that.",
+        "What the file is is told by its content: arrays, images, tables, texts, lines with labels, folders and "
+        "archives of pictures or texts, archives of tables of texts; packed by gzip, bzip2, xz, zstd or plain; in "
+        "tables, which column has the classes. The loader then reads all of it. Told as odd are: classes with one "
+        "sample or none, great imbalance, samples that are there twice (also in two splits, or with two classes), "
+        "columns that never change, missing labels and values, two encodings in one file.\n\n"
+        "The card has size and SHA-256 of each file, so that dalhost dataset check can tell later whether they are "
+        "still the same. Files stay where they are; below a folder of data their names in the card are relative to "
+        "that.",
     .options = options,
     .examples = "  dalhost dataset new measurements.csv --title 'Measurements of 2026'\n"
                 "  dalhost dataset new pictures/ --name cells\n"

@@ -166,9 +166,10 @@ static json_t *bounds_json(const bounds *b)
         const strategy_cost *c = &b->cost[i];
         json_array_append_new(
             all, json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "candidates", (json_int_t)p->n, "labelled",
-                           (json_int_t)p->n_labelled, "classes", (json_int_t)p->c, "features", (json_int_t)p->d, "picks",
-                           (json_int_t)p->n_query, "bytes", isfinite(c->bytes) ? json_real(c->bytes) : json_null(),
-                           "flops", isfinite(c->flops) ? json_real(c->flops) : json_null()));
+                           (json_int_t)p->n_labelled, "classes", (json_int_t)p->c, "features", (json_int_t)p->d,
+                           "picks", (json_int_t)p->n_query, "bytes",
+                           isfinite(c->bytes) ? json_real(c->bytes) : json_null(), "flops",
+                           isfinite(c->flops) ? json_real(c->flops) : json_null()));
     }
     return all;
 }

@@ -29,8 +29,8 @@ static bool names_from(const cli_args *a, names *out)
     const char *what = cli_value(a, "kind"), *name = cli_operand(a, 0);
     const char *kind = what && strcmp(what, "network") == 0 ? "model" : what;
     if (!kind || !kind_from_name(kind)) {
-        cli_bad(a, "%s%s: expected dataset, transform, model, network, strategy or oracle, as in: dalhost plugin new --kind "
-                   "strategy %s", kind ? "--kind " : "--kind is missing", kind ? kind : "", name);
+        cli_bad(a, "%s%s: expected dataset, transform, model, network, strategy or oracle, as in: dalhost plugin new "
+                   "--kind strategy %s", kind ? "--kind " : "--kind is missing", kind ? kind : "", name);
         return false;
     }
     *out = (names){what, kind, xstrdup(name), xstrdup(name)};
@@ -236,7 +236,8 @@ static int new_main(const cli_args *a)
 }
 
 static const cli_option options[] = {
-    {"kind", 'k', "KIND", false, "dataset, transform, model, network (a model from a list of layers), strategy or oracle"},
+    {"kind", 'k', "KIND", false,
+     "dataset, transform, model, network (a model from a list of layers), strategy or oracle"},
     {"dir", 0, "DIR", false, "the folder to make (default: NAME in the current directory)"},
     {0},
 };

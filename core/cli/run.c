@@ -67,13 +67,14 @@ static json_t *round_json(const run_head *h, const round_record *r, const printe
     json_t *picks = json_array();
     for (int64_t i = 0; i < r->n_picks; i++)
         json_array_append_new(picks, json_integer(r->picks[i].id));
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "event", "round",
-                     "run", (json_int_t)h->id, "round", (json_int_t)r->round, "labels", (json_int_t)r->n_labelled,
-                     "out_of_class", (json_int_t)r->n_ood, "unlabelled", (json_int_t)r->n_unlabelled, "accuracy",
-                     number(r->metrics.accuracy), "balanced_accuracy", number(r->metrics.balanced_accuracy),
-                     "macro_f1", number(r->metrics.macro_f1), "log_loss", number(r->metrics.log_loss), "purity",
-                     number(p.purity), "purity_so_far", number(p.purity_so_far), "id_recall", number(p.id_recall),
-                     "ood_recall", number(p.ood_recall), "times", times_json(&r->times), "picks", picks);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "event",
+                     "round", "run", (json_int_t)h->id, "round", (json_int_t)r->round, "labels",
+                     (json_int_t)r->n_labelled, "out_of_class", (json_int_t)r->n_ood, "unlabelled",
+                     (json_int_t)r->n_unlabelled, "accuracy", number(r->metrics.accuracy), "balanced_accuracy",
+                     number(r->metrics.balanced_accuracy), "macro_f1", number(r->metrics.macro_f1), "log_loss",
+                     number(r->metrics.log_loss), "purity", number(p.purity), "purity_so_far", number(p.purity_so_far),
+                     "id_recall", number(p.id_recall), "ood_recall", number(p.ood_recall), "times",
+                     times_json(&r->times), "picks", picks);
 }
 
 /* ---- tables ---- */
@@ -332,11 +333,11 @@ const cli_command cmd_run = {
         "labelled set. Every round is one transaction in the run store, durable before the next begins: a run "
         "that was interrupted, killed, or waits for labels goes on with --resume and ends exactly as it would have "
         "ended undisturbed. Results do not depend on the number of threads.\n\n"
-        "Where the manifest leaves a choice to the model, as `backend: auto` and `precision: auto` do, the head of a run says "
-        "what was chosen (with --json, \"chosen\" of the event \"run\"). It is kept with the run: --resume, and other runs of "
-        "the manifest that --resume begins, go by it, or are refused where this machine cannot.\n\n"
-        "With --json, the event \"round\" has the metrics before the query, and of its answers purity, purity_so_far, id_recall "
-        "and ood_recall, as runs export; a number that is not known is null.\n\n"
+        "Where the manifest leaves a choice to the model, as `backend: auto` and `precision: auto` do, the head of a "
+        "run says what was chosen (with --json, \"chosen\" of the event \"run\"). It is kept with the run: --resume, "
+        "and other runs of the manifest that --resume begins, go by it, or are refused where this machine cannot.\n\n"
+        "With --json, the event \"round\" has the metrics before the query, and of its answers purity, purity_so_far, "
+        "id_recall and ood_recall, as runs export; a number that is not known is null.\n\n"
         "The line below the head of a run is what its strategy says it takes for the largest query: its bound on the "
         "memory beside what it reads, and the order of its arithmetic.",
     .options = options,

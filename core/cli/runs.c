@@ -320,10 +320,10 @@ const cli_command cmd_runs_show = {
     .summary =
         "show a run: components, rounds, learning curve, why samples were picked; or compare several",
     .description =
-        "One RUN (its number in dalhost runs list): its parameters, what each transform made of the data, a table of its "
-        "rounds, its learning curve, and how many samples of each class were asked for; where some were of no class, also "
-        "how pure queries were and what share of either sort they found. --round K tells of each pick its score, the "
-        "nearest labelled "
+        "One RUN (its number in dalhost runs list): its parameters, what each transform made of the data, a table of "
+        "its rounds, its learning curve, and how many samples of each class were asked for; where some were of no "
+        "class, also how pure queries were and what share of either sort they found. --round K tells of each pick its "
+        "score, the nearest labelled "
         "sample and the distance to it, and the answer. With --explain, of a run with record.explain=true, also the "
         "nearest other pick, how many candidates have it as their nearest pick, which is what it stands for, and the "
         "nearest few of these: distances of the model's features (of the inputs, when it has none).\n\n"
@@ -410,8 +410,8 @@ static int model_main(const cli_args *a, const char *path)
     if (code == EXIT_OK && r.n != 1)
         code = cli_bad(a, "--model: name one run, not %d", r.n);
     else if (code == EXIT_OK && round >= r.items[0]->n_rounds)
-        code = cli_bad(a, "--round %lld: run %lld has rounds 0 to %lld", (long long)round, (long long)r.items[0]->head.id,
-                       (long long)r.items[0]->n_rounds - 1);
+        code = cli_bad(a, "--round %lld: run %lld has rounds 0 to %lld", (long long)round,
+                       (long long)r.items[0]->head.id, (long long)r.items[0]->n_rounds - 1);
     else if (code == EXIT_OK && read_model_file(s, r.items[0], round, &data, &n, &err) != DAL_OK)
         code = cli_error(a, EXIT_BAD_INPUT, &err);
     else if (code == EXIT_OK && write_model(path, data, n, &err) != DAL_OK)
@@ -492,18 +492,18 @@ const cli_command cmd_runs_export = {
                    "parameters, initial labels, rounds with their picks. What is not known is null. "
                    "Without --csv and --json the "
                    "name of FILE tells.\n\n"
-                   "With --model FILE is a .safetensors file of the weights that were kept (record.models) of a model that "
-                   "is a network of layers. Names and shapes are those of PyTorch: conv1.weight [out, in, height, width], "
-                   "output.weight [out, in], norm.running_mean. Such a network takes pixels of 0 to 255 as 0 to 1, and what the "
-                   "transforms of the run make of other values. Of a model of words, the tensor reader holds the hashes "
-                   "of the words that have rows.\n\n"
-                   "distilbert, bert and roberta have the names of Hugging Face. Where FILE ends in / or is a folder, which must be "
-                   "new or empty, it becomes one that transformers opens, by "
-                   "AutoModelForSequenceClassification.from_pretrained(FOLDER), and `folder` of these models takes, too (with "
-                   "last_layer: folder to go on from the same classes): model.safetensors, config.json, with the classes' names, and the "
-                   "vocabulary, which the store keeps with the model. With freeze, the store keeps only what was trained, head "
-                   "and last layer: the encoder comes from the folder that the model was made from, which has to be where it was, "
-                   "and the same.",
+                   "With --model FILE is a .safetensors file of the weights that were kept (record.models) of a model "
+                   "that is a network of layers. Names and shapes are those of PyTorch: conv1.weight [out, in, height, "
+                   "width], output.weight [out, in], norm.running_mean. Such a network takes pixels of 0 to 255 as 0 "
+                   "to 1, and what the transforms of the run make of other values. Of a model of words, the tensor "
+                   "reader holds the hashes of the words that have rows.\n\n"
+                   "distilbert, bert and roberta have the names of Hugging Face. Where FILE ends in / or is a folder, "
+                   "which must be new or empty, it becomes one that transformers opens, by "
+                   "AutoModelForSequenceClassification.from_pretrained(FOLDER), and `folder` of these models takes, "
+                   "too (with last_layer: folder to go on from the same classes): model.safetensors, config.json, with "
+                   "the classes' names, and the vocabulary, which the store keeps with the model. With freeze, the "
+                   "store keeps only what was trained, head and last layer: the encoder comes from the folder that the "
+                   "model was made from, which has to be where it was, and the same.",
     .options = export_options,
     .examples = "  dalhost runs export all --csv -o rounds.csv\n"
                 "  dalhost runs export 3 --csv --picks\n"

@@ -28,7 +28,8 @@ static dal_status find_model(store *s, const stored_run *r, int64_t round, int64
     char which[32] = "of any round";
     if (round >= 0)
         snprintf(which, sizeof which, "of round %lld", (long long)round);
-    dal_fail(err, st, "store", "%s: run %lld keeps no model %s: record.models says whose to keep (none, last or all rounds)",
+    dal_fail(err, st, "store",
+             "%s: run %lld keeps no model %s: record.models says whose to keep (none, last or all rounds)",
              store_path(s), (long long)r->head.id, which);
     return st;
 }
@@ -46,8 +47,9 @@ dal_status read_model_file(store *s, const stored_run *r, int64_t round, void **
     if (!rt)
         st = DAL_E_FAILED;
     else if (dal_safetensors_view(dal_runtime_host(rt, "export"), "it", "", *data, (int64_t)*n, &f, &why) != DAL_OK)
-        st = dal_fail(err, DAL_E_UNSUPPORTED, "", "the model of run %lld, round %lld, is kept in a form of its own, not as "
-                      ".safetensors, which networks of layers are kept as (%s)", (long long)r->head.id, (long long)found, why.text);
+        st = dal_fail(err, DAL_E_UNSUPPORTED, "",
+                      "the model of run %lld, round %lld, is kept in a form of its own, not as .safetensors, which "
+                      "networks of layers are kept as (%s)", (long long)r->head.id, (long long)found, why.text);
     dal_safetensors_close(f);
     dal_runtime_free(rt);
     if (st != DAL_OK) {
@@ -91,8 +93,9 @@ static dal_status take_elsewhere(parts *p, const json_t *value, dal_error *err)
     else
         json_decref(root);
     return good ? DAL_OK
-                : dal_fail(err, DAL_E_FORMAT, "", "the model says that a part of it is elsewhere, but not where: expected the "
-                           "absolute path of a file, its hash and names of tensors");
+                : dal_fail(err, DAL_E_FORMAT, "",
+                           "the model says that a part of it is elsewhere, but not where: expected the absolute path "
+                           "of a file, its hash and names of tensors");
 }
 
 /* data: found good by dal_safetensors_view. */
@@ -112,7 +115,8 @@ static dal_status take_apart(const char *data, size_t n, parts *p, dal_error *er
             continue;
         if (!is_file_name(key + prefix)) {
             char *shown = text_shown(key + prefix, 60, false);
-            dal_fail(err, DAL_E_FORMAT, "", "the model carries a file '%s', which is no name of one; expected [A-Za-z0-9._-]+", shown);
+            dal_fail(err, DAL_E_FORMAT, "",
+                     "the model carries a file '%s', which is no name of one; expected [A-Za-z0-9._-]+", shown);
             free(shown);
             return DAL_E_FORMAT;
         }
@@ -167,13 +171,14 @@ static dal_status check_elsewhere(const char *path, const char *hash, const dal_
     snprintf(now, sizeof now, "%016llx", (unsigned long long)h);
     return strcmp(now, hash) == 0
                ? DAL_OK
-               : dal_fail(err, DAL_E_INVALID, "", "%s: these are other weights than those that the model was made from and "
-                          "stands on; put the former ones back", path);
+               : dal_fail(err, DAL_E_INVALID, "",
+                          "%s: these are other weights than those that the model was made from and stands on; put the "
+                          "former ones back", path);
 }
 
 /* Those of the other file, under their names here, and its own: into all. */
-static dal_status gather(const parts *p, const dal_safetensors *mine, const dal_safetensors *other, dal_tensor *all, int64_t *n,
-                         dal_error *err)
+static dal_status gather(const parts *p, const dal_safetensors *mine, const dal_safetensors *other, dal_tensor *all,
+                         int64_t *n, dal_error *err)
 {
     const char *name;
     json_t *there;
@@ -209,8 +214,8 @@ static int64_t pairs_of(const parts *p, const char **pairs, int64_t most)
     return n;
 }
 
-static dal_status write_both(const char *path, const parts *p, const dal_safetensors *mine, const dal_safetensors *other,
-                             dal_error *err)
+static dal_status write_both(const char *path, const parts *p, const dal_safetensors *mine,
+                             const dal_safetensors *other, dal_error *err)
 {
     const size_t n_other = json_object_size(json_object_get(p->elsewhere, "tensors"));
     dal_tensor *all = xcalloc((size_t)dal_safetensors_count(mine) + n_other + 1, sizeof *all);
@@ -235,7 +240,8 @@ static dal_status write_whole(const char *path, const parts *p, dal_error *err)
     const dal_host *host = dal_runtime_host(rt, "export");
     dal_status st = dal_safetensors_view(host, "it", "", p->data, (int64_t)p->n, &mine, err);
     if (st == DAL_OK && dal_safetensors_open(host, file, "", &other, &why) != DAL_OK)
-        st = dal_fail(err, DAL_E_INVALID, "", "%s; the model keeps only what was trained, and stands on the weights there", why.text);
+        st = dal_fail(err, DAL_E_INVALID, "",
+                      "%s; the model keeps only what was trained, and stands on the weights there", why.text);
     if (st == DAL_OK)
         st = check_elsewhere(file, json_string_value(json_object_get(p->elsewhere, "hash")), other, err);
     if (st == DAL_OK)
@@ -309,13 +315,14 @@ static dal_status check_empty(const char *folder, dal_error *err)
     DIR *d = opendir(folder);
     bool empty = true;
     if (!d)
-        return errno == ENOENT ? DAL_OK : dal_fail(err, DAL_E_INVALID, "", "%s: is no folder to write to: %s", folder, strerror(errno));
+        return errno == ENOENT ? DAL_OK : dal_fail(err, DAL_E_INVALID, "", "%s: is no folder to write to: %s", folder,
+                                                   strerror(errno));
     for (const struct dirent *e; (e = readdir(d));)
         empty = empty && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
     closedir(d);
     return empty ? DAL_OK
-                 : dal_fail(err, DAL_E_INVALID, "", "%s: there are files in this folder; name one that is empty, or not there yet",
-                            folder);
+                 : dal_fail(err, DAL_E_INVALID, "",
+                            "%s: there are files in this folder; name one that is empty, or not there yet", folder);
 }
 
 dal_status write_model(const char *path, const void *data, size_t n, dal_error *err)
@@ -323,7 +330,8 @@ dal_status write_model(const char *path, const void *data, size_t n, dal_error *
     struct stat info;
     char *folder = xstrdup(path);
     size_t length = strlen(folder);
-    const bool is_folder = (length > 0 && folder[length - 1] == '/') || (stat(path, &info) == 0 && S_ISDIR(info.st_mode));
+    const bool is_folder = (length > 0 && folder[length - 1] == '/') ||
+        (stat(path, &info) == 0 && S_ISDIR(info.st_mode));
     while (length > 1 && folder[length - 1] == '/')
         folder[--length] = '\0';
     parts p;

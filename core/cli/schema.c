@@ -28,7 +28,8 @@ const cli_command cmd_schema = {
     .operands = "",
     .summary = "print the JSON Schema of manifests",
     .description = "The schema holds the parameters of all components that are installed, with their types, ranges, "
-                   "defaults and meanings, and the names of dataset cards. Editors that speak YAML complete and check manifests with it.",
+                   "defaults and meanings, and the names of dataset cards. Editors that speak YAML complete and check "
+                   "manifests with it.",
     .options = options,
     .examples = "  dalhost schema > dalhost.schema.json\n"
                 "  # first line of a manifest:  # yaml-language-server: $schema=dalhost.schema.json\n",

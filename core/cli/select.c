@@ -155,7 +155,8 @@ static char *picks_csv(const selection *s, const row_names *names, const reasons
 {
     text out = {0};
     text_add(&out, names->n >= 0 ? "rank,id,row,score" : "rank,row,score");
-    text_add(&out, r ? ",nearest_labelled,distance,nearest_pick,nearest_pick_distance,stands_for,nearest_of_them\n" : "\n");
+    text_add(&out,
+             r ? ",nearest_labelled,distance,nearest_pick,nearest_pick_distance,stands_for,nearest_of_them\n" : "\n");
     for (int64_t i = 0; i < s->n; i++) {
         text_addf(&out, "%lld,", (long long)i);
         if (names->n >= 0) {
@@ -349,7 +350,8 @@ static int select_from(const cli_args *a, job *j)
         st = explain(j, &sets, v, &s, &r, &err);
     events_clear();
     const bool lost = missed > 0 && m->n_labelled > 0 && st != DAL_E_CANCELLED;
-    const int code = lost ? cli_bad(a, "strategy '%s' reads the classes of the labelled samples: give --labelled-classes "
+    const int code = lost
+        ? cli_bad(a, "strategy '%s' reads the classes of the labelled samples: give --labelled-classes "
                                     "C.npy, [n labelled]", j->strategy->component->id)
                      : st == DAL_OK ? tell_picks(a, j, &s, explained ? &r : NULL)
                                     : cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
@@ -398,7 +400,8 @@ static bool read_arguments(const cli_args *a, job *j)
         return cli_bad(a, "--explain compares features: give --features F.npy, [n, d]") == 0;
     if (cli_flag(a, "explain") && is_npy(cli_value(a, "output")))
         return cli_bad(a, "--explain is told in CSV or JSON: name an --output that does not end in .npy") == 0;
-    return cli_int(a, "candidates", 1, INT64_MAX, &j->candidates) && cli_int(a, "query", 1, INT64_MAX, &j->query) && cli_int(a, "seed", 0, INT64_MAX, &j->seed) &&
+    return cli_int(a, "candidates", 1, INT64_MAX, &j->candidates) && cli_int(a, "query", 1, INT64_MAX, &j->query) &&
+        cli_int(a, "seed", 0, INT64_MAX, &j->seed) &&
            cli_int(a, "round", 0, INT64_MAX, &j->round) && cli_int(a, "threads", 1, 1024, &j->threads) &&
            j->memory.limit >= 0 && read_names(a, &j->names);
 }
@@ -496,14 +499,16 @@ const cli_command cmd_select = {
         "picked, with their scores where it gives any. Which matrices are needed, the strategy says (dalhost "
         "component inspect ID). Files are mapped, not read: float16, float32 and float64, C and Fortran order.\n\n"
         "What the strategy says it takes for these sizes is told on standard error, and with --json: its bound on the "
-        "memory beside the matrices, and the order of its arithmetic; with --json also how many bytes it then took at most "
-        "(taken). --memory refuses one that takes more before it "
+        "memory beside the matrices, and the order of its arithmetic; with --json also how many bytes it then took at "
+        "most (taken). --memory refuses one that takes more before it "
         "begins; with --over-memory subsample it is given as many rows, drawn at random, as stay within the limit.\n\n"
-        "--explain adds to each pick, by distances of features: the nearest labelled sample and the nearest other pick, "
-        "how many candidates have it as their nearest pick, which is what it stands for, and the nearest few of these.",
+        "--explain adds to each pick, by distances of features: the nearest labelled sample and the nearest other "
+        "pick, how many candidates have it as their nearest pick, which is what it stands for, and the nearest few of "
+        "these.",
     .options = options,
     .examples = "  dalhost select --strategy margin --query 100 --logits Z.npy\n"
-                "  dalhost select --strategy coreset --query 100 --features F.npy --labelled-features L.npy -o picks.npy\n"
+                "  dalhost select --strategy coreset --query 100 --features F.npy --labelled-features L.npy -o "
+                "picks.npy\n"
                 "  dalhost select --strategy margin --query 100 --logits Z.npy --features F.npy --explain\n",
     .main = select_main,
 };

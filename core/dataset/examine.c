@@ -39,7 +39,8 @@ static dal_status look(const dal_batch *b, int64_t i, dal_error *err)
     for (int64_t k = from; k < to; k++) {
         if (!isfinite(((const float *)b->data)[k]))
             return dal_fail(err, DAL_E_FORMAT, "", "value %lld is not finite", (long long)(k - from));
-        if (sparse && (b->indices[k] < 0 || b->indices[k] >= spec->shape[0] || (k > from && b->indices[k] <= b->indices[k - 1])))
+        if (sparse && (b->indices[k] < 0 || b->indices[k] >= spec->shape[0] ||
+                       (k > from && b->indices[k] <= b->indices[k - 1])))
             return dal_fail(err, DAL_E_CONTRACT, "", "column %d of value %lld; expected them ascending in 0..%lld",
                             b->indices[k], (long long)(k - from), (long long)spec->shape[0] - 1);
     }

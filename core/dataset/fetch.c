@@ -127,7 +127,8 @@ static dal_status bring_all(const part *p, dal_error *err)
         }
         if (j->note)
             j->note(j->ctx, err->text);
-        st = j->progress && j->progress(j->ctx, have, j->size) ? dal_fail(err, DAL_E_CANCELLED, "", "interrupted") : DAL_OK;
+        st = j->progress && j->progress(j->ctx, have, j->size) ? dal_fail(err, DAL_E_CANCELLED, "", "interrupted")
+            : DAL_OK;
         if (st == DAL_OK)
             nanosleep(&(struct timespec){0, 200000000 + idle * 300000000}, NULL);
     }
@@ -147,10 +148,12 @@ static dal_status verify(const part *p, dal_error *err)
         return DAL_OK;
     unlink(p->path); /* nothing to go on with */
     if (wrong_size)
-        return dal_fail(err, DAL_E_FORMAT, "", "%s: %lld bytes came, expected %lld; the original has changed, or that is "
-                        "another file; nothing was kept", j->url, (long long)bytes, (long long)j->size);
-    return dal_fail(err, DAL_E_FORMAT, "", "%s: what came has the SHA-256 %s, expected %s; the original has changed, or "
-                    "somebody sends something else; nothing was kept", j->url, digest, j->sha256);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "%s: %lld bytes came, expected %lld; the original has changed, or that is another file; "
+                        "nothing was kept", j->url, (long long)bytes, (long long)j->size);
+    return dal_fail(err, DAL_E_FORMAT, "",
+                    "%s: what came has the SHA-256 %s, expected %s; the original has changed, or somebody sends "
+                    "something else; nothing was kept", j->url, digest, j->sha256);
 }
 
 static dal_status name_it(const part *p, dal_error *err)

@@ -96,7 +96,8 @@ dal_status file_sha256(const char *path, const hash_watch *watch, char out[65], 
         const int code = errno;
         if (fd >= 0)
             close(fd);
-        return dal_fail(err, code == ENOENT ? DAL_E_NOT_FOUND : DAL_E_IO, "", "%s: cannot be opened: %s", path, strerror(code));
+        return dal_fail(err, code == ENOENT ? DAL_E_NOT_FOUND : DAL_E_IO, "", "%s: cannot be opened: %s", path,
+                        strerror(code));
     }
     if (!S_ISREG(s.st_mode)) {
         close(fd);

@@ -27,8 +27,9 @@ static void look_at_encodings(const char *data, size_t n, look *l)
         line = stop ? stop + 1 : end;
     }
     if (bad && good) {
-        text_addf(&l->odd, "two encodings in one file: %lld lines are UTF-8 and %lld are not, the first of these is line "
-                  "%lld; read as UTF-8 where that is possible, else as Latin-1\n", (long long)good, (long long)bad,
+        text_addf(&l->odd,
+                  "two encodings in one file: %lld lines are UTF-8 and %lld are not, the first of these is line %lld; "
+                  "read as UTF-8 where that is possible, else as Latin-1\n", (long long)good, (long long)bad,
                   (long long)first_bad);
         look_set(l, "encoding", xstrdup("mixed"));
     } else if (bad) {
@@ -329,15 +330,17 @@ static void look_at_table(const grid *g, char delimiter, look *l)
     }
     l->format = prose ? "texts" : "table";
     text_addf(&l->words, "%s, %s between %d columns, %s", prose ? "texts in a table" : "a table",
-              delimiter == ',' ? "commas" : delimiter == ';' ? "semicolons" : delimiter == '\t' ? "tabs" : "blanks", g->width,
-              g->header ? "whose first line names them" : "without a line that names them");
+              delimiter == ',' ? "commas" : delimiter == ';' ? "semicolons" : delimiter == '\t' ? "tabs" : "blanks",
+              g->width, g->header ? "whose first line names them" : "without a line that names them");
     if (label >= 0) {
-        char *name = g->header ? yaml_quoted(g->columns[label].name, strlen(g->columns[label].name)) : xasprintf("%d", label);
+        char *name = g->header ? yaml_quoted(g->columns[label].name, strlen(g->columns[label].name))
+            : xasprintf("%d", label);
         text_addf(&l->words, "; classes in column %s", g->columns[label].name);
         look_set(l, "label", name);
     } else if (!l->label) {
-        text_add(&l->odd, "no column looks like classes (a name such as label, or few values that come again and again); "
-                 "--set label=COLUMN says which\n");
+        text_add(&l->odd,
+                 "no column looks like classes (a name such as label, or few values that come again and again); --set "
+                 "label=COLUMN says which\n");
         look_set(l, "label", xstrdup("\"\""));
     }
     look_set(l, "header", xstrdup(g->header ? "yes" : "no"));

@@ -1,5 +1,5 @@
-/* A zip archive of stored members: local header, .npy header, data; sizes are known beforehand, the checksum is put into
- * the header afterwards. Zip64 records where 32 bits do not suffice. */
+/* A zip archive of stored members: local header, .npy header, data; sizes are known beforehand, the checksum is put
+ * into the header afterwards. Zip64 records where 32 bits do not suffice. */
 #include "dataset/npz_writer.h"
 
 #include <errno.h>
@@ -119,13 +119,15 @@ dal_status npz_begin(npz_writer *z, const char *name, const char *type, int64_t 
     int64_t bytes = item;
     size_t used = 0;
     for (int i = 0; i < ndim; i++) {
-        used += (size_t)snprintf(sizes + used, sizeof sizes - used, "%lld,%s", (long long)shape[i], i + 1 < ndim ? " " : "");
+        used += (size_t)snprintf(sizes + used, sizeof sizes - used, "%lld,%s", (long long)shape[i],
+                                 i + 1 < ndim ? " " : "");
         if (!dal_size_mul(bytes, shape[i], &bytes))
             return dal_fail(err, DAL_E_OVERFLOW, "", "%s: the array %s is too large", z->path, name);
     }
     memset(head, ' ', HEAD);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); /* 0x76: 118 bytes follow */
-    const int n = snprintf(head + 10, HEAD - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, sizes);
+    const int n = snprintf(head + 10, HEAD - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type,
+                           sizes);
     if (n < 0 || n >= HEAD - 11)
         return dal_fail(err, DAL_E_OVERFLOW, "", "%s: the array %s has too large a shape", z->path, name);
     head[10 + n] = ' ';

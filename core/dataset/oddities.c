@@ -25,7 +25,8 @@ typedef struct search {
 
 /* ---- classes ---- */
 
-static void add_names(text *out, const source *s, const survey_link *l, int64_t count, const char *before, const char *after)
+static void add_names(text *out, const source *s, const survey_link *l, int64_t count, const char *before,
+                      const char *after)
 {
     int64_t n = 0;
     for (int64_t k = 0; k < l->spec.n_classes; k++)
@@ -63,7 +64,8 @@ static void look_at_classes(const source *s, const survey_link *l, text *out)
     if (unlabelled > 0)
         text_addf(out, "%lld of %lld samples have no label\n", (long long)unlabelled, (long long)all);
     if (l->n[DAL_SPLIT_TEST] == 0)
-        text_add(out, "there is no test split: the transform split makes one, as in transforms: [{use: split, test: 0.2}]\n");
+        text_add(out, "there is no test split: the transform split makes one, as in transforms: [{use: split, test: "
+                      "0.2}]\n");
 }
 
 /* ---- samples ---- */
@@ -116,7 +118,8 @@ static dal_status read_split(search *q, uint32_t split, dal_error *err)
             break;
         look_at_values(q, &buffer.batch);
         for (int64_t i = 0; i < n; i++)
-            q->prints[q->n++] = (print){hash_of(q, &buffer.batch, i), first + i, split, q->source->classes[split][first + i]};
+            q->prints[q->n++] = (print){hash_of(q, &buffer.batch, i), first + i, split,
+                                        q->source->classes[split][first + i]};
         q->host->progress(q->host, q->n, q->total, "samples");
         if (q->host->cancelled(q->host))
             st = dal_fail(err, DAL_E_CANCELLED, "", "interrupted");
@@ -142,7 +145,8 @@ static void name_pair(const search *q, const print *first, const print *second, 
     char a[200], b[200];
     source_describe(q->source, first->split, first->id, a, sizeof a);
     source_describe(q->source, second->split, second->id, b, sizeof b);
-    text_addf(out, "; the first are %s of %s and %s of %s\n", a, split_words[first->split], b, split_words[second->split]);
+    text_addf(out, "; the first are %s of %s and %s of %s\n", a, split_words[first->split], b,
+              split_words[second->split]);
 }
 
 static void find_twins(search *q, text *out)
@@ -176,9 +180,11 @@ static void find_twins(search *q, text *out)
         if (!finds[k].second)
             continue;
         const print *first = finds[k].second; /* the earliest of its kind */
-        while (first > q->prints && first[-1].hash.low64 == first->hash.low64 && first[-1].hash.high64 == first->hash.high64)
+        while (first > q->prints && first[-1].hash.low64 == first->hash.low64 &&
+               first[-1].hash.high64 == first->hash.high64)
             first--;
-        text_addf(out, "%lld %s %s", (long long)finds[k].n, finds[k].n > 1 ? "samples are" : "sample is", finds[k].words);
+        text_addf(out, "%lld %s %s", (long long)finds[k].n, finds[k].n > 1 ? "samples are" : "sample is",
+                  finds[k].words);
         name_pair(q, first, finds[k].second, out);
     }
 }

@@ -21,8 +21,8 @@ const char *samples_class(const source *s, uint32_t split, int64_t id);
  * Caller frees. */
 char *samples_words(const dal_batch *b, int64_t i, int64_t most);
 
-/* Bytes s[n] as one line of at most `most` characters, fit for a terminal: what is not UTF-8 or not printable becomes '?'
- * or a blank. Caller frees. */
+/* Bytes s[n] as one line of at most `most` characters, fit for a terminal: what is not UTF-8 or not printable becomes
+ * '?' or a blank. Caller frees. */
 char *samples_line(const char *s, int64_t n, int64_t most);
 
 #endif

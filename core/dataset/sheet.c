@@ -137,7 +137,8 @@ dal_status sheet_write(const char *path, source *s, const survey *v, const card 
     if (c)
         add_card(&t, c);
     add_counts(&t, s, v);
-    text_addf(&t, "<p>The first %lld samples of each class of the %s split.</p>\n", (long long)per_class, split_words[split]);
+    text_addf(&t, "<p>The first %lld samples of each class of the %s split.</p>\n", (long long)per_class,
+              split_words[split]);
     dal_status st = DAL_OK;
     for (int32_t k = DAL_LABEL_OOD; st == DAL_OK && k < s->info.spec.n_classes && k < MOST_CLASSES; k++)
         st = add_class(&t, s, split, k, per_class, &buffer, err);

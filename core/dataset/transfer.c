@@ -4,8 +4,8 @@
 
 const char *fetch_unavailable(void)
 {
-    return "this dalhost was built without libcurl; install it (Debian: libcurl4-openssl-dev), configure and build again, or "
-           "fetch the files by hand: dalhost dataset list --json tells addresses and places";
+    return "this dalhost was built without libcurl; install it (Debian: libcurl4-openssl-dev), configure and build "
+           "again, or fetch the files by hand: dalhost dataset list --json tells addresses and places";
 }
 
 dal_status transfer(const fetch_job *job, int fd, const char *path, int64_t *have, bool *again, dal_error *err)
@@ -55,8 +55,8 @@ const char *fetch_unavailable(void)
     for (int i = 0; !ready && !lib && i < 2; i++)
         lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     if (!ready && !lib)
-        return "libcurl cannot be loaded; install it (Debian: libcurl4), or fetch the files by hand: dalhost dataset list "
-               "--json tells addresses and places";
+        return "libcurl cannot be loaded; install it (Debian: libcurl4), or fetch the files by hand: dalhost dataset "
+               "list --json tells addresses and places";
     if (!ready)
         ready = find(lib, "curl_global_init", &curl.global_init) && find(lib, "curl_easy_init", &curl.init) &&
                 find(lib, "curl_easy_setopt", &curl.setopt) && find(lib, "curl_easy_perform", &curl.perform) &&
@@ -135,7 +135,8 @@ static size_t header(char *line, size_t one, size_t n, void *ctx)
     snprintf(copy, sizeof copy, "%.*s", (int)(n < sizeof copy - 1 ? n : sizeof copy - 1), line);
     if (strncasecmp(copy, "HTTP/", 5) == 0)
         s->range_start = -1;
-    if (strncasecmp(copy, "Content-Range:", 14) == 0 && sscanf(copy + 14, " bytes %lld-%lld/%lld", &from, &to, &total) >= 2)
+    if (strncasecmp(copy, "Content-Range:", 14) == 0 &&
+        sscanf(copy + 14, " bytes %lld-%lld/%lld", &from, &to, &total) >= 2)
         s->range_start = from;
     return one * n;
 }
@@ -208,11 +209,14 @@ static dal_status explain(const state *s, CURLcode c, const char *detail, const 
     if (s->stopped)
         return dal_fail(err, DAL_E_CANCELLED, "", "interrupted; what has come is kept, the same command goes on");
     if (s->failed)
-        return dal_fail(err, DAL_E_IO, "", "%s: cannot be written: %s; what has come is kept, the same command goes on", path,
+        return dal_fail(err, DAL_E_IO, "",
+                        "%s: cannot be written: %s; what has come is kept, the same command goes on", path,
                         strerror(s->failed));
     if (s->too_large)
-        return dal_fail(err, DAL_E_OVERFLOW, "", "%s: more than %s come, %s", url, human_bytes((double)most(s->job), size),
-                        s->job->size >= 0 ? "the size that the card tells; the original has changed, or that is another file"
+        return dal_fail(err, DAL_E_OVERFLOW, "", "%s: more than %s come, %s", url,
+                        human_bytes((double)most(s->job), size),
+                        s->job->size >= 0
+                        ? "the size that the card tells; the original has changed, or that is another file"
                                           : "the limit; a larger one can be set with --limit");
     *again = s->odd_range || may_pass(c, http);
     if (s->odd_range) /* then all of it */
@@ -248,8 +252,8 @@ dal_status transfer(const fetch_job *job, int fd, const char *path, int64_t *hav
         st = explain(&s, c, detail, path, again, err);
     else if (job->size >= 0 && *have < job->size) { /* a server that does not know that it was cut */
         *again = true;
-        st = dal_fail(err, DAL_E_IO, "", "%s: %lld of %lld bytes came; what has come is kept", job->url, (long long)*have,
-                      (long long)job->size);
+        st = dal_fail(err, DAL_E_IO, "", "%s: %lld of %lld bytes came; what has come is kept", job->url,
+                      (long long)*have, (long long)job->size);
     }
     if (*have < s.asked && ftruncate(fd, *have) != 0)
         st = dal_fail(err, DAL_E_IO, "", "%s: cannot be written: %s", path, strerror(errno));

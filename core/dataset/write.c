@@ -198,8 +198,8 @@ static dal_status check_kind(const char *path, const source *s, uint32_t split, 
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         splits += s->info.n[k] > 0;
     if (svm && splits > 1 && split == DAL_SPLITS)
-        return dal_fail(err, DAL_E_INVALID, "", "%s: such a file has one split, and there are %d; say which with --split", path,
-                        splits);
+        return dal_fail(err, DAL_E_INVALID, "",
+                        "%s: such a file has one split, and there are %d; say which with --split", path, splits);
     return DAL_OK;
 }
 

@@ -167,7 +167,8 @@ static void check_name(reader *rd, const card *c, const param_value *name)
     const char *dot = strrchr(base, '.');
     const size_t n = dot ? (size_t)(dot - base) : strlen(base);
     if (strlen(c->name) != n || strncmp(c->name, base, n) != 0)
-        complain(rd, name->at, "name is '%s', but the file is %s; expected the same", shown(rd->mem, c->name, 60), base);
+        complain(rd, name->at, "name is '%s', but the file is %s; expected the same", shown(rd->mem, c->name, 60),
+                 base);
 }
 
 static void read_card(reader *rd, const node *root, card *c)
@@ -208,7 +209,8 @@ static void read_card(reader *rd, const node *root, card *c)
     c->transforms = part_of(rd, root, "transforms", NODE_LIST);
     c->dataset = part_of(rd, root, "dataset", NODE_MAP);
     if (!node_entry_of(root, "dataset"))
-        complain(rd, o.at, "'dataset' is missing; expected the loader and its parameters, as in {use: csv, path: FILE}");
+        complain(rd, o.at,
+                 "'dataset' is missing; expected the loader and its parameters, as in {use: csv, path: FILE}");
     else if (c->dataset && !node_entry_of(c->dataset, "use"))
         complain(rd, c->dataset->at, "dataset has no 'use'; expected the loader's id");
 }

@@ -81,8 +81,9 @@ static void check_initial(reader *rd, const manifest_values *v)
         return;
     check_initial_needs(rd, strategy->component[0]);
     if (initial[INITIAL_BALANCED].boolean)
-        complain(rd, initial[INITIAL_BALANCED].at, "initial.balanced is about a set drawn at random, and initial.strategy "
-                 "chooses it; expected one of them");
+        complain(rd, initial[INITIAL_BALANCED].at,
+                 "initial.balanced is about a set drawn at random, and initial.strategy chooses it; expected one of "
+                 "them");
 }
 
 static void check_capabilities(reader *rd, const manifest_values *v)

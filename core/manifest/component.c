@@ -67,7 +67,8 @@ static const component_desc *find(reader *rd, const char *label, uint32_t kind, 
                  "name, dalhost component list -k dataset the loaders", id, near);
     else if (!c)
         complain(rd, use->at, "%s%s", why ? why : "there is no such component",
-                 kind == DAL_KIND_DATASET && rd->cards && !module ? "; dalhost dataset list tells those known by name" : "");
+                 kind == DAL_KIND_DATASET && rd->cards &&
+                 !module ? "; dalhost dataset list tells those known by name" : "");
     free(why);
     return c;
 }
@@ -175,7 +176,8 @@ typedef struct missing {
 
 static void add_if_missing(reader *rd, const card *c, const node *value, missing *m)
 {
-    if (value->kind != NODE_SCALAR || value->at.file != c->path || !*value->text || !card_file_missing(rd, c, value->text))
+    if (value->kind != NODE_SCALAR || value->at.file != c->path || !*value->text ||
+        !card_file_missing(rd, c, value->text))
         return;
     m->list = arena_printf(rd->mem, "%s%s%s", m->list, m->n++ ? ", " : "", shown(rd->mem, value->text, 200));
     for (int k = 0; k < c->n_files; k++)
@@ -201,7 +203,8 @@ static bool has_its_files(reader *rd, const card *c, const component_desc *loade
         advice = arena_printf(rd->mem, "get it with: dalhost dataset fetch %s", c->name);
     else if (*c->home)
         advice = arena_printf(rd->mem, "no address is known to fetch it from; see %s", shown(rd->mem, c->home, 200));
-    complain(rd, at, "dataset '%s': there is no %s; looked in %s; %s", c->name, m.list, data_folders_list(rd, c), advice);
+    complain(rd, at, "dataset '%s': there is no %s; looked in %s; %s", c->name, m.list, data_folders_list(rd, c),
+             advice);
     return false;
 }
 

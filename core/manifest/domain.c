@@ -251,7 +251,8 @@ const char *expected_text(arena *mem, const param_desc *p, bool item)
     case DAL_PARAM_PATH:
         return full ? arena_printf(mem, "the path of a %s", p->domain) : "a path";
     case DAL_PARAM_PATHS:
-        return arena_printf(mem, "the path of a %s%s", full ? p->domain : "file or directory", item ? "" : ", or a list of them");
+        return arena_printf(mem, "the path of a %s%s", full ? p->domain : "file or directory",
+                            item ? "" : ", or a list of them");
     case DAL_PARAM_CHOICE:
         return choice_list(mem, p->domain);
     case DAL_PARAM_I64S:

@@ -96,7 +96,8 @@ typedef struct manifest {
     place at_initial_size, at_query_size, at_rounds;
     /* The manifest after --set and defaults, as canonical JSON: what the run store keeps, and what
      * decides whether two runs are the same. Without the keys that do not change results (name, trials,
-     * and memory unless over_memory is subsample), and without `strategy`, of which each run has one of its own; paths are absolute. */
+     * and memory unless over_memory is subsample), and without `strategy`, of which each run has one of its own; paths
+     * are absolute. */
     const char *effective;
 } manifest;
 

@@ -38,7 +38,8 @@ static void choose(component_spec **s, const component_spec *given, int param, u
     ((param_value *)(uintptr_t)(*s)->values)[param].choice = choice; /* of a copy, which is ours */
 }
 
-dal_status choices_of_model(const component_spec *given, const dal_instance *model, component_spec **out, dal_error *err)
+dal_status choices_of_model(const component_spec *given, const dal_instance *model, component_spec **out,
+                            dal_error *err)
 {
     const component_desc *desc = given->desc;
     const dal_model_impl *impl = model->impl;
@@ -53,8 +54,9 @@ dal_status choices_of_model(const component_spec *given, const dal_instance *mod
         if (choice < 0) {
             free(*out);
             *out = NULL;
-            return dal_fail(err, DAL_E_CONTRACT, p->name, "model '%s' says that it chose '%.60s' for '%s'; expected one of %s",
-                            desc->id, word, p->name, p->domain);
+            return dal_fail(err, DAL_E_CONTRACT, p->name,
+                            "model '%s' says that it chose '%.60s' for '%s'; expected one of %s", desc->id, word,
+                            p->name, p->domain);
         }
         choose(out, given, i, (uint32_t)choice);
     }
@@ -73,8 +75,9 @@ dal_status choices_of_run(const component_spec *given, const run_head *run, comp
         if (choice >= 0)
             choose(out, given, i, (uint32_t)choice);
         else if (word)
-            st = dal_fail(err, DAL_E_INVALID, "", "run %lld goes by %s '%.60s' of the model, which has %s: the store is damaged or "
-                          "was changed by hand", (long long)run->id, p->name, word, p->domain);
+            st = dal_fail(err, DAL_E_INVALID, "",
+                          "run %lld goes by %s '%.60s' of the model, which has %s: the store is damaged or was changed "
+                          "by hand", (long long)run->id, p->name, word, p->domain);
     }
     json_decref(chosen);
     if (st != DAL_OK) {

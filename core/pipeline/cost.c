@@ -155,16 +155,18 @@ int64_t cost_candidates(const cost_tree *t, const dal_problem *p, const memory_r
     }
     human_count(p->n, all);
     if (most == 0)
-        diags_error(d, at, "%s needs up to %s of memory for %s candidates, more than the %s that %s allows, and more than "
-                    "that even for as few candidates as it is to pick; raise %s, or use another strategy",
-                    title, need, all, have, rule->by, rule->by);
+        diags_error(d, at,
+                    "%s needs up to %s of memory for %s candidates, more than the %s that %s allows, and more than "
+                    "that even for as few candidates as it is to pick; raise %s, or use another strategy", title, need,
+                    all, have, rule->by, rule->by);
     else if (!rule->subsample)
-        diags_error(d, at, "%s needs up to %s of memory for %s candidates, more than the %s that %s allows; raise %s, %s "
-                    "%lld or fewer, or %s", title, need, all, have, rule->by, rule->by, rule->fewer, (long long)most,
+        diags_error(d, at,
+                    "%s needs up to %s of memory for %s candidates, more than the %s that %s allows; raise %s, %s %lld "
+                    "or fewer, or %s", title, need, all, have, rule->by, rule->by, rule->fewer, (long long)most,
                     rule->instead);
     else
-        diags_note(d, at, "%s needs up to %s of memory for %s candidates, more than the %s that %s allows: it is given %s "
-                   "of them, drawn at random for each query", title, need, all, have, rule->by,
-                   human_count(most, some));
+        diags_note(d, at,
+                   "%s needs up to %s of memory for %s candidates, more than the %s that %s allows: it is given %s of "
+                   "them, drawn at random for each query", title, need, all, have, rule->by, human_count(most, some));
     return rule->subsample ? most : 0;
 }

@@ -7,8 +7,8 @@
 #include "store/chosen.h"
 #include "util/text.h"
 
-/* Is it the run that this one would be, whatever its model chose? else, when it differs in nothing but versions of modules, `what`
- * is told these. */
+/* Is it the run that this one would be, whatever its model chose? else, when it differs in nothing but versions of
+ * modules, `what` is told these. */
 static bool is_alike(const run_head *earlier, const run_head *now, text *what)
 {
     char *then = components_as_given(earlier), *here = components_as_given(now);
@@ -41,8 +41,9 @@ dal_status find_earlier(const run *r, bool finished, run_head *found, dal_error 
     }
     dal_status st = alike ? DAL_OK : none.status == DAL_E_NOT_FOUND ? DAL_E_NOT_FOUND : none.status;
     if (st == DAL_E_NOT_FOUND && other_id)
-        st = dal_fail(err, DAL_E_INVALID, "", "run %lld was made with other versions of modules (%s); install those again, or "
-                      "start a new run without --resume", (long long)other_id, other.s);
+        st = dal_fail(err, DAL_E_INVALID, "",
+                      "run %lld was made with other versions of modules (%s); install those again, or start a new run "
+                      "without --resume", (long long)other_id, other.s);
     else if (st != DAL_OK && err)
         *err = none;
     text_free(&other);
@@ -67,8 +68,9 @@ static dal_status tell_impossible(const run *r, const run_head *of, dal_error *e
 {
     const dal_error why = *err;
     char *then = choices_text(r->m->model, r->chosen);
-    dal_fail(err, why.status, "", "run %lld%s goes by %s of the model, chosen where it began, and this machine cannot: %s; go on "
-             "there, or start a new run without --resume", (long long)of->id,
+    dal_fail(err, why.status, "",
+             "run %lld%s goes by %s of the model, chosen where it began, and this machine cannot: %s; go on there, or "
+             "start a new run without --resume", (long long)of->id,
              of->id == r->head.id ? "" : ", of the same manifest,", then, why.text);
     free(then);
     return why.status;

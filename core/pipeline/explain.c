@@ -18,7 +18,8 @@ space space_of(const provider *p, const dal_sample_spec *spec)
 }
 
 /* Rows of n <= BLOCK_COMPUTED samples into out [n, width]. */
-static dal_status fill_block(const space *s, scratch *buffers, const int64_t *ids, int64_t n, float *out, dal_error *err)
+static dal_status fill_block(const space *s, scratch *buffers, const int64_t *ids, int64_t n, float *out,
+                             dal_error *err)
 {
     const provider *p = s->p;
     if (p->features) {
@@ -106,8 +107,8 @@ typedef struct nearest_row {
 } nearest_row;
 
 /* Look at the rows first..first+n-1 of the target, whose products with x are given. x itself may be row `self`. */
-static void look_at_tile(const target *t, const float *x, double norm, int64_t self, const float *products, int64_t first,
-                         int64_t n, nearest_row *best)
+static void look_at_tile(const target *t, const float *x, double norm, int64_t self, const float *products,
+                         int64_t first, int64_t n, nearest_row *best)
 {
     const double base = t->shrink * norm - (double)t->d * 0x1p-124; /* what underflow may have taken */
     double least = INFINITY;
@@ -133,7 +134,8 @@ static void look_at_tile(const target *t, const float *x, double norm, int64_t s
     }
 }
 
-/* The nearest row of the target to each of x [n, d], n <= BLOCK_COMPUTED. self: x is these rows of the target, -1: not. */
+/* The nearest row of the target to each of x [n, d], n <= BLOCK_COMPUTED. self: x is these rows of the target, -1:
+ * not. */
 static dal_status find_nearest(const target *t, const float *x, int64_t n, int64_t self, nearest_row *best)
 {
     float *products = malloc(sizeof(float) * BLOCK_COMPUTED * TILE);
@@ -172,7 +174,8 @@ static int64_t blocks_of(int64_t n)
     return n / BLOCK_COMPUTED + (n % BLOCK_COMPUTED != 0);
 }
 
-static dal_status nearest_rows(const dal_host *h, const target *from, const target *to, nearest_row *best, dal_error *err)
+static dal_status nearest_rows(const dal_host *h, const target *from, const target *to, nearest_row *best,
+                               dal_error *err)
 {
     rows_job j = {from, to, from == to, best};
     const dal_status st = h->parallel_for(h, blocks_of(from->n), rows_task, &j);
@@ -320,8 +323,8 @@ static dal_status explain_pool(pool_job *j, dal_error *err)
     return dal_fail(err, st, "", st == DAL_E_CANCELLED ? "interrupted" : "the picks could not be explained");
 }
 
-dal_status explain_picks(const space *s, const int64_t *picks, int64_t n, const int64_t *candidates, int64_t n_candidates,
-                         const dal_matrix *features, explanation *out, dal_error *err)
+dal_status explain_picks(const space *s, const int64_t *picks, int64_t n, const int64_t *candidates,
+                         int64_t n_candidates, const dal_matrix *features, explanation *out, dal_error *err)
 {
     target t = {0};
     nearest_row *other = xcalloc((size_t)n, sizeof *other);

@@ -28,7 +28,7 @@ dal_status explain_nearest(const space *s, const int64_t *picks, int64_t n, cons
 /* All of out[n] for picks[n], distinct members of candidates[n_candidates], which ascend. features: those of the
  * candidates where they lie ready, or NULL: they are computed. n_candidates x n x width multiplications; memory:
  * 4 n width bytes and a block of BLOCK_COMPUTED candidates a thread. [main] */
-dal_status explain_picks(const space *s, const int64_t *picks, int64_t n, const int64_t *candidates, int64_t n_candidates,
-                         const dal_matrix *features, explanation *out, dal_error *err);
+dal_status explain_picks(const space *s, const int64_t *picks, int64_t n, const int64_t *candidates,
+                         int64_t n_candidates, const dal_matrix *features, explanation *out, dal_error *err);
 
 #endif

@@ -19,7 +19,8 @@ static dal_status read_block(const provider *base, scratch *s, const int64_t *id
     return st;
 }
 
-static dal_status inputs(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+static dal_status inputs(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_batch *out,
+                         dal_error *err)
 {
     const dal_status st = read_block(base, s, ids, n, err);
     if (st == DAL_OK)

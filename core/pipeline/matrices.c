@@ -80,13 +80,14 @@ static dal_status rows_of(const dal_npy *npy, const int64_t *ids, int64_t n, flo
 }
 
 /* Of a matrix [n_labelled, any]. Row sets never mix. */
-static dal_status labelled_rows(const matrices *m, const dal_matrix *all, const int64_t *ids, int64_t n, const char *what,
-                                const char *option, dal_matrix *out, dal_error *err)
+static dal_status labelled_rows(const matrices *m, const dal_matrix *all, const int64_t *ids, int64_t n,
+                                const char *what, const char *option, dal_matrix *out, dal_error *err)
 {
     const int64_t first = ids[0] - m->n;
     if (!all->data)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "the strategy reads %s of labelled samples: give them%s, or use it with "
-                        "dalhost run", what, option);
+        return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                        "the strategy reads %s of labelled samples: give them%s, or use it with dalhost run", what,
+                        option);
     if (!consecutive(ids, n) || first + n > m->n_labelled)
         return dal_fail(err, DAL_E_CONTRACT, "", "labelled samples are read in part or out of order");
     *out = (dal_matrix){all->data + first * all->stride, n, all->cols, all->stride};
@@ -101,7 +102,8 @@ static bool are_labelled(const matrices *m, const int64_t *ids, int64_t n)
 static dal_status outputs(const provider *p, scratch *s, const int64_t *ids, int64_t n, dal_matrix *out, dal_error *err)
 {
     const matrices *m = self_of(p);
-    return are_labelled(m, ids, n) ? labelled_rows(m, &m->labelled_outputs, ids, n, "outputs", " with --labelled-outputs", out, err)
+    return are_labelled(m, ids, n) ? labelled_rows(m, &m->labelled_outputs, ids, n, "outputs",
+                                                   " with --labelled-outputs", out, err)
                                    : rows_of(m->outputs, ids, n, &s->outputs, out, err);
 }
 
@@ -123,8 +125,9 @@ static dal_status mc(const provider *p, scratch *s, const int64_t *ids, int64_t 
     const matrices *m = self_of(p);
     const int64_t c = p->n_classes;
     const dal_status st = are_labelled(m, ids, n)
-                              ? dal_fail(err, DAL_E_UNSUPPORTED, "", "the strategy reads Monte-Carlo passes of labelled samples, "
-                                         "which select is not given; use it with dalhost run")
+                              ? dal_fail(err, DAL_E_UNSUPPORTED, "",
+                                         "the strategy reads Monte-Carlo passes of labelled samples, which select is "
+                                         "not given; use it with dalhost run")
                               : DAL_OK;
     if (st != DAL_OK)
         return st;
@@ -204,8 +207,9 @@ static void check_probabilities(const dal_npy *npy, const char *path, diags *d)
             negative |= row[k] < 0;
         }
         if (negative || fabs(sum - 1) > 1e-2) {
-            diags_error(d, (place){0}, "%s: row %lld %s %g, expected probabilities that sum to 1; logits go to --logits",
-                        path, (long long)i, negative ? "has negative values and sums to" : "sums to", sum);
+            diags_error(d, (place){0},
+                        "%s: row %lld %s %g, expected probabilities that sum to 1; logits go to --logits", path,
+                        (long long)i, negative ? "has negative values and sums to" : "sums to", sum);
             break;
         }
     }
@@ -241,8 +245,8 @@ static void read_groups(matrices *m, const char *path, diags *d)
         diags_error(d, (place){0}, "%s", err.text);
     for (int64_t i = 0; i < m->n && !*err.text; i++) {
         if (wide[i] < DAL_GROUP_NONE || wide[i] >= MOST) {
-            diags_error(d, (place){0}, "%s: row %lld is of source %lld, expected 0..%d, or -1: not known", path, (long long)i,
-                        (long long)wide[i], MOST - 1);
+            diags_error(d, (place){0}, "%s: row %lld is of source %lld, expected 0..%d, or -1: not known", path,
+                        (long long)i, (long long)wide[i], MOST - 1);
             break;
         }
         m->groups[i] = (int32_t)wide[i];
@@ -314,8 +318,8 @@ static void check_labelled(matrices *m, const matrix_files *f, const char *outpu
             first = i;
             m->n_labelled = dal_npy_size(all[i].npy, 0);
         } else if (all[i].npy) {
-            same_size(m->n_labelled, all[first].path, all[first].npy, dal_npy_size(all[i].npy, 0), all[i].path, all[i].npy,
-                      "number of rows", d);
+            same_size(m->n_labelled, all[first].path, all[first].npy, dal_npy_size(all[i].npy, 0), all[i].path,
+                      all[i].npy, "number of rows", d);
         }
     }
     if (m->labelled_file)

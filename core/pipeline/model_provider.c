@@ -98,7 +98,8 @@ static dal_status read_rows(const provider *base, scratch *s, const int64_t *ids
     return st;
 }
 
-static dal_status inputs(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+static dal_status inputs(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_batch *out,
+                         dal_error *err)
 {
     const dal_status st = read_rows(base, s, ids, n, err);
     if (st == DAL_OK)
@@ -106,7 +107,8 @@ static dal_status inputs(const provider *base, scratch *s, const int64_t *ids, i
     return st;
 }
 
-static dal_status outputs(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_matrix *out, dal_error *err)
+static dal_status outputs(const provider *base, scratch *s, const int64_t *ids, int64_t n, dal_matrix *out,
+                          dal_error *err)
 {
     float *z = floats_reserve(&s->outputs, n, base->n_classes, 1, err);
     dal_status st = z ? read_rows(base, s, ids, n, err) : DAL_E_NOMEM;
@@ -166,8 +168,9 @@ static dal_status last_layer(const provider *base, dal_matrix *weights, const fl
         CALL(p->desc, last_layer, p->last_layer->last_layer(p->handle.self, weights, bias, err), err);
     if (st == DAL_OK && (!weights->data || weights->rows != base->n_classes || weights->stride < weights->cols ||
                          (base->d && weights->cols != base->d)))
-        st = dal_fail(err, DAL_E_CONTRACT, "", "model '%s' gives last-layer weights [%lld, %lld], expected [%lld, %lld]",
-                      p->desc->id, (long long)weights->rows, (long long)weights->cols, (long long)base->n_classes,
+        st = dal_fail(err, DAL_E_CONTRACT, "",
+                      "model '%s' gives last-layer weights [%lld, %lld], expected [%lld, %lld]", p->desc->id,
+                      (long long)weights->rows, (long long)weights->cols, (long long)base->n_classes,
                       (long long)base->d);
     return st;
 }

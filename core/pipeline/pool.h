@@ -8,7 +8,8 @@
 #include "pipeline/view.h"
 #include "store/store.h"
 
-typedef enum sample_state { SAMPLE_UNLABELLED, SAMPLE_LABELLED, SAMPLE_OOD, SAMPLE_ABSTAINED, SAMPLE_ASKED } sample_state;
+typedef enum sample_state { SAMPLE_UNLABELLED, SAMPLE_LABELLED, SAMPLE_OOD, SAMPLE_ABSTAINED,
+                           SAMPLE_ASKED } sample_state;
 
 typedef struct pool {
     int64_t n, n_classes, n_validation;
@@ -32,7 +33,8 @@ void pool_answer(pool *p, const pick *picks, int64_t n);
 /* Make the lists; candidates: a uniform subset of that size drawn for this round, 0: all unlabelled. */
 void pool_lists(pool *p, int64_t candidates, const dal_host *host, int64_t round);
 /* `size` of from[n], ascending, at random: a fixed function of the host's seed and the round. */
-void pool_draw_candidates(const int64_t *from, int64_t n, int64_t size, const dal_host *host, int64_t round, int64_t *out);
+void pool_draw_candidates(const int64_t *from, int64_t n, int64_t size, const dal_host *host, int64_t round,
+                          int64_t *out);
 row_sets pool_sets(const pool *p);
 
 /* The initial set: `size` distinct samples among those whose class is known (0..C-1), ascending; balanced:

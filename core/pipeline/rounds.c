@@ -148,7 +148,8 @@ static dal_status train(run *r, dal_error *err)
         s->info.n[DAL_SPLIT_VALIDATION] > 0 ? whole_split(s, DAL_SPLIT_VALIDATION, &validation_ids) : NULL;
     dal_samples *unlabelled = NULL;
     if (companion && (companion->wants & DAL_WANT_UNLABELLED))
-        unlabelled = source_samples(s, DAL_SPLIT_TRAIN, r->pool.unlabelled, NULL, NULL, r->pool.count[SAMPLE_UNLABELLED]);
+        unlabelled = source_samples(s, DAL_SPLIT_TRAIN, r->pool.unlabelled, NULL, NULL,
+                                    r->pool.count[SAMPLE_UNLABELLED]);
     const dal_fit fit = {
         .struct_size = sizeof fit,
         .warm = r->m->warm_start && r->round > 0,

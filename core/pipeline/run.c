@@ -16,7 +16,8 @@ static char *components_json(const run *r)
 {
     const manifest *m = r->m;
     json_t *all = json_array();
-    const component_spec *specs[] = {m->dataset, model_spec(r), r->spec, m->oracle}; /* STORE_MODEL: the model's place */
+    /* STORE_MODEL: the model's place */
+    const component_spec *specs[] = {m->dataset, model_spec(r), r->spec, m->oracle};
     const component_spec *initial = m->initial_strategy;
     for (int i = 0; i < 4 + m->n_transforms + !!initial; i++) {
         char *one = spec_json(i < 4 ? specs[i] : i < 4 + m->n_transforms ? m->transforms[i - 4] : initial);
@@ -228,8 +229,10 @@ static dal_status catch_up(run *r, const stored_run *old, dal_error *err)
     r->round = last->round;
     if ((st = load_strategy(r, last->round, err)) != DAL_OK)
         return st;
-    /* also where training does not go on from it: what it was made of besides the data, as a folder of weights, may be another now */
-    if (last->n_labelled > 0 && last->metrics.epochs >= 0 && keeps_model(r) && (st = load_model(r, last->round, err)) != DAL_OK)
+    /* also where training does not go on from it: what it was made of besides the data, as a folder of weights, may be
+     * another now */
+    if (last->n_labelled > 0 && last->metrics.epochs >= 0 && keeps_model(r) &&
+        (st = load_model(r, last->round, err)) != DAL_OK)
         return st;
     if ((st = reopen_round(r, last, err)) != DAL_OK)
         return st;
@@ -345,7 +348,8 @@ static void tell_end(const run *r)
 
 static run_state state_after(dal_status st)
 {
-    return st == DAL_OK ? RUN_DONE : st == DAL_E_PENDING ? RUN_WAITING : st == DAL_E_CANCELLED ? RUN_RUNNING : RUN_FAILED;
+    return st == DAL_OK ? RUN_DONE : st == DAL_E_PENDING ? RUN_WAITING : st == DAL_E_CANCELLED ? RUN_RUNNING
+        : RUN_FAILED;
 }
 
 /* Write down how it ended, as well as that can be done. */

@@ -93,9 +93,9 @@ static dal_status select_by_score(round_view *v, const dal_instance *strategy, s
             out->scores[i] = best->best.scores[i];
         }
         if (best->best.n_nan > 0)
-            dal_logf(v->p->host, DAL_LOG_WARNING, "strategy '%s' scored %lld of %lld samples NaN; they count as least wanted",
-                     strategy->component->id, (long long)best->best.n_nan,
-                     (long long)v->sets.n[DAL_ROWS_CANDIDATES]);
+            dal_logf(v->p->host, DAL_LOG_WARNING,
+                     "strategy '%s' scored %lld of %lld samples NaN; they count as least wanted",
+                     strategy->component->id, (long long)best->best.n_nan, (long long)v->sets.n[DAL_ROWS_CANDIDATES]);
     }
     if (best) {
         free(best->best.scores);

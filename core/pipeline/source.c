@@ -310,9 +310,11 @@ static dal_status check_values(const sample_list *l, const int64_t *ids, int64_t
     source_describe(s, l->split, ids[row], name, sizeof name);
     snprintf(number, sizeof number, "%lld", (long long)ids[row]);
     const bool named = strcmp(name, number) != 0;
-    return dal_fail(err, DAL_E_INVALID, "", "dataset '%s': sample %s of the %s%s%s%s has the value %s at place %lld; %s: %s",
-                    s->descs[0]->id, number, split[l->split], named ? " (" : "", named ? name : "", named ? ")" : "",
-                    isnan(x[at]) ? "nan" : x[at] > 0 ? "inf" : "-inf", (long long)(sparse ? b->indices[at] : at % width), s->values_rule,
+    return dal_fail(err, DAL_E_INVALID, "",
+                    "dataset '%s': sample %s of the %s%s%s%s has the value %s at place %lld; %s: %s", s->descs[0]->id,
+                    number, split[l->split], named ? " (" : "", named ? name : "", named ? ")" : "",
+                    isnan(x[at]) ? "nan" : x[at] > 0 ? "inf" : "-inf",
+                    (long long)(sparse ? b->indices[at] : at % width), s->values_rule,
                     isnan(x[at]) ? s->values_mend : "clean the data, or drop the sample");
 }
 

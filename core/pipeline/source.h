@@ -31,7 +31,8 @@ typedef struct source {
     char **own_names, **own_group_names;
 } source;
 
-/* Open dataset and transforms of m and read all classes, and the groups of the pool. Failures go to d, each at its place. */
+/* Open dataset and transforms of m and read all classes, and the groups of the pool. Failures go to d, each at its
+ * place. */
 dal_status source_open(composer *c, const manifest *m, source **out, diags *d);
 void source_close(source *s); /* accepts NULL */
 

@@ -62,7 +62,8 @@ static void try_open(trial *t, const component_spec *spec, const void *arg,
 
 /* ---- values ---- */
 
-/* Models compute with finite numbers, some with missing ones; who compares samples before there is a model, with finite ones. */
+/* Models compute with finite numbers, some with missing ones; who compares samples before there is a model, with finite
+ * ones. */
 static void rule_values(trial *t)
 {
     source *s = t->source;
@@ -73,14 +74,18 @@ static void rule_values(trial *t)
         if (c->kind == DAL_KIND_MODEL && dal_has_word(c->provides, DAL_CAP_MISSING))
             text_addf(&models, "%s%s", models.n ? ", " : "", c->id);
     }
-    const bool missing = dal_has_word(t->m->model->desc->provides, DAL_CAP_MISSING), compared = t->m->initial_strategy != NULL;
+    const bool missing = dal_has_word(t->m->model->desc->provides, DAL_CAP_MISSING),
+        compared = t->m->initial_strategy != NULL;
     s->values = missing && !compared ? VALUES_OR_MISSING : VALUES_FINITE;
     s->values_rule = missing && compared ? xasprintf("initial.strategy compares samples of finite numbers alone")
-                     : missing ? xasprintf("%s takes finite numbers, and nan for missing ones", spec_title(t->m->model, title))
+                     : missing ? xasprintf("%s takes finite numbers, and nan for missing ones",
+                                           spec_title(t->m->model, title))
                                : xasprintf("%s takes finite numbers alone", spec_title(t->m->model, title));
-    s->values_mend = xasprintf("clean the data, drop the sample, fill in what is missing (`missing` of some loaders)%s%s",
+    s->values_mend =
+        xasprintf("clean the data, drop the sample, fill in what is missing (`missing` of some loaders)%s%s",
                                missing ? ", or leave initial.strategy out"
-                               : models.n ? ", or use a model that takes missing values: " : "", missing || !models.n ? "" : models.s);
+                               : models.n ? ", or use a model that takes missing values: " : "", missing ||
+                               !models.n ? "" : models.s);
     text_free(&models);
 }
 
@@ -126,7 +131,8 @@ static void check_sizes(trial *t, diags *d)
         diags_error(d, m->at_stop, "stop.accuracy needs a test split, and the dataset has none");
 }
 
-/* Loaders whose classes are given beforehand may find samples of one of them alone. Where people answer, they know others. */
+/* Loaders whose classes are given beforehand may find samples of one of them alone. Where people answer, they know
+ * others. */
 static void check_variety(const trial *t, diags *d)
 {
     const int32_t *classes = t->source->classes[DAL_SPLIT_TRAIN];
@@ -140,8 +146,9 @@ static void check_variety(const trial *t, diags *d)
         only = classes[i] >= 0 ? classes[i] : only;
     }
     if (only >= 0)
-        diags_error(d, t->m->dataset->at, "all %lld samples of the pool with a class are of '%s'; expected at least 2 classes "
-                    "among them", (long long)t->known, t->source->class_names[only]);
+        diags_error(d, t->m->dataset->at,
+                    "all %lld samples of the pool with a class are of '%s'; expected at least 2 classes among them",
+                    (long long)t->known, t->source->class_names[only]);
 }
 
 static void check_truth(const trial *t, const component_spec *spec, const char *needs, diags *d)
@@ -153,7 +160,8 @@ static void check_truth(const trial *t, const component_spec *spec, const char *
         if (classes[i] != DAL_LABEL_NONE)
             return;
     char title[96];
-    diags_error(d, spec->at, "%s needs the true labels, and the dataset has none; expected a dataset with labels, or %s",
+    diags_error(d, spec->at,
+                "%s needs the true labels, and the dataset has none; expected a dataset with labels, or %s",
                 spec_title(spec, title),
                 spec->kind == DAL_KIND_ORACLE ? "another oracle such as 'file'" : "another strategy");
 }
@@ -162,9 +170,9 @@ static void check_groups(const trial *t, const component_spec *spec, const char 
 {
     char title[96];
     if (dal_has_word(needs, DAL_CAP_GROUPS) && !t->source->groups)
-        diags_error(d, spec->at, "%s needs to know which source each sample is of, and the dataset does not tell; expected "
-                    "one that does, as concat of several datasets, or a loader with a `group` column",
-                    spec_title(spec, title));
+        diags_error(d, spec->at,
+                    "%s needs to know which source each sample is of, and the dataset does not tell; expected one that "
+                    "does, as concat of several datasets, or a loader with a `group` column", spec_title(spec, title));
 }
 
 /* ---- models and strategies ---- */

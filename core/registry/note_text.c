@@ -301,7 +301,8 @@ static bool are_values(const param_desc *d, const char *values)
 /* What is wrong with a condition, or NULL; the words are about c's parameter d (NULL: it has none of the name). */
 static const char *when_fault(const component_desc *c, const need_when *w, const param_desc *d)
 {
-    return c->kind != DAL_KIND_STRATEGY                                     ? "only strategies have needs that depend on something"
+    return c->kind != DAL_KIND_STRATEGY
+        ? "only strategies have needs that depend on something"
            : !*w->capability || strchr(w->capability, ' ') ||
                    !dal_has_word(c->needs, w->capability)                  ? "its needs do not name the capability"
            : !d                                                            ? "it has no such parameter"

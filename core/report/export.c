@@ -166,9 +166,10 @@ json_t *round_json(const round_record *k, const round_purity *p)
 
 static json_t *link_json(const store_link *l)
 {
-    return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:o}", "position", (json_int_t)l->position, "component", l->component,
-                     "split", l->split, "samples", (json_int_t)l->samples, "unlabelled", (json_int_t)l->unlabelled,
-                     "out_of_class", (json_int_t)l->out_of_class, "classes", parsed(l->classes));
+    return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:o}", "position", (json_int_t)l->position, "component",
+                     l->component, "split", l->split, "samples", (json_int_t)l->samples, "unlabelled",
+                     (json_int_t)l->unlabelled, "out_of_class", (json_int_t)l->out_of_class, "classes",
+                     parsed(l->classes));
 }
 
 json_t *run_json(const stored_run *r)

@@ -155,8 +155,8 @@ dal_status store_find_run(store *s, const run_head *like, bool finished, run_hea
         st = dal_fail(err, DAL_E_NOT_FOUND, "store",
                       "%s: no %srun of this manifest with strategy %s, trial "
                       "%lld, seed %s",
-                      s->path, finished ? "" : "unfinished ", like->strategy ? like->strategy : "any", (long long)like->trial,
-                      seed);
+                      s->path, finished ? "" : "unfinished ", like->strategy ? like->strategy : "any",
+                      (long long)like->trial, seed);
     if (st != DAL_OK) {
         free(found);
         return st;

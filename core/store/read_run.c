@@ -122,7 +122,8 @@ static dal_status round_row(box *b, store *s, sqlite3_stmt *q, void *into, dal_e
                         .n_candidates = integer(q, 25, -1)};
     const int64_t n = b->run.head.n_pool;
     if (r->round != a->n - 1 || !within(r->n_labelled, 0, n + 1) || !within(r->n_ood, 0, n + 1) ||
-        !within(r->n_unlabelled, 0, n + 1) || !within(r->n_candidates, -1, n + 1) || !within(r->n_picks, 0, n + 1) || r->n_pseudo < 0)
+        !within(r->n_unlabelled, 0, n + 1) || !within(r->n_candidates, -1, n + 1) || !within(r->n_picks, 0, n + 1) ||
+        r->n_pseudo < 0)
         return store_damaged(s, err, "run %lld: a number of round %lld is out of range",
                              (long long)b->run.head.id, (long long)r->round);
     char *reason = xstrdup(words(q, 24));
@@ -154,7 +155,8 @@ static const place *place_at(const array *a, size_t size, int64_t i)
 }
 
 /* Round k has as many rows as it says (`count` is where a round_record has that), of positions 0, 1, ... */
-static dal_status check_places(box *b, store *s, const char *what, const array *a, size_t size, size_t count, dal_error *err)
+static dal_status check_places(box *b, store *s, const char *what, const array *a, size_t size, size_t count,
+                               dal_error *err)
 {
     int64_t at = 0;
     for (int64_t k = 0; k < b->run.n_rounds; k++) {

@@ -64,9 +64,9 @@ typedef struct run_head {
 dal_status store_new_run(store *s, run_head *head, const int64_t *initial, const int32_t *classes,
                          int64_t n_initial, dal_error *err);
 /* The last unfinished (running, waiting or failed) run with this manifest, strategy, trial, seed and
- * components (NULL: any); of those before run like->id where that is not 0. strategy NULL: any strategy, trial and seed.
- * DAL_E_NOT_FOUND when there is none. finished: also count finished ones. Strings in *head are owned by the store handle until
- * its next successful call of this function. */
+ * components (NULL: any); of those before run like->id where that is not 0. strategy NULL: any strategy, trial and
+ * seed. DAL_E_NOT_FOUND when there is none. finished: also count finished ones. Strings in *head are owned by the store
+ * handle until its next successful call of this function. */
 dal_status store_find_run(store *s, const run_head *like, bool finished, run_head *head, dal_error *err);
 /* Become this run's only writer; DAL_E_FAILED names the process that is. Held until store_close; a handle
  * may hold several, and writing without it is refused. */

@@ -1,13 +1,14 @@
 /* arff: vectors from a table in Weka's attribute-relation file format, with its nominal attributes one-hot.
  *
- * https://waikato.github.io/weka-wiki/formats_and_processing/arff_stable/: @relation, an @attribute line for each column
- * (numeric, real, integer, string, or {all, its, values}), @data, and a row a line: values between commas, or the sparse
- * form {number value, ...}, where what is not given is 0, or the first of an attribute's values. An unquoted ? is a
- * missing value, or of the class a sample without one. Names and values may stand in ' or "; a backslash takes the next
- * character as it is. Dates and relations are refused unless they are left out with drop; so are weights of rows.
+ * https://waikato.github.io/weka-wiki/formats_and_processing/arff_stable/: @relation, an @attribute line for each
+ * column (numeric, real, integer, string, or {all, its, values}), @data, and a row a line: values between commas, or
+ * the sparse form {number value, ...}, where what is not given is 0, or the first of an attribute's values. An unquoted
+ * ? is a missing value, or of the class a sample without one. Names and values may stand in ' or "; a backslash takes
+ * the next character as it is. Dates and relations are refused unless they are left out with drop; so are weights of
+ * rows.
  *
- * A nominal attribute is 0 or 1 for each of its values, in the order of the file; a nominal class has its classes in that
- * order, seen or not. All else is as with csv.
+ * A nominal attribute is 0 or 1 for each of its values, in the order of the file; a nominal class has its classes in
+ * that order, seen or not. All else is as with csv.
  */
 #include "table.h"
 
@@ -65,7 +66,8 @@ static dal_status no_memory(dal_error *err)
 
 static dal_status fault(const cursor *c, int64_t at, const char *what, dal_error *err)
 {
-    return dal_fail(err, DAL_E_FORMAT, c->in->key, "%s:%lld:%lld: %s", c->in->path, (long long)c->line, (long long)at + 1, what);
+    return dal_fail(err, DAL_E_FORMAT, c->in->key, "%s:%lld:%lld: %s", c->in->path, (long long)c->line,
+                    (long long)at + 1, what);
 }
 
 /* ---- words of a line -------------------------------------------------------------------------- */
@@ -298,7 +300,8 @@ static dal_status take_values(arff *self, int64_t j, word_list *values, dal_erro
         dal_status st = take_value(self, &c, &f, err);
         if (st != DAL_OK)
             return st;
-        if (dal_csv_text(&f, text, sizeof text) >= (int64_t)sizeof text || dal_utf8_fault(text, f.size) >= 0 || f.size == 0)
+        if (dal_csv_text(&f, text, sizeof text) >= (int64_t)sizeof text || dal_utf8_fault(text, f.size) >= 0 ||
+            f.size == 0)
             return fault(&c, from, "expected values of UTF-8, not empty and of fewer than 256 bytes", err);
         for (const char *p = text; *p; p++)
             if ((unsigned char)*p < 0x20)
@@ -331,7 +334,8 @@ static dal_status settle_columns(arff *self, dal_error *err)
         const attribute *a = &s->attributes[j];
         cursor at = {NULL, 0, 0, a->type.line, &t->files[0]};
         if (a->kind == DATE && c->kind != TABLE_DROPPED)
-            return fault(&at, a->type.column - 1, "this attribute is a date, which is no number; leave it out with drop", err);
+            return fault(&at, a->type.column - 1,
+                         "this attribute is a date, which is no number; leave it out with drop", err);
         self->zeros[j] = (dal_csv_field){.text = "0", .size = a->kind != STRING};
         if (a->kind != NOMINAL)
             continue;
@@ -343,7 +347,8 @@ static dal_status settle_columns(arff *self, dal_error *err)
         if (c->kind == TABLE_NUMBERS)
             c->kind = TABLE_WORDS;
         c->declared = c->asked = 1;
-        self->zeros[j] = (dal_csv_field){.text = values->texts[0], .size = (int64_t)strlen(values->texts[0]), .quoted = 1};
+        self->zeros[j] = (dal_csv_field){.text = values->texts[0], .size = (int64_t)strlen(values->texts[0]),
+                                         .quoted = 1};
     }
     return st;
 }
@@ -360,9 +365,10 @@ static dal_status compare_headers(const arff *self, dal_error *err)
     for (int64_t j = 0; j < a->n; j++)
         if (a->names[j].size != b->names[j].size || a->attributes[j].kind != b->attributes[j].kind ||
             memcmp(a->names[j].text, b->names[j].text, (size_t)a->names[j].size) != 0)
-            return dal_fail(err, DAL_E_FORMAT, in[1].key, "%s:%lld:%lld: found attribute '%s', expected '%s' and its type as in %s",
-                            in[1].path, (long long)b->names[j].line, (long long)b->names[j].column,
-                            table_shown(&b->names[j], x), table_shown(&a->names[j], y), in[0].path);
+            return dal_fail(err, DAL_E_FORMAT, in[1].key,
+                            "%s:%lld:%lld: found attribute '%s', expected '%s' and its type as in %s", in[1].path,
+                            (long long)b->names[j].line, (long long)b->names[j].column, table_shown(&b->names[j], x),
+                            table_shown(&a->names[j], y), in[0].path);
     return DAL_OK;
 }
 
@@ -393,8 +399,9 @@ static dal_status take_sparse(arff *self, cursor *c, dal_error *err)
         if (st != DAL_OK)
             return st;
         if (number.quoted || !dal_csv_integer(&number, &j) || j <= last || j >= width)
-            return dal_fail(err, DAL_E_FORMAT, c->in->key, "%s:%lld:%lld: expected the number of an attribute, %lld..%lld",
-                            c->in->path, (long long)c->line, (long long)from + 1, (long long)last + 1, (long long)width - 1);
+            return dal_fail(err, DAL_E_FORMAT, c->in->key,
+                            "%s:%lld:%lld: expected the number of an attribute, %lld..%lld", c->in->path,
+                            (long long)c->line, (long long)from + 1, (long long)last + 1, (long long)width - 1);
         last = j;
         st = take_value(self, c, &self->fields[j], err);
         if (st != DAL_OK)
@@ -428,8 +435,9 @@ static dal_status take_dense(arff *self, cursor *c, dal_error *err)
             break;
     }
     if (n != width)
-        return dal_fail(err, DAL_E_FORMAT, c->in->key, "%s:%lld:1: found %lld values, expected %lld, one for each attribute",
-                        c->in->path, (long long)c->line, (long long)n, (long long)width);
+        return dal_fail(err, DAL_E_FORMAT, c->in->key,
+                        "%s:%lld:1: found %lld values, expected %lld, one for each attribute", c->in->path,
+                        (long long)c->line, (long long)n, (long long)width);
     return DAL_OK;
 }
 
@@ -494,7 +502,8 @@ static void close_sources(void *p)
 
 /* ---- the table of functions ------------------------------------------------------------------- */
 
-static const table_reader reader = {sizeof(arff), open_source, take_columns, each_row, close_sources, "found no rows after @data"};
+static const table_reader reader = {sizeof(arff), open_source, take_columns, each_row, close_sources,
+                                    "found no rows after @data"};
 
 static dal_status arff_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                               dal_error *err)

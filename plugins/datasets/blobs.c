@@ -110,7 +110,8 @@ static dal_status blobs_create(const dal_host *host, const void *opt, const dal_
     self->shares = dal_array(host, o->n_classes, sizeof *self->shares);
     if (!self->centres || !self->shares) {
         blobs_destroy(self);
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld centres", (long long)(o->n_classes * o->clusters_per_class));
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld centres",
+                        (long long)(o->n_classes * o->clusters_per_class));
     }
     dal_rng r = dal_rng_from_key(key);
     for (int64_t j = 0; j < n_centres; j++)

@@ -207,8 +207,9 @@ enum { TEST = MAX_BATCHES, NAMES, MEMBERS };
 /* Which of them a member is, by its name without folders; MEMBERS: none. */
 static int member_number(const cifar *self, const char *name)
 {
-    static const char *const ten[MEMBERS] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
-                                             "data_batch_5.bin", "test_batch.bin", "batches.meta.txt"};
+    static const char *const ten[MEMBERS] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                             "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin",
+                                             "batches.meta.txt"};
     static const char *const hundred[MEMBERS] = {[0] = "train.bin", [TEST] = "test.bin"};
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
     if (self->opt->labels != CIFAR10 &&
@@ -427,7 +428,8 @@ static const dal_dataset_impl cifar_impl = {
       "records of the test split: test_batch.bin, test.bin; empty: what an archive has")                \
     P(T, labels, CHOICE, "cifar10", "cifar10|fine|coarse", "",                                          \
       "CIFAR-10's 10 classes, CIFAR-100's 100 or its 20 superclasses")                                  \
-    P(T, names, PATH, "", "file", "", "class names, one a line: batches.meta.txt, fine_label_names.txt; empty: what an archive has")
+    P(T, names, PATH, "", "file", "",                                                                                  \
+      "class names, one a line: batches.meta.txt, fine_label_names.txt; empty: what an archive has")
 #define COMPONENTS(C)                                                                                   \
     C(DATASET, "cifar-binary", cifar_impl, "CIFAR-10 and CIFAR-100 in binary files, plain, gzip or in their .tar.gz", \
       "Krizhevsky: Learning multiple layers of features from tiny images, 2009", "", DAL_CAP_CONCURRENT, options, \

@@ -1,11 +1,11 @@
 /* csv: vectors from a table in text, of numbers or of numbers and words, with a column of classes.
  *
- * The table is read into f32 rows in temp_map memory; gzip files too. Classes are the distinct texts of the label column
- * over both files, in numeric order when all are integers, else in byte order; an empty label or "?" is a sample without a
- * class. A missing value is an empty field, ?, NA, N/A, nan or null (`markers`); the mean or median that fills it in is
- * taken over the pool alone. Columns of words are refused, or left out, or one-hot: a value of 0 or 1 for each text over
- * both files, in the same order as classes; which is which the log tells. The texts of the column `group` tell which source
- * (site, patient, person) a sample is of; a missing one that it is not known.
+ * The table is read into f32 rows in temp_map memory; gzip files too. Classes are the distinct texts of the label
+ * column over both files, in numeric order when all are integers, else in byte order; an empty label or "?" is a sample
+ * without a class. A missing value is an empty field, ?, NA, N/A, nan or null (`markers`); the mean or median that
+ * fills it in is taken over the pool alone. Columns of words are refused, or left out, or one-hot: a value of 0 or 1
+ * for each text over both files, in the same order as classes; which is which the log tells. The texts of the column
+ * `group` tell which source (site, patient, person) a sample is of; a missing one that it is not known.
  *
  * Without a test file, `test_fraction` of each class is set aside, chosen at random: with split_seed 0
  * by the seed of the run, with any other number always alike.
@@ -201,7 +201,8 @@ static void close_sources(void *p)
 
 /* ---- the table of functions ------------------------------------------------------------------- */
 
-static const table_reader reader = {sizeof(csv), open_source, take_columns, each_row, close_sources, "found no rows of values"};
+static const table_reader reader = {sizeof(csv), open_source, take_columns, each_row, close_sources,
+                                    "found no rows of values"};
 
 static dal_status csv_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
                              dal_error *err)

@@ -1,13 +1,13 @@
 /* hdf5: vectors or images in HDF5 files (PatchCamelyon, what h5py and Keras write), read where they lie.
  *
- * Features are a dataset [n, d] (vectors), [n, h, w] or [n, c, h, w] (images; [n, h, w, c] with layout: hwc) of any kind of
- * number: unsigned bytes stay so, all else becomes f32. Labels are a dataset of n whole numbers 0..C-1, -1 for a sample
- * without a label, -2 for one that belongs to none of the classes; or an enumeration, whose names the classes get (h5py's
- * booleans are FALSE and TRUE); in the same file, or another one. Samples are read as
+ * Features are a dataset [n, d] (vectors), [n, h, w] or [n, c, h, w] (images; [n, h, w, c] with layout: hwc) of any
+ * kind of number: unsigned bytes stay so, all else becomes f32. Labels are a dataset of n whole numbers 0..C-1, -1 for
+ * a sample without a label, -2 for one that belongs to none of the classes; or an enumeration, whose names the classes
+ * get (h5py's booleans are FALSE and TRUE); in the same file, or another one. Samples are read as
  * they are asked for; chunks, which may be packed, are kept unpacked as far as `cache` allows.
  *
- * libhdf5 takes one caller at a time, so that readers wait for each other. It may end by a signal over a damaged file, so
- * each file is opened by a child first, whose end tells. Datasets whose values lie in other files
+ * libhdf5 takes one caller at a time, so that readers wait for each other. It may end by a signal over a damaged file,
+ * so each file is opened by a child first, whose end tells. Datasets whose values lie in other files
  * (external, virtual, or behind a link) are refused: a file must not make us read another.
  */
 #include <dal/dataset.h>
@@ -20,8 +20,8 @@
 #endif
 
 typedef struct options {
-    const char *path, *x, *y, *y_path, *validation_path, *validation_x, *validation_y, *validation_y_path, *test_path, *test_x,
-        *test_y, *test_y_path;
+    const char *path, *x, *y, *y_path, *validation_path, *validation_x, *validation_y, *validation_y_path, *test_path,
+        *test_x, *test_y, *test_y_path;
     uint32_t layout;
     int64_t n_classes, cache;
     dal_str_list class_names;
@@ -60,8 +60,8 @@ typedef struct hdf5 {
 } hdf5;
 
 /* Chunks of a dataset, where it has any. */
-static dal_status open_chunks(const dal_host *host, hid_t set, const hsize_t *dims, int rank, hdf5_chunks *c, const char *path,
-                              const char *key, const char *name, dal_error *err)
+static dal_status open_chunks(const dal_host *host, hid_t set, const hsize_t *dims, int rank, hdf5_chunks *c,
+                              const char *path, const char *key, const char *name, dal_error *err)
 {
     const hid_t plist = H5Dget_create_plist(set);
     const char *what = "";
@@ -116,12 +116,13 @@ static dal_status settle_spec(hdf5 *self, split *s, int u8, dal_error *err)
     int last = 0;
     for (int i = 1; i < s->rank; i++)
         if (!dal_size_mul(bytes, (int64_t)d[i], &bytes) || bytes > MAX_SAMPLE)
-            return dal_fail(err, DAL_E_OVERFLOW, s->keys[1], "%s: %s: samples of more than %lld bytes", s->path, s->name,
-                            (long long)MAX_SAMPLE);
+            return dal_fail(err, DAL_E_OVERFLOW, s->keys[1], "%s: %s: samples of more than %lld bytes", s->path,
+                            s->name, (long long)MAX_SAMPLE);
     if (s->rank == 4 && self->opt->layout == LAYOUT_AUTO && looks_last)
-        return dal_fail(err, DAL_E_INVALID, "layout", "%s: %s is [%llu, %llu, %llu, %llu], which looks like [n, h, w, c]; say "
-                        "layout: hwc if it is, layout: chw if not", s->path, s->name, (unsigned long long)d[0],
-                        (unsigned long long)d[1], (unsigned long long)d[2], (unsigned long long)d[3]);
+        return dal_fail(err, DAL_E_INVALID, "layout",
+                        "%s: %s is [%llu, %llu, %llu, %llu], which looks like [n, h, w, c]; say layout: hwc if it is, "
+                        "layout: chw if not", s->path, s->name, (unsigned long long)d[0], (unsigned long long)d[1],
+                        (unsigned long long)d[2], (unsigned long long)d[3]);
     if (s->rank <= 2) {
         spec.modality = DAL_VECTOR;
         spec.ndim = 1;
@@ -140,8 +141,9 @@ static dal_status settle_spec(hdf5 *self, split *s, int u8, dal_error *err)
     }
     if (memcmp(self->spec.shape, spec.shape, sizeof spec.shape) != 0 || self->spec.ndim != spec.ndim ||
         self->spec.dtype != spec.dtype)
-        return dal_fail(err, DAL_E_INVALID, s->keys[1], "%s: %s: samples of another shape or type than those of the pool, %s: %s",
-                        s->path, s->name, self->splits[DAL_SPLIT_TRAIN].path, self->splits[DAL_SPLIT_TRAIN].name);
+        return dal_fail(err, DAL_E_INVALID, s->keys[1],
+                        "%s: %s: samples of another shape or type than those of the pool, %s: %s", s->path, s->name,
+                        self->splits[DAL_SPLIT_TRAIN].path, self->splits[DAL_SPLIT_TRAIN].name);
     return DAL_OK;
 }
 
@@ -161,8 +163,8 @@ static dal_status open_features(hdf5 *self, split *s, dal_error *err)
         return st;
     const int64_t stored = (int64_t)H5Dget_storage_size(s->x), sample = dal_sample_bytes(&self->spec);
     if (stored < 0 || s->n / HDF5_GROWTH > stored / sample)
-        return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: is said to have %lld samples, in %lld bytes", s->path, s->name,
-                        (long long)s->n, (long long)stored);
+        return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: is said to have %lld samples, in %lld bytes", s->path,
+                        s->name, (long long)s->n, (long long)stored);
     return open_chunks(self->host, s->x, s->dims, s->rank, &s->chunks, s->path, s->keys[1], s->name, err);
 }
 
@@ -173,8 +175,9 @@ static dal_status take_labels(const split *s, const double *values, int64_t firs
     for (int64_t i = 0; i < n; i++) {
         const double v = values[i];
         if (!(v >= DAL_LABEL_OOD && v < INT32_MAX && v == floor(v)))
-            return dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: label %g in row %lld, expected a class from 0, -1 (none) or -2 "
-                            "(none of the classes)", s->y_path, s->y_name, v, (long long)(first + i));
+            return dal_fail(err, DAL_E_FORMAT, s->keys[3],
+                            "%s: %s: label %g in row %lld, expected a class from 0, -1 (none) or -2 (none of the "
+                            "classes)", s->y_path, s->y_name, v, (long long)(first + i));
         s->classes[first + i] = (int32_t)v;
     }
     return DAL_OK;
@@ -194,11 +197,12 @@ static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
         st = hdf5_take_shape(y, s->y_path, s->keys[3], s->y_name, dims, &rank, err);
     for (int i = 1; st == DAL_OK && i < rank; i++)
         if (dims[i] != 1)
-            st = dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: dimension %d is %llu, expected 1: a label for each sample", s->y_path,
-                          s->y_name, i, (unsigned long long)dims[i]);
+            st = dal_fail(err, DAL_E_FORMAT, s->keys[3],
+                          "%s: %s: dimension %d is %llu, expected 1: a label for each sample", s->y_path, s->y_name, i,
+                          (unsigned long long)dims[i]);
     if (st == DAL_OK && dims[0] != (hsize_t)s->n)
-        st = dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: %llu labels, but there are %lld samples", s->y_path, s->y_name,
-                      (unsigned long long)dims[0], (long long)s->n);
+        st = dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: %llu labels, but there are %lld samples", s->y_path,
+                      s->y_name, (unsigned long long)dims[0], (long long)s->n);
     if (st == DAL_OK)
         st = open_chunks(self->host, y, dims, rank, &chunks, s->y_path, s->keys[3], s->y_name, err);
     if (st == DAL_OK) {
@@ -222,7 +226,8 @@ static dal_status open_labels(hdf5 *self, split *s, dal_error *err)
     return st;
 }
 
-/* C is what the user says, else as many as there are names or members of the enumeration, else the largest label + 1. */
+/* C is what the user says, else as many as there are names or members of the enumeration, else the largest label +
+ * 1. */
 static dal_status settle_classes(hdf5 *self, dal_error *err)
 {
     const dal_str_list *names = &self->opt->class_names;
@@ -232,18 +237,19 @@ static dal_status settle_classes(hdf5 *self, dal_error *err)
             largest = self->splits[k].classes[i] > largest ? self->splits[k].classes[i] : largest;
     self->spec.n_classes = n = n ? n : self->n_names > largest ? self->n_names : largest + 1;
     if (names->n > 0 && names->n != n)
-        return dal_fail(err, DAL_E_INVALID, "class_names", "%lld names for %lld classes", (long long)names->n, (long long)n);
+        return dal_fail(err, DAL_E_INVALID, "class_names", "%lld names for %lld classes", (long long)names->n,
+                        (long long)n);
     for (int64_t i = 0; i < names->n; i++)
         for (int64_t j = 0; j < i; j++)
             if (strcmp(names->items[i], names->items[j]) == 0)
-                return dal_fail(err, DAL_E_INVALID, "class_names", "'%s' names class %lld and class %lld", names->items[i],
-                                (long long)j, (long long)i);
+                return dal_fail(err, DAL_E_INVALID, "class_names", "'%s' names class %lld and class %lld",
+                                names->items[i], (long long)j, (long long)i);
     for (uint32_t k = 0; k < DAL_SPLITS; k++) {
         const split *s = &self->splits[k];
         for (int64_t i = 0; s->classes && i < s->n; i++)
             if (s->classes[i] >= n)
-                return dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: label %d in row %lld, expected 0..%lld", s->y_path, s->y_name,
-                                s->classes[i], (long long)i, (long long)n - 1);
+                return dal_fail(err, DAL_E_FORMAT, s->keys[3], "%s: %s: label %d in row %lld, expected 0..%lld",
+                                s->y_path, s->y_name, s->classes[i], (long long)i, (long long)n - 1);
     }
     return DAL_OK;
 }
@@ -274,8 +280,8 @@ static dal_status open_other(hdf5 *self, uint32_t k, const char *path, const cha
     const options *o = self->opt;
     split *s = &self->splits[k];
     if (!path[0] && !x[0] && (y[0] || y_path[0]))
-        return dal_fail(err, DAL_E_INVALID, y[0] ? keys[3] : keys[2], "there are no features of this split: give %s or %s", keys[0],
-                        keys[1]);
+        return dal_fail(err, DAL_E_INVALID, y[0] ? keys[3] : keys[2],
+                        "there are no features of this split: give %s or %s", keys[0], keys[1]);
     if (x[0] && !path[0] && o->y[0] && !y[0])
         return dal_fail(err, DAL_E_INVALID, keys[1], "the pool's labels are not those of this split: give %s", keys[3]);
     if (!path[0] && !x[0])
@@ -296,19 +302,21 @@ static dal_status build(hdf5 *self, dal_error *err)
     static const char *const test[] = {"test_path", "test_x", "test_y_path", "test_y"};
     const options *o = self->opt;
     self->splits[DAL_SPLIT_TRAIN] = (split){.path = o->path, .name = o->x, .y_path = o->y_path[0] ? o->y_path : o->path,
-                                            .y_name = o->y, .keys = {"path", "x", o->y_path[0] ? "y_path" : "path", "y"}, .x = -1};
+                                            .y_name = o->y, .keys = {"path", "x", o->y_path[0] ? "y_path" : "path",
+                                                                     "y"}, .x = -1};
     dal_status st = open_features(self, &self->splits[DAL_SPLIT_TRAIN], err);
     if (st == DAL_OK && o->y[0])
         st = open_labels(self, &self->splits[DAL_SPLIT_TRAIN], err);
     if (st == DAL_OK)
-        st = open_other(self, DAL_SPLIT_VALIDATION, o->validation_path, o->validation_x, o->validation_y, o->validation_y_path,
-                        validation, err);
+        st = open_other(self, DAL_SPLIT_VALIDATION, o->validation_path, o->validation_x, o->validation_y,
+                        o->validation_y_path, validation, err);
     if (st == DAL_OK)
         st = open_other(self, DAL_SPLIT_TEST, o->test_path, o->test_x, o->test_y, o->test_y_path, test, err);
     return st == DAL_OK ? settle_classes(self, err) : st;
 }
 
-static dal_status hdf5_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status hdf5_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                              dal_error *err)
 {
     (void)input;
     hdf5 *self = host->alloc(host, sizeof *self, 0);
@@ -356,8 +364,8 @@ static dal_status check_values(const split *s, const float *x, int64_t n, int64_
 {
     for (int64_t j = 0; j < n; j++)
         if (!isfinite(x[j]))
-            return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: value %lld of row %lld is not finite", s->path, s->name,
-                            (long long)j, (long long)id);
+            return dal_fail(err, DAL_E_FORMAT, s->keys[1], "%s: %s: value %lld of row %lld is not finite", s->path,
+                            s->name, (long long)j, (long long)id);
     return DAL_OK;
 }
 
@@ -396,8 +404,8 @@ static dal_status hdf5_read(void *p, uint32_t k, const int64_t *ids, int64_t n, 
     for (int64_t i = 0, m; i < n && st == DAL_OK; i += m) {
         unsigned char *to = (unsigned char *)out->data + (size_t)i * bytes;
         m = run_of(ids + i, n - i);
-        st = read_rows(s->x, &s->chunks, s->dims, s->rank, ids[i], m, u8 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, to, s->path, s->keys[1],
-                       s->name, err);
+        st = read_rows(s->x, &s->chunks, s->dims, s->rank, ids[i], m, u8 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, to,
+                       s->path, s->keys[1], s->name, err);
         for (int64_t j = 0; j < m && st == DAL_OK; j++, to += bytes) {
             if (!u8)
                 st = check_values(s, (const float *)(const void *)to, values, ids[i + j], err);
@@ -425,7 +433,8 @@ static void hdf5_describe(void *p, uint32_t k, int64_t id, char *out, size_t siz
 
 #else
 
-static dal_status hdf5_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status hdf5_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                              dal_error *err)
 {
     (void)host, (void)input, (void)out;
     return dal_fail(err, DAL_E_UNSUPPORTED, "path",
@@ -476,10 +485,13 @@ static const dal_dataset_impl hdf5_impl = {
 
 #define PARAMS(P, T)                                                                                     \
     P(T, path, PATH, DAL_REQUIRED, "file", "", "the file of the pool")                                   \
-    P(T, x, STR, "/x", "nonempty", "", "its features: the path of a dataset [n,d], [n,h,w] or [n,c,h,w] of any numbers") \
-    P(T, y, STR, "/y", "", "", "its classes: a dataset of n whole numbers or of an enumeration; empty: an unlabelled pool")   \
+    P(T, x, STR, "/x", "nonempty", "",                                                                                 \
+      "its features: the path of a dataset [n,d], [n,h,w] or [n,c,h,w] of any numbers")                                \
+    P(T, y, STR, "/y", "", "",                                                                                         \
+      "its classes: a dataset of n whole numbers or of an enumeration; empty: an unlabelled pool")                     \
     P(T, y_path, PATH, "", "file", "", "the file that has them; none: the same")                         \
-    P(T, validation_path, PATH, "", "file", "", "the file of the validation split; none: the same, where there is a validation_x") \
+    P(T, validation_path, PATH, "", "file", "",                                                                        \
+      "the file of the validation split; none: the same, where there is a validation_x")                               \
     P(T, validation_x, STR, "", "", "", "the validation split; none: as x, where there is a validation_path") \
     P(T, validation_y, STR, "", "", "", "its classes; none: as y")                                       \
     P(T, validation_y_path, PATH, "", "file", "", "the file that has them; none: that of the validation split") \

@@ -42,8 +42,8 @@ static dal_status take_filters(hdf5_chunks *c, hid_t plist, const char **what)
         unsigned flags, info;
         size_t n = 0;
         c->filters[i] = H5Pget_filter2(plist, (unsigned)i, &flags, &n, NULL, 0, NULL, &info);
-        if (c->filters[i] != H5Z_FILTER_DEFLATE && c->filters[i] != H5Z_FILTER_SHUFFLE && c->filters[i] != H5Z_FILTER_FLETCHER32 &&
-            c->filters[i] != HDF5_FILTER_LZF) {
+        if (c->filters[i] != H5Z_FILTER_DEFLATE && c->filters[i] != H5Z_FILTER_SHUFFLE &&
+            c->filters[i] != H5Z_FILTER_FLETCHER32 && c->filters[i] != HDF5_FILTER_LZF) {
             *what = foreign(c->filters[i]);
             return DAL_E_UNSUPPORTED;
         }
@@ -51,8 +51,8 @@ static dal_status take_filters(hdf5_chunks *c, hid_t plist, const char **what)
     return DAL_OK;
 }
 
-dal_status hdf5_chunks_open(const dal_host *host, hid_t set, const hsize_t *dims, int rank, int64_t most, hdf5_chunks *c,
-                            const char **what)
+dal_status hdf5_chunks_open(const dal_host *host, hid_t set, const hsize_t *dims, int rank, int64_t most,
+                            hdf5_chunks *c, const char **what)
 {
     const hid_t plist = H5Dget_create_plist(set), type = H5Dget_type(set);
     int64_t n = 1;
@@ -60,7 +60,8 @@ dal_status hdf5_chunks_open(const dal_host *host, hid_t set, const hsize_t *dims
     *c = (hdf5_chunks){.host = host, .set = set, .rank = rank, .bytes = type >= 0 ? (int64_t)H5Tget_size(type) : 0};
     int fits = c->bytes > 0 && plist >= 0 && H5Pget_chunk(plist, rank, c->chunk) == rank;
     for (int i = 0; i < rank && fits; i++) {
-        fits = c->chunk[i] >= 1 && c->chunk[i] <= (hsize_t)most && dal_size_mul(c->bytes, (int64_t)c->chunk[i], &c->bytes) &&
+        fits = c->chunk[i] >= 1 && c->chunk[i] <= (hsize_t)most &&
+            dal_size_mul(c->bytes, (int64_t)c->chunk[i], &c->bytes) &&
                c->bytes <= most;
         if (fits)
             c->grid[i] = (int64_t)((dims[i] - 1) / c->chunk[i] + 1);
@@ -104,7 +105,8 @@ static int64_t inflated_size(const unsigned char *data, int64_t n, int64_t most)
     return rc == Z_STREAM_END && size <= most ? size : -1;
 }
 
-/* Bytes of a chunk that is packed[n] once it is unpacked; `skipped`: a bit for each filter that it did not go through. */
+/* Bytes of a chunk that is packed[n] once it is unpacked; `skipped`: a bit for each filter that it did not go
+ * through. */
 static int64_t unpacked_size(const hdf5_chunks *c, const unsigned char *packed, int64_t n, uint32_t skipped)
 {
     int unpacked = 0;

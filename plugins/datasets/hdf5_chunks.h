@@ -1,7 +1,7 @@
 /* hdf5_chunks.h: are the chunks of an HDF5 dataset what they should be once they are unpacked?
  *
- * libhdf5 (1.10, 1.12) takes it that a chunk unpacks to its full size and reads behind the end of one that does not; nor
- * does it bound what one unpacks to. So each chunk is looked at before libhdf5 reads it for the first time.
+ * libhdf5 (1.10, 1.12) takes it that a chunk unpacks to its full size and reads behind the end of one that does not;
+ * nor does it bound what one unpacks to. So each chunk is looked at before libhdf5 reads it for the first time.
  */
 #ifndef DATASETS_HDF5_CHUNKS_H
 #define DATASETS_HDF5_CHUNKS_H
@@ -26,10 +26,10 @@ typedef struct hdf5_chunks {
     unsigned char *known; /* a bit for each chunk: it was looked at */
 } hdf5_chunks;
 
-/* [main] What the chunks of an open dataset dims[rank] are like. On failure *what tells why in words, and there is nothing
- * to free. `most`: bytes of a chunk. */
-dal_status hdf5_chunks_open(const dal_host *host, hid_t set, const hsize_t *dims, int rank, int64_t most, hdf5_chunks *c,
-                            const char **what);
+/* [main] What the chunks of an open dataset dims[rank] are like. On failure *what tells why in words, and there is
+ * nothing to free. `most`: bytes of a chunk. */
+dal_status hdf5_chunks_open(const dal_host *host, hid_t set, const hsize_t *dims, int rank, int64_t most,
+                            hdf5_chunks *c, const char **what);
 void hdf5_chunks_free(hdf5_chunks *c); /* accepts a zeroed one */
 /* [any, one at a time] Look at those that have rows from `first` on. *what likewise. */
 dal_status hdf5_chunks_check(hdf5_chunks *c, int64_t first, int64_t count, const char **what);

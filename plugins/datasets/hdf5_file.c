@@ -53,10 +53,12 @@ dal_status hdf5_fault(const char *key, const char *path, const char *name, const
 
 /* ---- files and datasets ------------------------------------------------------------------------- */
 
-/* What the child does: all that opening needs, and a first value. Nobody hears what comes of it, if it comes to an end. */
+/* What the child does: all that opening needs, and a first value. Nobody hears what comes of it, if it comes to an
+ * end. */
 static void try_set(const char *path, const char *name)
 {
-    const hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = file >= 0 ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+    const hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = file >= 0 ? H5Dopen2(file, name, H5P_DEFAULT)
+        : -1;
     const hid_t plist = set >= 0 ? H5Dget_create_plist(set) : -1, type = set >= 0 ? H5Dget_type(set) : -1;
     const hid_t space = set >= 0 ? H5Dget_space(set) : -1;
     hsize_t dims[H5S_MAX_RANK], last[H5S_MAX_RANK] = {0}, stored;
@@ -95,7 +97,8 @@ static dal_status try_in_child(const char *path, const char *name, const char *k
         ;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return DAL_OK;
-    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: libhdf5 itself fails over it: damaged; copy or download it again", path, name);
+    return dal_fail(err, DAL_E_FORMAT, key, "%s: %s: libhdf5 itself fails over it: damaged; copy or download it again",
+                    path, name);
 }
 
 /* A regular file that can be read and begins as HDF5 does, here or behind a block of the user's. */
@@ -109,7 +112,8 @@ static dal_status open_file(const dal_host *host, const char *path, const char *
     if (st != DAL_OK)
         return st;
     if (packed)
-        return dal_fail(err, DAL_E_FORMAT, key, "%s: packed data; unpack it first, HDF5 files are read where they lie", path);
+        return dal_fail(err, DAL_E_FORMAT, key, "%s: packed data; unpack it first, HDF5 files are read where they lie",
+                        path);
     if (H5Fis_hdf5(path) <= 0)
         return dal_fail(err, DAL_E_FORMAT, key, "%s: is no HDF5 file", path);
     st = try_in_child(path, name, key, err);
@@ -147,7 +151,8 @@ static dal_status no_dataset(hid_t file, const char *path, const char *key, cons
 }
 
 /* A dataset without chunks: is there as much of it as its shape says? libhdf5 1.10 itself reads on behind the end. */
-static dal_status check_whole(hid_t set, hid_t type, const char *path, const char *key, const char *name, dal_error *err)
+static dal_status check_whole(hid_t set, hid_t type, const char *path, const char *key, const char *name,
+                              dal_error *err)
 {
     const hid_t space = H5Dget_space(set);
     const int64_t points = space >= 0 ? (int64_t)H5Sget_simple_extent_npoints(space) : -1;
@@ -162,7 +167,8 @@ static dal_status check_whole(hid_t set, hid_t type, const char *path, const cha
 }
 
 /* Are the values of a dataset in this very file, and all there? */
-static dal_status check_storage(hid_t file, hid_t set, const char *path, const char *key, const char *name, dal_error *err)
+static dal_status check_storage(hid_t file, hid_t set, const char *path, const char *key, const char *name,
+                                dal_error *err)
 {
     H5O_info_t own, home;
     dal_status st = DAL_OK;
@@ -171,7 +177,8 @@ static dal_status check_storage(hid_t file, hid_t set, const char *path, const c
     if (layout < 0 || type < 0 || H5Oget_info(set, &own) < 0 || H5Oget_info(file, &home) < 0)
         st = hdf5_fault(key, path, name, "cannot be opened", err);
     else if (own.fileno != home.fileno || layout == H5D_VIRTUAL || H5Pget_external_count(plist) != 0)
-        st = dal_fail(err, DAL_E_UNSUPPORTED, key, "%s: %s: its values lie in another file; copy them into this one", path, name);
+        st = dal_fail(err, DAL_E_UNSUPPORTED, key, "%s: %s: its values lie in another file; copy them into this one",
+                      path, name);
     if (st == DAL_OK && layout != H5D_CHUNKED)
         st = check_whole(set, type, path, key, name, err);
     if (type >= 0)
@@ -306,7 +313,8 @@ dal_status hdf5_take_shape(hid_t set, const char *path, const char *key, const c
 }
 
 /* Open a dataset by its path in a file, with room for `cache` bytes of chunks. keys: of the file, and of the name. */
-dal_status hdf5_open_set(const dal_host *host, const char *path, const char *name, const char *key, const char *name_key,
+dal_status hdf5_open_set(const dal_host *host, const char *path, const char *name, const char *key,
+                         const char *name_key,
                            int64_t cache, hid_t *set, dal_error *err)
 {
     hid_t file = -1, access = -1;
@@ -319,7 +327,8 @@ dal_status hdf5_open_set(const dal_host *host, const char *path, const char *nam
     if (st == DAL_OK) {
         *set = H5Dopen2(file, name, access);
         if (*set < 0)
-            st = H5Lexists(file, name, H5P_DEFAULT) > 0 ? hdf5_fault(name_key, path, name, "is no dataset that can be opened", err)
+            st = H5Lexists(file, name, H5P_DEFAULT) > 0
+            ? hdf5_fault(name_key, path, name, "is no dataset that can be opened", err)
                                                          : no_dataset(file, path, name_key, name, err);
     }
     if (st == DAL_OK)

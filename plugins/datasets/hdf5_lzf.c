@@ -1,6 +1,6 @@
-/* A stream of LZF is a row of pieces. A byte c below 32 is followed by c + 1 bytes as they are. Another one says that bytes
- * before come once more: c >> 5, which 7 tells to be larger by the byte that follows, and 2 more of them, from as far back as
- * (c & 31) << 8, the next byte and 1 tell.
+/* A stream of LZF is a row of pieces. A byte c below 32 is followed by c + 1 bytes as they are. Another one says that
+ * bytes before come once more: c >> 5, which 7 tells to be larger by the byte that follows, and 2 more of them, from as
+ * far back as (c & 31) << 8, the next byte and 1 tell.
  */
 #include "hdf5_lzf.h"
 

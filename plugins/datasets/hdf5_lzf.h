@@ -9,7 +9,8 @@
 
 /* [main] Make it known to libhdf5, to unpack by. */
 void hdf5_lzf_register(void);
-/* Unpacks in[n] into out[room], or only counts when out is NULL. Bytes of it, or -1: damaged, or more than there is room. */
+/* Unpacks in[n] into out[room], or only counts when out is NULL. Bytes of it, or -1: damaged, or more than there is
+ * room. */
 int64_t hdf5_lzf_unpack(const unsigned char *in, int64_t n, unsigned char *out, int64_t room);
 
 #endif

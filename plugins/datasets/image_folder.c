@@ -1,16 +1,16 @@
-/* image-folder: pictures (JPEG, PNG, PGM, PPM) in a folder a class, on disk or in an archive (.zip, .tar, .tar.gz, ...), or
- * in any folders and listed in a table.
+/* image-folder: pictures (JPEG, PNG, PGM, PPM) in a folder a class, on disk or in an archive (.zip, .tar, .tar.gz,
+ * ...), or in any folders and listed in a table.
  *
  * The classes are the folders, in the order of their names as bytes; what lies deeper belongs to the folder at the top.
  * Pictures in no folder bear no label. Files of other kinds do not count. When everything lies in one folder more, as
  * archives are often made ("train/cat/1.png"), that one is no class. The other splits are folders or archives of their
- * own, with classes that the pool has. `level: 3` takes the third folder from there for the class ("cats/small/ANT/1.png"),
- * `group_level` one for the source of a sample: a patient, a camera, a site. `only` leaves out pictures whose name, with all
- * its folders, does not have this in it.
+ * own, with classes that the pool has. `level: 3` takes the third folder from there for the class
+ * ("cats/small/ANT/1.png"), `group_level` one for the source of a sample: a patient, a camera, a site. `only` leaves
+ * out pictures whose name, with all its folders, does not have this in it.
  *
  * With `listing`, a table in text (.csv, .tsv) among the files of `train` tells which pictures there are and the class,
- * split and source of each, in columns that can be named; see image_listing.h. Pictures that it does not list are left out.
- * The classes are then the distinct labels, by number when all are whole numbers, else by bytes.
+ * split and source of each, in columns that can be named; see image_listing.h. Pictures that it does not list are left
+ * out. The classes are then the distinct labels, by number when all are whole numbers, else by bytes.
  *
  * The header of every picture is looked at when the dataset is opened, so that wrong files and sizes come to light
  * before any work. Archives are never unpacked to files; see dal/files.h for what is kept of them.
@@ -172,8 +172,8 @@ static dal_status list_words(folder *self, const listing *l, int groups, name_se
         const char *text = groups ? l->rows[i].group : l->rows[i].label;
         all[i] = (name_slice){text, (int64_t)strlen(text)};
     }
-    const dal_status st = name_set_make(self->host, all, l->n, 1, MAX_CLASSES, groups ? "sources" : "classes", "listing",
-                                        out, err);
+    const dal_status st = name_set_make(self->host, all, l->n, 1, MAX_CLASSES, groups ? "sources" : "classes",
+                                        "listing", out, err);
     self->host->free(self->host, all);
     return st;
 }

@@ -59,7 +59,8 @@ static dal_status load_table(reading *r, const char *name, dal_error *err)
     dal_files_place(r->files, i, r->place, sizeof r->place);
     r->size = dal_files_size(r->files, i);
     if (r->size > MOST_BYTES)
-        return dal_fail(err, DAL_E_OVERFLOW, KEY, "%s: %lld bytes, expected at most 1 GiB", r->place, (long long)r->size);
+        return dal_fail(err, DAL_E_OVERFLOW, KEY, "%s: %lld bytes, expected at most 1 GiB", r->place,
+                        (long long)r->size);
     r->folder_size = slash ? (size_t)(slash - path) + 1 : 0;
     r->folder = dal_array(r->host, (int64_t)r->folder_size + r->size + 1, 1);
     r->data = dal_array(r->host, r->size, 1);
@@ -131,8 +132,8 @@ static dal_status bad_field(const reading *r, const dal_csv_field *f, const char
     for (char *p = text; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = '?';
-    return dal_fail(err, DAL_E_FORMAT, KEY, "%s:%lld:%lld: '%s': %s", r->place, (long long)f->line, (long long)f->column,
-                    text, what);
+    return dal_fail(err, DAL_E_FORMAT, KEY, "%s:%lld:%lld: '%s': %s", r->place, (long long)f->line,
+                    (long long)f->column, text, what);
 }
 
 static dal_status find_picture(reading *r, const dal_csv_field *f, int64_t *file, dal_error *err)

@@ -14,9 +14,9 @@
 
 /* ---- cache ------------------------------------------------------------------------------------ */
 
-/* Slot i holds the sample tags[i] - 1 (numbered through all splits), or none; sample j may only be in slot j % n. Reading
- * all of a pool that does not fit again and again then still finds a part of it, which a list of the last ones would
- * not. A lock guards every LOCKS-th slot. */
+/* Slot i holds the sample tags[i] - 1 (numbered through all splits), or none; sample j may only be in slot j % n.
+ * Reading all of a pool that does not fit again and again then still finds a part of it, which a list of the last ones
+ * would not. A lock guards every LOCKS-th slot. */
 struct image_cache {
     int64_t n, bytes;
     unsigned char *data;

@@ -1,7 +1,8 @@
 /* jsonl: a JSON object a line, with a text under one key (or several, joined) and a label under another.
  *
  * Lines are found and checked once; strings are decoded when they are read. A label may be a string, an integer or a
- * truth value; null, or none at all, is a text without a class; a source likewise. Plain files are mapped; gzip files are inflated once.
+ * truth value; null, or none at all, is a text without a class; a source likewise. Plain files are mapped; gzip files
+ * are inflated once.
  */
 #include <dal/file.h>
 #include <dal/texts.h>
@@ -65,7 +66,8 @@ static int hex4(const char *p, int64_t n, uint32_t *x)
     *x = 0;
     for (int i = 0; i < 4; i++) {
         const char c = i < n ? p[i] : ' ';
-        const int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        const int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' &&
+            c <= 'F' ? c - 'A' + 10 : -1;
         if (d < 0)
             return 0;
         *x = *x << 4 | (uint32_t)d;
@@ -279,7 +281,8 @@ static dal_status check_texts(const options *o, const dal_lines *l, const value 
     for (int64_t i = 0; i < o->text.n; i++) {
         if (texts[i].n > 0 && texts[i].p[0] != '"' && texts[i].p[0] != 'n')
             return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld: '%s' is %.*s, expected a string", l->path,
-                            (long long)l->line - 1, o->text.items[i], (int)(texts[i].n < 20 ? texts[i].n : 20), texts[i].p);
+                            (long long)l->line - 1, o->text.items[i], (int)(texts[i].n < 20 ? texts[i].n : 20),
+                            texts[i].p);
         have += texts[i].n > 0;
     }
     if (have == 0)
@@ -296,8 +299,9 @@ static dal_status word_of(const dal_lines *l, const char *kind, const char *name
     if (v->n == 0 || v->p[0] == 'n')
         return DAL_OK;
     if (v->p[0] == '{' || v->p[0] == '[' || v->n >= MAX_LABEL)
-        return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld: the %s '%s' is %s, expected a string, a number or a truth value",
-                        l->path, (long long)l->line - 1, kind, name,
+        return dal_fail(err, DAL_E_FORMAT, l->key,
+                        "%s:%lld: the %s '%s' is %s, expected a string, a number or a truth value", l->path,
+                        (long long)l->line - 1, kind, name,
                         v->p[0] == '{' ? "an object" : v->p[0] == '[' ? "a list" : "too long");
     const int quoted = v->p[0] == '"';
     *n = quoted ? decode_string(v, room) : v->n;
@@ -318,7 +322,8 @@ static dal_status add_line(jsonl *self, uint32_t k, const dal_lines *l, const ch
     if (st != DAL_OK)
         return st;
     if (!take_object(&j, o, &r))
-        return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld:%lld: %s", l->path, (long long)row.line, (long long)j.at + 1, j.what);
+        return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld:%lld: %s", l->path, (long long)row.line,
+                        (long long)j.at + 1, j.what);
     st = check_texts(o, l, r.texts, err);
     if (st == DAL_OK)
         st = word_of(l, "label", o->label, &r.label, label_room, &label, &label_size, err);
@@ -373,9 +378,11 @@ static dal_status build(void *p, const void *opt, dal_error *err)
     dal_status st = DAL_OK;
     self->texts.decode = decode;
     if (o->group[0] && strcmp(o->group, o->label) == 0)
-        return dal_fail(err, DAL_E_INVALID, "group", "'%.60s' is the label; a source is known before any label is", o->group);
+        return dal_fail(err, DAL_E_INVALID, "group", "'%.60s' is the label; a source is known before any label is",
+                        o->group);
     if (o->text.n == 0 || o->text.n > MAX_KEYS)
-        return dal_fail(err, DAL_E_INVALID, "text", "%lld keys of text, expected 1..%d", (long long)o->text.n, MAX_KEYS);
+        return dal_fail(err, DAL_E_INVALID, "text", "%lld keys of text, expected 1..%d", (long long)o->text.n,
+                        MAX_KEYS);
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK; k++)
         if (paths[k][0])
             st = index_file(self, k, paths[k], keys[k], err);
@@ -390,7 +397,8 @@ static void jsonl_destroy(void *p)
     dal_texts_destroy(self);
 }
 
-static dal_status jsonl_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status jsonl_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                               dal_error *err)
 {
     (void)input;
     return dal_texts_create(host, sizeof(jsonl), opt, build, jsonl_destroy, out, err);
@@ -410,10 +418,11 @@ static const dal_dataset_impl jsonl_impl = {
     P(T, text, STRS, "[text]", "nonempty", "", "keys of the text; several are joined with a blank")      \
     P(T, label, STR, "label", "", "", "key of the label; empty: none")                                   \
     P(T, group, STR, "", "", "", "key that tells which source a text is of; empty: none")                \
-    P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
+    P(T, labels, CHOICE, "auto", DAL_LABELS, "",                                                                       \
+      "auto: distinct labels in order; or counted from 0 or 1, or names of classes")                                   \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "jsonl", jsonl_impl, "texts in JSON objects, one a line, plain or packed", "", "", DAL_CAP_CONCURRENT, options, \
-      PARAMS)
+    C(DATASET, "jsonl", jsonl_impl, "texts in JSON objects, one a line, plain or packed", "", "", DAL_CAP_CONCURRENT,  \
+      options, PARAMS)
 DAL_MODULE(jsonl, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -115,7 +115,8 @@ static int next_word(const char *line, int64_t n, int64_t *at, word *w)
 static dal_status fault(const dal_lines *l, const char *at, const char *line, const char *what, dal_error *err)
 {
     char shown[24] = "";
-    for (int i = 0; i < 20 && at + i < l->data + l->size && (unsigned char)at[i] > 0x20 && (unsigned char)at[i] < 0x7f; i++)
+    for (int i = 0; i < 20 && at + i < l->data + l->size && (unsigned char)at[i] > 0x20 && (unsigned char)at[i] < 0x7f;
+         i++)
         shown[i] = at[i];
     return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld:%lld: found '%s', %s", l->path, (long long)l->line - 1,
                     (long long)(at - line) + 1, shown, what);
@@ -140,7 +141,8 @@ static dal_status push(libsvm *self, int32_t x, dal_error *err)
 }
 
 /* "4" or "4,17,2": row->cls is the first; of several, row->extra is 1 + where they begin in many. */
-static dal_status add_labels(libsvm *self, const dal_lines *l, const char *line, word w, dal_text_row *row, dal_error *err)
+static dal_status add_labels(libsvm *self, const dal_lines *l, const char *line, word w, dal_text_row *row,
+                             dal_error *err)
 {
     int64_t from = 0, count = 0;
     const int64_t place = self->n_many;
@@ -411,7 +413,8 @@ static void libsvm_destroy(void *p)
     dal_texts_destroy(self);
 }
 
-static dal_status libsvm_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status libsvm_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                                dal_error *err)
 {
     (void)input;
     return dal_texts_create(host, sizeof(libsvm), opt, build, libsvm_destroy, out, err);
@@ -491,9 +494,11 @@ static const dal_dataset_impl libsvm_impl = {
     P(T, test_path, PATHS, "", "file", "", "those of the test split, likewise")                             \
     P(T, n_features, I64, "0", "0..1073741824", "columns", "0: as many as the largest index tells")      \
     P(T, first_index, I64, "1", "0..1", "", "where indices begin")                                       \
-    P(T, several, CHOICE, "refuse", "refuse|first|rarest|single", "", "of a sample with several labels: the first, the rarest of the pool, or only samples with a single one") \
+    P(T, several, CHOICE, "refuse", "refuse|first|rarest|single", "",                                                  \
+      "of a sample with several labels: the first, the rarest of the pool, or only samples with a single one")         \
     P(T, form, CHOICE, "sparse", "sparse|dense", "", "of the samples")                                   \
-    P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
+    P(T, labels, CHOICE, "auto", DAL_LABELS, "",                                                                       \
+      "auto: distinct labels in order; or counted from 0 or 1, or names of classes")                                   \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")
 #define COMPONENTS(C)                                                                                    \

@@ -1,13 +1,15 @@
-/* mrc: images of cryo-electron microscopy, of f32, in MRC2014 and CCP4 files: the sections of a map or a stack, or boxes
- * round the particles that somebody has picked.
+/* mrc: images of cryo-electron microscopy, of f32, in MRC2014 and CCP4 files: the sections of a map or a stack, or
+ * boxes round the particles that somebody has picked.
  *
  * Without `particles` each section (along z, whatever the order of the axes in the file) is a sample, its rows along y.
  * With a STAR file and no `box` the samples are what _rlnImageName names, "000012@stack.mrcs"; with a `box`, squares of
- * that side round _rlnCoordinateX and _rlnCoordinateY in _rlnMicrographName, of which the nearest value is the one in the
- * middle (of an even side, the first after it). Names are below `path` when that is a folder; when it is a file, what does
- * not bear its name is left out. EMAN's .box files ("x y width height" from the lower corner) have one micrograph, `path`.
+ * that side round _rlnCoordinateX and _rlnCoordinateY in _rlnMicrographName, of which the nearest value is the one in
+ * the middle (of an even side, the first after it). Names are below `path` when that is a folder; when it is a file,
+ * what does not bear its name is left out. EMAN's .box files ("x y width height" from the lower corner) have one
+ * micrograph, `path`.
  *
- * Classes are a column of the STAR file, or the lines of a file of labels. Plain files are mapped, others inflated once.
+ * Classes are a column of the STAR file, or the lines of a file of labels. Plain files are mapped, others inflated
+ * once.
  */
 #include "mrc_map.h"
 #include "star.h"
@@ -113,10 +115,11 @@ static dal_status named_map(mrc *self, part *p, const dal_csv_field *f, int32_t 
     name[f->size] = '\0';
     *number = -1;
     if (!p->is_folder)
-        return strcmp(base_name(name), base_name(p->path)) == 0 ? need_map(self, p->path, p->keys[0], number, err) : DAL_OK;
+        return strcmp(base_name(name), base_name(p->path)) == 0 ? need_map(self, p->path, p->keys[0], number,
+                                                                           err) : DAL_OK;
     if (name[0] == '/' || strcmp(name, "..") == 0 || strncmp(name, "../", 3) == 0 || strstr(name, "/../"))
-        return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: '%.200s' leads out of the folder %.200s", p->particles,
-                        (long long)f->line, (long long)f->column, name, p->path);
+        return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: '%.200s' leads out of the folder %.200s",
+                        p->particles, (long long)f->line, (long long)f->column, name, p->path);
     if (snprintf(path, sizeof path, "%s/%s", p->path, name) >= (int)sizeof path)
         return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: a name that is too long", p->particles,
                         (long long)f->line, (long long)f->column);
@@ -125,8 +128,8 @@ static dal_status named_map(mrc *self, part *p, const dal_csv_field *f, int32_t 
 
 /* ---- samples ---------------------------------------------------------------------------------- */
 
-static dal_status add_place(mrc *self, uint32_t k, const place *at, int64_t width, int64_t height, int64_t line, int32_t cls,
-                            dal_error *err)
+static dal_status add_place(mrc *self, uint32_t k, const place *at, int64_t width, int64_t height, int64_t line,
+                            int32_t cls, dal_error *err)
 {
     const dal_host *host = self->texts.host;
     const part *p = &self->parts[k];
@@ -167,18 +170,20 @@ static dal_status add_section(mrc *self, uint32_t k, int32_t map, int64_t z, int
 }
 
 /* A square of `side` from (x, y) on, in a micrograph. */
-static dal_status add_box(mrc *self, uint32_t k, int32_t map, double x, double y, int64_t side, int64_t line, int32_t cls,
-                          dal_error *err)
+static dal_status add_box(mrc *self, uint32_t k, int32_t map, double x, double y, int64_t side, int64_t line,
+                          int32_t cls, dal_error *err)
 {
     const mrc_map *m = &self->maps[map];
     part *p = &self->parts[k];
     if (m->size[MRC_Z] != 1)
         return dal_fail(err, DAL_E_FORMAT, p->keys[0], "%s: %lld sections, expected a micrograph of one", m->path,
                         (long long)m->size[MRC_Z]);
-    if (!(x >= 0 && y >= 0 && x + (double)side <= (double)m->size[MRC_X] && y + (double)side <= (double)m->size[MRC_Y])) {
+    if (!(x >= 0 && y >= 0 && x + (double)side <= (double)m->size[MRC_X] &&
+          y + (double)side <= (double)m->size[MRC_Y])) {
         if (self->opt->edge == EDGE_REFUSE)
-            return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld: a box of %lld from %g, %g on is not inside %s, which is %lld x "
-                            "%lld; edge: skip leaves such out", p->particles, (long long)line, (long long)side, x, y,
+            return dal_fail(err, DAL_E_FORMAT, p->keys[1],
+                            "%s:%lld: a box of %lld from %g, %g on is not inside %s, which is %lld x %lld; edge: skip "
+                            "leaves such out", p->particles, (long long)line, (long long)side, x, y,
                             base_name(m->path), (long long)m->size[MRC_X], (long long)m->size[MRC_Y]);
         p->outside++;
         return DAL_OK;
@@ -192,7 +197,8 @@ static dal_status add_all_sections(mrc *self, uint32_t k, dal_error *err)
     part *p = &self->parts[k];
     int32_t map;
     if (p->is_folder)
-        return dal_fail(err, DAL_E_INVALID, p->keys[1], "%s is a folder: a STAR file has to say what is in it", p->path);
+        return dal_fail(err, DAL_E_INVALID, p->keys[1], "%s is a folder: a STAR file has to say what is in it",
+                        p->path);
     dal_status st = need_map(self, p->path, p->keys[0], &map, err);
     if (st == DAL_OK && self->maps[map].size[MRC_Z] > MAX_SECTIONS)
         st = dal_fail(err, DAL_E_OVERFLOW, p->keys[0], "%s: %lld sections, expected at most %d", p->path,
@@ -225,14 +231,16 @@ typedef struct columns {
 static dal_status find_columns(const mrc *self, const part *p, const star *s, columns *c, dal_error *err)
 {
     const char *label = self->opt->label;
-    *c = (columns){star_column(s, "rlnImageName"), star_column(s, "rlnMicrographName"), star_column(s, "rlnCoordinateX"),
-                   star_column(s, "rlnCoordinateY"), -1};
+    *c = (columns){star_column(s, "rlnImageName"), star_column(s, "rlnMicrographName"),
+                   star_column(s, "rlnCoordinateX"), star_column(s, "rlnCoordinateY"), -1};
     if (self->opt->box > 0 && (c->x < 0 || c->y < 0 || (c->micrograph < 0 && p->is_folder)))
-        return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s: for boxes there have to be columns _rlnCoordinateX, _rlnCoordinateY%s",
-                        p->particles, p->is_folder ? " and _rlnMicrographName" : "");
+        return dal_fail(err, DAL_E_FORMAT, p->keys[1],
+                        "%s: for boxes there have to be columns _rlnCoordinateX, _rlnCoordinateY%s", p->particles,
+                        p->is_folder ? " and _rlnMicrographName" : "");
     if (self->opt->box == 0 && c->image < 0)
-        return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s: there is no column _rlnImageName; for boxes of a micrograph say the "
-                        "side with box", p->particles);
+        return dal_fail(err, DAL_E_FORMAT, p->keys[1],
+                        "%s: there is no column _rlnImageName; for boxes of a micrograph say the side with box",
+                        p->particles);
     if (!label[0])
         return DAL_OK;
     c->label = star_column(s, label[0] == '_' ? label + 1 : label);
@@ -254,7 +262,8 @@ static dal_status add_image(mrc *self, uint32_t k, const dal_csv_field *f, int64
         name.size = f->size - digits.size - 1;
     }
     if (at && (!dal_csv_integer(&digits, &z) || z < 1))
-        return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: expected the number of a section before @, from 1", p->particles,
+        return dal_fail(err, DAL_E_FORMAT, p->keys[1],
+                        "%s:%lld:%lld: expected the number of a section before @, from 1", p->particles,
                         (long long)line, (long long)f->column);
     const dal_status st = named_map(self, p, &name, &map, err);
     if (st != DAL_OK)
@@ -288,8 +297,8 @@ static dal_status add_coordinates(mrc *self, uint32_t k, const columns *c, const
     p->others += map < 0;
     if (map < 0)
         return DAL_OK;
-    return add_box(self, k, map, floor(x + 0.5) - (double)(side / 2), floor(y + 0.5) - (double)(side / 2), side, fields[0].line,
-                   cls, err);
+    return add_box(self, k, map, floor(x + 0.5) - (double)(side / 2), floor(y + 0.5) - (double)(side / 2), side,
+                   fields[0].line, cls, err);
 }
 
 static dal_status read_star(mrc *self, uint32_t k, const void *data, int64_t size, dal_error *err)
@@ -328,24 +337,27 @@ static dal_status read_boxes(mrc *self, uint32_t k, dal_csv r, dal_error *err)
     int64_t n;
     int32_t map;
     if (p->is_folder)
-        return dal_fail(err, DAL_E_INVALID, p->keys[0], "%s is a folder; a .box file belongs to one micrograph", p->path);
+        return dal_fail(err, DAL_E_INVALID, p->keys[0], "%s is a folder; a .box file belongs to one micrograph",
+                        p->path);
     if (self->opt->label[0])
         return dal_fail(err, DAL_E_INVALID, "label", "a .box file has no classes; give a file of labels");
     dal_status st = need_map(self, p->path, p->keys[0], &map, err);
     while (st == DAL_OK && (st = dal_csv_next(&r, f, 5, &n, err)) == DAL_OK && n > 0) {
         p->n_records++;
         if (n < 4)
-            return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:1: found %lld numbers, expected x, y, width and height",
-                            p->particles, (long long)f[0].line, (long long)n);
+            return dal_fail(err, DAL_E_FORMAT, p->keys[1],
+                            "%s:%lld:1: found %lld numbers, expected x, y, width and height", p->particles,
+                            (long long)f[0].line, (long long)n);
         for (int i = 0; i < 4 && st == DAL_OK; i++)
             st = number(p, &f[i], &v[i], err);
         if (st == DAL_OK && (v[2] < 1 || v[2] != floor(v[2]) || v[2] != v[3]))
-            return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: a box of %g x %g, expected a square", p->particles,
-                            (long long)f[2].line, (long long)f[2].column, v[2], v[3]);
+            return dal_fail(err, DAL_E_FORMAT, p->keys[1], "%s:%lld:%lld: a box of %g x %g, expected a square",
+                            p->particles, (long long)f[2].line, (long long)f[2].column, v[2], v[3]);
         const double side = self->opt->box > 0 ? (double)self->opt->box : v[2];
         if (st == DAL_OK)
             st = add_box(self, k, map, floor(v[0] + floor(v[2] / 2) - floor(side / 2) + 0.5),
-                         floor(v[1] + floor(v[2] / 2) - floor(side / 2) + 0.5), (int64_t)side, f[0].line, DAL_LABEL_NONE, err);
+                         floor(v[1] + floor(v[2] / 2) - floor(side / 2) + 0.5), (int64_t)side, f[0].line,
+                         DAL_LABEL_NONE, err);
     }
     return st;
 }
@@ -377,8 +389,9 @@ static dal_status read_particles(mrc *self, uint32_t k, dal_error *err)
     }
     dal_file_close(f);
     if (st == DAL_OK && p->outside + p->others > 0)
-        dal_logf(host, DAL_LOG_INFO, "%s: of %lld particles %lld are not inside their micrograph and %lld belong to others",
-                 p->particles, (long long)p->n_records, (long long)p->outside, (long long)p->others);
+        dal_logf(host, DAL_LOG_INFO,
+                 "%s: of %lld particles %lld are not inside their micrograph and %lld belong to others", p->particles,
+                 (long long)p->n_records, (long long)p->outside, (long long)p->others);
     return st;
 }
 
@@ -399,19 +412,21 @@ static dal_status take_labels(mrc *self, uint32_t k, dal_lines lines, dal_error 
             n--;
         if (++record >= p->n_records) {
             if (n > 0)
-                return dal_fail(err, DAL_E_FORMAT, p->keys[2], "%s:%lld: more labels than the %lld samples", p->label_file,
-                                (long long)lines.line - 1, (long long)p->n_records);
+                return dal_fail(err, DAL_E_FORMAT, p->keys[2], "%s:%lld: more labels than the %lld samples",
+                                p->label_file, (long long)lines.line - 1, (long long)p->n_records);
             continue;
         }
         if (at == self->texts.n[k] || self->places[self->texts.rows[k][at].at].record != record)
             continue; /* of a particle that was left out */
-        st = dal_texts_label(&self->texts, line, n, p->label_file, p->keys[2], lines.line - 1, &self->texts.rows[k][at++].cls, err);
+        st = dal_texts_label(&self->texts, line, n, p->label_file, p->keys[2], lines.line - 1,
+                             &self->texts.rows[k][at++].cls, err);
         if (st != DAL_OK)
             return st;
     }
     if (record + 1 < p->n_records)
-        return dal_fail(err, DAL_E_FORMAT, p->keys[2], "%s: found %lld lines of labels, expected one for each of %lld samples",
-                        p->label_file, (long long)record + 1, (long long)p->n_records);
+        return dal_fail(err, DAL_E_FORMAT, p->keys[2],
+                        "%s: found %lld lines of labels, expected one for each of %lld samples", p->label_file,
+                        (long long)record + 1, (long long)p->n_records);
     return DAL_OK;
 }
 
@@ -421,7 +436,8 @@ static dal_status read_labels(mrc *self, uint32_t k, dal_error *err)
     dal_file *f = NULL;
     int64_t size;
     if (self->opt->label[0])
-        return dal_fail(err, DAL_E_INVALID, p->keys[2], "a column has the classes already (label); give one of the two");
+        return dal_fail(err, DAL_E_INVALID, p->keys[2],
+                        "a column has the classes already (label); give one of the two");
     dal_status st = dal_file_open(self->texts.host, p->label_file, p->keys[2], &f, err);
     if (st == DAL_OK)
         st = dal_file_load(f, MAX_CONTENT, 0, err);
@@ -456,10 +472,12 @@ static dal_status build(void *object, const void *opt, dal_error *err)
     const dal_label_rule rule = {o->labels, o->class_names, ""};
     self->parts[DAL_SPLIT_TRAIN] = (part){.path = o->path, .particles = o->particles, .label_file = o->label_file,
                                           .keys = {"path", "particles", "label_file"}};
-    self->parts[DAL_SPLIT_TEST] = (part){.path = o->test_path, .particles = o->test_particles, .label_file = o->test_label_file,
+    self->parts[DAL_SPLIT_TEST] = (part){.path = o->test_path, .particles = o->test_particles,
+                                         .label_file = o->test_label_file,
                                          .keys = {"test_path", "test_particles", "test_label_file"}};
     if ((o->label[0] || o->box > 0) && !o->particles[0])
-        return dal_fail(err, DAL_E_INVALID, o->label[0] ? "label" : "box", "this is about particles, and there is no file of them");
+        return dal_fail(err, DAL_E_INVALID, o->label[0] ? "label" : "box",
+                        "this is about particles, and there is no file of them");
     if (!o->test_path[0] && (o->test_particles[0] || o->test_label_file[0]))
         return dal_fail(err, DAL_E_INVALID, "test_path", "there is a file of %s for the test split, but no test_path",
                         o->test_particles[0] ? "particles" : "labels");
@@ -483,7 +501,8 @@ static void mrc_destroy(void *p)
     dal_texts_destroy(self);
 }
 
-static dal_status mrc_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status mrc_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                             dal_error *err)
 {
     (void)input;
     return dal_texts_create(host, sizeof(mrc), opt, build, mrc_destroy, out, err);
@@ -495,7 +514,8 @@ static dal_status mrc_info(void *p, dal_dataset_info *info, dal_error *err)
 {
     const mrc *self = p;
     const dal_status st = dal_texts_info(p, info, err);
-    info->spec = (dal_sample_spec){sizeof info->spec, DAL_IMAGE, DAL_F32, 3, {1, self->height, self->width}, self->texts.n_classes};
+    info->spec = (dal_sample_spec){sizeof info->spec, DAL_IMAGE, DAL_F32, 3, {1, self->height, self->width},
+                                   self->texts.n_classes};
     return st;
 }
 
@@ -539,16 +559,20 @@ static const dal_dataset_impl mrc_impl = {
 };
 
 #define PARAMS(P, T)                                                                                     \
-    P(T, path, PATH, DAL_REQUIRED, "file or directory", "", "a map, stack or micrograph, plain or packed; or the folder that names in a STAR file are below") \
-    P(T, particles, PATH, "", "file", "", "a STAR file, or a .box file for one micrograph; none: each section is a sample") \
+    P(T, path, PATH, DAL_REQUIRED, "file or directory", "",                                                            \
+      "a map, stack or micrograph, plain or packed; or the folder that names in a STAR file are below")                \
+    P(T, particles, PATH, "", "file", "",                                                                              \
+      "a STAR file, or a .box file for one micrograph; none: each section is a sample")                                \
     P(T, label, STR, "", "", "", "column of the STAR file with the classes, as rlnClassNumber; empty: none") \
     P(T, label_file, PATH, "", "file", "", "the classes in another file, a line for each sample; empty or ?: none") \
     P(T, test_path, PATH, "", "file or directory", "", "likewise, for the test split")                   \
     P(T, test_particles, PATH, "", "file", "", "its particles")                                          \
     P(T, test_label_file, PATH, "", "file", "", "its classes")                                           \
-    P(T, box, I64, "0", "0..16384", "pixels", "side of the squares cut out round coordinates; 0: what the STAR file names as images, or the .box file says") \
+    P(T, box, I64, "0", "0..16384", "pixels",                                                                          \
+      "side of the squares cut out round coordinates; 0: what the STAR file names as images, or the .box file says")   \
     P(T, edge, CHOICE, "refuse", "refuse|skip", "", "a box that is not wholly inside its micrograph")     \
-    P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
+    P(T, labels, CHOICE, "auto", DAL_LABELS, "",                                                                       \
+      "auto: distinct labels in order; or counted from 0 or 1, or names of classes")                                   \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")
 #define COMPONENTS(C)                                                                                    \
     C(DATASET, "mrc", mrc_impl, "sections and particles in MRC and CCP4 files of cryo-electron microscopy", \

@@ -70,8 +70,8 @@ static dal_status find_order(mrc_map *m, const unsigned char *h, dal_error *err)
     m->mode = (int32_t)word(m, h + MODE);
     if (value_bytes(m->mode) == 0)
         return dal_fail(err, DAL_E_FORMAT, m->key,
-                        "%s: values of mode %d, expected 0 (int8), 1 (int16), 2 (float32), 6 (uint16) or 12 (float16)", m->path,
-                        m->mode);
+                        "%s: values of mode %d, expected 0 (int8), 1 (int16), 2 (float32), 6 (uint16) or 12 (float16)",
+                        m->path, m->mode);
     return DAL_OK;
 }
 
@@ -90,17 +90,20 @@ static dal_status take_axes(mrc_map *m, const unsigned char *h, dal_error *err)
     for (int k = 0; k < 3; k++)
         seen |= axis[k] >= 1 && axis[k] <= 3 ? 1u << axis[k] : 0;
     if (seen != 0xe)
-        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: MAPC, MAPR, MAPS at offset %d are %u, %u, %u, expected 1, 2, 3 in any order",
-                        m->path, MAPC, axis[0], axis[1], axis[2]);
+        return dal_fail(err, DAL_E_FORMAT, m->key,
+                        "%s: MAPC, MAPR, MAPS at offset %d are %u, %u, %u, expected 1, 2, 3 in any order", m->path,
+                        MAPC, axis[0], axis[1], axis[2]);
     if (n[0] < 1 || n[1] < 1 || n[2] < 1)
-        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: the header says %lld x %lld x %lld values, expected at least one", m->path,
+        return dal_fail(err, DAL_E_FORMAT, m->key,
+                        "%s: the header says %lld x %lld x %lld values, expected at least one", m->path,
                         (long long)n[0], (long long)n[1], (long long)n[2]);
     for (int k = 0; k < 3; k++) {
         m->size[axis[k] - 1] = n[k];
         m->stride[axis[k] - 1] = stride;
         if (!dal_size_mul(stride, n[k], &stride) || stride > INT64_MAX / 8)
-            return dal_fail(err, DAL_E_OVERFLOW, m->key, "%s: the header says %lld x %lld x %lld values, which is too many",
-                            m->path, (long long)n[0], (long long)n[1], (long long)n[2]);
+            return dal_fail(err, DAL_E_OVERFLOW, m->key,
+                            "%s: the header says %lld x %lld x %lld values, which is too many", m->path,
+                            (long long)n[0], (long long)n[1], (long long)n[2]);
     }
     return DAL_OK;
 }
@@ -110,10 +113,11 @@ static dal_status take_header(const dal_host *host, mrc_map *m, dal_error *err)
     int64_t size;
     const unsigned char *h = dal_file_data(m->file, &size);
     if (size < HEADER)
-        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: truncated: %lld bytes, an MRC file has %d of header alone", m->path,
-                        (long long)size, HEADER);
+        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: truncated: %lld bytes, an MRC file has %d of header alone",
+                        m->path, (long long)size, HEADER);
     if (memcmp(h + MAP, "MAP", 3) != 0)
-        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: found no MAP at offset %d: is this an MRC or CCP4 file?", m->path, MAP);
+        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: found no MAP at offset %d: is this an MRC or CCP4 file?",
+                        m->path, MAP);
     dal_status st = find_order(m, h, err);
     if (st == DAL_OK)
         st = take_axes(m, h, err);
@@ -122,12 +126,14 @@ static dal_status take_header(const dal_host *host, mrc_map *m, dal_error *err)
     const int64_t extended = (int32_t)word(m, h + NSYMBT);
     const int64_t bytes = m->size[0] * m->size[1] * m->size[2] * value_bytes(m->mode);
     if (extended < 0 || extended > size - HEADER)
-        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: the extended header is said to have %lld bytes, in a file of %lld", m->path,
+        return dal_fail(err, DAL_E_FORMAT, m->key,
+                        "%s: the extended header is said to have %lld bytes, in a file of %lld", m->path,
                         (long long)extended, (long long)size);
     if (bytes > size - HEADER - extended)
-        return dal_fail(err, DAL_E_FORMAT, m->key, "%s: truncated at offset %lld: the header says %lld x %lld x %lld values of mode "
-                        "%d, which is %lld bytes in all", m->path, (long long)size, (long long)m->size[0],
-                        (long long)m->size[1], (long long)m->size[2], m->mode, (long long)(HEADER + extended + bytes));
+        return dal_fail(err, DAL_E_FORMAT, m->key,
+                        "%s: truncated at offset %lld: the header says %lld x %lld x %lld values of mode %d, which is "
+                        "%lld bytes in all", m->path, (long long)size, (long long)m->size[0], (long long)m->size[1],
+                        (long long)m->size[2], m->mode, (long long)(HEADER + extended + bytes));
     if (bytes < size - HEADER - extended)
         dal_logf(host, DAL_LOG_WARNING, "%s: %lld bytes behind the values are passed over", m->path,
                  (long long)(size - HEADER - extended - bytes));
@@ -164,8 +170,8 @@ dal_status mrc_read(const mrc_map *m, int64_t x, int64_t y, int64_t z, int64_t w
         for (int64_t i = 0; i < width; i++, at += m->stride[MRC_X], out++) {
             *out = value_at(m, at);
             if (!isfinite(*out))
-                return dal_fail(err, DAL_E_FORMAT, m->key, "%s: the value at x %lld, y %lld, z %lld is not finite", m->path,
-                                (long long)(x + i), (long long)(y + j), (long long)z);
+                return dal_fail(err, DAL_E_FORMAT, m->key, "%s: the value at x %lld, y %lld, z %lld is not finite",
+                                m->path, (long long)(x + i), (long long)(y + j), (long long)z);
         }
     }
     return DAL_OK;

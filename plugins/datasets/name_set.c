@@ -70,7 +70,8 @@ dal_status name_set_make(const dal_host *host, name_slice *all, int64_t n, int n
         out->numbers = all[i].size == 0 || whole_number(all[i].text, all[i].size, &x);
     n = sort_out(all, n, out->numbers);
     if (n > most)
-        return dal_fail(err, DAL_E_OVERFLOW, key, "%lld %s, expected at most %lld", (long long)n, what, (long long)most);
+        return dal_fail(err, DAL_E_OVERFLOW, key, "%lld %s, expected at most %lld", (long long)n, what,
+                        (long long)most);
     for (int64_t i = 0; i < n; i++) {
         bytes += all[i].size + 1;
         if (!is_text(all[i].text, all[i].size))

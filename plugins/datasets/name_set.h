@@ -19,8 +19,8 @@ typedef struct name_set {
 
 /* The distinct ones of all[n], which it reorders; empty ones do not count. A word that is no UTF-8 or has control
  * characters, and more than `most` of them, are errors about `what` ("classes") under `key`. */
-dal_status name_set_make(const dal_host *host, name_slice *all, int64_t n, int by_number, int64_t most, const char *what,
-                         const char *key, name_set *out, dal_error *err);
+dal_status name_set_make(const dal_host *host, name_slice *all, int64_t n, int by_number, int64_t most,
+                         const char *what, const char *key, name_set *out, dal_error *err);
 void name_set_free(const dal_host *host, name_set *s);
 
 /* Its number, or -1. */

@@ -1,8 +1,8 @@
 /* newswire: short news items made of drawn words, for tests and first steps; needs no file.
  *
  * An item is of one topic. Each of its words is a common one, or (`topical` of them) one of the topic's own; of those
- * a part (`noise`) comes from any other topic instead, so that some items are hard to tell. Words are drawn with falling
- * frequency, the k-th with weight 1 / (k + 2). Item i of a split depends on seed, split and i alone.
+ * a part (`noise`) comes from any other topic instead, so that some items are hard to tell. Words are drawn with
+ * falling frequency, the k-th with weight 1 / (k + 2). Item i of a split depends on seed, split and i alone.
  */
 #include <dal/dataset.h>
 
@@ -16,35 +16,41 @@ typedef struct options {
 #define COMMON 48
 #define MOST 4096 /* bytes of an item: 200 words of at most 14 letters, and what is between */
 
-static const char *const topics[TOPICS] = {"sports", "business", "science", "politics", "weather", "music", "travel", "health"};
+static const char *const topics[TOPICS] = {"sports", "business", "science", "politics", "weather", "music", "travel",
+                                           "health"};
 
 static const char *const own[TOPICS][OWN] = {
     {"match", "goal", "team", "season", "coach", "striker", "league", "final", "referee", "stadium", "defeat", "medal",
-     "sprint", "keeper", "penalty", "cup", "rally", "champion", "tournament", "injury", "transfer", "captain", "draw", "score"},
-    {"shares", "profit", "market", "bank", "quarter", "merger", "investors", "sales", "revenue", "stock", "dividend", "bonds",
-     "inflation", "factory", "exports", "losses", "retailer", "budget", "loan", "currency", "supplier", "takeover", "tariff",
-     "earnings"},
-    {"telescope", "genome", "particles", "laboratory", "orbit", "fossil", "quantum", "species", "satellite", "experiment",
-     "molecules", "theory", "researchers", "galaxy", "enzyme", "sensor", "reactor", "neurons", "crystal", "probe", "bacteria",
-     "laser", "glacier", "algorithm"},
+     "sprint", "keeper", "penalty", "cup", "rally", "champion", "tournament", "injury", "transfer", "captain", "draw",
+     "score"},
+    {"shares", "profit", "market", "bank", "quarter", "merger", "investors", "sales", "revenue", "stock", "dividend",
+     "bonds", "inflation", "factory", "exports", "losses", "retailer", "budget", "loan", "currency", "supplier",
+     "takeover", "tariff", "earnings"},
+    {"telescope", "genome", "particles", "laboratory", "orbit", "fossil", "quantum", "species", "satellite",
+     "experiment", "molecules", "theory", "researchers", "galaxy", "enzyme", "sensor", "reactor", "neurons", "crystal",
+     "probe", "bacteria", "laser", "glacier", "algorithm"},
     {"election", "parliament", "minister", "vote", "senate", "treaty", "campaign", "coalition", "president", "reform",
-     "opposition", "embassy", "ballot", "governor", "law", "sanctions", "debate", "cabinet", "summit", "delegates", "mayor",
-     "decree", "borders", "envoy"},
-    {"storm", "rain", "forecast", "snow", "wind", "drought", "flood", "clouds", "frost", "thunder", "heat", "hail", "degrees",
-     "showers", "fog", "gusts", "cyclone", "sunshine", "barometer", "coast", "warning", "evening", "humidity", "ice"},
-    {"album", "concert", "guitar", "singer", "orchestra", "chorus", "melody", "drums", "festival", "tour", "song", "violin",
-     "stage", "band", "lyrics", "opera", "piano", "tempo", "audience", "recording", "jazz", "composer", "single", "encore"},
-    {"flight", "hotel", "beach", "passport", "luggage", "island", "train", "museum", "guide", "harbour", "tickets", "cruise",
-     "airport", "visitors", "mountain", "hostel", "ferry", "map", "castle", "border", "holiday", "trail", "market", "resort"},
-    {"patients", "vaccine", "hospital", "doctors", "symptoms", "therapy", "diet", "surgery", "clinic", "virus", "nurses",
-     "dose", "trial", "infection", "heart", "diagnosis", "fever", "allergy", "sleep", "blood", "muscles", "tablets", "risk",
-     "exercise"}};
+     "opposition", "embassy", "ballot", "governor", "law", "sanctions", "debate", "cabinet", "summit", "delegates",
+     "mayor", "decree", "borders", "envoy"},
+    {"storm", "rain", "forecast", "snow", "wind", "drought", "flood", "clouds", "frost", "thunder", "heat", "hail",
+     "degrees", "showers", "fog", "gusts", "cyclone", "sunshine", "barometer", "coast", "warning", "evening",
+     "humidity", "ice"},
+    {"album", "concert", "guitar", "singer", "orchestra", "chorus", "melody", "drums", "festival", "tour", "song",
+     "violin", "stage", "band", "lyrics", "opera", "piano", "tempo", "audience", "recording", "jazz", "composer",
+     "single", "encore"},
+    {"flight", "hotel", "beach", "passport", "luggage", "island", "train", "museum", "guide", "harbour", "tickets",
+     "cruise", "airport", "visitors", "mountain", "hostel", "ferry", "map", "castle", "border", "holiday", "trail",
+     "market", "resort"},
+    {"patients", "vaccine", "hospital", "doctors", "symptoms", "therapy", "diet", "surgery", "clinic", "virus",
+     "nurses", "dose", "trial", "infection", "heart", "diagnosis", "fever", "allergy", "sleep", "blood", "muscles",
+     "tablets", "risk", "exercise"}};
 
 static const char *const common[COMMON] = {
-    "the", "of", "and", "to", "in", "a", "on", "for", "with", "that", "after", "said", "at", "by", "from", "was", "new", "two",
-    "its", "has", "over", "more", "year", "first", "as", "were", "who", "they", "week", "would", "about", "three", "than",
-    "people", "into", "day", "last", "been", "which", "time", "could", "their", "many", "against", "early", "late", "next",
-    "long"};
+    "the", "of", "and", "to", "in", "a", "on", "for", "with", "that", "after", "said", "at", "by", "from", "was",
+        "new", "two",
+    "its", "has", "over", "more", "year", "first", "as", "were", "who", "they", "week", "would", "about", "three",
+    "than", "people", "into", "day", "last", "been", "which", "time", "could", "their", "many", "against", "early",
+    "late", "next", "long"};
 
 typedef struct newswire {
     const dal_host *host;
@@ -53,7 +59,8 @@ typedef struct newswire {
     int64_t n[DAL_SPLITS];
 } newswire;
 
-static dal_status newswire_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status newswire_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                                  dal_error *err)
 {
     static const char *const names[DAL_SPLITS] = {"train", "validation", "test"};
     const options *o = opt;
@@ -134,7 +141,8 @@ static dal_status newswire_info(void *p, dal_dataset_info *out, dal_error *err)
 {
     const newswire *self = p;
     (void)err;
-    out->spec = (dal_sample_spec){.struct_size = sizeof out->spec, .modality = DAL_TEXT, .n_classes = self->opt->n_classes};
+    out->spec = (dal_sample_spec){.struct_size = sizeof out->spec, .modality = DAL_TEXT,
+                                  .n_classes = self->opt->n_classes};
     memcpy(out->n, self->n, sizeof out->n);
     out->class_names = topics;
     return DAL_OK;
@@ -188,7 +196,8 @@ static const dal_dataset_impl newswire_impl = {
 #define PARAMS(P, T)                                                                                     \
     P(T, n_train, I64, "2000", "1..100000000", "samples", "in the pool")                                 \
     P(T, n_test, I64, "500", "0..100000000", "samples", "to test on")                                    \
-    P(T, n_classes, I64, "4", "2..8", "classes", "sports, business, science, politics, weather, music, travel, health") \
+    P(T, n_classes, I64, "4", "2..8", "classes",                                                                       \
+      "sports, business, science, politics, weather, music, travel, health")                                           \
     P(T, words, I64, "20", "2..130", "words", "of an item, about")                                       \
     P(T, topical, F64, "0.2", "0..1", "", "part of the words that a topic makes")                        \
     P(T, noise, F64, "0.3", "0..1", "", "part of those that come from another topic")                    \

@@ -83,12 +83,13 @@ static dal_status decode(void *p, uint32_t k, const dal_text_row *row, char *out
 
 static dal_status fault(const dal_lines *l, int64_t column, const char *what, dal_error *err)
 {
-    return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld:%lld: %s", l->path, (long long)l->line - 1, (long long)column + 1, what);
+    return dal_fail(err, DAL_E_FORMAT, l->key, "%s:%lld:%lld: %s", l->path, (long long)l->line - 1,
+                    (long long)column + 1, what);
 }
 
 /* A tree that is complete becomes a text, if it is one that is asked for. */
-static dal_status add_node(sst *self, uint32_t k, const dal_lines *l, const node *n, int depth, int64_t bytes, int64_t leaves,
-                           dal_error *err)
+static dal_status add_node(sst *self, uint32_t k, const dal_lines *l, const node *n, int depth, int64_t bytes,
+                           int64_t leaves, dal_error *err)
 {
     const options *o = self->opt;
     dal_text_row row = {.at = n->at, .line = l->line - 1, .size = bytes - n->bytes + leaves - n->leaves - 1};
@@ -185,7 +186,8 @@ static dal_status open_member(sst *self, uint32_t k, dal_error *err)
         if (is_member(dal_zip_name(self->zip, i), files[k]))
             found = i;
     if (found < 0)
-        return k == DAL_SPLIT_TRAIN ? dal_fail(err, DAL_E_FORMAT, "path", "%s: there is no train.txt in it", self->opt->path)
+        return k == DAL_SPLIT_TRAIN ? dal_fail(err, DAL_E_FORMAT, "path", "%s: there is no train.txt in it",
+                                               self->opt->path)
                                     : DAL_OK;
     const unsigned char *data;
     const dal_status st = dal_zip_load(self->zip, found, MAX_CONTENT, &data, &self->size[k], err);
@@ -255,7 +257,8 @@ static dal_status build(void *p, const void *opt, dal_error *err)
     return self->stack ? open_files(self, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for the trees");
 }
 
-static dal_status sst_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out, dal_error *err)
+static dal_status sst_create(const dal_host *host, const void *opt, const dal_dataset *input, void **out,
+                             dal_error *err)
 {
     (void)input;
     return dal_texts_create(host, sizeof(sst), opt, build, sst_destroy, out, err);
@@ -273,9 +276,11 @@ static const dal_dataset_impl sst_impl = {
     P(T, validation_path, PATH, "", "file", "", "the trees of the validation split, where path is no .zip") \
     P(T, test_path, PATH, "", "file", "", "those of the test split, likewise")                           \
     P(T, classes, CHOICE, "fine", "fine|binary", "", "five, or negative and positive without what is neutral") \
-    P(T, phrases, CHOICE, "sentences", "sentences|all", "", "texts of the pool: whole sentences, or every phrase in them") \
+    P(T, phrases, CHOICE, "sentences", "sentences|all", "",                                                            \
+      "texts of the pool: whole sentences, or every phrase in them")                                                   \
     P(T, encoding, CHOICE, "utf-8", DAL_ENCODINGS, "", "of the files; mixed: a word that is no UTF-8 is Latin-1")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "sst-trees", sst_impl, "the Stanford Sentiment Treebank (SST-5, SST-2) in its trees, in the .zip or out of it", \
+    C(DATASET, "sst-trees", sst_impl,                                                                                  \
+      "the Stanford Sentiment Treebank (SST-5, SST-2) in its trees, in the .zip or out of it",                         \
       "Socher et al., EMNLP 2013", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(sst_trees, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

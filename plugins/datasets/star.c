@@ -78,8 +78,8 @@ static dal_status take_names(star *s, dal_error *err)
     }
 }
 
-dal_status star_find(star *s, const char *path, const char *key, const void *data, int64_t size, const char *const *wanted,
-                     dal_error *err)
+dal_status star_find(star *s, const char *path, const char *key, const void *data, int64_t size,
+                     const char *const *wanted, dal_error *err)
 {
     const char *line;
     int64_t n;

@@ -17,9 +17,10 @@ typedef struct star {
     int64_t width;
 } star;
 
-/* The first table of data[size] that has one of these columns ("rlnImageName", ..., NULL). DAL_E_FORMAT: there is none. */
-dal_status star_find(star *s, const char *path, const char *key, const void *data, int64_t size, const char *const *wanted,
-                     dal_error *err);
+/* The first table of data[size] that has one of these columns ("rlnImageName", ..., NULL). DAL_E_FORMAT: there is
+ * none. */
+dal_status star_find(star *s, const char *path, const char *key, const void *data, int64_t size,
+                     const char *const *wanted, dal_error *err);
 /* The number of a column, or -1. */
 int64_t star_column(const star *s, const char *name);
 /* The next row, fields[s->width], or *more 0 at the end of the table. */

@@ -58,8 +58,8 @@ static uint32_t number_at(const unsigned char *p, int big)
                : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 }
 
-/* What a variable begins with, `body` bytes long: its flags, its dimensions, its name; head[n] is as much of it as there
- * is, or as can matter. What is wrong with it, or NULL. */
+/* What a variable begins with, `body` bytes long: its flags, its dimensions, its name; head[n] is as much of it as
+ * there is, or as can matter. What is wrong with it, or NULL. */
 static const char *fault_of_variable(const unsigned char *head, int64_t n, int64_t body, int big)
 {
     if (n < 24 || number_at(head, big) != 6 || number_at(head + 4, big) != 8)
@@ -79,7 +79,8 @@ static const char *fault_of_variable(const unsigned char *head, int64_t n, int64
 static const char *fault_of_element(uint32_t type, const unsigned char *data, int64_t n, int big)
 {
     unsigned char head[8 + 24 + 4 * MAX_RANK + 8] = {0};
-    z_stream z = {.next_in = (unsigned char *)(uintptr_t)data, .avail_in = (uInt)n, .next_out = head, .avail_out = sizeof head};
+    z_stream z = {.next_in = (unsigned char *)(uintptr_t)data, .avail_in = (uInt)n, .next_out = head,
+                  .avail_out = sizeof head};
     if (type == 14)
         return fault_of_variable(data, n, n, big);
     if (type != 15)
@@ -98,8 +99,8 @@ static dal_status check_elements(const part *p, const unsigned char *data, int64
     const int big = size >= MAT_HEADER && data[126] == 'M';
     const unsigned version = size < MAT_HEADER ? 0 : big ? data[124] : data[125];
     if (version != 1 && version != 2)
-        return dal_fail(err, DAL_E_FORMAT, p->key, "%s: version %u of its header, expected 1 (format 5) or 2 (format 7.3)", p->path,
-                        version);
+        return dal_fail(err, DAL_E_FORMAT, p->key,
+                        "%s: version %u of its header, expected 1 (format 5) or 2 (format 7.3)", p->path, version);
     for (int64_t at = MAT_HEADER, n; version == 1 && at + 8 <= size; at += 8 + n) {
         n = number_at(data + at + 4, big);
         const char *fault = n > size - at - 8 ? "cut short"
@@ -305,8 +306,8 @@ static dal_status read_part(svhn *self, int which, const char *path, const char 
         return st;
     mat_t *mat = Mat_Open(path, MAT_ACC_RDONLY);
     if (!mat)
-        return dal_fail(err, DAL_E_FORMAT, key, "%s: libmatio cannot read it: damaged, or of a format it was built without",
-                        path);
+        return dal_fail(err, DAL_E_FORMAT, key,
+                        "%s: libmatio cannot read it: damaged, or of a format it was built without", path);
     st = read_x(self, p, mat, size, err);
     if (st == DAL_OK)
         st = read_y(self, p, mat, err);
@@ -330,7 +331,8 @@ static dal_status open_part(svhn *self, int which, const char *path, const char 
 {
     (void)self, (void)which;
     return dal_fail(err, DAL_E_UNSUPPORTED, key,
-                    "%s: this build reads no MATLAB files: it was configured without matio (Debian: libmatio-dev)", path);
+                    "%s: this build reads no MATLAB files: it was configured without matio (Debian: libmatio-dev)",
+                    path);
 }
 
 #endif

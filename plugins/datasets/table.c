@@ -42,8 +42,8 @@ static dal_status no_column(const table *t, const char *key, const char *name, d
     char list[700] = "", one[48];
     size_t at = 0;
     if (!t->names)
-        return dal_fail(err, DAL_E_INVALID, key, "no column '%.60s': %s has no header, expected a number -%lld..%lld", name,
-                        t->files[0].path, (long long)t->width, (long long)t->width - 1);
+        return dal_fail(err, DAL_E_INVALID, key, "no column '%.60s': %s has no header, expected a number -%lld..%lld",
+                        name, t->files[0].path, (long long)t->width, (long long)t->width - 1);
     for (int64_t j = 0; j < t->width && j < LISTED; j++)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", j ? ", " : "", table_shown(&t->names[j], one));
     if (t->width > LISTED)
@@ -132,7 +132,8 @@ dal_status table_columns(table *t, const dal_csv_field *names, int64_t width, da
         st = dal_fail(err, DAL_E_INVALID, "path", "%s: no columns of values are left of %lld", t->files[0].path,
                       (long long)width);
     if (st == DAL_OK && r->indicator && r->missing == TABLE_ERROR)
-        st = dal_fail(err, DAL_E_INVALID, "indicator", "missing values are errors: say with missing what else they become");
+        st = dal_fail(err, DAL_E_INVALID, "indicator",
+                      "missing values are errors: say with missing what else they become");
     if (st == DAL_OK && r->fill != 0 && r->missing != TABLE_CONSTANT)
         st = dal_fail(err, DAL_E_INVALID, "fill", "this number is filled in with missing: constant alone");
     return st;
@@ -179,7 +180,8 @@ static dal_status take_text(const table *t, int file, const dal_csv_field *f, co
 }
 
 /* A text that the file has not told: what there is. */
-static dal_status undeclared(const table *t, int file, const dal_csv_field *f, int64_t j, const word_list *known, dal_error *err)
+static dal_status undeclared(const table *t, int file, const dal_csv_field *f, int64_t j, const word_list *known,
+                             dal_error *err)
 {
     const table_file *in = &t->files[file];
     char list[500] = "", text[48], name[96];
@@ -208,8 +210,8 @@ static dal_status take_class(table *t, int file, const dal_csv_field *f, int32_t
     if (t->columns[t->label].declared)
         return undeclared(t, file, f, t->label, &t->class_names, err);
     if (t->class_names.n == TABLE_MAX_CLASSES)
-        return dal_fail(err, DAL_E_FORMAT, in->key, "%s:%lld:%lld: more than %d classes; is this the right column?", in->path,
-                        (long long)f->line, (long long)f->column, TABLE_MAX_CLASSES);
+        return dal_fail(err, DAL_E_FORMAT, in->key, "%s:%lld:%lld: more than %d classes; is this the right column?",
+                        in->path, (long long)f->line, (long long)f->column, TABLE_MAX_CLASSES);
     return words_add(t->host, &t->class_names, text, cls, err);
 }
 
@@ -228,8 +230,8 @@ static dal_status take_group(table *t, int file, const dal_csv_field *f, int32_t
     if (*group >= 0)
         return DAL_OK;
     if (t->group_names.n == TABLE_MAX_GROUPS)
-        return dal_fail(err, DAL_E_FORMAT, in->key, "%s:%lld:%lld: more than %d sources; is this the right column?", in->path,
-                        (long long)f->line, (long long)f->column, TABLE_MAX_GROUPS);
+        return dal_fail(err, DAL_E_FORMAT, in->key, "%s:%lld:%lld: more than %d sources; is this the right column?",
+                        in->path, (long long)f->line, (long long)f->column, TABLE_MAX_GROUPS);
     return words_add(t->host, &t->group_names, text, group, err);
 }
 
@@ -262,7 +264,8 @@ dal_status table_look(table *t, int file, const dal_csv_field *fields, dal_error
     for (int64_t j = 0; j < t->width && st == DAL_OK && wants_look(t); j++) {
         table_column *c = &t->columns[j];
         const dal_csv_field *f = &fields[j];
-        if (c->kind == TABLE_CLASSES || c->kind == TABLE_GROUPS || c->kind == TABLE_DROPPED || (c->declared && !t->rule.indicator))
+        if (c->kind == TABLE_CLASSES || c->kind == TABLE_GROUPS || c->kind == TABLE_DROPPED ||
+            (c->declared && !t->rule.indicator))
             continue;
         if (is_one_of(f, &t->rule.markers, 1)) {
             c->holes = 1;
@@ -291,14 +294,15 @@ static dal_status settle_column(table *t, int64_t j, dal_error *err)
     if (c->kind == TABLE_NUMBERS && c->odd[0] && t->rule.words != TABLE_REFUSE)
         c->kind = t->rule.words == TABLE_DROP ? TABLE_DROPPED : TABLE_WORDS;
     if (c->kind != TABLE_WORDS || c->declared) {
-        if (c->kind != TABLE_WORDS && c->kind != TABLE_GROUPS) /* texts of a group may be in use: those that a file tells */
+        /* texts of a group may be in use: those that a file tells */
+        if (c->kind != TABLE_WORDS && c->kind != TABLE_GROUPS)
             words_free(t->host, &c->values);
         return DAL_OK;
     }
     if (c->many || c->values.n > t->rule.max_values)
         return dal_fail(err, DAL_E_FORMAT, in->key,
-                        "%s:%lld:%lld: %s has texts ('%s' is the first) and more than %lld different ones, too many for one-hot; "
-                        "drop the column or raise max_values",
+                        "%s:%lld:%lld: %s has texts ('%s' is the first) and more than %lld different ones, too many "
+                        "for one-hot; drop the column or raise max_values",
                         in->path, (long long)c->odd_line, (long long)c->odd_column, column_name(t, j, name), c->odd,
                         (long long)t->rule.max_values);
     return words_sort(t->host, &c->values, NULL, err);
@@ -316,8 +320,8 @@ static void tell_column(const table *t, int64_t j)
         return;
     for (int64_t i = 0; i < c->values.n && at + 64 < sizeof list; i++)
         at += (size_t)snprintf(list + at, sizeof list - at, "%s%.40s", i ? ", " : "", c->values.texts[i]);
-    dal_logf(t->host, DAL_LOG_INFO, "%s: %s is one-hot: values %lld..%lld are %s", t->files[0].path, column_name(t, j, name),
-             (long long)c->at, (long long)(c->at + c->values.n - 1), list);
+    dal_logf(t->host, DAL_LOG_INFO, "%s: %s is one-hot: values %lld..%lld are %s", t->files[0].path,
+             column_name(t, j, name), (long long)c->at, (long long)(c->at + c->values.n - 1), list);
 }
 
 /* Where the values of each column are among those of a sample. */
@@ -359,9 +363,11 @@ dal_status table_shape(table *t, dal_error *err)
         t->groups = dal_array(t->host, t->n_rows, sizeof *t->groups);
     if (!t->classes || !t->lines || (t->group >= 0 && !t->groups))
         return no_memory(err);
-    if (!dal_size_mul(t->n_rows, t->d, &bytes) || !dal_size_mul(bytes, sizeof(float), &bytes) || bytes > TABLE_MAX_BYTES)
-        return dal_fail(err, DAL_E_OVERFLOW, "path", "%s: %lld rows of %lld values are too many, expected at most %lld bytes",
-                        t->files[0].path, (long long)t->n_rows, (long long)t->d, (long long)TABLE_MAX_BYTES);
+    if (!dal_size_mul(t->n_rows, t->d, &bytes) || !dal_size_mul(bytes, sizeof(float), &bytes) ||
+        bytes > TABLE_MAX_BYTES)
+        return dal_fail(err, DAL_E_OVERFLOW, "path",
+                        "%s: %lld rows of %lld values are too many, expected at most %lld bytes", t->files[0].path,
+                        (long long)t->n_rows, (long long)t->d, (long long)TABLE_MAX_BYTES);
     st = t->host->temp_map(t->host, (size_t)bytes, &x, err);
     if (st == DAL_OK) {
         t->x = x;
@@ -377,8 +383,8 @@ static dal_status no_number(const table *t, int file, const dal_csv_field *f, in
     const table_file *in = &t->files[file];
     char text[48], name[96];
     return dal_fail(err, DAL_E_FORMAT, in->key,
-                    "%s:%lld:%lld: found '%s' in %s, expected a number that fits f32; columns may be left out with drop, or "
-                    "made one-hot",
+                    "%s:%lld:%lld: found '%s' in %s, expected a number that fits f32; columns may be left out with "
+                    "drop, or made one-hot",
                     in->path, (long long)f->line, (long long)f->column, table_shown(f, text), column_name(t, j, name));
 }
 
@@ -392,9 +398,9 @@ static dal_status take_value(const table *t, int file, const dal_csv_field *f, i
     double x;
     if (missing && t->rule.missing == TABLE_ERROR)
         return dal_fail(err, DAL_E_FORMAT, in->key,
-                        "%s:%lld:%lld: a missing value ('%s'), expected %s; missing: mean, median or zero would fill it in, keep leaves it to the model",
-                        in->path, (long long)f->line, (long long)f->column, table_shown(f, text),
-                        c->kind == TABLE_WORDS ? "a text" : "a number");
+                        "%s:%lld:%lld: a missing value ('%s'), expected %s; missing: mean, median or zero would fill "
+                        "it in, keep leaves it to the model", in->path, (long long)f->line, (long long)f->column,
+                        table_shown(f, text), c->kind == TABLE_WORDS ? "a text" : "a number");
     if (c->marker >= 0)
         row[c->marker] = (float)missing;
     if (c->kind == TABLE_NUMBERS) {

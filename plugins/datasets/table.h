@@ -1,13 +1,13 @@
 /* table.h: what datasets that are tables of numbers and words share, whatever their files look like.
  *
- * Each column is numbers (one value), words (0 or 1 for each of its texts, in a fixed order), the classes, the sources of
- * samples, or left out.
- * A loader's object begins with a table, and its create is table_create: it names the columns (table_columns), goes through
- * the rows of all files once to look (table_look) and, after table_shape, once more to fill (table_fill), and ends with
- * table_settle.
+ * Each column is numbers (one value), words (0 or 1 for each of its texts, in a fixed order), the classes, the sources
+ * of samples, or left out.
+ * A loader's object begins with a table, and its create is table_create: it names the columns (table_columns), goes
+ * through the rows of all files once to look (table_look) and, after table_shape, once more to fill (table_fill), and
+ * ends with table_settle.
  *
- * A missing value of a column of numbers is filled in by what the pool alone has, or stays NaN; of a column of words it is 0
- * for each text. `indicator` adds a column that says where a value is missing for each column that misses any.
+ * A missing value of a column of numbers is filled in by what the pool alone has, or stays NaN; of a column of words it
+ * is 0 for each text. `indicator` adds a column that says where a value is missing for each column that misses any.
  */
 #ifndef DATASETS_TABLE_H
 #define DATASETS_TABLE_H
@@ -20,7 +20,8 @@
 #define TABLE_MAX_CLASSES 65536
 #define TABLE_MAX_GROUPS (1 << 24)
 
-enum { TABLE_ERROR, TABLE_MEAN, TABLE_ZERO, TABLE_MEDIAN, TABLE_CONSTANT, TABLE_KEEP }; /* what a missing value becomes */
+/* what a missing value becomes */
+enum { TABLE_ERROR, TABLE_MEAN, TABLE_ZERO, TABLE_MEDIAN, TABLE_CONSTANT, TABLE_KEEP };
 enum { TABLE_REFUSE, TABLE_ONE_HOT, TABLE_DROP };                           /* columns with texts that are no numbers */
 enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED, TABLE_GROUPS }; /* columns */
 
@@ -33,16 +34,19 @@ enum { TABLE_NUMBERS, TABLE_WORDS, TABLE_CLASSES, TABLE_DROPPED, TABLE_GROUPS };
     int32_t indicator;                   \
     int64_t max_values, split_seed;      \
     double fill, test_fraction
-#define TABLE_PARAMS(P, T, missing_, unlabelled_)                                                                           \
-    P(T, label, STR, "-1", "", "", "column of the classes: a name or a number from 0, from the end if negative; empty: none") \
+#define TABLE_PARAMS(P, T, missing_, unlabelled_)                                                                      \
+    P(T, label, STR, "-1", "", "",                                                                                     \
+      "column of the classes: a name or a number from 0, from the end if negative; empty: none")                       \
     P(T, group, STR, "", "", "", "column of the sources of samples (site, patient), likewise; empty: none") \
     P(T, no_label, STRS, unlabelled_, "", "", "texts in that column that are no class, beside none at all")  \
     P(T, drop, STRS, "", "nonempty", "", "columns to leave out, by name or number")                     \
-    P(T, words, CHOICE, "refuse", "refuse|one-hot|drop", "", "of a column with texts that are no numbers; one-hot: 0 or 1 for each of its texts") \
+    P(T, words, CHOICE, "refuse", "refuse|one-hot|drop", "",                                                           \
+      "of a column with texts that are no numbers; one-hot: 0 or 1 for each of its texts")                             \
     P(T, one_hot, STRS, "", "nonempty", "", "columns that are one-hot in any case: numbers that are codes")    \
     P(T, max_values, I64, "64", "1..65536", "", "of a column that becomes one-hot: texts it may have")         \
     P(T, missing, CHOICE, "error", "error|mean|zero|median|constant|keep", "", \
-      "what a missing number becomes; mean and median are those of the pool; keep: it stays missing (nan), for models that take that") \
+      "what a missing number becomes; mean and median are those of the pool; keep: it stays missing (nan), for "       \
+      "models that take that")                                                                                         \
     P(T, fill, F64, "0", "", "", "the number that missing: constant fills in")                         \
     P(T, markers, STRS, missing_, "nonempty", "", "texts that mean a missing value, beside none at all; in any case") \
     P(T, indicator, BOOL, "false", "", "", "another column for each one with missing values: 1 where one is missing") \
@@ -53,7 +57,8 @@ typedef struct table_rule {
     TABLE_OPTIONS;
 } table_rule;
 #define TABLE_RULE(o)                                                                                       \
-    (table_rule){.label = (o)->label, .group = (o)->group, .drop = (o)->drop, .one_hot = (o)->one_hot, .markers = (o)->markers,  \
+    (table_rule){.label = (o)->label, .group = (o)->group, .drop = (o)->drop, .one_hot = (o)->one_hot,                 \
+                 .markers = (o)->markers,                                                                              \
                  .no_label = (o)->no_label, .words = (o)->words, .missing = (o)->missing,                   \
                  .indicator = (o)->indicator, .max_values = (o)->max_values, .split_seed = (o)->split_seed, \
                  .fill = (o)->fill, .test_fraction = (o)->test_fraction}
@@ -103,12 +108,14 @@ typedef struct table_reader {
     size_t size; /* of the object */
     dal_status (*open)(void *self, int file, dal_error *err);
     dal_status (*columns)(void *self, dal_error *err); /* all n files are open: are they alike? then table_columns */
-    dal_status (*rows)(void *self, int file, table_taker *take, dal_error *err); /* each to `take`, in the same order every time */
+    /* each to `take`, in the same order every time */
+    dal_status (*rows)(void *self, int file, table_taker *take, dal_error *err);
     void (*close)(void *self); /* the files: all of them are read, or never will be */
     const char *no_rows;       /* said of a file: "found no rows" */
 } table_reader;
 
-/* [main] The columns of the first file: names (NULL: they have none), which is the label, which are left out or one-hot. */
+/* [main] The columns of the first file: names (NULL: they have none), which is the label, which are left out or
+ * one-hot. */
 dal_status table_columns(table *t, const dal_csv_field *names, int64_t width, dal_error *err);
 /* [main] One row of a file, fields[width]: count it, and see which texts there are. */
 table_taker table_look;

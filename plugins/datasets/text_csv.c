@@ -2,9 +2,9 @@
  *
  * The file is gone through once, to find where the records lie, what they are labelled and how long their texts are;
  * texts are decoded when they are read. Plain files are mapped; packed ones and members of
- * archives are unpacked once, into temporary space. A text is one column, or several joined. Pairs of quotes inside a quoted
- * field are a quote; what a backslash means is a parameter, since the files differ: Yelp and DBpedia write a line break as
- * \n, AG News as a lone backslash.
+ * archives are unpacked once, into temporary space. A text is one column, or several joined. Pairs of quotes inside a
+ * quoted field are a quote; what a backslash means is a parameter, since the files differ: Yelp and DBpedia write a
+ * line break as \n, AG News as a lone backslash.
  */
 #include <dal/csv.h>
 #include <dal/file.h>
@@ -61,7 +61,8 @@ static dal_status find_delimiter(const options *o, char *out, dal_error *err)
                     o->delimiter);
 }
 
-static dal_status open_file(text_csv *self, uint32_t k, const char *path, const char *member, const char *key, dal_error *err)
+static dal_status open_file(text_csv *self, uint32_t k, const char *path, const char *member, const char *key,
+                            dal_error *err)
 {
     char delimiter = ',';
     int64_t size;
@@ -128,8 +129,8 @@ static dal_status no_column(const text_csv *self, const char *key, const char *n
     char list[700] = "", one[44];
     size_t at = 0;
     if (!self->header)
-        return dal_fail(err, DAL_E_INVALID, key, "no column '%.60s': %s has no header, expected a number -%lld..%lld", name,
-                        self->opt->path, (long long)self->width, (long long)self->width - 1);
+        return dal_fail(err, DAL_E_INVALID, key, "no column '%.60s': %s has no header, expected a number -%lld..%lld",
+                        name, self->opt->path, (long long)self->width, (long long)self->width - 1);
     for (int64_t j = 0; j < self->width && j < LISTED; j++) {
         dal_csv_text(&self->first[j], one, sizeof one);
         for (char *p = one; *p; p++)
@@ -168,7 +169,8 @@ static dal_status settle_columns(text_csv *self, dal_error *err)
     if (o->group[0] && st == DAL_OK)
         st = find_column(self, "group", o->group, &self->group, err);
     if (st == DAL_OK && self->group >= 0 && self->group == self->label)
-        st = dal_fail(err, DAL_E_INVALID, "group", "column '%.60s' is the label; a source is known before any label is", o->group);
+        st = dal_fail(err, DAL_E_INVALID, "group",
+                      "column '%.60s' is the label; a source is known before any label is", o->group);
     for (int64_t i = 0; i < o->text.n && st == DAL_OK; i++) {
         st = find_column(self, "text", o->text.items[i], &self->columns[self->n_columns++], err);
         if (st == DAL_OK && self->columns[i] == self->label)
@@ -178,7 +180,8 @@ static dal_status settle_columns(text_csv *self, dal_error *err)
         if (j != self->label && j != self->group)
             self->columns[self->n_columns++] = j;
     if (st == DAL_OK && self->n_columns == 0)
-        st = dal_fail(err, DAL_E_INVALID, "text", "%s has no column of text beside those of labels and sources", o->path);
+        st = dal_fail(err, DAL_E_INVALID, "text", "%s has no column of text beside those of labels and sources",
+                      o->path);
     self->join_size = (int64_t)strlen(o->join);
     return st;
 }
@@ -292,8 +295,9 @@ static dal_status index_file(text_csv *self, uint32_t k, dal_error *err)
         if (st != DAL_OK || n == 0)
             break;
         if (n != self->width)
-            return dal_fail(err, DAL_E_FORMAT, r.key, "%s:%lld:1: found %lld columns, expected %lld as in line %lld of %s",
-                            r.path, (long long)fields[0].line, (long long)n, (long long)self->width,
+            return dal_fail(err, DAL_E_FORMAT, r.key,
+                            "%s:%lld:1: found %lld columns, expected %lld as in line %lld of %s", r.path,
+                            (long long)fields[0].line, (long long)n, (long long)self->width,
                             (long long)self->first[0].line, self->opt->path);
         /* blank lines before the record are not its own */
         at = fields[0].text - r.data - (fields[0].quoted != 0);
@@ -365,18 +369,23 @@ static const dal_dataset_impl text_csv_impl = {
     P(T, member, STR, "", "", "", "the table in path, when that is an archive (.tar.gz, .zip)")          \
     P(T, validation_member, STR, "", "", "", "that in validation_path; without one, in path")            \
     P(T, test_member, STR, "", "", "", "that in test_path; without one, in path")                        \
-    P(T, header, CHOICE, "auto", "auto|yes|no", "", "is the first record names of columns; auto: if label, group or text name one") \
+    P(T, header, CHOICE, "auto", "auto|yes|no", "",                                                                    \
+      "is the first record names of columns; auto: if label, group or text name one")                                  \
     P(T, delimiter, STR, "comma", "nonempty", "", "comma, semicolon, tab or one character")              \
-    P(T, label, STR, "0", "", "", "column of the labels: a name or a number from 0, from the end if negative; empty: none") \
+    P(T, label, STR, "0", "", "",                                                                                      \
+      "column of the labels: a name or a number from 0, from the end if negative; empty: none")                        \
     P(T, group, STR, "", "", "", "column that tells which source a text is of: a name or a number; empty: none") \
     P(T, text, STRS, "", "nonempty", "", "columns of the text, likewise; none: all others, in order")    \
     P(T, join, STR, "' '", "", "", "what is put between columns; empty ones are left out")                 \
-    P(T, backslash, CHOICE, "keep", "keep|newline|break", "", "newline: \\n is a line break, \\\" a quote; break: a blank for every backslash (AG News)") \
-    P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
+    P(T, backslash, CHOICE, "keep", "keep|newline|break", "",                                                          \
+      "newline: \\n is a line break, \\\" a quote; break: a blank for every backslash (AG News)")                      \
+    P(T, labels, CHOICE, "auto", DAL_LABELS, "",                                                                       \
+      "auto: distinct labels in order; or counted from 0 or 1, or names of classes")                                   \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")                                    \
     P(T, encoding, CHOICE, "utf-8", DAL_ENCODINGS, "", "of the files; mixed: a text that is no UTF-8 is Latin-1")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "text-csv", text_csv_impl, "texts from a table (AG News, Yelp, DBpedia), plain, packed or in an archive",  \
+    C(DATASET, "text-csv", text_csv_impl,                                                                              \
+      "texts from a table (AG News, Yelp, DBpedia), plain, packed or in an archive",                                   \
       "Zhang, Zhao & LeCun, NIPS 2015", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(text_csv, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -1,9 +1,9 @@
-/* text-folder: a file for each text, a folder for each class: aclImdb, 20news-bydate and their like, in a .tar.gz or .zip
- * or unpacked.
+/* text-folder: a file for each text, a folder for each class: aclImdb, 20news-bydate and their like, in a .tar.gz or
+ * .zip or unpacked.
  *
  * A text's class is the folder it lies in. The folder above that tells the split where it is called train, test or the
- * like ("aclImdb/train/pos/0_9.txt", "20news-bydate-test/sci.med/59225"): then what does not lie so is no text. Where no
- * folder is called so, all are the pool. Texts are in the order of their names, whatever the archive's own.
+ * like ("aclImdb/train/pos/0_9.txt", "20news-bydate-test/sci.med/59225"): then what does not lie so is no text. Where
+ * no folder is called so, all are the pool. Texts are in the order of their names, whatever the archive's own.
  *
  * The whole is gone through once; texts are kept as UTF-8 in temporary space, stripped where that is asked for.
  */
@@ -25,7 +25,8 @@ typedef struct options {
     uint32_t encoding;
 } options;
 
-#define MAX_CONTENT ((int64_t)1 << 36) /* of an archive: with a smaller packed file dal_archive sets a limit of its own */
+/* Of an archive: with a smaller packed file dal_archive sets a limit of its own. */
+#define MAX_CONTENT ((int64_t)1 << 36)
 #define CHUNK DAL_TEXT_MOST            /* bytes of temporary space taken at once */
 #define MAX_CHUNKS 4096
 #define MAX_DEPTH 8                    /* of folders in folders */
@@ -145,9 +146,9 @@ static int64_t strip_quotes(char *text, int64_t n)
         end = line_end(text, n, at);
         const char *line = text + at;
         const int64_t m = end - at;
-        if (begins(line, m, ">") || begins(line, m, "|") || begins(line, m, "In article") || begins(line, m, "Quoted from") ||
-            has(line, m, "writes in") || has(line, m, "writes:") || has(line, m, "wrote:") || has(line, m, "says:") ||
-            has(line, m, "said:"))
+        if (begins(line, m, ">") || begins(line, m, "|") || begins(line, m, "In article") ||
+            begins(line, m, "Quoted from") || has(line, m, "writes in") || has(line, m, "writes:") ||
+            has(line, m, "wrote:") || has(line, m, "says:") || has(line, m, "said:"))
             continue;
         if (kept++ > 0)
             text[to++] = '\n';
@@ -262,8 +263,8 @@ static dal_status need_scratch(text_folder *self, const char *name, int64_t size
 {
     const dal_host *host = self->texts.host;
     if (size > DAL_TEXT_MOST / 2)
-        return dal_fail(err, DAL_E_FORMAT, "path", "%s: %.200s: a text of %lld bytes, expected at most %lld", self->opt->path,
-                        name, (long long)size, (long long)(DAL_TEXT_MOST / 2));
+        return dal_fail(err, DAL_E_FORMAT, "path", "%s: %.200s: a text of %lld bytes, expected at most %lld",
+                        self->opt->path, name, (long long)size, (long long)(DAL_TEXT_MOST / 2));
     if (self->scratch && size <= self->n_scratch) /* an empty text has a place, too */
         return DAL_OK;
     host->free(host, self->scratch);
@@ -318,7 +319,8 @@ static dal_status read_archive(text_folder *self, dal_error *err)
     return st;
 }
 
-static dal_status read_file(text_folder *self, int dir, const char *file, const char *name, int64_t size, dal_error *err)
+static dal_status read_file(text_folder *self, int dir, const char *file, const char *name, int64_t size,
+                            dal_error *err)
 {
     uint32_t split;
     if (!wanted(self, name, &split))
@@ -353,8 +355,8 @@ static dal_status walk(text_folder *self, int dir, char *name, int depth, dal_er
         if (f->d_name[0] == '.' || fstatat(dir, f->d_name, &s, 0) != 0)
             continue;
         if (snprintf(name + stem, MAX_NAME - stem, "%s", f->d_name) >= (int)(MAX_NAME - stem - 1))
-            st = dal_fail(err, DAL_E_INVALID, "path", "%s/%.200s...: a name of more than %d bytes", self->opt->path, name,
-                          MAX_NAME);
+            st = dal_fail(err, DAL_E_INVALID, "path", "%s/%.200s...: a name of more than %d bytes", self->opt->path,
+                          name, MAX_NAME);
         else if (S_ISREG(s.st_mode))
             st = read_file(self, dir, f->d_name, name, s.st_size, err);
         else if (S_ISDIR(s.st_mode) && depth < MAX_DEPTH) {
@@ -411,8 +413,9 @@ static dal_status check_splits(const text_folder *self, dal_error *err)
     const char *const own[DAL_SPLITS] = {o->train, o->validation, o->test};
     for (uint32_t k = 0; k < DAL_SPLITS; k++)
         if (own[k][0] && self->apart[k] == 0)
-            return dal_fail(err, DAL_E_INVALID, keys[k], "%s: no text lies in a folder of a folder called '%s'; give the name "
-                            "alone, without what is above it", o->path, own[k]);
+            return dal_fail(err, DAL_E_INVALID, keys[k],
+                            "%s: no text lies in a folder of a folder called '%s'; give the name alone, without what "
+                            "is above it", o->path, own[k]);
     return DAL_OK;
 }
 
@@ -442,11 +445,12 @@ static dal_status settle(text_folder *self, dal_error *err)
             st = dal_texts_add(&self->texts, by_split ? e->split : DAL_SPLIT_TRAIN, &row, e->name, "path", err);
     }
     if (st == DAL_OK && self->texts.n[DAL_SPLIT_TRAIN] == 0)
-        st = dal_fail(err, DAL_E_FORMAT, "path", "%s: found no texts for the pool: expected files in a folder for each class, "
-                      "and those in a folder called train where there are splits", o->path);
+        st = dal_fail(err, DAL_E_FORMAT, "path",
+                      "%s: found no texts for the pool: expected files in a folder for each class, and those in a "
+                      "folder called train where there are splits", o->path);
     if (passed > 0)
-        dal_logf(self->texts.host, DAL_LOG_INFO, "%s: %lld files that lie in no folder of a split are left out", o->path,
-                 (long long)passed);
+        dal_logf(self->texts.host, DAL_LOG_INFO, "%s: %lld files that lie in no folder of a split are left out",
+                 o->path, (long long)passed);
     return st == DAL_OK ? dal_texts_settle(&self->texts, &rule, err) : st;
 }
 
@@ -529,12 +533,14 @@ static const dal_dataset_impl text_folder_impl = {
     P(T, test, STR, "", "", "", "that of the test split; empty: test")                                   \
     P(T, suffix, STR, "", "", "", "only files whose names end so, as .txt")                              \
     P(T, unlabelled, STRS, "[unsup]", "nonempty", "", "folders whose texts have no class")               \
-    P(T, class_names, STRS, "", "nonempty", "", "the folders of the classes, in order; none: all there are, in byte order") \
+    P(T, class_names, STRS, "", "nonempty", "",                                                                        \
+      "the folders of the classes, in order; none: all there are, in byte order")                                      \
     P(T, strip_headers, BOOL, "false", "", "", "leave out all before the first blank line (mail, 20 Newsgroups)") \
     P(T, strip_quotes, BOOL, "false", "", "", "leave out lines that quote, and those that say whom")     \
     P(T, strip_footers, BOOL, "false", "", "", "leave out a last block below a blank line: signatures")  \
     P(T, encoding, CHOICE, "utf-8", DAL_ENCODINGS, "", "of the files; mixed: a text that is no UTF-8 is Latin-1")
 #define COMPONENTS(C)                                                                                    \
-    C(DATASET, "text-folder", text_folder_impl, "a file for each text in a folder for each class (IMDB, 20 Newsgroups)", \
+    C(DATASET, "text-folder", text_folder_impl,                                                                        \
+      "a file for each text in a folder for each class (IMDB, 20 Newsgroups)",                                         \
       "Maas et al., ACL 2011", "", DAL_CAP_CONCURRENT, options, PARAMS)
 DAL_MODULE(text_folder, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

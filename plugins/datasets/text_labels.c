@@ -1,8 +1,8 @@
 /* text-labels: "label sentence" a line: TREC, MR, Subj, CR, MPQA, SST in one line each.
  *
- * The label is the first word of a line, the text what follows it. TREC's labels are COARSE:fine: `coarse` takes what is
- * before the colon. A line that begins with a blank, or with "?", has a text and no label. Plain files are mapped; gzip
- * files are inflated once, into temporary space; texts become UTF-8 when they are read.
+ * The label is the first word of a line, the text what follows it. TREC's labels are COARSE:fine: `coarse` takes what
+ * is before the colon. A line that begins with a blank, or with "?", has a text and no label. Plain files are mapped;
+ * gzip files are inflated once, into temporary space; texts become UTF-8 when they are read.
  */
 #include <dal/file.h>
 #include <dal/texts.h>
@@ -57,7 +57,8 @@ static dal_status decode(void *p, uint32_t k, const dal_text_row *row, char *out
     return DAL_OK;
 }
 
-static dal_status add_line(text_labels *self, uint32_t k, const dal_lines *l, const char *line, int64_t n, dal_error *err)
+static dal_status add_line(text_labels *self, uint32_t k, const dal_lines *l, const char *line, int64_t n,
+                           dal_error *err)
 {
     const options *o = self->opt;
     const char *label, *text;
@@ -146,8 +147,10 @@ static const dal_dataset_impl text_labels_impl = {
     P(T, path, PATH, DAL_REQUIRED, "file", "", "the lines of the pool; plain or packed")                   \
     P(T, validation_path, PATH, "", "file", "", "those of the validation split")                         \
     P(T, test_path, PATH, "", "file", "", "those of the test split")                                     \
-    P(T, label, CHOICE, "fine", "fine|coarse|none", "", "fine: the whole first word; coarse: as far as its colon; none: lines are texts alone") \
-    P(T, labels, CHOICE, "auto", DAL_LABELS, "", "auto: distinct labels in order; or counted from 0 or 1, or names of classes") \
+    P(T, label, CHOICE, "fine", "fine|coarse|none", "",                                                                \
+      "fine: the whole first word; coarse: as far as its colon; none: lines are texts alone")                          \
+    P(T, labels, CHOICE, "auto", DAL_LABELS, "",                                                                       \
+      "auto: distinct labels in order; or counted from 0 or 1, or names of classes")                                   \
     P(T, class_names, STRS, "", "nonempty", "", "a name for each class, in order")                       \
     P(T, names, PATH, "", "file", "", "a file with them, one a line")                                    \
     P(T, encoding, CHOICE, "utf-8", DAL_ENCODINGS, "", "of the files; mixed: a text that is no UTF-8 is Latin-1")

@@ -210,7 +210,8 @@ static const char *below(const tiny *self, int64_t file, const char *folder)
 {
     const char *name = dal_files_name(self->files, file);
     const size_t n = strlen(folder);
-    if (strncmp(name, dal_files_name(self->files, self->wnids_file), self->root) != 0 || strncmp(name + self->root, folder, n) != 0)
+    if (strncmp(name, dal_files_name(self->files, self->wnids_file), self->root) != 0 ||
+        strncmp(name + self->root, folder, n) != 0)
         return NULL;
     return image_has_name(name) ? name + self->root + n : NULL;
 }

@@ -52,11 +52,12 @@ static dal_status read_array(const dal_host *host, const dal_reader *r, int64_t 
     }
     a->data = data;
     a->bytes = bytes;
-    return st == DAL_E_NOMEM ? dal_fail(err, st, "", "no memory for a saved model of %lld bytes", (long long)bytes) : st;
+    return st == DAL_E_NOMEM ? dal_fail(err, st, "", "no memory for a saved model of %lld bytes", (long long)bytes)
+        : st;
 }
 
-dal_status arrays_load(const dal_host *host, const dal_reader *r, const char *id, const char *magic, saved_array *a, int n,
-                       dal_error *err)
+dal_status arrays_load(const dal_host *host, const dal_reader *r, const char *id, const char *magic, saved_array *a,
+                       int n, dal_error *err)
 {
     file_header h;
     uint64_t sum = 0;
@@ -68,8 +69,8 @@ dal_status arrays_load(const dal_host *host, const dal_reader *r, const char *id
     if (memcmp(h.magic, magic, sizeof h.magic) != 0)
         return dal_fail(err, DAL_E_FORMAT, "", "these bytes are no saved %s: they do not begin with %.8s", id, magic);
     if (h.version != FORMAT_VERSION || h.n != (uint32_t)n)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved %s of format version %u with %u arrays; expected %u with %d", id,
-                        (unsigned)h.version, (unsigned)h.n, FORMAT_VERSION, n);
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved %s of format version %u with %u arrays; expected %u with %d",
+                        id, (unsigned)h.version, (unsigned)h.n, FORMAT_VERSION, n);
     for (int i = 0; i < ARRAY_FILE_MOST && st == DAL_OK; i++) {
         if (h.bytes[i] > (i < n ? (uint64_t)1 << 46 : 0))
             return dal_fail(err, DAL_E_FORMAT, "", "a saved %s with an array of %llu bytes is damaged", id,

@@ -1,19 +1,20 @@
 /* distilbert, bert, roberta: pre-trained encoders of texts, fine-tuned or frozen.
  *
- * Devlin et al., "BERT: pre-training of deep bidirectional transformers for language understanding", NAACL 2019; Sanh et al.,
- * "DistilBERT, a distilled version of BERT", arXiv:1910.01108; Liu et al., "RoBERTa: a robustly optimized BERT pretraining
- * approach", arXiv:1907.11692. The folder is as Hugging Face lays it out: config.json, model.safetensors, and vocab.txt or
- * vocab.json and merges.txt.
+ * Devlin et al., "BERT: pre-training of deep bidirectional transformers for language understanding", NAACL 2019; Sanh
+ * et al., "DistilBERT, a distilled version of BERT", arXiv:1910.01108; Liu et al., "RoBERTa: a robustly optimized BERT
+ * pretraining approach", arXiv:1907.11692. The folder is as Hugging Face lays it out: config.json, model.safetensors,
+ * and vocab.txt or vocab.json and merges.txt.
  *
  *   x = norm(word + position [+ segment 0])
  *   each layer: x = norm(x + out(attention(x))); x = norm(x + narrow(gelu(wide(x))))
  *   h = x of the first token; features u = relu(head h) (DistilBERT), tanh(head h); logits = last u
  *
- * Every fit that is not a warm one starts from the folder's weights; the last layer, unless that of the folder is asked for (and
- * the head where the file has none), is drawn anew, normal with deviation 0.02. A model is saved under the folder's names, and
- * carries what transformers wants beside them, or, of a frozen one, says where its encoder is. Texts are tokenised once a fit; there is no padding, so none to mask. With
- * `freeze` the encoder stays as it is: its vector of each text is computed once a fit, and head and last layer are trained
- * on those. Stages are the first token's vectors behind four layers, evenly spaced.
+ * Every fit that is not a warm one starts from the folder's weights; the last layer, unless that of the folder is asked
+ * for (and the head where the file has none), is drawn anew, normal with deviation 0.02. A model is saved under the
+ * folder's names, and carries what transformers wants beside them, or, of a frozen one, says where its encoder is.
+ * Texts are tokenised once a fit; there is no padding, so none to mask. With `freeze` the encoder stays as it is: its
+ * vector of each text is computed once a fit, and head and last layer are trained on those. Stages are the first
+ * token's vectors behind four layers, evenly spaced.
  */
 #include "text_net.h"
 
@@ -62,7 +63,8 @@ static dal_nn_value layer(dal_nn *nn, dal_nn_value x, int64_t l, const bert_shap
 {
     char name[48];
     dal_nn_value y = dal_nn_linear(nn, x, part(name, l, "qkv"), 3 * s->width, DAL_NN_BIAS);
-    y = dal_nn_linear(nn, dal_nn_attention(nn, y, s->heads, s->attention_dropout), part(name, l, "out"), s->width, DAL_NN_BIAS);
+    y = dal_nn_linear(nn, dal_nn_attention(nn, y, s->heads, s->attention_dropout), part(name, l, "out"), s->width,
+                      DAL_NN_BIAS);
     x = dal_nn_layer_norm(nn, dal_nn_add(nn, x, drop(nn, y, s->dropout), 0), part(name, l, "norm1"), s->eps);
     y = dal_nn_gelu(nn, dal_nn_linear(nn, x, part(name, l, "wide"), s->wide, DAL_NN_BIAS));
     y = dal_nn_linear(nn, y, part(name, l, "narrow"), s->width, DAL_NN_BIAS);
@@ -72,8 +74,8 @@ static dal_nn_value layer(dal_nn *nn, dal_nn_value x, int64_t l, const bert_shap
 /* The vector of the first token behind all layers. */
 static dal_nn_value encode(dal_nn *nn, dal_nn_value x, const bert_shape *s, int stages)
 {
-    const dal_nn_embedding_shape shape = {.width = s->width, .positions = s->positions, .first_position = s->first_position,
-                                          .segments = s->segments};
+    const dal_nn_embedding_shape shape = {.width = s->width, .positions = s->positions,
+                                          .first_position = s->first_position, .segments = s->segments};
     x = dal_nn_layer_norm(nn, dal_nn_embedding(nn, x, "embedding", &shape), "norm", s->eps);
     x = drop(nn, x, s->dropout);
     for (int64_t l = 0; l < s->layers; l++) {
@@ -109,14 +111,15 @@ static int32_t *ids_at(float *rows)
     return (int32_t *)(void *)rows;
 }
 
-static dal_status number_texts(const encoder *e, const dal_batch *x, int64_t first, int64_t n, int32_t *ids, dal_error *err)
+static dal_status number_texts(const encoder *e, const dal_batch *x, int64_t first, int64_t n, int32_t *ids,
+                               dal_error *err)
 {
     dal_status st = DAL_OK;
     for (int64_t i = 0; i < n && st == DAL_OK; i++) {
         const int64_t *o = x->offsets + first + i;
         int64_t used;
-        st = dal_tokens_sequence(e->files->tokens, (const char *)x->data + o[0], o[1] - o[0], 0, ids + i * e->length, e->length,
-                                 &used, err);
+        st = dal_tokens_sequence(e->files->tokens, (const char *)x->data + o[0], o[1] - o[0], 0, ids + i * e->length,
+                                 e->length, &used, err);
     }
     return st;
 }
@@ -136,10 +139,12 @@ static dal_status run_encoder(const encoder *e, dal_nn_pass *p, const dal_batch 
 static dal_status check(const dal_nn_model *m, const dal_sample_spec *spec, dal_error *err)
 {
     return spec->modality == DAL_TEXT ? DAL_OK
-                                      : dal_fail(err, DAL_E_INVALID, "", "%s was made for texts; these samples are none", m->id);
+                                      : dal_fail(err, DAL_E_INVALID, "",
+                                                 "%s was made for texts; these samples are none", m->id);
 }
 
-static dal_status read_tile(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err)
+static dal_status read_tile(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to,
+                            dal_error *err)
 {
     const encoder *e = m->known;
     if (!e->nn)
@@ -268,8 +273,9 @@ static void compare_names(const dal_nn_model *m, const encoder *e, const char *c
         const char *theirs = bert_files_class(e->files, c);
         for (int64_t k = 0; theirs && k < m->n_classes; k++)
             if (k != c && strcmp(theirs, names[k]) == 0) {
-                dal_logf(m->host, DAL_LOG_WARNING, "last_layer: class %lld is '%.64s' in the folder, and '%.64s' here: training "
-                         "begins with the wrong classes", (long long)c, theirs, names[c]);
+                dal_logf(m->host, DAL_LOG_WARNING,
+                         "last_layer: class %lld is '%.64s' in the folder, and '%.64s' here: training begins with the "
+                         "wrong classes", (long long)c, theirs, names[c]);
                 return;
             }
     }
@@ -309,14 +315,16 @@ static dal_status load(dal_nn_model *m, const dal_reader *r, dal_error *err)
     sscanf(text, "length %lld, frozen %d, folder %llx", &length, &frozen, &hash);
     snprintf(again, sizeof again, SAVED, length, frozen, hash);
     if (strcmp(text, again) != 0)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved %s says '%s' of itself; expected '" SAVED "' or the like", m->id, text,
-                        (long long)e->length, e->nn != NULL, (unsigned long long)e->hash);
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved %s says '%s' of itself; expected '" SAVED "' or the like",
+                        m->id, text, (long long)e->length, e->nn != NULL, (unsigned long long)e->hash);
     if (length != e->length || frozen != (e->nn != NULL))
         return dal_fail(err, DAL_E_FORMAT, "", "a saved %s%s of %lld tokens; here it is%s one of %lld", m->id,
-                        frozen ? " with a frozen encoder" : "", length, e->nn ? " frozen and" : "", (long long)e->length);
+                        frozen ? " with a frozen encoder" : "", length, e->nn ? " frozen and" : "",
+                        (long long)e->length);
     if (hash != e->hash)
-        return dal_fail(err, DAL_E_FORMAT, "folder", "a saved %s that was made from another folder than this: from other weights, "
-                        "settings or another vocabulary", m->id);
+        return dal_fail(err, DAL_E_FORMAT, "folder",
+                        "a saved %s that was made from another folder than this: from other weights, settings or "
+                        "another vocabulary", m->id);
     return DAL_OK;
 }
 
@@ -330,7 +338,8 @@ static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, d
     if (!e->nn)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a network");
     dal_nn_train_in(e->nn, precision);
-    const dal_nn_value x = encode(e->nn, dal_nn_tokens(e->nn, e->length, e->files->shape.vocabulary), &e->files->shape, 0);
+    const dal_nn_value x = encode(e->nn, dal_nn_tokens(e->nn, e->length, e->files->shape.vocabulary), &e->files->shape,
+                                  0);
     dal_nn_features(e->nn, x);
     dal_nn_output(e->nn, dal_nn_linear(e->nn, x, "unused", 1, 0)); /* every network ends in one; none is run so far */
     dal_status st = dal_nn_finish(e->nn, &fault);
@@ -349,8 +358,8 @@ static dal_status freeze(encoder *e, const dal_host *host, uint32_t precision, d
     return st != DAL_OK ? st : e->ready ? DAL_OK : DAL_E_NOMEM;
 }
 
-static dal_status open_encoder(const dal_host *host, const bert_family *y, const options *o, int64_t classes, encoder **out,
-                               dal_error *err)
+static dal_status open_encoder(const dal_host *host, const bert_family *y, const options *o, int64_t classes,
+                               encoder **out, dal_error *err)
 {
     encoder *e = host->alloc(host, sizeof *e, 0);
     if (!e)
@@ -389,8 +398,8 @@ static dal_status try_weights(dal_nn_model *m, dal_error *err)
     return st == DAL_OK ? bert_files_copy(e->files, m->nn, e->keep_output, m->weights, err) : st;
 }
 
-static dal_status make(const dal_host *host, const bert_family *y, const options *o, const dal_sample_spec *spec, void **self,
-                       dal_error *err)
+static dal_status make(const dal_host *host, const bert_family *y, const options *o, const dal_sample_spec *spec,
+                       void **self, dal_error *err)
 {
 #define READER                                                                                                        \
     .struct_size = sizeof(dal_nn_reader), .check = check, .read = read_tile, .rows = read_rows, .prepare = prepare,   \
@@ -401,7 +410,9 @@ static dal_status make(const dal_host *host, const bert_family *y, const options
     void *made = NULL;
     if (spec->modality != DAL_TEXT)
         return dal_fail(err, DAL_E_INVALID, "", "%s reads texts; these samples are %s", y->id,
-                        spec->modality == DAL_IMAGE ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
+                        spec->modality == DAL_IMAGE    ? "images"
+                        : spec->modality == DAL_SPARSE ? "sparse rows"
+                                                       : "vectors");
     dal_status st = open_encoder(host, y, o, spec->n_classes, &e, err);
     if (st == DAL_OK) {
         dal_nn_training training = o->nn;
@@ -460,37 +471,42 @@ static const void *get_extension(void *self, const char *id)
         return make(host, &bert_family_##name, o, spec, self, err);                                                   \
     }                                                                                                                 \
     static const dal_model_impl name##_impl = {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS,           \
-                                               .create = create_##name, .destroy = dal_nn_model_destroy,                  \
-                                               .fit = dal_nn_model_fit, .predict = dal_nn_model_predict,                      \
-                                               .save = dal_nn_model_save, .load = dal_nn_model_load,                          \
+                                               .create = create_##name, .destroy = dal_nn_model_destroy,               \
+                                               .fit = dal_nn_model_fit, .predict = dal_nn_model_predict,               \
+                                               .save = dal_nn_model_save, .load = dal_nn_model_load,                   \
                                                .get_extension = get_extension};
 MODEL(distilbert)
 MODEL(bert)
 MODEL(roberta)
 
 #define PARAMS(P, T)                                                                                                  \
-    P(T, folder, PATH, DAL_REQUIRED, "directory", "", "config.json, model.safetensors and the vocabulary of the model") \
+    P(T, folder, PATH, DAL_REQUIRED, "directory", "",                                                                  \
+      "config.json, model.safetensors and the vocabulary of the model")                                                \
     P(T, length, I64, "128", "3..65536", "tokens", "of a longer text the first so many count, marks included")        \
     P(T, freeze, BOOL, "false", "", "", "leave the encoder as it is and train head and last layer alone")             \
     P(T, last_layer, CHOICE, "new", "new|folder", "",                                                                  \
-      "what the last layer begins as; folder: as it is there, as of an exported model, for as many classes as there are here") \
+      "what the last layer begins as; folder: as it is there, as of an exported model, for as many classes as "        \
+      "there are here")                                                                                                \
     P(T, cased, BOOL, "false", "", "", "distilbert, bert: keep capitals and accents, as a cased vocabulary wants")     \
-    P(dal_nn_training, epochs, I64, "3", "1..1000000", "epochs", "passes over the training set, at most")                  \
-    P(dal_nn_training, batch_size, I64, "16", "1..65536", "samples", "samples a step")                                     \
-    P(dal_nn_training, optimizer, CHOICE, "adamw", "sgd|adam|adamw|nadam", "", "how weights are moved")                    \
-    P(dal_nn_training, learning_rate, F64, "0", "0..", "", "size of a step; 0: 5e-5, with freeze 1e-3")                    \
-    P(dal_nn_training, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                      \
-    P(dal_nn_training, weight_decay, F64, "0.01", "0..", "", "adamw: share of a weight lost a step, times the rate; not of biases and norms") \
+    P(dal_nn_training, epochs, I64, "3", "1..1000000", "epochs", "passes over the training set, at most")              \
+    P(dal_nn_training, batch_size, I64, "16", "1..65536", "samples", "samples a step")                                 \
+    P(dal_nn_training, optimizer, CHOICE, "adamw", "sgd|adam|adamw|nadam", "", "how weights are moved")                \
+    P(dal_nn_training, learning_rate, F64, "0", "0..", "", "size of a step; 0: 5e-5, with freeze 1e-3")                \
+    P(dal_nn_training, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                  \
+    P(dal_nn_training, weight_decay, F64, "0.01", "0..", "",                                                           \
+      "adamw: share of a weight lost a step, times the rate; not of biases and norms")                                 \
     DAL_NN_CONTROL_OF(P, "linear", "1")                                                                            \
-    P(dal_nn_training, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never")    \
-    P(dal_nn_training, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes")                 \
-    P(dal_nn_training, backend, CHOICE, "auto", "auto|openblas|onednn", "", "who multiplies; only the same one repeats a run") \
+    P(dal_nn_training, stop_accuracy, F64, "0", "0..1", "",                                                            \
+      "stop once an epoch's training accuracy is this; 0: never")                                                      \
+    P(dal_nn_training, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes")             \
+    P(dal_nn_training, backend, CHOICE, "auto", "auto|openblas|onednn", "",                                            \
+      "who multiplies; only the same one repeats a run")                                                               \
     TEXT_NET_PRECISION(P, dal_nn_training)
 #define COMPONENTS(C)                                                                                                 \
     C(MODEL, "distilbert", distilbert_impl, "DistilBERT from a folder, fine-tuned or frozen",                         \
-      "Sanh et al., 2019 (arXiv:1910.01108)", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                               \
-    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "", DAL_NN_MODEL_PROVIDES, \
-      options, PARAMS)                                                                                                \
+      "Sanh et al., 2019 (arXiv:1910.01108)", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                              \
+    C(MODEL, "bert", bert_impl, "BERT from a folder, fine-tuned or frozen", "Devlin et al., NAACL 2019", "",           \
+      DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                          \
     C(MODEL, "roberta", roberta_impl, "RoBERTa from a folder, fine-tuned or frozen",                                  \
       "Liu et al., 2019 (arXiv:1907.11692)", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
 DAL_MODULE(bert, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -16,8 +16,8 @@
 const bert_family bert_family_distilbert = {
     .id = "distilbert", .prefix = "distilbert.", .layers = "transformer.layer.", .query = "attention.q_lin",
     .key = "attention.k_lin", .value = "attention.v_lin", .out = "attention.out_lin", .norm1 = "sa_layer_norm",
-    .wide = "ffn.lin1", .narrow = "ffn.lin2", .norm2 = "output_layer_norm", .head = "/pre_classifier", .output = "classifier",
-    .architecture = "DistilBertForSequenceClassification", .relu = 1,
+    .wide = "ffn.lin1", .narrow = "ffn.lin2", .norm2 = "output_layer_norm", .head = "/pre_classifier",
+    .output = "classifier", .architecture = "DistilBertForSequenceClassification", .relu = 1,
     .tokeniser = DAL_WORDPIECE,
     .ignored = {"vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "qa_outputs.", "classifier."}};
 const bert_family bert_family_bert = {
@@ -103,13 +103,15 @@ static void read_shape(config *c, const bert_family *f, bert_shape *s)
                       .wide = whole(c, distil ? "hidden_dim" : "intermediate_size", "", 1, 1 << 20),
                       .eps = rate(c, "layer_norm_eps", "", 1e-12),
                       .dropout = rate(c, distil ? "dropout" : "hidden_dropout_prob", "", 0.1),
-                      .attention_dropout = rate(c, distil ? "attention_dropout" : "attention_probs_dropout_prob", "", 0.1)};
+                      .attention_dropout = rate(c, distil ? "attention_dropout" : "attention_probs_dropout_prob", "",
+                                                0.1)};
     s->head_dropout = distil ? rate(c, "seq_classif_dropout", "", 0.2) : rate(c, "classifier_dropout", "", s->dropout);
     if (f == &bert_family_roberta) /* positions count from behind the padding's */
         s->first_position = 1 + (member(c, "pad_token_id", "") ? whole(c, "pad_token_id", "", 0, 1 << 20) : 1);
     if (c->st == DAL_OK && s->positions - s->first_position < 3)
-        c->st = dal_fail(c->err, DAL_E_FORMAT, KEY, "%s: max_position_embeddings is %lld, and pad_token_id %lld: tokens count from "
-                         "behind that, which leaves no room for 3 of them", c->path, (long long)s->positions,
+        c->st = dal_fail(c->err, DAL_E_FORMAT, KEY,
+                         "%s: max_position_embeddings is %lld, and pad_token_id %lld: tokens count from behind that, "
+                         "which leaves no room for 3 of them", c->path, (long long)s->positions,
                          (long long)s->first_position - 1);
     if (c->st == DAL_OK && s->width % s->heads != 0)
         c->st = dal_fail(c->err, DAL_E_FORMAT, KEY, "%s: %lld heads do not divide vectors of %lld numbers", c->path,
@@ -142,8 +144,8 @@ static dal_status read_config(bert_files *f, const char *folder, dal_error *err)
         c.st = dal_file_load(in, MOST_CONFIG, 0, err);
     const char *text = c.st == DAL_OK ? (const char *)dal_file_data(in, &n) : NULL;
     if (n > MOST_CONFIG) {
-        c.st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: has %lld bytes; expected settings of at most %lld", path, (long long)n,
-                        (long long)MOST_CONFIG);
+        c.st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: has %lld bytes; expected settings of at most %lld", path,
+                        (long long)n, (long long)MOST_CONFIG);
         text = NULL;
     }
     f->config = text ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &e) : NULL;
@@ -171,7 +173,8 @@ static dal_status open_tokens(bert_files *f, const char *folder, uint32_t cased,
     if (st == DAL_OK && dal_tokens_count(f->tokens) > f->shape.vocabulary)
         st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: has %lld tokens; config.json says vocab_size is %lld", words,
                       (long long)dal_tokens_count(f->tokens), (long long)f->shape.vocabulary);
-    if (st == DAL_OK && (dal_tokens_special(f->tokens, DAL_TOKEN_BEGIN) < 0 || dal_tokens_special(f->tokens, DAL_TOKEN_END) < 0))
+    if (st == DAL_OK && (dal_tokens_special(f->tokens, DAL_TOKEN_BEGIN) < 0 ||
+                         dal_tokens_special(f->tokens, DAL_TOKEN_END) < 0))
         st = dal_fail(err, DAL_E_FORMAT, KEY, "%s: has no %s", words, bpe ? "<s> and </s>" : "[CLS] and [SEP]");
     host->free(host, merges);
     host->free(host, words);
@@ -313,7 +316,8 @@ static dal_status keep_config(bert_files *f, const json_t *root, dal_error *err)
     return st;
 }
 
-dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, int their_names, dal_error *err)
+dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, int their_names,
+                           dal_error *err)
 {
     const int bpe = f->family->tokeniser == DAL_BPE;
     const char *lower = cased ? "{\n  \"do_lower_case\": false\n}" : "{\n  \"do_lower_case\": true\n}";
@@ -391,7 +395,8 @@ dal_status bert_files_refer(bert_files *f, const dal_nn *nn, dal_error *err)
     json_t *names = referred(f, nn);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)f->weights_hash);
     /* a path that is no UTF-8 cannot be said in JSON, so nothing is */
-    json_t *root = names ? json_pack("{s:s, s:s, s:O}", "file", path ? path : f->path, "hash", hash, "tensors", names) : NULL;
+    json_t *root = names ? json_pack("{s:s, s:s, s:O}", "file", path ? path : f->path, "hash", hash, "tensors", names)
+        : NULL;
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     const dal_status st = text     ? keep(f, DAL_ST_ELSEWHERE, text, (int64_t)strlen(text), err)
                           : names ? DAL_OK

@@ -64,10 +64,12 @@ dal_status bert_files_open(const dal_host *host, const bert_family *family, cons
                            bert_files **out, dal_error *err);
 void bert_files_close(bert_files *f); /* accepts NULL */
 
-/* [main] The texts that transformers wants beside the weights of a classifier, into f->kept: settings and vocabulary. With
- * their_names classes are called as in the folder, if all have a name there, else LABEL_0 and so on. */
-dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, int their_names, dal_error *err);
-/* [main] Then: the settings with these names; as they are, if the names are the classes' numbers or two are the same. */
+/* [main] The texts that transformers wants beside the weights of a classifier, into f->kept: settings and vocabulary.
+ * With their_names classes are called as in the folder, if all have a name there, else LABEL_0 and so on. */
+dal_status bert_files_keep(bert_files *f, const char *folder, uint32_t cased, int64_t classes, int their_names,
+                           dal_error *err);
+/* [main] Then: the settings with these names; as they are, if the names are the classes' numbers or two are the
+ * same. */
 dal_status bert_files_name(bert_files *f, const char *const *names, int64_t classes, dal_error *err);
 /* [main] Another text for a key that is there; others are of no use. */
 dal_status bert_files_put(bert_files *f, const char *key, const char *text, dal_error *err);
@@ -77,17 +79,18 @@ const char *bert_files_class(const bert_files *f, int64_t c);
 /* [main] After bert_files_keep: of all tensors, settings and the vocabulary. */
 uint64_t bert_files_hash(bert_files *f);
 
-/* [any] The tensors of a network of these layers (see bert.c): how many; out [n], NULL: not wanted. A network without some of
- * the layers has fewer. */
+/* [any] The tensors of a network of these layers (see bert.c): how many; out [n], NULL: not wanted. A network without
+ * some of the layers has fewer. */
 int64_t bert_tensors(const bert_files *f, const dal_nn *nn, bert_tensor *out);
-/* [main] After bert_files_hash: which of the folder's tensors the network is made of, into f->kept (DAL_ST_ELSEWHERE). */
+/* [main] After bert_files_hash: which of the folder's tensors the network is made of, into f->kept
+ * (DAL_ST_ELSEWHERE). */
 dal_status bert_files_refer(bert_files *f, const dal_nn *nn, dal_error *err);
-/* [any] The folder's tensor of this name, or of one that older files have: without the prefix, gamma for weight and beta for
- * bias. NULL: there is none. */
+/* [any] The folder's tensor of this name, or of one that older files have: without the prefix, gamma for weight and
+ * beta for bias. NULL: there is none. */
 const dal_tensor *bert_files_find(const bert_files *f, const char *name);
-/* [any] The folder's tensors into the weights of the network: all of the body, the head's where the file has one, the last
- * layer's if `output` is set; else it keeps what it has. A tensor that is missing, of another shape, or of no use to this
- * architecture is DAL_E_FORMAT. */
+/* [any] The folder's tensors into the weights of the network: all of the body, the head's where the file has one, the
+ * last layer's if `output` is set; else it keeps what it has. A tensor that is missing, of another shape, or of no use
+ * to this architecture is DAL_E_FORMAT. */
 dal_status bert_files_copy(const bert_files *f, const dal_nn *nn, int output, float *weights, dal_error *err);
 
 #endif

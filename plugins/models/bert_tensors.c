@@ -42,7 +42,8 @@ static void add(list *l, uint32_t part, const char *theirs, const char *ours, in
 }
 
 /* Weight [rows, cols] and bias [rows] of a layer. */
-static void add_both(list *l, uint32_t part, const char *theirs, const char *ours, int64_t rows, int64_t cols, int64_t first)
+static void add_both(list *l, uint32_t part, const char *theirs, const char *ours, int64_t rows, int64_t cols,
+                     int64_t first)
 {
     for (int i = 0; i < 2; i++) {
         char full[NAME], name[64];
@@ -136,16 +137,16 @@ static dal_status fill(const bert_files *f, const bert_tensor *p, int optional, 
     if (!t && optional)
         return DAL_OK;
     if (!t)
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: has no tensor '%s', which %s needs; expected the weights of a %s", f->path,
-                        p->name, f->family->id, f->family->id);
+        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: has no tensor '%s', which %s needs; expected the weights of a %s",
+                        f->path, p->name, f->family->id, f->family->id);
     const int64_t want[2] = {p->rows, p->cols};
     const uint32_t ndim = p->cols > 0 ? 2 : 1;
     int same = t->ndim == ndim;
     for (uint32_t i = 0; same && i < ndim; i++)
         same = t->shape[i] == want[i];
     if (!same && p->cols > 0)
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s' is %s; config.json makes it [%lld, %lld]", f->path, p->name,
-                        dal_tensor_describe(t, have), (long long)p->rows, (long long)p->cols);
+        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s' is %s; config.json makes it [%lld, %lld]", f->path,
+                        p->name, dal_tensor_describe(t, have), (long long)p->rows, (long long)p->cols);
     if (!same)
         return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s' is %s; config.json makes it [%lld]", f->path, p->name,
                         dal_tensor_describe(t, have), (long long)p->rows);
@@ -155,8 +156,8 @@ static dal_status fill(const bert_files *f, const bert_tensor *p, int optional, 
         return dal_fail(err, st, KEY, "%s: %s", f->path, e.text);
     for (int64_t i = 0; i < t->count; i++)
         if (!isfinite(to[i]))
-            return dal_fail(err, DAL_E_FORMAT, KEY, "%s: number %lld of tensor '%s' is %g", f->path, (long long)i, p->name,
-                            (double)to[i]);
+            return dal_fail(err, DAL_E_FORMAT, KEY, "%s: number %lld of tensor '%s' is %g", f->path, (long long)i,
+                            p->name, (double)to[i]);
     return DAL_OK;
 }
 
@@ -199,8 +200,9 @@ static dal_status check_names(const bert_files *f, dal_error *err)
         for (char *p = name; *p; p++)
             if ((unsigned char)*p < 0x20 || *p == 0x7f)
                 *p = '?';
-        return dal_fail(err, DAL_E_FORMAT, KEY, "%s: tensor '%s', %s, is none that %s of %lld layers has; is this the folder "
-                        "of another architecture?", f->path, name, dal_tensor_describe(t, have), f->family->id,
+        return dal_fail(err, DAL_E_FORMAT, KEY,
+                        "%s: tensor '%s', %s, is none that %s of %lld layers has; is this the folder of another "
+                        "architecture?", f->path, name, dal_tensor_describe(t, have), f->family->id,
                         (long long)f->shape.layers);
     }
     return DAL_OK;
@@ -212,11 +214,13 @@ static dal_status check_output(const bert_files *f, const bert_tensor *p, dal_er
     const dal_tensor *t = bert_files_find(f, p->name);
     char have[160];
     if (!t)
-        return dal_fail(err, DAL_E_FORMAT, "last_layer", "%s: has no tensor '%s', so last_layer cannot be that of the folder; "
-                        "expected new", f->path, p->name);
+        return dal_fail(err, DAL_E_FORMAT, "last_layer",
+                        "%s: has no tensor '%s', so last_layer cannot be that of the folder; expected new", f->path,
+                        p->name);
     if (t->ndim > 0 && t->shape[0] != p->rows)
-        return dal_fail(err, DAL_E_FORMAT, "last_layer", "%s: tensor '%s' is %s, but there are %lld classes here; last_layer has "
-                        "to be new", f->path, p->name, dal_tensor_describe(t, have), (long long)p->rows);
+        return dal_fail(err, DAL_E_FORMAT, "last_layer",
+                        "%s: tensor '%s' is %s, but there are %lld classes here; last_layer has to be new", f->path,
+                        p->name, dal_tensor_describe(t, have), (long long)p->rows);
     return DAL_OK;
 }
 

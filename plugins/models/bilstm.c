@@ -1,8 +1,9 @@
 /* bilstm: an LSTM over the words of a text in both directions, and the largest of each number.
  *
- * Hochreiter & Schmidhuber 1997; Schuster & Paliwal, "Bidirectional recurrent neural networks", 1997; the largest over the words
- * as Conneau et al., EMNLP 2017, found it better than the last output or the mean. Layers after the first read both directions of
- * the one before. Stages are the means over the words behind each layer. Monte-Carlo passes mask the features alone.
+ * Hochreiter & Schmidhuber 1997; Schuster & Paliwal, "Bidirectional recurrent neural networks", 1997; the largest over
+ * the words as Conneau et al., EMNLP 2017, found it better than the last output or the mean. Layers after the first
+ * read both directions of the one before. Stages are the means over the words behind each layer. Monte-Carlo passes
+ * mask the features alone.
  */
 #include "text_net.h"
 
@@ -31,11 +32,13 @@ static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-static dal_status create(const dal_host *host, const void *options_, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create(const dal_host *host, const void *options_, const dal_sample_spec *spec, void **self,
+                         dal_error *err)
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
-    return text_net_new(host, "bilstm", DAL_NN_MODEL_PROVIDES_FIXED, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words, 1, self, err);
+    return text_net_new(host, "bilstm", DAL_NN_MODEL_PROVIDES_FIXED, spec, &o->nn, DAL_NN_UNIFORM, layers, o, &words,
+                        1, self, err);
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);

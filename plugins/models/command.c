@@ -72,8 +72,9 @@ static dal_status ask(command *c, const char *request, char answer[COMMAND_LINE]
         return DAL_OK;
     if (strncmp(answer, "error ", 6) == 0)
         return dal_fail(err, DAL_E_FAILED, "run", "'%s' says to '%s': %.400s", c->process.program, request, answer + 6);
-    return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' answers '%.100s' to '%s'; expected 'ok' or 'error MESSAGE' (what is "
-                    "printed belongs on standard error)", c->process.program, answer, request);
+    return dal_fail(err, DAL_E_CONTRACT, "run",
+                    "'%s' answers '%.100s' to '%s'; expected 'ok' or 'error MESSAGE' (what is printed belongs on "
+                    "standard error)", c->process.program, answer, request);
 }
 
 static const char *modality_name(uint32_t m)
@@ -89,8 +90,8 @@ static dal_status greet(command *c, dal_error *err)
     if (st != DAL_OK)
         return st;
     if (strcmp(answer, "dal-model 1") != 0)
-        return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' begins with '%.100s'; expected 'dal-model 1'", c->process.program,
-                        answer);
+        return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' begins with '%.100s'; expected 'dal-model 1'",
+                        c->process.program, answer);
     int at = snprintf(request, sizeof request, "spec modality=%s dtype=%s shape=", modality_name(c->spec.modality),
                       c->spec.dtype == DAL_U8 ? "u8" : "f32");
     for (uint32_t i = 0; i < c->spec.ndim; i++)
@@ -262,8 +263,8 @@ static dal_status read_rows(const command *c, const char *name, int64_t n, int64
     if (st != DAL_OK)
         return st;
     if (dal_npy_ndim(npy) != 2 || dal_npy_size(npy, 0) != n || dal_npy_size(npy, 1) != width)
-        st = dal_fail(err, DAL_E_CONTRACT, "run", "'%s' wrote %s as %s; expected [%lld, %lld]", c->process.program, name,
-                      dal_npy_describe(npy), (long long)n, (long long)width);
+        st = dal_fail(err, DAL_E_CONTRACT, "run", "'%s' wrote %s as %s; expected [%lld, %lld]", c->process.program,
+                      name, dal_npy_describe(npy), (long long)n, (long long)width);
     if (st == DAL_OK)
         st = dal_npy_to_f32(npy, 0, n, out, err);
     dal_npy_close(npy);
@@ -324,8 +325,9 @@ static dal_status create_as(const char *id, const dal_host *host, const void *op
                    .process = {.host = host, .timeout = opt->timeout, .fd = -1}};
     snprintf(c->directory, sizeof c->directory, "%s/dalhost-model-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(c->directory)) {
-        const dal_status st = dal_fail(err, DAL_E_IO, "", "%s: no folder can be made there (%s); set TMPDIR to one where "
-                                       "it can", c->directory, strerror(errno));
+        const dal_status st = dal_fail(err, DAL_E_IO, "",
+                                       "%s: no folder can be made there (%s); set TMPDIR to one where it can",
+                                       c->directory, strerror(errno));
         host->free(host, c);
         return st;
     }
@@ -405,7 +407,8 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
     if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         if (fd >= 0)
             close(fd);
-        return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' answered 'ok' to 'save' but wrote no model.bin", c->process.program);
+        return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' answered 'ok' to 'save' but wrote no model.bin",
+                        c->process.program);
     }
     uint64_t size = (uint64_t)info.st_size;
     st = w->write(w, &size, sizeof size, err);
@@ -414,7 +417,8 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            st = dal_fail(err, DAL_E_IO, "", "%s: cannot be read (%s)", path, n < 0 ? strerror(errno) : "it became shorter");
+            st = dal_fail(err, DAL_E_IO, "", "%s: cannot be read (%s)", path,
+                          n < 0 ? strerror(errno) : "it became shorter");
         else
             st = w->write(w, buffer, (size_t)n, err);
         size -= n > 0 ? (uint64_t)n : 0;

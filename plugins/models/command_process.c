@@ -152,8 +152,8 @@ static dal_status tell_end(command_process *p, dal_error *err)
         poll(NULL, 0, 50);
     }
     last_words(p, words, sizeof words);
-    return dal_fail(err, DAL_E_IO, "run", "'%s' did not answer: %s%s%s", p->program, how, words[0] ? "; its last words: " : "",
-                    words);
+    return dal_fail(err, DAL_E_IO, "run", "'%s' did not answer: %s%s%s", p->program, how,
+                    words[0] ? "; its last words: " : "", words);
 }
 
 /* Until the socket is ready for `events`. */
@@ -169,7 +169,8 @@ static dal_status wait_for(command_process *p, short events, double deadline, da
         if (p->host->cancelled(p->host))
             return dal_fail(err, DAL_E_CANCELLED, "", "stopped while '%s' was at work", p->program);
         if (now() > deadline)
-            return dal_fail(err, DAL_E_IO, "timeout", "'%s' has not answered within %g seconds", p->program, p->timeout);
+            return dal_fail(err, DAL_E_IO, "timeout", "'%s' has not answered within %g seconds", p->program,
+                            p->timeout);
     }
 }
 
@@ -193,7 +194,8 @@ static dal_status send_line(command_process *p, const char *request, double dead
 dal_status command_ask(command_process *p, const char *request, char *answer, dal_error *err)
 {
     const double deadline = p->timeout > 0 ? now() + p->timeout : (double)INFINITY;
-    dal_status st = p->pid > 0 ? DAL_OK : dal_fail(err, DAL_E_FAILED, "run", "'%s' is not running any more", p->program);
+    dal_status st = p->pid > 0 ? DAL_OK : dal_fail(err, DAL_E_FAILED, "run", "'%s' is not running any more",
+                                                   p->program);
     if (st == DAL_OK && request)
         st = send_line(p, request, deadline, err);
     while (st == DAL_OK) {
@@ -207,8 +209,9 @@ dal_status command_ask(command_process *p, const char *request, char *answer, da
             return DAL_OK;
         }
         if (p->n_line == sizeof p->line)
-            return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' wrote a line of more than %d bytes to its standard output, "
-                            "which is for answers alone; have it print to standard error", p->program, COMMAND_LINE);
+            return dal_fail(err, DAL_E_CONTRACT, "run",
+                            "'%s' wrote a line of more than %d bytes to its standard output, which is for answers "
+                            "alone; have it print to standard error", p->program, COMMAND_LINE);
         if ((st = wait_for(p, POLLIN, deadline, err)) != DAL_OK)
             break;
         const ssize_t n = recv(p->fd, p->line + p->n_line, sizeof p->line - p->n_line, MSG_DONTWAIT);

@@ -74,6 +74,6 @@ DAL_NN_MODEL(cnn_small, "cnn-small", cnn_small, DAL_NN_UNIFORM)
       DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                         \
     C(MODEL, "mnist-net", mnist_net_impl, "two 3x3 convolutions of 32 and 64, a hidden layer of 128", "", "",         \
       DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                         \
-    C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "", DAL_NN_MODEL_PROVIDES, \
-      options, PARAMS)
+    C(MODEL, "cnn-small", cnn_small_impl, "six 3x3 convolutions with batch-norm, 32 to 128 wide", "", "",              \
+      DAL_NN_MODEL_PROVIDES, options, PARAMS)
 DAL_MODULE(convnets, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

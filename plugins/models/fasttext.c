@@ -6,8 +6,9 @@
  *
  *     h = mean of e_t over the text's tokens,     logits = W h + b,
  *
- * trained by stochastic gradient descent, a text at a time, the learning rate falling linearly to 0; e starts uniform in
- * +-1 / dim, W and b at 0. Weights of samples are divided by their mean. h is the features; Monte-Carlo passes mask it.
+ * trained by stochastic gradient descent, a text at a time, the learning rate falling linearly to 0; e starts uniform
+ * in +-1 / dim, W and b at 0. Weights of samples are divided by their mean. h is the features; Monte-Carlo passes mask
+ * it.
  *
  * Differs from the authors' program: tokens have vectors of their own (64-bit hashes, no buckets), and tokens that the
  * training texts do not have are left out of a text, where a bucket would add its random start: with few labels almost
@@ -101,7 +102,8 @@ static dal_status check_batch(const fasttext *m, const dal_batch *x, dal_error *
     if (!m->fitted)
         return dal_fail(err, DAL_E_CONTRACT, "", "fasttext has not been trained: fit or load comes first");
     return x->spec->modality == DAL_TEXT ? DAL_OK
-                                         : dal_fail(err, DAL_E_INVALID, "", "fasttext was made for texts; these samples are none");
+                                         : dal_fail(err, DAL_E_INVALID, "",
+                                                    "fasttext was made for texts; these samples are none");
 }
 
 static dal_status features(void *self, const dal_batch *x, float *out, float *outputs, dal_error *err)
@@ -288,7 +290,8 @@ static void learn(step *s, int64_t text, int32_t y, float weight, float rate, da
         for (int64_t j = 0; j < d; j++)
             s->h[j] += m->vectors[(int64_t)rows[i] * d + j];
     for (int64_t j = 0; j < d; j++) {
-        s->mask[j] = m->opt->dropout > 0 && dal_rng_uniform(dropout) < m->opt->dropout ? 0 : (float)(1 / (1 - m->opt->dropout));
+        s->mask[j] = m->opt->dropout > 0 && dal_rng_uniform(dropout) < m->opt->dropout ? 0
+            : (float)(1 / (1 - m->opt->dropout));
         s->h[j] *= share * s->mask[j];
     }
     outputs_of(m, s->h, s->z);
@@ -332,8 +335,9 @@ static dal_status train(step *s, const dal_samples *samples, int64_t round, dal_
         }
         host->progress(host, epoch + 1, o->epochs, "epochs");
         if (st == DAL_OK && !isfinite(s->loss))
-            st = dal_fail(err, DAL_E_DIVERGED, "learning_rate", "the training loss is not finite in epoch %lld at a learning "
-                          "rate of %g; lower it", (long long)epoch + 1, o->learning_rate);
+            st = dal_fail(err, DAL_E_DIVERGED, "learning_rate",
+                          "the training loss is not finite in epoch %lld at a learning rate of %g; lower it",
+                          (long long)epoch + 1, o->learning_rate);
     }
     host->free(host, rows);
     *report = (dal_fit_report){.struct_size = report->struct_size, .epochs = o->epochs, .steps = done,
@@ -432,14 +436,17 @@ static dal_status check_arrays(const fasttext *m, const saved_array *a, dal_erro
     memcpy(have, a[0].data, sizeof have);
     shape_of(m, have[5], want);
     if (memcmp(have, want, sizeof have) != 0)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved fasttext of other options: %lld classes, dim %lld, word_ngrams %lld, "
-                        "characters %lld..%lld; here they are %lld, %lld, %lld, %lld..%lld", (long long)have[0],
-                        (long long)have[1], (long long)have[2], (long long)have[3], (long long)have[4], (long long)want[0],
-                        (long long)want[1], (long long)want[2], (long long)want[3], (long long)want[4]);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "a saved fasttext of other options: %lld classes, dim %lld, word_ngrams %lld, characters "
+                        "%lld..%lld; here they are %lld, %lld, %lld, %lld..%lld", (long long)have[0],
+                        (long long)have[1], (long long)have[2], (long long)have[3], (long long)have[4],
+                        (long long)want[0], (long long)want[1], (long long)want[2], (long long)want[3],
+                        (long long)want[4]);
     const int64_t n = have[5];
     if (n < 0 || n > (int64_t)1 << 30 || a[1].bytes != n * (int64_t)sizeof(uint64_t) ||
         a[2].bytes / (int64_t)sizeof(float) != n * d || a[3].bytes != m->c * (d + 1) * (int64_t)sizeof(float))
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved fasttext of %lld words has arrays of other sizes", (long long)n);
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved fasttext of %lld words has arrays of other sizes",
+                        (long long)n);
     const dal_status st = arrays_finite("fasttext", a[2].data, n * d, err);
     return st == DAL_OK ? arrays_finite("fasttext", a[3].data, m->c * (d + 1), err) : st;
 }
@@ -486,11 +493,13 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     const options *o = opts;
     if (spec->modality != DAL_TEXT)
-        return dal_fail(err, DAL_E_INVALID, "", "fasttext reads texts; these samples are %s", spec->modality == DAL_IMAGE
+        return dal_fail(err, DAL_E_INVALID, "", "fasttext reads texts; these samples are %s",
+                        spec->modality == DAL_IMAGE
                         ? "images" : spec->modality == DAL_SPARSE ? "sparse rows" : "vectors");
     if (o->char_min > o->char_max || (o->char_min == 0) != (o->char_max == 0))
-        return dal_fail(err, DAL_E_INVALID, "char_max", "sequences of %lld to %lld characters are none; expected char_max to be "
-                        "at least char_min, or both 0", (long long)o->char_min, (long long)o->char_max);
+        return dal_fail(err, DAL_E_INVALID, "char_max",
+                        "sequences of %lld to %lld characters are none; expected char_max to be at least char_min, or "
+                        "both 0", (long long)o->char_min, (long long)o->char_max);
     fasttext *m = dal_array(host, 1, sizeof *m);
     if (!m)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");

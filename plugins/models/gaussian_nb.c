@@ -2,8 +2,8 @@
  *
  *     ln P(y | x) = ln P(y) - 1/2 sum_j (ln(2 pi v_yj) + (x_j - m_yj)^2 / v_yj) + constant
  *
- * m, v: mean and variance of value j over the samples of class y (weighted by their weights), P(y) the share of the class;
- * var_smoothing times the largest variance of any value over all samples is added to every v. As scikit-learn's
+ * m, v: mean and variance of value j over the samples of class y (weighted by their weights), P(y) the share of the
+ * class; var_smoothing times the largest variance of any value over all samples is added to every v. As scikit-learn's
  * GaussianNB. Classes that nobody was shown have the outputs of no chance. Features: the inputs.
  */
 #include <dal/dense.h>
@@ -86,7 +86,8 @@ static dal_status gather(moments *s, const dal_host *host, const dal_samples *tr
     dal_dense_rows rows = {0};
     int64_t ids[BLOCK];
     float *x = dal_array(host, BLOCK * s->d, sizeof *x);
-    dal_status st = x ? dal_dense_rows_init(&rows, host, train, s->d, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for samples");
+    dal_status st = x ? dal_dense_rows_init(&rows, host, train, s->d, err)
+        : dal_fail(err, DAL_E_NOMEM, "", "no memory for samples");
     for (int64_t first = 0; st == DAL_OK && first < train->n; first += BLOCK) {
         const int64_t n = train->n - first < BLOCK ? train->n - first : BLOCK;
         for (int64_t i = 0; i < n; i++)
@@ -118,8 +119,9 @@ static dal_status settle(bayes *m, const moments *s, dal_error *err)
         for (int64_t j = 0; j < d; j++) {
             const double v = s->weight[k] > 0 ? s->square[k * d + j] / s->weight[k] + extra : 1;
             if (!(v > 0) || (float)v == 0)
-                return dal_fail(err, DAL_E_INVALID, "var_smoothing", "value %lld is the same in all samples of class %lld; "
-                                "raise var_smoothing above 0", (long long)j, (long long)k);
+                return dal_fail(err, DAL_E_INVALID, "var_smoothing",
+                                "value %lld is the same in all samples of class %lld; raise var_smoothing above 0",
+                                (long long)j, (long long)k);
             row[j] = (float)s->mean[k * d + j];
             row[d + j] = (float)v;
             sum -= 0.5 * log(2 * M_PI * v);
@@ -144,7 +146,8 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     double *all = fits ? dal_array(host, cells, sizeof *all) : NULL;
     m->numbers = fits ? dal_array(host, cells, sizeof *m->numbers) : NULL;
     if (!all || !m->numbers) {
-        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld classes of %lld values", (long long)m->c, (long long)m->d);
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld classes of %lld values", (long long)m->c,
+                      (long long)m->d);
     } else {
         memset(all, 0, (size_t)cells * sizeof *all);
         s.weight = all;
@@ -231,14 +234,16 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     const int64_t n = m->c * stride(m);
     dal_status st = arrays_load(m->host, r, "gaussian-nb", MAGIC, &a, 1, err);
     if (st == DAL_OK && a.bytes != n * (int64_t)sizeof(float))
-        st = dal_fail(err, DAL_E_FORMAT, "", "a saved gaussian-nb of %lld bytes; for %lld classes of %lld values it has %lld",
+        st = dal_fail(err, DAL_E_FORMAT, "",
+                      "a saved gaussian-nb of %lld bytes; for %lld classes of %lld values it has %lld",
                       (long long)a.bytes, (long long)m->c, (long long)m->d, (long long)n * 4);
     if (st == DAL_OK)
         st = arrays_finite("gaussian-nb", a.data, n, err);
     for (int64_t i = 0; st == DAL_OK && i < n; i++) {
         const int64_t j = i % stride(m);
         if (j >= m->d && j < 2 * m->d && !(((const float *)a.data)[i] > 0))
-            st = dal_fail(err, DAL_E_FORMAT, "", "a saved gaussian-nb has the variance %g", (double)((const float *)a.data)[i]);
+            st = dal_fail(err, DAL_E_FORMAT, "", "a saved gaussian-nb has the variance %g",
+                          (double)((const float *)a.data)[i]);
     }
     if (st == DAL_OK) {
         m->host->free(m->host, m->numbers);

@@ -1,11 +1,11 @@
 /* gbdt: gradient-boosted decision trees, on XGBoost.
  *
- * Friedman, Annals of Statistics 2001; Chen & Guestrin, "XGBoost", KDD 2016: each round adds a tree for each class, grown
- * on histograms of max_bins bins to lower the second-order expansion of the softmax loss; outputs are the sums of the
- * leaves, logits. Names and defaults of the parameters are XGBoost's. Weights of samples are divided by their mean.
+ * Friedman, Annals of Statistics 2001; Chen & Guestrin, "XGBoost", KDD 2016: each round adds a tree for each class,
+ * grown on histograms of max_bins bins to lower the second-order expansion of the softmax loss; outputs are the sums of
+ * the leaves, logits. Names and defaults of the parameters are XGBoost's. Weights of samples are divided by their mean.
  *
- * XGBoost trains on one thread: with more its sums depend on how many. What it trained is read back tree by tree and kept
- * as our own nodes, so that predictions run on all threads and a saved model is checked before it is believed.
+ * XGBoost trains on one thread: with more its sums depend on how many. What it trained is read back tree by tree and
+ * kept as our own nodes, so that predictions run on all threads and a saved model is checked before it is believed.
  * NaN is a missing value: each split sends it the way on which it did better in training. Features: the inputs; what is
  * missing is there the mean of the training samples. O(rounds c n d) time; about 5 n d bytes while it is trained.
  */
@@ -44,8 +44,8 @@ typedef struct options {
     P(T, colsample, F64, "1", "(0..1]", "", "part of the values each tree sees")                                 \
     P(T, max_bins, I64, "256", "2..65536", "bins", "of the histograms")
 
-/* x[feature] < value: child, else child + 1, as when it is missing. When that is to go to the first of the two, child is
- * written as ~child. feature -1: a leaf of this value. */
+/* x[feature] < value: child, else child + 1, as when it is missing. When that is to go to the first of the two, child
+ * is written as ~child. feature -1: a leaf of this value. */
 typedef struct tree_node {
     float value;
     int32_t feature, child;
@@ -66,7 +66,8 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     int64_t d;
 #ifndef DAL_HAVE_XGBOOST
-    return dal_fail(err, DAL_E_UNSUPPORTED, "", "this dalhost was built without XGBoost: install libxgboost-dev, configure and build again");
+    return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                    "this dalhost was built without XGBoost: install libxgboost-dev, configure and build again");
 #endif
     dal_status st = dal_dense_inputs(spec, "gbdt", &d, err);
     if (st == DAL_OK && spec->n_classes > MAX_CLASSES)
@@ -151,9 +152,11 @@ static dal_status read_samples(const gbdt *m, const dal_samples *s, float *x, da
     }
     sample_block_free(&b);
     const int64_t bad = st == DAL_OK ? dal_first_not_finite(x, s->n * m->d, 1) : -1;
-    return bad < 0 ? st : dal_fail(err, DAL_E_INVALID, "", "training sample %lld has the value %g at place %lld; expected numbers, "
-                                   "or nan where one is missing", (long long)dal_pool_id(s, bad / m->d), (double)x[bad],
-                                   (long long)(bad % m->d));
+    return bad < 0 ? st
+                   : dal_fail(err, DAL_E_INVALID, "",
+                              "training sample %lld has the value %g at place %lld; expected numbers, or nan where one "
+                              "is missing", (long long)dal_pool_id(s, bad / m->d), (double)x[bad],
+                              (long long)(bad % m->d));
 }
 
 /* 0 where no sample has a value. */
@@ -180,9 +183,11 @@ static dal_status give_samples(gbdt *m, const dal_samples *s, DMatrixHandle *out
 {
     const dal_host *h = m->host;
     int64_t cells = 0;
-    float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(h, cells, sizeof *x) : NULL, *of_each = dal_array(h, s->n, sizeof *of_each);
+    float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(h, cells, sizeof *x) : NULL;
+    float *of_each = dal_array(h, s->n, sizeof *of_each);
     dal_status st = x && of_each ? read_samples(m, s, x, err)
-                                 : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples", (long long)s->n);
+                                 : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples",
+                                            (long long)s->n);
     if (st == DAL_OK)
         st = find_means(m, x, s->n, err);
     if (st == DAL_OK && XGDMatrixCreateFromMat_omp(x, (bst_ulong)s->n, (bst_ulong)m->d, NAN, out, 1))
@@ -203,7 +208,8 @@ static dal_status give_samples(gbdt *m, const dal_samples *s, DMatrixHandle *out
 
 static dal_status odd(dal_error *err)
 {
-    return dal_fail(err, DAL_E_FORMAT, "", "XGBoost's trees are not laid out as those of versions 1.6 to 2; another libxgboost is needed");
+    return dal_fail(err, DAL_E_FORMAT, "",
+                    "XGBoost's trees are not laid out as those of versions 1.6 to 2; another libxgboost is needed");
 }
 
 static int64_t number(const json_t *list, int64_t i)
@@ -220,16 +226,18 @@ static dal_status read_tree(gbdt *m, const json_t *tree, int64_t *queue, dal_err
     const json_t *missing_left = json_object_get(tree, "default_left");
     const int64_t n = (int64_t)json_array_size(left);
     int64_t last = 1;
-    if (n < 1 || (int64_t)json_array_size(right) != n || (int64_t)json_array_size(feature) != n || (int64_t)json_array_size(value) != n ||
-        (int64_t)json_array_size(missing_left) != n)
+    if (n < 1 || (int64_t)json_array_size(right) != n || (int64_t)json_array_size(feature) != n ||
+        (int64_t)json_array_size(value) != n || (int64_t)json_array_size(missing_left) != n)
         return odd(err);
     queue[0] = 0;
     for (int64_t i = 0; i < last; i++) {
         const int64_t at = queue[i], l = number(left, at), r = number(right, at), f = number(feature, at);
         tree_node *node = m->nodes + m->n_nodes + i;
-        *node = (tree_node){(float)json_number_value(json_array_get(value, (size_t)at)), l < 0 ? -1 : (int32_t)f, (int32_t)last};
+        *node = (tree_node){(float)json_number_value(json_array_get(value, (size_t)at)), l < 0 ? -1 : (int32_t)f,
+                            (int32_t)last};
         if (!isfinite(node->value))
-            return dal_fail(err, DAL_E_DIVERGED, "", "a tree's value is not finite: lower learning_rate, or scale the inputs");
+            return dal_fail(err, DAL_E_DIVERGED, "",
+                            "a tree's value is not finite: lower learning_rate, or scale the inputs");
         if (l < 0)
             continue;
         if (l >= n || r < 0 || r >= n || last + 2 > n || f < 0 || f >= m->d)
@@ -256,7 +264,8 @@ static dal_status read_trees(gbdt *m, const json_t *model, dal_error *err)
     m->tree_at = dal_array(m->host, n + 1, sizeof *m->tree_at);
     m->tree_class = dal_array(m->host, n, sizeof *m->tree_class);
     queue = dal_array(m->host, nodes, sizeof *queue);
-    dal_status st = m->nodes && m->tree_at && m->tree_class && queue ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld trees",
+    dal_status st = m->nodes && m->tree_at && m->tree_class && queue ? DAL_OK
+        : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld trees",
                                                                                          (long long)n);
     for (int64_t t = 0; t < n && st == DAL_OK; t++) {
         const int64_t class = number(classes, t);
@@ -280,7 +289,8 @@ static dal_status keep(gbdt *m, BoosterHandle b, dal_error *err)
     if (XGBoosterSaveModelToBuffer(b, "{\"format\": \"json\"}", &size, &text))
         return failed("does not tell its trees", err);
     json_t *all = json_loadb(text, (size_t)size, 0, &bad);
-    const json_t *model = json_object_get(json_object_get(json_object_get(all, "learner"), "gradient_booster"), "model");
+    const json_t *model = json_object_get(json_object_get(json_object_get(all, "learner"), "gradient_booster"),
+                                          "model");
     const dal_status st = model ? read_trees(m, model, err) : odd(err);
     json_decref(all);
     return st;
@@ -431,7 +441,8 @@ static dal_status check_arrays(const gbdt *m, const saved_array *a, dal_error *e
         a[1].bytes % (int64_t)sizeof(tree_node) != 0 || a[2].bytes != (n + 1) * (int64_t)sizeof *tree_at)
         return dal_fail(err, DAL_E_FORMAT, "", "a saved gbdt is damaged: its sizes cannot be");
     if (shape[0] != m->c || shape[1] != m->d || a[4].bytes != m->d * (int64_t)sizeof *m->means)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved gbdt of %lld classes and %lld values; here there are %lld of %lld",
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "a saved gbdt of %lld classes and %lld values; here there are %lld of %lld",
                         (long long)shape[0], (long long)shape[1], (long long)m->c, (long long)m->d);
     for (int64_t t = 0; t < n; t++) {
         const int32_t class = ((const int32_t *)a[3].data)[t];

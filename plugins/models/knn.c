@@ -4,8 +4,8 @@
  * least Euclidean distance (ties: the earlier in the training set), each counted once, or by 1 / distance (a sample at
  * distance 0 then counts alone), times its weight. Fewer than k samples: all of them. Features: the inputs.
  *
- * Distances come from matrix products in float, ||x||^2 + ||t||^2 - 2 <x, t>, and those of the nearest are computed again
- * from the differences. O(n d) a prediction; the training set is kept in memory.
+ * Distances come from matrix products in float, ||x||^2 + ||t||^2 - 2 <x, t>, and those of the nearest are computed
+ * again from the differences. O(n d) a prediction; the training set is kept in memory.
  */
 #include <dal/dense.h>
 #include <dal/linalg.h>
@@ -174,7 +174,8 @@ static void vote(const knn *m, const float *x, const near *heap, int64_t n, floa
         alike |= m->weights[heap[i].row] > 0 && !(exact_distance(m, x, heap[i].row) > 0);
     for (int64_t i = 0; i < n; i++) {
         const double distance = m->opt->vote == UNIFORM ? 1 : exact_distance(m, x, heap[i].row);
-        const double w = (double)m->weights[heap[i].row], own = w == 0 || (alike && distance > 0) ? 0 : alike ? w : w / distance;
+        const double w = (double)m->weights[heap[i].row], own = w == 0 || (alike && distance > 0) ? 0 : alike ? w
+            : w / distance;
         sum += own;
         out[m->classes[heap[i].row]] += (float)own;
     }
@@ -182,8 +183,8 @@ static void vote(const knn *m, const float *x, const near *heap, int64_t n, floa
         out[k] = sum > 0 ? (float)((double)out[k] / sum) : 1 / (float)m->c;
 }
 
-/* n <= BLOCK samples of x [BLOCK, d], all of which are multiplied: what a sample gives must not depend on how many there
- * are with it. products [BLOCK, TILE], heap [BLOCK, k] are scratch. */
+/* n <= BLOCK samples of x [BLOCK, d], all of which are multiplied: what a sample gives must not depend on how many
+ * there are with it. products [BLOCK, TILE], heap [BLOCK, k] are scratch. */
 static dal_status predict_block(const knn *m, const float *x, int64_t n, float *products, near *heap, float *out)
 {
     const int64_t k = m->opt->k < m->n ? m->opt->k : m->n;
@@ -210,7 +211,8 @@ static dal_status ready(const knn *m, const dal_batch *x, dal_error *err)
 
 static dal_status predict_rows(const knn *m, const dal_batch *x, float *features, float *out, dal_error *err)
 {
-    float *rows = dal_array(m->host, BLOCK * m->d, sizeof *rows), *products = dal_array(m->host, BLOCK * TILE, sizeof *products);
+    float *rows = dal_array(m->host, BLOCK * m->d, sizeof *rows),
+        *products = dal_array(m->host, BLOCK * TILE, sizeof *products);
     near *heap = dal_array(m->host, BLOCK * m->opt->k, sizeof *heap);
     dal_status st = rows && products && heap ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for distances");
     for (int64_t first = 0; st == DAL_OK && first < x->n; first += BLOCK) {
@@ -263,15 +265,17 @@ static dal_status check_arrays(const knn *m, const saved_array *a, dal_error *er
     if (n < 1 || a[2].bytes % (int64_t)sizeof(int32_t) != 0 || a[1].bytes != a[2].bytes ||
         a[0].bytes % (int64_t)sizeof(float) != 0 || a[0].bytes / (int64_t)sizeof(float) / n != m->d ||
         a[0].bytes / (int64_t)sizeof(float) % n != 0)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved knn of %lld samples in %lld bytes; here a sample has %lld values",
-                        (long long)n, (long long)a[0].bytes, (long long)m->d);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "a saved knn of %lld samples in %lld bytes; here a sample has %lld values", (long long)n,
+                        (long long)a[0].bytes, (long long)m->d);
     dal_status st = arrays_finite("knn", a[0].data, n * m->d, err);
     if (st == DAL_OK)
         st = arrays_finite("knn", weights, n, err);
     for (int64_t i = 0; st == DAL_OK && i < n; i++)
         if (classes[i] < 0 || classes[i] >= m->c || weights[i] < 0)
-            st = dal_fail(err, DAL_E_FORMAT, "", "a saved knn has a sample of class %d and weight %g; here there are classes "
-                          "0..%lld", (int)classes[i], (double)weights[i], (long long)m->c - 1);
+            st = dal_fail(err, DAL_E_FORMAT, "",
+                          "a saved knn has a sample of class %d and weight %g; here there are classes 0..%lld",
+                          (int)classes[i], (double)weights[i], (long long)m->c - 1);
     return st;
 }
 

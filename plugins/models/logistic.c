@@ -61,8 +61,9 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
                                     .layers = layers, .training = &training, .training_size = sizeof training,
                                     .init = DAL_NN_GLOROT, .provides = PROVIDES, .extra = sizeof(options)};
     if (spec->modality == DAL_SPARSE)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "logistic takes dense vectors or images; sparse-logistic is for sparse "
-                        "samples as this dataset has them");
+        return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                        "logistic takes dense vectors or images; sparse-logistic is for sparse samples as this dataset "
+                        "has them");
     const dal_status st = dal_nn_model_new(host, &plan, spec, self, err);
     if (st == DAL_OK)
         *(options *)dal_nn_model_extra(*self) = *o;

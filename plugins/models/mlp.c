@@ -9,8 +9,8 @@
  * Sample weights are divided by their mean; a batch's loss is sum w_i loss_i / b.
  *
  * Streams of a fit: "weights" (layer), "shuffle" (epoch), "dropout" (epoch, step), "unlabelled" (epoch),
- * "validation" (class), all keyed by the round. A fit starts from fresh weights; a warm one from the last weights if there
- * are any, with the optimiser's moments at zero.
+ * "validation" (class), all keyed by the round. A fit starts from fresh weights; a warm one from the last weights if
+ * there are any, with the optimiser's moments at zero.
  *
  * Monte-Carlo passes switch on the network's own dropout layers. A network trained without dropout gets
  * one mask of rate mc_dropout on its features (the last hidden layer, or the input without any).
@@ -72,7 +72,8 @@ static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *opts)
 static dal_nn_training training_of(const options *o)
 {
     static const uint32_t optimizers[] = {DAL_NN_BY_ADAM, DAL_NN_BY_SGD, DAL_NN_BY_NADAM};
-    return (dal_nn_training){.control = o->control, .epochs = o->epochs, .batch_size = o->batch_size > 0 ? o->batch_size : 200,
+    return (dal_nn_training){.control = o->control, .epochs = o->epochs,
+                             .batch_size = o->batch_size > 0 ? o->batch_size : 200,
                         .optimizer = optimizers[o->optimizer], .learning_rate = o->learning_rate,
                         .momentum = o->momentum, .nesterov = o->nesterov, .weight_decay = o->weight_decay,
                         .stop_accuracy = o->stop_accuracy, .dropout = o->dropout,
@@ -84,9 +85,10 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     const options *o = opts;
     const dal_nn_training training = training_of(o);
-    const dal_nn_model_plan plan = {.struct_size = sizeof plan, .takes = DAL_NN_TAKES_VECTORS, .id = "mlp", .layers = layers,
-                                    .options = o, .training = &training, .training_size = sizeof training,
-                                    .init = DAL_NN_GLOROT, .provides = DAL_NN_MODEL_PROVIDES_FIXED};
+    const dal_nn_model_plan plan = {.struct_size = sizeof plan, .takes = DAL_NN_TAKES_VECTORS, .id = "mlp",
+                                    .layers = layers, .options = o, .training = &training,
+                                    .training_size = sizeof training, .init = DAL_NN_GLOROT,
+                                    .provides = DAL_NN_MODEL_PROVIDES_FIXED};
     if (o->hidden.n > MAX_HIDDEN)
         return dal_fail(err, DAL_E_INVALID, "hidden", "%lld hidden layers; expected at most %d", (long long)o->hidden.n,
                         MAX_HIDDEN);

@@ -1,10 +1,10 @@
 /* mobilenet-v2: inverted residuals with linear bottlenecks.
  *
- * Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018, table 2: a block widens its input by
- * conv 1x1 (not the first), filters each channel by conv 3x3, and narrows by conv 1x1 without an activation; its input
- * is added where the shape stays. Batch-norm after each convolution, which has no bias; ReLU6. The mean over the last
- * map is the features, d = 1280. stem: imagenet halves the map five times as the paper does, for 64 x 64 and more;
- * cifar leaves out the first two, so that 32 x 32 ends as 4 x 4. The stages are the ends of the seven groups.
+ * Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018, table 2: a block widens its
+ * input by conv 1x1 (not the first), filters each channel by conv 3x3, and narrows by conv 1x1 without an activation;
+ * its input is added where the shape stays. Batch-norm after each convolution, which has no bias; ReLU6. The mean over
+ * the last map is the features, d = 1280. stem: imagenet halves the map five times as the paper does, for 64 x 64 and
+ * more; cifar leaves out the first two, so that 32 x 32 ends as 4 x 4. The stages are the ends of the seven groups.
  * Depthwise convolutions move more memory than they multiply: oneDNN's are much the faster ones.
  */
 #include <dal/nn_model.h>
@@ -27,7 +27,8 @@ static int64_t channels(int64_t usual, int64_t width)
     return 10 * least * USUAL < 9 * exact ? least + 8 : least;
 }
 
-static dal_nn_value conv(dal_nn *nn, dal_nn_value x, const char *block, const char *name, dal_nn_conv_shape shape, int relu6)
+static dal_nn_value conv(dal_nn *nn, dal_nn_value x, const char *block, const char *name, dal_nn_conv_shape shape,
+                         int relu6)
 {
     char full[2][48];
     snprintf(full[0], sizeof full[0], "%s%s", block, name);
@@ -45,7 +46,8 @@ static dal_nn_value bottleneck(dal_nn *nn, dal_nn_value x, const char *name, int
     dal_nn_value y = x;
     if (widen > 1)
         y = conv(nn, y, name, "expand", (dal_nn_conv_shape){.out = inner, .kernel = 1}, RELU6);
-    y = conv(nn, y, name, "depthwise", (dal_nn_conv_shape){.out = inner, .kernel = 3, .stride = stride, .groups = inner}, RELU6);
+    y = conv(nn, y, name, "depthwise", (dal_nn_conv_shape){.out = inner, .kernel = 3, .stride = stride,
+                                                           .groups = inner}, RELU6);
     y = conv(nn, y, name, "project", (dal_nn_conv_shape){.out = out, .kernel = 1}, 0);
     return stride == 1 && shape[0] == out ? dal_nn_add(nn, x, y, 0) : y;
 }
@@ -54,10 +56,12 @@ static void mobilenet(dal_nn *nn, dal_nn_value x, int64_t c, const void *options
 {
     static const struct {
         int64_t widen, out, blocks, stride;
-    } groups[] = {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
+    } groups[] = {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2},
+                  {6, 320, 1, 1}};
     const options *o = options_;
     const int small = o->stem == STEM_CIFAR;
-    x = conv(nn, x, "", "stem", (dal_nn_conv_shape){.out = channels(32, o->width), .kernel = 3, .stride = small ? 1 : 2}, RELU6);
+    x = conv(nn, x, "", "stem", (dal_nn_conv_shape){.out = channels(32, o->width), .kernel = 3,
+                                                    .stride = small ? 1 : 2}, RELU6);
     for (int g = 0; g < 7; g++) {
         for (int64_t i = 0; i < groups[g].blocks; i++) {
             char name[32];
@@ -67,7 +71,8 @@ static void mobilenet(dal_nn *nn, dal_nn_value x, int64_t c, const void *options
         }
         dal_nn_stage(nn, x);
     }
-    x = conv(nn, x, "", "last", (dal_nn_conv_shape){.out = channels(1280, o->width > USUAL ? o->width : USUAL), .kernel = 1}, RELU6);
+    x = conv(nn, x, "", "last", (dal_nn_conv_shape){.out = channels(1280, o->width > USUAL ? o->width : USUAL),
+                                                    .kernel = 1}, RELU6);
     x = dal_nn_global_pool(nn, x);
     if (o->nn.dropout > 0)
         x = dal_nn_dropout(nn, x, o->nn.dropout);
@@ -81,7 +86,8 @@ DAL_NN_MODEL(mobilenet, "mobilenet-v2", mobilenet, DAL_NN_KAIMING)
 #define PARAMS(P, T)                                                                                             \
     TRAINING(P)                                                                                                  \
     P(options, width, I64, "32", "1..256", "channels", "of the stem; 32: the paper's net, others in proportion") \
-    P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
+    P(options, stem, CHOICE, "cifar", "cifar|imagenet", "",                                                            \
+      "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                   \
     C(MODEL, "mobilenet-v2", mobilenet_impl, "inverted residuals with depthwise convolutions, 2 million weights", \
       "Sandler et al., CVPR 2018", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)

@@ -1,5 +1,5 @@
-/* model_table.h: the table `impl` of a model of one instance that offers its features and nothing else: from create, destroy,
- * fit, predict, save, load, width and features of its file. */
+/* model_table.h: the table `impl` of a model of one instance that offers its features and nothing else: from create,
+ * destroy, fit, predict, save, load, width and features of its file. */
 #ifndef MODEL_TABLE_H
 #define MODEL_TABLE_H
 
@@ -14,7 +14,7 @@
         return strcmp(id, DAL_CAP_FEATURES) == 0 ? &table : NULL;                                                      \
     }                                                                                                                  \
     static const dal_model_impl impl = {.struct_size = sizeof(dal_model_impl), .output = output_, .create = create,    \
-                                        .destroy = destroy, .fit = fit, .predict = predict, .save = save, .load = load, \
-                                        .get_extension = get_extension};
+                                        .destroy = destroy, .fit = fit, .predict = predict, .save = save,              \
+                                        .load = load, .get_extension = get_extension};
 
 #endif

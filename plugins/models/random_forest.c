@@ -1,11 +1,11 @@
 /* random-forest: many trees, each on its own bootstrap sample, each node on a few features.
  *
  * Breiman, "Random forests", Machine Learning 2001; the trees are those of dal/forest.h: Gini's impurity, max_features
- * drawn at a node (and more until one parts it), grown until pure, to max_depth, or to leaves of min_leaf draws. P(y | x) is
- * the mean over the trees of the shares in the leaf of x, as scikit-learn's RandomForestClassifier. Weights of samples
- * count in impurities and leaves. Tree t draws from its own stream: the same bits with any number of threads. The out-of-bag
- * accuracy (each training sample judged by the trees that did not draw it) is logged. Features: the inputs.
- * O(trees * max_features * n log^2 n) time; n d values in memory while it is trained.
+ * drawn at a node (and more until one parts it), grown until pure, to max_depth, or to leaves of min_leaf draws. P(y |
+ * x) is the mean over the trees of the shares in the leaf of x, as scikit-learn's RandomForestClassifier. Weights of
+ * samples count in impurities and leaves. Tree t draws from its own stream: the same bits with any number of threads.
+ * The out-of-bag accuracy (each training sample judged by the trees that did not draw it) is logged. Features: the
+ * inputs. O(trees * max_features * n log^2 n) time; n d values in memory while it is trained.
  */
 #include <dal/dense.h>
 #include <dal/forest.h>
@@ -46,8 +46,8 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
     int64_t d;
     dal_status st = dal_dense_inputs(spec, "random-forest", &d, err);
     if (st == DAL_OK && spec->n_classes > MAX_CLASSES)
-        st = dal_fail(err, DAL_E_UNSUPPORTED, "", "random-forest takes up to %d classes; this dataset has %lld", MAX_CLASSES,
-                      (long long)spec->n_classes);
+        st = dal_fail(err, DAL_E_UNSUPPORTED, "", "random-forest takes up to %d classes; this dataset has %lld",
+                      MAX_CLASSES, (long long)spec->n_classes);
     if (st != DAL_OK)
         return st;
     forest *m = dal_array(host, 1, sizeof *m);
@@ -103,7 +103,8 @@ static dal_status grow(forest *m, const dal_fit *f, const dal_matrix *x, const d
                                   .max_depth = o->max_depth, .features_per_split = features_per_split(o, m->d),
                                   .min_leaf = o->min_leaf};
     const dal_rng stream = m->host->rng(m->host, "trees", f->round);
-    const dal_status st = dal_forest_grow_classes(m->host, &spec, x, f->train->classes, weights, m->c, &stream, &m->trees, err);
+    const dal_status st = dal_forest_grow_classes(m->host, &spec, x, f->train->classes, weights, m->c, &stream,
+                                                  &m->trees, err);
     if (st == DAL_OK && o->bootstrap)
         tell_out_of_bag(m, x, f->train->classes);
     return st;
@@ -123,7 +124,8 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(m->host, cells, sizeof *x) : NULL;
     double *weights = s->weights ? dal_array(m->host, s->n, sizeof *weights) : NULL;
     if (!x || (s->weights && !weights))
-        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples of %lld values", (long long)s->n, (long long)m->d);
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples of %lld values", (long long)s->n,
+                      (long long)m->d);
     for (int64_t i = 0; weights && i < s->n; i++)
         weights[i] = (double)s->weights[i];
     if (st == DAL_OK)
@@ -197,8 +199,10 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     if (st == DAL_OK)
         st = dal_forest_unpack(m->host, a.data, a.bytes, &trees, err);
     if (st == DAL_OK && (dal_forest_features(trees) != m->d || dal_forest_classes(trees) != m->c)) {
-        st = dal_fail(err, DAL_E_FORMAT, "", "a saved random-forest of %lld classes and %lld values; here there are %lld of %lld",
-                      (long long)dal_forest_classes(trees), (long long)dal_forest_features(trees), (long long)m->c, (long long)m->d);
+        st = dal_fail(err, DAL_E_FORMAT, "",
+                      "a saved random-forest of %lld classes and %lld values; here there are %lld of %lld",
+                      (long long)dal_forest_classes(trees), (long long)dal_forest_features(trees), (long long)m->c,
+                      (long long)m->d);
         dal_forest_free(trees);
     } else if (st == DAL_OK) {
         dal_forest_free(m->trees);
@@ -216,6 +220,6 @@ static int64_t width(void *self)
 MODEL_TABLE(DAL_PROBS)
 
 #define COMPONENTS(C)                                                                                             \
-    C(MODEL, "random-forest", impl, "trees on bootstrap samples, each node on a few features", "Breiman, Machine Learning 2001", \
-      "", MODEL_TABLE_PROVIDES, options, PARAMS)
+    C(MODEL, "random-forest", impl, "trees on bootstrap samples, each node on a few features",                         \
+      "Breiman, Machine Learning 2001", "", MODEL_TABLE_PROVIDES, options, PARAMS)
 DAL_MODULE(random_forest, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -1,13 +1,15 @@
 /* Residual networks.
  *
- *   resnet18          He et al., "Deep residual learning", CVPR 2016, table 1: four stages of two basic blocks, 64 to 512
- *                     wide; d = 512. stem: cifar: conv 3x3/1 (32 x 32 and smaller); imagenet: conv 7x7/2 and max-pool 3x3/2
+ *   resnet18          He et al., "Deep residual learning", CVPR 2016, table 1: four stages of two basic blocks, 64 to
+ *                     512 wide; d = 512. stem: cifar: conv 3x3/1 (32 x 32 and smaller); imagenet: conv 7x7/2 and
+ *                     max-pool 3x3/2
  *   resnet34          the same with 3, 4, 6 and 3 blocks
- *   resnet8, resnet14 for CPUs, as section 4.2 there has them for CIFAR: conv 3x3/1, three stages of one or two blocks, 16 to
- *                     64 wide; d = 64
+ *   resnet8, resnet14 for CPUs, as section 4.2 there has them for CIFAR: conv 3x3/1, three stages of one or two blocks,
+ *                     16 to 64 wide; d = 64
  *   deepal-mnist-net  DeepAL+'s net for MNIST: conv 1x1 to 3 channels with bias, then resnet18 with the imagenet stem
  *   deepal-cifar-net  DeepAL+'s net for CIFAR: conv 3x3/1, but the max-pool kept
- *   wide-resnet-16-2  Zagoruyko & Komodakis, BMVC 2016: pre-activation blocks, three stages of two, 32 to 128 wide; d = 128
+ *   wide-resnet-16-2  Zagoruyko & Komodakis, BMVC 2016: pre-activation blocks, three stages of two, 32 to 128 wide;
+ *                     d = 128
  *
  * Basic block: conv 3x3/s, norm, ReLU, conv 3x3, norm, plus the input (through conv 1x1/s and norm where the shape
  * changes), ReLU. Convolutions have no bias. Stages are the ends of the groups of blocks.
@@ -28,7 +30,8 @@ static dal_nn_value conv(dal_nn *nn, dal_nn_value x, const char *block, const ch
 {
     char full[64];
     snprintf(full, sizeof full, "%s%s", block, name);
-    return dal_nn_conv(nn, x, full, &(dal_nn_conv_shape){.out = out, .kernel = kernel, .stride = stride, .pad = kernel / 2});
+    return dal_nn_conv(nn, x, full, &(dal_nn_conv_shape){.out = out, .kernel = kernel, .stride = stride,
+                                                         .pad = kernel / 2});
 }
 
 static dal_nn_value norm(dal_nn *nn, dal_nn_value x, const char *block, const char *name, uint32_t flags)
@@ -160,20 +163,25 @@ DAL_NN_MODEL(wide_resnet, "wide-resnet-16-2", wide_resnet, DAL_NN_KAIMING)
 #define SMALL_PARAMS(P, T) TRAINING(P) WIDTH(P, "16")
 #define STEM_PARAMS(P, T) \
     PARAMS(P, T)          \
-    P(options, stem, CHOICE, "cifar", "cifar|imagenet", "", "the first layers: for small images, or for 64 x 64 and more")
+    P(options, stem, CHOICE, "cifar", "cifar|imagenet", "",                                                            \
+      "the first layers: for small images, or for 64 x 64 and more")
 #define COMPONENTS(C)                                                                                                 \
-    C(MODEL, "resnet18", resnet18_impl, "residual network of 18 layers, 11 million weights", "He et al., CVPR 2016", "", \
+    C(MODEL, "resnet18", resnet18_impl,                                                                                \
+      "residual network of 18 layers, 11 million weights", "He et al., CVPR 2016", "",                                 \
       DAL_NN_MODEL_PROVIDES, options, STEM_PARAMS)                                                                    \
-    C(MODEL, "resnet34", resnet34_impl, "residual network of 34 layers, 21 million weights", "He et al., CVPR 2016", "", \
+    C(MODEL, "resnet34", resnet34_impl,                                                                                \
+      "residual network of 34 layers, 21 million weights", "He et al., CVPR 2016", "",                                 \
       DAL_NN_MODEL_PROVIDES, options, STEM_PARAMS)                                                                    \
-    C(MODEL, "resnet8", resnet8_impl, "residual network of 8 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
+    C(MODEL, "resnet8", resnet8_impl,                                                                                  \
+      "residual network of 8 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "",                              \
       DAL_NN_MODEL_PROVIDES, options, SMALL_PARAMS)                                                                   \
-    C(MODEL, "resnet14", resnet14_impl, "residual network of 14 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "", \
+    C(MODEL, "resnet14", resnet14_impl,                                                                                \
+      "residual network of 14 layers for CPUs, 16 to 64 wide", "He et al., CVPR 2016", "",                             \
       DAL_NN_MODEL_PROVIDES, options, SMALL_PARAMS)                                                                   \
-    C(MODEL, "deepal-mnist-net", deepal_mnist_net_impl, "resnet18 as DeepAL+ uses it for MNIST", "He et al., CVPR 2016", \
-      "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                     \
-    C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR", "He et al., CVPR 2016", \
-      "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                                                                     \
+    C(MODEL, "deepal-mnist-net", deepal_mnist_net_impl, "resnet18 as DeepAL+ uses it for MNIST",                       \
+      "He et al., CVPR 2016", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                                              \
+    C(MODEL, "deepal-cifar-net", deepal_cifar_net_impl, "resnet18 as DeepAL+ uses it for CIFAR",                       \
+      "He et al., CVPR 2016", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)                                              \
     C(MODEL, "wide-resnet-16-2", wide_resnet_impl, "pre-activation residual network, 16 layers, twice as wide",       \
       "Zagoruyko & Komodakis, BMVC 2016", "", DAL_NN_MODEL_PROVIDES, options, WIDE_PARAMS)
 DAL_MODULE(resnet, DAL_NN_TRAINING_VERSION, "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -62,16 +62,18 @@ static dal_status no_memory(int64_t n, dal_error *err)
 static dal_status check_spec(const dal_sample_spec *s, dal_error *err)
 {
     if (s->modality == DAL_TEXT)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "sparse-logistic takes sparse vectors; this dataset has text: transforms: "
-                        "[hashing, tf-idf] would make vectors of it");
+        return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                        "sparse-logistic takes sparse vectors; this dataset has text: transforms: [hashing, tf-idf] "
+                        "would make vectors of it");
     if (s->modality != DAL_SPARSE)
         return dal_fail(err, DAL_E_UNSUPPORTED, "", "sparse-logistic takes sparse vectors; logistic is for dense ones");
     if (s->dtype != DAL_F32 || s->ndim != 1 || s->shape[0] < 1 || s->shape[0] > MAX_COLUMNS)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "sparse-logistic takes values of type f32 in 1..%lld columns; these "
-                        "have %lld", (long long)MAX_COLUMNS, (long long)s->shape[0]);
+        return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                        "sparse-logistic takes values of type f32 in 1..%lld columns; these have %lld",
+                        (long long)MAX_COLUMNS, (long long)s->shape[0]);
     if (s->n_classes < 2 || s->n_classes > MAX_CLASSES)
-        return dal_fail(err, DAL_E_INVALID, "", "sparse-logistic needs 2 to %d classes; this dataset has %lld", MAX_CLASSES,
-                        (long long)s->n_classes);
+        return dal_fail(err, DAL_E_INVALID, "", "sparse-logistic needs 2 to %d classes; this dataset has %lld",
+                        MAX_CLASSES, (long long)s->n_classes);
     return DAL_OK;
 }
 
@@ -277,8 +279,8 @@ static dal_status solve(problem *p, double *x, double *gradient, dal_fit_report 
     dal_lbfgs_result r;
     dal_status st = dal_minimise(h, &how, (p->rows.n_columns + 1) * p->m->c, x, &r, err);
     if (st == DAL_E_DIVERGED)
-        return dal_fail(err, st, "", "the training loss is not finite: the inputs are too large; tf-idf with norm: l2 scales "
-                        "them");
+        return dal_fail(err, st, "",
+                        "the training loss is not finite: the inputs are too large; tf-idf with norm: l2 scales them");
     if (st == DAL_OK)
         st = evaluate(p, x, &r.value, gradient, err);
     if (st != DAL_OK)
@@ -373,7 +375,8 @@ static dal_status ready(const sparse_logistic *m, const dal_batch *x, dal_error 
                         (long long)m->d, (long long)x->spec->shape[0]);
     for (int64_t k = x->offsets[0]; k < x->offsets[x->n]; k++)
         if (x->indices[k] < 0 || x->indices[k] >= m->d)
-            return dal_fail(err, DAL_E_CONTRACT, "", "a sample has column %d of %lld", (int)x->indices[k], (long long)m->d);
+            return dal_fail(err, DAL_E_CONTRACT, "", "a sample has column %d of %lld", (int)x->indices[k],
+                            (long long)m->d);
     return DAL_OK;
 }
 
@@ -471,7 +474,8 @@ static const void *get_extension(void *self, const char *id)
         return &features_table;
     if (strcmp(id, DAL_CAP_MC) == 0)
         return &mc_table;
-    return strcmp(id, DAL_CAP_OUTPUTS) == 0 || strcmp(id, DAL_CAP_CONCURRENT) == 0 || strcmp(id, DAL_CAP_WARM_START) == 0
+    return strcmp(id, DAL_CAP_OUTPUTS) == 0 || strcmp(id, DAL_CAP_CONCURRENT) == 0 ||
+        strcmp(id, DAL_CAP_WARM_START) == 0
                ? promise
                : NULL;
 }
@@ -489,7 +493,8 @@ typedef struct file_header {
 
 static uint64_t checksum(const int32_t *columns, const float *weights, int64_t n, int64_t c)
 {
-    return dal_hash64(dal_hash64(0, columns, (size_t)n * sizeof *columns), weights, (size_t)((n + 1) * c) * sizeof *weights);
+    return dal_hash64(dal_hash64(0, columns, (size_t)n * sizeof *columns), weights,
+                      (size_t)((n + 1) * c) * sizeof *weights);
 }
 
 static dal_status save(void *self, const dal_writer *w, dal_error *err)
@@ -509,10 +514,12 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
 static dal_status check_header(const sparse_logistic *m, const file_header *h, dal_error *err)
 {
     if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0 || h->version != 1 || h->reserved != 0)
-        return dal_fail(err, DAL_E_FORMAT, "", "these bytes are no saved sparse-logistic: they do not begin with %s 1", MAGIC);
+        return dal_fail(err, DAL_E_FORMAT, "", "these bytes are no saved sparse-logistic: they do not begin with %s 1",
+                        MAGIC);
     if (h->d != m->d || h->c != m->c || h->n_columns < 0 || h->n_columns > m->d)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved model of %lld columns and %lld classes; this one has %lld and %lld",
-                        (long long)h->d, (long long)h->c, (long long)m->d, (long long)m->c);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "a saved model of %lld columns and %lld classes; this one has %lld and %lld", (long long)h->d,
+                        (long long)h->c, (long long)m->d, (long long)m->c);
     return DAL_OK;
 }
 
@@ -522,7 +529,8 @@ static dal_status check_content(const file_header *h, const int32_t *columns, co
         return dal_fail(err, DAL_E_FORMAT, "", "a saved model is damaged: its checksum does not fit");
     for (int64_t i = 0; i < (h->n_columns + 1) * h->c; i++)
         if (!isfinite(weights[i]))
-            return dal_fail(err, DAL_E_FORMAT, "", "a saved model's weight %lld is %g", (long long)i, (double)weights[i]);
+            return dal_fail(err, DAL_E_FORMAT, "", "a saved model's weight %lld is %g", (long long)i,
+                            (double)weights[i]);
     for (int64_t k = 0; k < h->n_columns; k++)
         if (columns[k] < 0 || columns[k] >= h->d || (k > 0 && columns[k] <= columns[k - 1]))
             return dal_fail(err, DAL_E_FORMAT, "", "a saved model's column %lld is %d", (long long)k, (int)columns[k]);

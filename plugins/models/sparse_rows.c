@@ -35,9 +35,10 @@ static dal_status check_row(const sparse_rows *r, const dal_samples *s, int64_t 
             return dal_fail(err, DAL_E_CONTRACT, "", "training sample %lld has column %d of %lld",
                             (long long)dal_pool_id(s, i), (int)r->place[k], (long long)d);
         if (!isfinite(r->by_row[k]))
-            return dal_fail(err, DAL_E_INVALID, "", "training sample %lld has the value %g in column %d; expected finite "
-                            "numbers: clean the data, or drop the sample", (long long)dal_pool_id(s, i),
-                            (double)r->by_row[k], (int)r->place[k]);
+            return dal_fail(err, DAL_E_INVALID, "",
+                            "training sample %lld has the value %g in column %d; expected finite numbers: clean the "
+                            "data, or drop the sample", (long long)dal_pool_id(s, i), (double)r->by_row[k],
+                            (int)r->place[k]);
     }
     return DAL_OK;
 }

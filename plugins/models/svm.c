@@ -1,21 +1,22 @@
 /* svm: support vector classifier, on libsvm.
  *
- * Cortes & Vapnik, Machine Learning 1995; Chang & Lin, "LIBSVM", ACM TIST 2011: C-SVC, one against one. For classes i, j
+ * Cortes & Vapnik, Machine Learning 1995; Chang & Lin, "LIBSVM", ACM TIST 2011: C-SVC, one against one. For classes i,
+ * j
  *
  *     minimise 1/2 |w|^2 + C sum_s weight_s max(0, 1 - y_s f(x_s)),      f(x) = sum_s coef_s K(x_s, x) - rho
  *
- * with weight the class's (class_weights, and balanced: n / (classes seen * n of the class)) times that of its samples over
- * the mean of all weights. gamma: scale is 1 / (d * variance of all values), auto 1 / d.
+ * with weight the class's (class_weights, and balanced: n / (classes seen * n of the class)) times that of its samples
+ * over the mean of all weights. gamma: scale is 1 / (d * variance of all values), auto 1 / d.
  *
- * probability: platt fits a sigmoid to each pair's decisions about samples it was not trained on (five folds, each class
- * dealt to them at random by the seed; fewer folds when a class of the pair has fewer samples, and with a single one
- * the decisions of the machine itself), and couples the pairs (Wu, Lin & Weng 2004). margins takes f as the difference of
- * two scores, s_i - s_j = f_ij, whose least-squares solution is s_i = sum_j f_ij / classes, and gives their softmax: no
- * further training, but nobody calibrated it. Classes nobody was shown have probability 0.
+ * probability: platt fits a sigmoid to each pair's decisions about samples it was not trained on (five folds, each
+ * class dealt to them at random by the seed; fewer folds when a class of the pair has fewer samples, and with a single
+ * one the decisions of the machine itself), and couples the pairs (Wu, Lin & Weng 2004). margins takes f as the
+ * difference of two scores, s_i - s_j = f_ij, whose least-squares solution is s_i = sum_j f_ij / classes, and gives
+ * their softmax: no further training, but nobody calibrated it. Classes nobody was shown have probability 0.
  *
  * Features: inputs (dense samples), or decisions, all f_ij of the pairs (0 where a class was not seen); auto: the first
- * where it can be. A training set is a list of its values other than 0, 16 bytes each. Kernel values are kept in `cache`
- * MiB for all threads together. Time grows with n^2 to n^3.
+ * where it can be. A training set is a list of its values other than 0, 16 bytes each. Kernel values are kept in
+ * `cache` MiB for all threads together. Time grows with n^2 to n^3.
  */
 #include <dal/dense.h>
 #include <dal/model.h>
@@ -42,8 +43,10 @@
     P(T, cache, I64, "200", "1..1048576", "MiB", "kernel values kept while training, all threads together")      \
     P(T, balanced, BOOL, "false", "", "", "weigh classes by 1 / their number of samples")                        \
     P(T, class_weights, F64S, "", "(0..", "", "factor of C for each class; empty: 1")                            \
-    P(T, probability, CHOICE, "platt", "platt|margins", "", "sigmoids fitted by cross-validation; or softmax of margins") \
-    P(T, features, CHOICE, "auto", "auto|inputs|decisions", "", "what strategies see; auto: inputs, decisions of sparse samples")
+    P(T, probability, CHOICE, "platt", "platt|margins", "",                                                            \
+      "sigmoids fitted by cross-validation; or softmax of margins")                                                    \
+    P(T, features, CHOICE, "auto", "auto|inputs|decisions", "",                                                        \
+      "what strategies see; auto: inputs, decisions of sparse samples")
 
 typedef struct svm {
     svm_machine machine; /* that of the last fit */
@@ -73,8 +76,9 @@ static dal_status inputs_of(const dal_sample_spec *spec, int64_t *width, dal_err
         return dal_dense_inputs(spec, "svm", width, err);
     *width = spec->shape[0];
     if (spec->dtype != DAL_F32 || spec->ndim != 1 || *width < 1 || *width > INT32_MAX - 1)
-        return dal_fail(err, DAL_E_UNSUPPORTED, "", "svm takes sparse values of type f32 in 1..%d columns; these have %lld",
-                        INT32_MAX - 1, (long long)*width);
+        return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                        "svm takes sparse values of type f32 in 1..%d columns; these have %lld", INT32_MAX - 1,
+                        (long long)*width);
     return DAL_OK;
 }
 
@@ -83,7 +87,8 @@ static dal_status create(const dal_host *host, const void *opts, const dal_sampl
 {
     int64_t d = 0;
 #ifndef DAL_HAVE_SVM
-    return dal_fail(err, DAL_E_UNSUPPORTED, "", "this dalhost was built without libsvm: install libsvm-dev, configure and build again");
+    return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                    "this dalhost was built without libsvm: install libsvm-dev, configure and build again");
 #endif
     dal_status st = inputs_of(spec, &d, err);
     if (st == DAL_OK && spec->n_classes > MAX_CLASSES)
@@ -118,8 +123,8 @@ static dal_status check_samples(const svm_machine *m, const dal_sample_spec *spe
     const dal_status st = inputs_of(spec, &d, err);
     if (st == DAL_OK && (d != m->d || m->sparse != (spec->modality == DAL_SPARSE)))
         return dal_fail(err, DAL_E_INVALID, "", "svm was made for %s samples of %lld values; these are %s ones of %lld",
-                        m->sparse ? "sparse" : "dense", (long long)m->d, spec->modality == DAL_SPARSE ? "sparse" : "dense",
-                        (long long)d);
+                        m->sparse ? "sparse" : "dense", (long long)m->d,
+                        spec->modality == DAL_SPARSE ? "sparse" : "dense", (long long)d);
     return st;
 }
 
@@ -276,7 +281,8 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
     int64_t bytes[ARRAYS];
     if (m->n_seen == 0)
         return dal_fail(err, DAL_E_CONTRACT, "", "svm has not been trained: there is nothing to save");
-    head h = {m->kernel, m->c, m->d, m->sparse, m->n_seen, m->l, m->n_columns, m->sparse ? m->column_at[m->n_columns] : m->l * m->d};
+    head h = {m->kernel, m->c, m->d, m->sparse, m->n_seen, m->l, m->n_columns,
+              m->sparse ? m->column_at[m->n_columns] : m->l * m->d};
     int32_t *integers = dal_array(m->host, m->n_seen + m->l, sizeof *integers);
     if (!integers)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory to save %lld support vectors", (long long)m->l);
@@ -303,9 +309,10 @@ static dal_status check_head(const svm_machine *m, const saved_array *a, dal_err
     if (a[HEAD].bytes != (int64_t)sizeof *h)
         return damaged("header", err);
     if (h->c != m->c || h->d != m->d || h->sparse != m->sparse)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved svm of %lld classes and %s samples of %lld values; here there are %lld "
-                        "and %s ones of %lld", (long long)h->c, h->sparse ? "sparse" : "dense", (long long)h->d,
-                        (long long)m->c, m->sparse ? "sparse" : "dense", (long long)m->d);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "a saved svm of %lld classes and %s samples of %lld values; here there are %lld and %s ones of "
+                        "%lld", (long long)h->c, h->sparse ? "sparse" : "dense", (long long)h->d, (long long)m->c,
+                        m->sparse ? "sparse" : "dense", (long long)m->d);
     if (h->n_seen < 1 || h->n_seen > h->c || h->l < 0 || h->l > INT32_MAX || h->n_columns < 0 || h->n_columns > h->d ||
         h->n_values < 0 || h->n_values > (int64_t)1 << 40 || h->kernel.kind > SVM_POLY || h->kernel.platt > 1 ||
         h->kernel.degree < 1 || h->kernel.degree > 100 || !isfinite(h->kernel.gamma) || !isfinite(h->kernel.coef0))
@@ -348,7 +355,8 @@ static dal_status check_arrays(const saved_array *a, dal_error *err)
     if (!all_finite(a[PAIRS].data, 3 * svm_n_pairs(h->n_seen)) || !all_finite(a[COEF].data, h->l * (h->n_seen - 1)))
         return damaged("coefficients", err);
     for (int64_t k = 0; h->sparse && k <= h->n_columns; k++)
-        if (column_at[k] < (k > 0 ? column_at[k - 1] : 0) || column_at[k] > h->n_values || (k == 0 && column_at[k] != 0))
+        if (column_at[k] < (k > 0 ? column_at[k - 1] : 0) || column_at[k] > h->n_values ||
+            (k == 0 && column_at[k] != 0))
             return damaged("list of columns", err);
     if (h->sparse && (column_at[h->n_columns] != h->n_values || !ascend(a[COLUMNS].data, h->n_columns, h->d)))
         return damaged("list of columns", err);
@@ -369,9 +377,10 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
         st = check_arrays(a, err);
     if (st == DAL_OK) {
         const head *h = a[HEAD].data;
-        svm_machine new = {.host = m->host, .kernel = h->kernel, .c = m->c, .d = m->d, .sparse = m->sparse, .n_seen = h->n_seen,
-                           .l = h->l, .n_columns = h->n_columns, .pairs = a[PAIRS].data, .coef = a[COEF].data, .x = a[VALUES].data,
-                           .columns = a[COLUMNS].data, .column_at = a[COLUMN_AT].data, .row = a[ROW].data};
+        svm_machine new = {.host = m->host, .kernel = h->kernel, .c = m->c, .d = m->d, .sparse = m->sparse,
+                           .n_seen = h->n_seen, .l = h->l, .n_columns = h->n_columns, .pairs = a[PAIRS].data,
+                           .coef = a[COEF].data, .x = a[VALUES].data, .columns = a[COLUMNS].data,
+                           .column_at = a[COLUMN_AT].data, .row = a[ROW].data};
         for (int i = PAIRS; i < ARRAYS; i++)
             a[i].data = NULL;
         new.seen = dal_array(m->host, h->n_seen, sizeof *new.seen);

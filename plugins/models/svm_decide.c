@@ -53,7 +53,8 @@ static void add(const svm_machine *m, int64_t first, int64_t n, const double *do
 {
     const int64_t k = m->n_seen;
     for (int64_t s = first; s < first + n; s++) {
-        const double value = kernel_of(&m->kernel, dots[s - first], square, m->squares[s]), *coef = m->coef + s * (k - 1);
+        const double value = kernel_of(&m->kernel, dots[s - first], square, m->squares[s]),
+            *coef = m->coef + s * (k - 1);
         const int64_t own = m->owner[s];
         for (int64_t j = 0; j < own; j++)
             out[svm_pair(k, j, own)] += coef[j] * value;
@@ -94,8 +95,10 @@ static dal_status decide_dense(const svm_machine *m, const dal_batch *x, double 
     const dal_host *h = m->host;
     const int64_t d = m->d, pairs = svm_n_pairs(m->n_seen);
     scratch s = {.read = dal_array(h, BLOCK * d, sizeof *s.read), .x = dal_array(h, BLOCK * d, sizeof *s.x),
-                 .vectors = dal_array(h, TILE * d, sizeof *s.vectors), .dots = dal_array(h, BLOCK * TILE, sizeof *s.dots)};
-    dal_status st = s.read && s.x && s.vectors && s.dots ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for kernels");
+                 .vectors = dal_array(h, TILE * d, sizeof *s.vectors),
+                 .dots = dal_array(h, BLOCK * TILE, sizeof *s.dots)};
+    dal_status st = s.read && s.x && s.vectors && s.dots ? DAL_OK
+        : dal_fail(err, DAL_E_NOMEM, "", "no memory for kernels");
     for (int64_t first = 0; st == DAL_OK && first < x->n; first += BLOCK) {
         const int64_t n = x->n - first < BLOCK ? x->n - first : BLOCK;
         memset(s.read, 0, (size_t)(BLOCK * d) * sizeof *s.read);

@@ -34,8 +34,8 @@ static double loss_of(const sigmoid *s, double a, double b)
     return sum;
 }
 
-/* Lin, Lin & Weng, "A note on Platt's probabilistic outputs", Machine Learning 2007: Newton's method, the Hessian with a
- * ridge, steps halved until the loss falls by enough. */
+/* Lin, Lin & Weng, "A note on Platt's probabilistic outputs", Machine Learning 2007: Newton's method, the Hessian with
+ * a ridge, steps halved until the loss falls by enough. */
 void svm_platt_fit(const double *decision, const unsigned char *y, int64_t n, double *a, double *b)
 {
     double first = 0;

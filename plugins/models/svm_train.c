@@ -1,5 +1,6 @@
-/* Training by libsvm (Chang & Lin, ACM TIST 2011): each pair of classes is a task of its own, and so is each fold behind
- * its sigmoid. libsvm's own probabilities draw from the C library's rand(); here the folds come from the host's streams. */
+/* Training by libsvm (Chang & Lin, ACM TIST 2011): each pair of classes is a task of its own, and so is each fold
+ * behind its sigmoid. libsvm's own probabilities draw from the C library's rand(); here the folds come from the host's
+ * streams. */
 #include "svm_machine.h"
 
 #include <math.h>
@@ -65,7 +66,8 @@ static void silent(const char *text)
 
 static dal_status no_memory(int64_t n, dal_error *err)
 {
-    return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples as a list of their values", (long long)n);
+    return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples as a list of their values",
+                    (long long)n);
 }
 
 /* ---- samples as libsvm has them ----------------------------------------------------------------- */
@@ -109,7 +111,8 @@ static dal_status put_rows(job *j, float *room, struct svm_node *nodes, int64_t 
             if (nodes)
                 j->rows[first + i] = nodes + *count;
             *count += j->m->sparse
-                          ? put_row(j, s->by_row + from, s->row_at[first + i + 1] - from, s->place + from, nodes ? nodes + *count : NULL)
+                          ? put_row(j, s->by_row + from, s->row_at[first + i + 1] - from, s->place + from,
+                                    nodes ? nodes + *count : NULL)
                           : put_row(j, room + i * d, d, NULL, nodes ? nodes + *count : NULL);
         }
     }
@@ -161,8 +164,9 @@ static dal_status weigh(job *j, dal_error *err)
                 first = first < 0 ? i : first;
                 count++;
                 if (s->weights && s->weights[i] != s->weights[first])
-                    return dal_fail(err, DAL_E_UNSUPPORTED, "", "svm weighs classes, not samples: of class %lld, sample %lld weighs "
-                                    "%g and sample %lld %g; logistic takes weights", (long long)k, (long long)dal_pool_id(s, first),
+                    return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                                    "svm weighs classes, not samples: of class %lld, sample %lld weighs %g and sample "
+                                    "%lld %g; logistic takes weights", (long long)k, (long long)dal_pool_id(s, first),
                                     (double)s->weights[first], (long long)dal_pool_id(s, i), (double)s->weights[i]);
             }
         j->factor[k] = count == 0 ? 0 : s->weights ? (double)s->weights[first] / mean : 1;
@@ -294,9 +298,9 @@ static struct svm_model *train(const job *j, const pair *q, const part *p)
     int labels[2] = {1, -1};
     double factors[2] = {j->factor[m->seen[q->i]], j->factor[m->seen[q->j]]};
     const struct svm_parameter how = {.svm_type = C_SVC, .kernel_type = kernels[m->kernel.kind],
-                                      .degree = (int)m->kernel.degree, .gamma = m->kernel.gamma, .coef0 = m->kernel.coef0,
-                                      .cache_size = j->cache, .eps = j->o->tol, .C = j->o->C, .nr_weight = 2,
-                                      .weight_label = labels, .weight = factors, .shrinking = 1};
+                                      .degree = (int)m->kernel.degree, .gamma = m->kernel.gamma,
+                                      .coef0 = m->kernel.coef0, .cache_size = j->cache, .eps = j->o->tol, .C = j->o->C,
+                                      .nr_weight = 2, .weight_label = labels, .weight = factors, .shrinking = 1};
     return svm_train(&p->problem, &how);
 }
 
@@ -466,10 +470,12 @@ static dal_status settle_gamma(job *j, dal_error *err)
     const dal_status st = svm_read_gamma(j->o->gamma, &asked, err);
     if (st != DAL_OK)
         return st;
-    m->kernel.gamma = asked > 0 ? asked : asked < 0 || !(variance > 0) ? 1 / (double)m->d : 1 / ((double)m->d * variance);
+    m->kernel.gamma = asked > 0 ? asked : asked < 0 || !(variance > 0) ? 1 / (double)m->d
+        : 1 / ((double)m->d * variance);
     if (!isfinite(m->kernel.gamma) || !isfinite(j->squares))
-        return dal_fail(err, DAL_E_INVALID, "gamma", "the values are too large or too small to be scaled by their variance; scale "
-                        "them (transforms: standardize)");
+        return dal_fail(err, DAL_E_INVALID, "gamma",
+                        "the values are too large or too small to be scaled by their variance; scale them (transforms: "
+                        "standardize)");
     return DAL_OK;
 }
 
@@ -503,7 +509,8 @@ dal_status svm_machine_train(svm_machine *m, const svm_options *o, const dal_fit
     job j = {.m = m, .o = o, .f = f, .n = f->train->n};
     if (j.n > INT32_MAX / 2)
         return dal_fail(err, DAL_E_OVERFLOW, "", "%lld training samples are too many for libsvm", (long long)j.n);
-    m->kernel = (svm_kernel){.kind = o->kernel, .platt = o->probability == SVM_PLATT, .coef0 = o->coef0, .degree = o->degree};
+    m->kernel = (svm_kernel){.kind = o->kernel, .platt = o->probability == SVM_PLATT, .coef0 = o->coef0,
+                             .degree = o->degree};
     j.factor = dal_array(m->host, m->c, sizeof *j.factor);
     dal_status st = j.factor ? weigh(&j, err) : no_memory(j.n, err);
     if (st == DAL_OK)
@@ -525,7 +532,8 @@ dal_status svm_machine_train(svm_machine *m, const svm_options *o, const dal_fit
 dal_status svm_machine_train(svm_machine *m, const svm_options *o, const dal_fit *f, dal_error *err)
 {
     (void)m, (void)o, (void)f;
-    return dal_fail(err, DAL_E_UNSUPPORTED, "", "this dalhost was built without libsvm: install libsvm-dev, configure and build again");
+    return dal_fail(err, DAL_E_UNSUPPORTED, "",
+                    "this dalhost was built without libsvm: install libsvm-dev, configure and build again");
 }
 
 #endif

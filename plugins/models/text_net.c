@@ -42,7 +42,8 @@ static void number_words(const dal_nn_model *m, const char *text, int64_t n, int
 static dal_status check(const dal_nn_model *m, const dal_sample_spec *spec, dal_error *err)
 {
     return spec->modality == DAL_TEXT ? DAL_OK
-                                      : dal_fail(err, DAL_E_INVALID, "", "%s was made for texts; these samples are none", m->id);
+                                      : dal_fail(err, DAL_E_INVALID, "",
+                                                 "%s was made for texts; these samples are none", m->id);
 }
 
 /* Memory of the input holds ids. */
@@ -51,7 +52,8 @@ static int32_t *ids_at(float *rows)
     return (int32_t *)(void *)rows;
 }
 
-static dal_status read_tile(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err)
+static dal_status read_tile(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to,
+                            dal_error *err)
 {
     (void)err;
     for (int64_t i = 0; i < n; i++) {
@@ -297,10 +299,10 @@ static dal_status embed(void *self, const dal_batch *x, float *inputs, dal_error
     return dal_nn_model_tiles(self, x, EMBEDDED, 0, embed_tile, &j, err);
 }
 
-/* Forward from embedded words to a value of `width` numbers a text, or back from there to their gradient where that is asked
- * for. */
-static dal_status run_embedded(const dal_nn_model *m, const float *inputs, int64_t n, dal_nn_value to, int64_t width, float *values,
-                               const float *by, float *gradient, dal_error *err)
+/* Forward from embedded words to a value of `width` numbers a text, or back from there to their gradient where that is
+ * asked for. */
+static dal_status run_embedded(const dal_nn_model *m, const float *inputs, int64_t n, dal_nn_value to, int64_t width,
+                               float *values, const float *by, float *gradient, dal_error *err)
 {
     const int64_t embedded = m->shape[0] * embedded_width(m);
     dal_status st = dal_nn_model_ready(m, NULL, err);
@@ -333,7 +335,8 @@ static dal_status forward(void *self, const float *inputs, int64_t n, float *out
     return run_embedded(m, inputs, n, m->info.output, m->n_classes, outputs, NULL, NULL, err);
 }
 
-static dal_status gradient(void *self, const float *inputs, int64_t n, const float *by_outputs, float *out, dal_error *err)
+static dal_status gradient(void *self, const float *inputs, int64_t n, const float *by_outputs, float *out,
+                           dal_error *err)
 {
     const dal_nn_model *m = self;
     return run_embedded(m, inputs, n, m->info.output, m->n_classes, NULL, by_outputs, out, err);
@@ -361,7 +364,8 @@ const void *text_net_get_extension(void *self, const char *id)
                                                            .gradient = gradient_by_features};
     if (strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0)
         return &by_outputs;
-    return strcmp(id, DAL_CAP_FEATURE_GRADIENT) == 0 ? (const void *)&by_features : dal_nn_model_get_extension(self, id);
+    return strcmp(id, DAL_CAP_FEATURE_GRADIENT) == 0 ? (const void *)&by_features
+        : dal_nn_model_get_extension(self, id);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------- */
@@ -370,8 +374,9 @@ dal_status text_net_new(const dal_host *host, const char *id, const char *provid
                         const dal_nn_training *training, uint32_t init, dal_nn_layers *layers, const void *options,
                         const text_words *words, int mask_features, void **self, dal_error *err)
 {
-    static const dal_nn_reader reader = {.struct_size = sizeof reader, .check = check, .read = read_tile, .rows = read_rows,
-                                         .prepare = prepare, .augment = hide_words, .save = save, .load = load, .drop = drop};
+    static const dal_nn_reader reader = {.struct_size = sizeof reader, .check = check, .read = read_tile,
+                                         .rows = read_rows, .prepare = prepare, .augment = hide_words, .save = save,
+                                         .load = load, .drop = drop};
     const dal_nn_model_plan plan = {.struct_size = sizeof plan, .id = id, .layers = layers, .options = options,
                                     .training = training, .training_size = sizeof *training, .init = init,
                                     .provides = provides, .extra = sizeof *words, .reader = &reader,

@@ -1,11 +1,12 @@
 /* text_net.h: what networks of layers over words share (textcnn.c, transformer.c).
  *
- * The words of a text, in small letters, are its tokens. Each fit numbers the words of its training texts: a word that occurs
- * min_count times or more has a number of its own, all others are 0, "unknown". Of a longer text the first `longest` words
- * count. While training, a share of the words is shown as unknown, so that there is something to learn about these.
+ * The words of a text, in small letters, are its tokens. Each fit numbers the words of its training texts: a word that
+ * occurs min_count times or more has a number of its own, all others are 0, "unknown". Of a longer text the first
+ * `longest` words count. While training, a share of the words is shown as unknown, so that there is something to learn
+ * about these.
  *
- * The real-valued inputs of DAL_CAP_INPUT_GRADIENT are [longest, dim], the embedded words; a text ends before the rows at the
- * end that are all zeros (their gradient is 0, so steps along it leave them alone).
+ * The real-valued inputs of DAL_CAP_INPUT_GRADIENT are [longest, dim], the embedded words; a text ends before the rows
+ * at the end that are all zeros (their gradient is 0, so steps along it leave them alone).
  */
 #ifndef TEXT_NET_H
 #define TEXT_NET_H

@@ -22,8 +22,8 @@ static uint64_t hash(uint64_t h, const char *p, int64_t n)
 #define CHARACTERS 0x9ae16a3b2f90404fu
 
 /* Sequences of characters of <word>, its characters beginning at start[0..n], start[n] its end. */
-static void visit_characters(const text_ngrams *o, const char *word, const int64_t *start, int64_t n, token_visit *visit,
-                             void *ctx)
+static void visit_characters(const text_ngrams *o, const char *word, const int64_t *start, int64_t n,
+                             token_visit *visit, void *ctx)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t k = o->char_min; k <= o->char_max && i + k <= n; k++)
@@ -44,7 +44,8 @@ void text_tokens(const text_ngrams *o, const char *text, int64_t n, token_visit 
         for (const char *p = w; p < w + bytes && k <= MAX_WORD; k++) {
             int width;
             start[k] = size;
-            size += dal_utf8_put(dal_lower(dal_utf8_next((const unsigned char *)p, (const unsigned char *)w + bytes, &width)),
+            size += dal_utf8_put(dal_lower(dal_utf8_next((const unsigned char *)p, (const unsigned char *)w + bytes,
+                                                         &width)),
                                  word + size);
             p += width;
         }

@@ -1,8 +1,9 @@
 /* transformer: a small encoder over words, trained from scratch.
  *
- * Vaswani et al., "Attention is all you need", NeurIPS 2017, with learned positions, GELU, and layer-norm before each part
- * (Xiong et al., ICML 2020), which trains without a long warm-up. After the last layer-norm the mean over the words are the
- * features. Stages are the means over the words behind each layer. Monte-Carlo passes mask the features alone.
+ * Vaswani et al., "Attention is all you need", NeurIPS 2017, with learned positions, GELU, and layer-norm before each
+ * part (Xiong et al., ICML 2020), which trains without a long warm-up. After the last layer-norm the mean over the
+ * words are the features. Stages are the means over the words behind each layer. Monte-Carlo passes mask the features
+ * alone.
  */
 #include "text_net.h"
 
@@ -52,14 +53,16 @@ static void layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options_)
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", c, DAL_NN_BIAS));
 }
 
-static dal_status create(const dal_host *host, const void *options_, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create(const dal_host *host, const void *options_, const dal_sample_spec *spec, void **self,
+                         dal_error *err)
 {
     const options *o = options_;
     const text_words words = {o->longest, o->min_count, o->word_dropout};
     if (o->dim % o->heads)
         return dal_fail(err, DAL_E_INVALID, "heads", "%lld heads do not divide vectors of %lld numbers (dim)",
                         (long long)o->heads, (long long)o->dim);
-    return text_net_new(host, "transformer", DAL_NN_MODEL_PROVIDES, spec, &o->nn, DAL_NN_BERT, layers, o, &words, 1, self, err);
+    return text_net_new(host, "transformer", DAL_NN_MODEL_PROVIDES, spec, &o->nn, DAL_NN_BERT, layers, o, &words, 1,
+                        self, err);
 }
 
 static const dal_model_impl impl = TEXT_NET_IMPL(create);

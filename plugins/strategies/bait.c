@@ -88,7 +88,8 @@ static dal_status tile_step(const group *q, int64_t first, int64_t n, double *pr
 {
     const int64_t c = q->rows.c, w = q->rows.w, cc = c * c;
     const double root = sqrt(q->weight);
-    const dal_status st = dal_dgemm_nn(n, 2 * cc, w, root, q->rows.h + first * w, w, q->step, 2 * cc, 0, products, 2 * cc);
+    const dal_status st = dal_dgemm_nn(n, 2 * cc, w, root, q->rows.h + first * w, w, q->step, 2 * cc, 0, products,
+                                       2 * cc);
     for (int64_t i = 0; i < n; i++) {
         double *x = products + 2 * i * cc, *y = x + cc;
         dal_information_project(q->rows.pi + (first + i) * c, c, c, x);

@@ -115,7 +115,8 @@ static int64_t nearest_mean(const class_gaussians *g, const double *y, int64_t n
     return nearest;
 }
 
-dal_status class_gaussians_score(const class_gaussians *g, const float *h, int64_t stride, int64_t n, double *m, float *gradient)
+dal_status class_gaussians_score(const class_gaussians *g, const float *h, int64_t stride, int64_t n, double *m,
+                                 float *gradient)
 {
     const int64_t d = g->d;
     double *y = dal_array(g->host, (gradient ? 2 : 1) * d * n, sizeof *y), *slope = y ? y + d * n : NULL; /* [d, n] */

@@ -1,7 +1,8 @@
 /* class_gaussians.h: how much a sample looks like the labelled ones of some class.
  *
  * M(h) = max_c -1/2 (h - mu_c)' Sigma^-1 (h - mu_c), with class means mu_c of the labelled features and their shared
- * covariance Sigma (ridge 1e-6 trace / d; Euclidean where every labelled sample is its class mean). Lee et al., NeurIPS 2018.
+ * covariance Sigma (ridge 1e-6 trace / d; Euclidean where every labelled sample is its class mean). Lee et al., NeurIPS
+ * 2018.
  */
 #ifndef CLASS_GAUSSIANS_H
 #define CLASS_GAUSSIANS_H
@@ -20,6 +21,7 @@ typedef struct class_gaussians {
 dal_status class_gaussians_fit(class_gaussians *g, const dal_host *host, const dal_view *view, dal_error *err);
 void class_gaussians_fini(class_gaussians *g);
 /* [worker] M of rows h [n, d], stride apart, and its gradient [n, d] (NULL: not wanted). DAL_E_NOMEM without a word. */
-dal_status class_gaussians_score(const class_gaussians *g, const float *h, int64_t stride, int64_t n, double *m, float *gradient);
+dal_status class_gaussians_score(const class_gaussians *g, const float *h, int64_t stride, int64_t n, double *m,
+                                 float *gradient);
 
 #endif

@@ -106,7 +106,8 @@ static dal_status find_alpha(batch *s, dal_error *err)
     const dal_status st = dal_box_qp(s->host, &p, s->alpha, &residual, err);
     if (st == DAL_OK && residual > s->opt->tolerance)
         dal_logf(s->host, DAL_LOG_WARNING,
-                 "the program still moves by %.1e after %lld iterations: raise qp_iterations for exact picks", residual, (long long)s->opt->qp_iterations);
+                 "the program still moves by %.1e after %lld iterations: raise qp_iterations for exact picks",
+                 residual, (long long)s->opt->qp_iterations);
     return st;
 }
 

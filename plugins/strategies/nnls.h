@@ -21,7 +21,8 @@ typedef struct nnls {
 /* Room for so many unknowns, of which there are none yet; 0 without memory. Give it back whatever the answer. */
 int nnls_take(nnls *p, const dal_host *host, int64_t room);
 void nnls_drop(nnls *p, const dal_host *host);
-/* [any] After the caller has added unknown n - 1 (row and column of k, q, w = 0): w of all n, from the w of the others. */
+/* [any] After the caller has added unknown n - 1 (row and column of k, q, w = 0): w of all n, from the w of the
+ * others. */
 void nnls_minimise(nnls *p);
 
 #endif

@@ -22,9 +22,9 @@
  * one sample of a random member in place of drawing anew, which comes to a front much sooner (ours, off by
  * default).
  *
- * poal-step judges B after a step of the inputs towards the class that is nearest (after Lee et al. 2018, in the authors'
- * code): x' = x + step sign(dM / dx), in the model's input units (the code has standardised inputs and divides by the
- * deviation of each channel, which comes to the same in units of pixels).
+ * poal-step judges B after a step of the inputs towards the class that is nearest (after Lee et al. 2018, in the
+ * authors' code): x' = x + step sign(dM / dx), in the model's input units (the code has standardised inputs and divides
+ * by the deviation of each channel, which comes to the same in units of pixels).
  *
  * Where we differ: the authors' deep code subtracts the score from its largest value, so that B grows with the
  * distance and out-of-distribution samples are preferred; their dominance test never holds; both are as in the
@@ -76,7 +76,8 @@ static dal_status judge_block(void *ctx, int64_t block)
 }
 
 /* Inputs x [n, width] one step on; h, slope [n, d] and g [n, width] are scratch. */
-static dal_status step_inputs(judge *j, float *x, int64_t n, float *h, float *slope, float *g, double *m, dal_error *err)
+static dal_status step_inputs(judge *j, float *x, int64_t n, float *h, float *slope, float *g, double *m,
+                              dal_error *err)
 {
     const dal_model_feature_gradient *by = j->model.table;
     void *self = j->model.model->self;
@@ -557,7 +558,8 @@ static void step_cost(void *self, const void *opt, const dal_problem *problem, d
     out->bytes += 2 * 256 * 4 * (2 * 3072 + 2 * d) + 2 * 256 * 16 * d;
     out->flops += n * (8 * c * d + d * (2 * d + 3 * c));
     snprintf(out->formula, sizeof out->formula,
-             "O(n d (d + c) + n_l d^2 + draws b) time + n x (1 backward, 2 forward passes), O(n + d^2 + b front) memory");
+             "O(n d (d + c) + n_l d^2 + draws b) time + n x (1 backward, 2 forward passes), O(n + d^2 + b front) "
+             "memory");
 }
 
 static const dal_strategy_impl step_impl = {
@@ -581,7 +583,8 @@ static const dal_strategy_impl step_impl = {
       "Zhan et al., TMLR 2023", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, "", options, PARAMS)                 \
     C(STRATEGY, "poal-step", step_impl, "poal, in distribution after a step of the inputs towards a class", \
       "Zhan et al., TMLR 2023; Lee et al., NeurIPS 2018",                                                  \
-      DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES " " DAL_CAP_INPUT_GRADIENT " " DAL_CAP_FEATURE_GRADIENT, "", options, STEP_PARAMS)
+      DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES " " DAL_CAP_INPUT_GRADIENT " " DAL_CAP_FEATURE_GRADIENT, "", options,       \
+      STEP_PARAMS)
 #define SETS                                                                                           \
     "b-subsets with no other better in both sum H(p) and sum M, M = max_c -1/2 (h - mu_c) "            \
     "Sigma^-1 (h - mu_c); of these the one of the most frequent samples"

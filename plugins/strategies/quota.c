@@ -10,12 +10,14 @@
  * strategy that picks one after the other (a score, k-center, D^2 seeding) goes on where the shorter order
  * ended; one that makes b clusters makes 2b instead.
  *
- * The true class is shown to nobody before a sample is labelled: quota takes the one that the model predicts, argmax_c p
- * (ties: the lowest class). The source is what the dataset tells (DAL_CAP_GROUPS): of which of several datasets, sites,
- * patients, people a sample is; those of which it does not know count as one source more. The strategy inside may run several times in a round: one that keeps state from call to call
- * sees every call. `ceal` belongs around a quota, not inside.
+ * The true class is shown to nobody before a sample is labelled: quota takes the one that the model predicts, argmax_c
+ * p (ties: the lowest class). The source is what the dataset tells (DAL_CAP_GROUPS): of which of several datasets,
+ * sites, patients, people a sample is; those of which it does not know count as one source more. The strategy inside
+ * may run several times in a round: one that keeps state from call to call sees every call. `ceal` belongs around a
+ * quota, not inside.
  *
- * quota needs outputs, source-quota the sources. O(n c), or O(n), and log2(n / b) runs of the strategy inside; 4 n + 16 m bytes.
+ * quota needs outputs, source-quota the sources. O(n c), or O(n), and log2(n / b) runs of the strategy inside; 4 n + 16
+ * m bytes.
  */
 #include <dal/wrapper.h>
 
@@ -54,7 +56,8 @@ static dal_status make_kinds(const dal_host *host, const dal_view *view, int64_t
 {
     *k = (kinds){dal_array(host, view->count(view, DAL_ROWS_CANDIDATES), sizeof *k->of),
                  dal_array(host, n, sizeof *k->counts), n, 0, ""};
-    return k->of && k->counts ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for a quota of %lld kinds", (long long)n);
+    return k->of && k->counts ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for a quota of %lld kinds",
+                                                  (long long)n);
 }
 
 static void free_kinds(const dal_host *host, kinds *k)

@@ -18,7 +18,8 @@
  *
  * mode       max: the loss at w + e; diff: what it is above the loss at w
  * diversity  k-means++ over the scores as points on the line, from the largest on (their Max_Diversity); else the
- *            largest scores. Where all scores are the same, and once every score left equals one chosen, the largest go.
+ *            largest scores. Where all scores are the same, and once every score left equals one chosen, the largest
+ *            go.
  * subset     how many candidates are looked at, drawn anew each round (0: all)
  *
  * ALScope divides by ||g|| where || |w| g || belongs, and looks up its picks from the random subset in the whole

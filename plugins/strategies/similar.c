@@ -20,8 +20,9 @@
  * conditional one is a gain (scg), and with neither the plain function is maximised. Determinants have `ridge` on
  * the diagonal of the candidates (the DISTIL code: 1).
  *
- * Needs features, and outputs for gradients. With m = |Q| + |P|, w = d + c: n m w for similarities, location a few times n^2 w as
- * matrix products, determinants n m (w + m) and n b (w + m + b) with 8 n (m + b) bytes for each of their factors.
+ * Needs features, and outputs for gradients. With m = |Q| + |P|, w = d + c: n m w for similarities, location a few
+ * times n^2 w as matrix products, determinants n m (w + m) and n b (w + m + b) with 8 n (m + b) bytes for each of their
+ * factors.
  */
 #include <dal/embedding.h>
 #include <dal/select.h>

@@ -3,16 +3,16 @@
  *     - {use: concat, with: [{use: kmnist}, {use: csv, path: more.csv, transforms: [{use: scale}]}]}
  *
  * Classes: `by-name`, those of the same name are one class (a class without a name is called by its number), new names
- * come behind the old ones in the order of the datasets; `by-number`, class k is class k everywhere; `apart`, each dataset
- * has its own classes, all of them one dataset after the other, and a name that was there before gets the number of its
- * dataset: "cat (2)".
+ * come behind the old ones in the order of the datasets; `by-number`, class k is class k everywhere; `apart`, each
+ * dataset has its own classes, all of them one dataset after the other, and a name that was there before gets the
+ * number of its dataset: "cat (2)".
  *
- * All samples must be of one kind, type and shape. `splits: train` takes only pools together; what is validated and tested
- * on stays that of the dataset below.
+ * All samples must be of one kind, type and shape. `splits: train` takes only pools together; what is validated and
+ * tested on stays that of the dataset below.
  *
- * A sample is of the source that its dataset is, called by `names`, the first for the dataset below, else by its number from
- * 1: quotas by source and splits by source can then treat the datasets alike. Sources inside a dataset are not told any
- * more.
+ * A sample is of the source that its dataset is, called by `names`, the first for the dataset below, else by its number
+ * from 1: quotas by source and splits by source can then treat the datasets alike. Sources inside a dataset are not
+ * told any more.
  */
 #include "parts.h"
 
@@ -176,8 +176,9 @@ static dal_status name_sources(concat *self, dal_error *err)
     const dal_str_list *names = &self->opt->names;
     const int64_t n = self->base.n;
     if (names->n > 0 && names->n != n)
-        return dal_fail(err, DAL_E_INVALID, "names", "%lld names for %lld datasets, the first of which is the one below",
-                        (long long)names->n, (long long)n);
+        return dal_fail(err, DAL_E_INVALID, "names",
+                        "%lld names for %lld datasets, the first of which is the one below", (long long)names->n,
+                        (long long)n);
     self->numbers = dal_array(self->base.host, n, sizeof *self->numbers);
     if (!self->numbers)
         return no_memory(err);
@@ -213,7 +214,8 @@ static dal_status concat_create(const dal_host *host, const void *opt, const dal
     const options *o = opt;
     void *made = NULL;
     if (o->with.n < 1)
-        return dal_fail(err, DAL_E_INVALID, "with", "it is empty; expected at least one dataset to put behind this one");
+        return dal_fail(err, DAL_E_INVALID, "with",
+                        "it is empty; expected at least one dataset to put behind this one");
     dal_status st = parts_new(host, input, o->with.n + 1, sizeof(concat), &made, err);
     if (st != DAL_OK)
         return st;

@@ -222,7 +222,8 @@ static const dal_dataset_impl corrupt_impl = {
 #define PARAMS(P, T)                                                                                    \
     P(T, kind, CHOICE, "noise", "noise|blur|contrast|jpeg", "", "what is done to images")               \
     P(T, severity, I64, "3", "1..5", "", "how much, as in CIFAR-10-C (up to 64 pixels high) or ImageNet-C") \
-    P(T, amount, F64, "0", "0..", "", "instead of severity: deviation of noise (of 1) or blur (pixels), contrast, quality") \
+    P(T, amount, F64, "0", "0..", "",                                                                                  \
+      "instead of severity: deviation of noise (of 1) or blur (pixels), contrast, quality")                            \
     P(T, train, F64, "0", "0..1", "", "part of the pool that is corrupted")                             \
     P(T, validation, F64, "0", "0..1", "", "part of the validation split")                              \
     P(T, test, F64, "1", "0..1", "", "part of the test split")                                          \

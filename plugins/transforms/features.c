@@ -142,7 +142,8 @@ dal_status vocabulary_add(vocabulary *v, const dal_host *host, const char *piece
     int32_t *slot = slot_of(v, piece, size);
     if (*slot < 0) {
         if (v->n >= INT32_MAX / 4)
-            return dal_fail(err, DAL_E_OVERFLOW, "", "more than %d different pieces of text; use hashing", INT32_MAX / 4);
+            return dal_fail(err, DAL_E_OVERFLOW, "", "more than %d different pieces of text; use hashing",
+                            INT32_MAX / 4);
         st = reserve(host, &v->bytes, &v->room_bytes, v->n_bytes + size, v->n_bytes, 1, err);
         if (st == DAL_OK)
             st = reserve(host, &v->pieces, &v->room_n, v->n + 1, v->n, sizeof *v->pieces, err);
@@ -184,8 +185,8 @@ static int by_df(const void *a, const void *b)
     return x->df != y->df ? (x->df < y->df) - (x->df > y->df) : by_bytes(a, b);
 }
 
-dal_status vocabulary_settle(vocabulary *v, const dal_host *host, int64_t least, int64_t most, int64_t limit, int64_t *n,
-                             int64_t **df, dal_error *err)
+dal_status vocabulary_settle(vocabulary *v, const dal_host *host, int64_t least, int64_t most, int64_t limit,
+                             int64_t *n, int64_t **df, dal_error *err)
 {
     entry *order = dal_array(host, v->n, sizeof *order);
     v->column = dal_array(host, v->n, sizeof *v->column);

@@ -51,8 +51,8 @@ int32_t vocabulary_find(const vocabulary *v, const char *piece, int64_t bytes);
 /* Columns for the pieces that least..most texts have, in byte order; of more than `limit` (0: any number) those that
  * most texts have. *n: how many columns. *df: in how many texts each is, [*n],
  * the caller's to free. */
-dal_status vocabulary_settle(vocabulary *v, const dal_host *host, int64_t least, int64_t most, int64_t limit, int64_t *n,
-                             int64_t **df, dal_error *err);
+dal_status vocabulary_settle(vocabulary *v, const dal_host *host, int64_t least, int64_t most, int64_t limit,
+                             int64_t *n, int64_t **df, dal_error *err);
 void vocabulary_free(vocabulary *v, const dal_host *host);
 
 #endif

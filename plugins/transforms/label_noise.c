@@ -4,14 +4,14 @@
  *     symmetric   T[c][c] = 1 - rate, T[c][j] = rate / (C-1)
  *     pair        T[c][c] = 1 - rate, T[c][(c+1) mod C] = rate
  *     matrix      as given, row by row, each row summing to 1
- *     instance    a row of its own for each sample x (Xia et al., NeurIPS 2020, Algorithm 2): q is drawn from the normal
- *                 distribution N(rate, deviation^2) cut to [0, 1], W_c [d, C] for each class c from N(0, 1), and
+ *     instance    a row of its own for each sample x (Xia et al., NeurIPS 2020, Algorithm 2): q is drawn from the
+ *                 normal distribution N(rate, deviation^2) cut to [0, 1], W_c [d, C] for each class c from N(0, 1), and
  *                 T[c][c] = 1 - q, T[c][j] = q exp(z_j) / sum over k != c of exp(z_k), z = x W_c
- * (u8 values count as 0..1; x may be sparse.) With a deviation of 0 each sample errs at the rate; with the published 0.1
- * the mean of q is above a rate near 0, and below one near 1.
- * The draw is a function of the place in the pool, and for `instance` of what is there. Validation and test keep their true labels, so what is
- * measured is measured on the truth; the oracle that answers from the dataset hands out the wrong labels,
- * the same whenever it is asked. (Its own `noise` errs on top of that.)
+ * (u8 values count as 0..1; x may be sparse.) With a deviation of 0 each sample errs at the rate; with the published
+ * 0.1 the mean of q is above a rate near 0, and below one near 1.
+ * The draw is a function of the place in the pool, and for `instance` of what is there. Validation and test keep their
+ * true labels, so what is measured is measured on the truth; the oracle that answers from the dataset hands out the
+ * wrong labels, the same whenever it is asked. (Its own `noise` errs on top of that.)
  *
  * missing-labels: exactly round(fraction n) of the n samples whose class is known lose it, over all of them or,
  * `stratified`, that share of each class. Asked for one, that oracle abstains.

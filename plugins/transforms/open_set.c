@@ -2,8 +2,8 @@
  * when they are asked for and get the answer "none of the classes".
  *
  * The in-distribution (ID) classes are those of `classes`, else `n_classes` drawn at random, else
- * round((1 - ratio) C) drawn at random; with `ood`, all. They become 0..K-1 in the order of their old numbers; all others are out
- * of distribution (OOD). With N_I and N_O the samples of either sort that the pool has, and r the ratio,
+ * round((1 - ratio) C) drawn at random; with `ood`, all. They become 0..K-1 in the order of their old numbers; all
+ * others are out of distribution (OOD). With N_I and N_O the samples of either sort that the pool has, and r the ratio,
  * the OOD share that is wanted, the new pool has n_I and n_O of them:
  *     exact     n_O = round(r/(1-r) N_I), n_I = N_I
  *     alscope   n_O = round(r (N_I + N_O)), n_I = N_I
@@ -11,8 +11,9 @@
  * alscope is ALScope's formula, whose share is r only when the classes divide that way already: on two and two
  * equal classes r = 0.2 gives 0.2857.
  *
- * With `ood` the pool of another dataset is out of distribution, too, whatever its samples are: classes from nearby, or far
- * ones. They lie behind those of this dataset. Images are converted to its size (bilinear) and to one channel or three.
+ * With `ood` the pool of another dataset is out of distribution, too, whatever its samples are: classes from nearby, or
+ * far ones. They lie behind those of this dataset. Images are converted to its size (bilinear) and to one channel or
+ * three.
  *
  * What queries make of it (purity, ID and OOD recall of each round) is in `dalhost runs show`.
  *
@@ -298,7 +299,7 @@ static const dal_dataset_impl open_set_impl = {
 
 #define PARAMS(P, T)                                                                                    \
     P(T, classes, STRS, "", "nonempty", "",                                                             \
-      "the classes that stay known, by name or number; none: drawn at random, or with ood all")                          \
+      "the classes that stay known, by name or number; none: drawn at random, or with ood all")                        \
     P(T, n_classes, I64, "0", "0..", "classes", "how many to draw; 0: (1 - ratio) of them, rounded; with ood: all") \
     P(T, ratio, F64, "0.4", "[0..1)", "", "share of out-of-distribution samples in the pool")           \
     P(T, formula, CHOICE, "exact", "exact|alscope", "",                                                 \

@@ -89,7 +89,8 @@ static int same_shape(const dal_sample_spec *a, const dal_sample_spec *b)
     if (a->modality == DAL_TEXT)
         return 1;
     return a->dtype == b->dtype && a->ndim == b->ndim &&
-           memcmp(a->shape, b->shape, (size_t)(a->ndim < DAL_MAX_DIMS ? a->ndim : DAL_MAX_DIMS) * sizeof *a->shape) == 0;
+           memcmp(a->shape, b->shape, (size_t)(a->ndim < DAL_MAX_DIMS ? a->ndim : DAL_MAX_DIMS) *
+                  sizeof *a->shape) == 0;
 }
 
 /* Images of one type whose channels can be had from each other. */
@@ -110,8 +111,8 @@ static dal_status fit(parts *p, part *q, int convert, dal_error *err)
         return DAL_OK;
     q->converts = convert && convertible(there, here);
     if (!q->converts)
-        return dal_fail(err, DAL_E_INVALID, "", "it has %s, the dataset has %s; expected the same%s", words_of(there, a, sizeof a),
-                        words_of(here, b, sizeof b),
+        return dal_fail(err, DAL_E_INVALID, "", "it has %s, the dataset has %s; expected the same%s",
+                        words_of(there, a, sizeof a), words_of(here, b, sizeof b),
                         convert ? ", or images of one type with 1 or 3 channels; `transforms` of its own may change it"
                                 : "; `transforms` of its own may change it, or transforms before this one the dataset");
     if (here->shape[1] == there->shape[1] && here->shape[2] == there->shape[2])
@@ -228,7 +229,8 @@ static dal_status map_classes(const part *q, int32_t *classes, int64_t n, dal_er
 /* What `ask` says of m samples of a part, in some[], to the places they were asked for in; `size` bytes each. */
 typedef dal_status asker(part *q, uint32_t k, const int64_t *ids, int64_t m, void *some, dal_error *err);
 
-static dal_status gather(const parts *p, uint32_t k, const int64_t *ids, int64_t n, asker *ask, size_t size, void *out, dal_error *err)
+static dal_status gather(const parts *p, uint32_t k, const int64_t *ids, int64_t n, asker *ask, size_t size, void *out,
+                         dal_error *err)
 {
     deal d;
     dal_status st = deal_out(p, k, ids, n, &d, err);
@@ -289,7 +291,8 @@ static dal_status read_part(part *q, uint32_t k, const int64_t *ids, int64_t n, 
     return st;
 }
 
-/* from [c, h, w] of the part to `to` as the whole has it; room: for either of them, twice, and what the resizer wants. */
+/* from [c, h, w] of the part to `to` as the whole has it; room: for either of them, twice, and what the resizer
+ * wants. */
 static void convert(const parts *p, const part *q, const unsigned char *from, unsigned char *to, unsigned char *room)
 {
     const dal_sample_spec *a = &q->info.spec, *b = &p->info.spec;

@@ -1,9 +1,9 @@
-/* parts.h: several datasets seen as one: what transforms share that put samples of other datasets behind those of the one
- * below. Split k is split k of the first part, then of the second, and so on.
+/* parts.h: several datasets seen as one: what transforms share that put samples of other datasets behind those of the
+ * one below. Split k is split k of the first part, then of the second, and so on.
  *
- * parts_new takes the dataset below as the first part, parts_add opens one that the manifest names; then the transform says
- * of every part what its classes become (`to`), and of the whole what classes there are (info). A part whose samples are of
- * another kind or shape is refused in words that tell both; images may be converted.
+ * parts_new takes the dataset below as the first part, parts_add opens one that the manifest names; then the transform
+ * says of every part what its classes become (`to`), and of the whole what classes there are (info). A part whose
+ * samples are of another kind or shape is refused in words that tell both; images may be converted.
  */
 #ifndef PARTS_H
 #define PARTS_H
@@ -41,9 +41,9 @@ dal_status parts_new(const dal_host *host, const dal_dataset *input, int64_t roo
                      dal_error *err);
 void parts_destroy(void *self); /* accepts NULL; the slot */
 
-/* [main] Another part: the dataset that a parameter `key` names. Without `convert` its samples must be of the kind, type and
- * shape of those below. With it images may also be of another size (resized, bilinear) or have one channel where three are
- * wanted (repeated) or three where one is (their brightness). */
+/* [main] Another part: the dataset that a parameter `key` names. Without `convert` its samples must be of the kind,
+ * type and shape of those below. With it images may also be of another size (resized, bilinear) or have one channel
+ * where three are wanted (repeated) or three where one is (their brightness). */
 dal_status parts_add(parts *p, const dal_component_ref *ref, int convert, const char *key, dal_error *err);
 
 /* [any] What class c of part q is called: its name, or its number written to room. */

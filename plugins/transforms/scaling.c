@@ -2,8 +2,8 @@
  * sample with its own shift and factor. A group is one feature, one channel or the whole sample.
  *
  * normalise takes means and deviations that the user gives: those of other people's preprocessing, which count u8
- * images as 0..1. The others are fitted on the features of the train split (the pool), never on test data, and give f32. The
- * fit adds up blocks of samples in double and joins the blocks in order; their size depends on the size of
+ * images as 0..1. The others are fitted on the features of the train split (the pool), never on test data, and give
+ * f32. The fit adds up blocks of samples in double and joins the blocks in order; their size depends on the size of
  * a sample alone, so that the bits do not depend on the number of threads.
  */
 #include <dal/dataset.h>
@@ -493,7 +493,8 @@ static const dal_dataset_impl normalise_impl = TABLE(normalise_create);
     P(T, low, F64, "0", "", "", "smallest value afterwards (minmax, unit)")                             \
     P(T, high, F64, "1", "", "", "largest value afterwards (minmax, unit)")
 #define NORMALISE_PARAMS(P, T)                                                                          \
-    P(T, mean, F64S, DAL_REQUIRED, "", "", "what to subtract, a number a channel (u8 images count as 0..1) or one for all") \
+    P(T, mean, F64S, DAL_REQUIRED, "", "",                                                                             \
+      "what to subtract, a number a channel (u8 images count as 0..1) or one for all")                                 \
     P(T, std, F64S, DAL_REQUIRED, "(0..", "", "what to divide by then, likewise")
 #define COMPONENTS(C)                                                                                   \
     C(TRANSFORM, "standardize", standardize_impl, "zero mean and unit variance, fitted on the pool", "", "", \

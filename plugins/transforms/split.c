@@ -4,9 +4,10 @@
  * class gives its share: the shares are rounded down and the largest remainders get one more (equal ones: the
  * lower class), so that the sizes are exact; samples of no known class are shared out like one more class.
  *
- * By source (`by_source`, where the dataset tells which hospital, patient, person a sample is of): all samples of a source
- * go to the same split. In random order, sources are taken as long as they fit into what is left of the size, first for the
- * test split: the sizes are then the most there can be. A sample of no known source is one of its own. Classes do not matter.
+ * By source (`by_source`, where the dataset tells which hospital, patient, person a sample is of): all samples of a
+ * source go to the same split. In random order, sources are taken as long as they fit into what is left of the size,
+ * first for the test split: the sizes are then the most there can be. A sample of no known source is one of its own.
+ * Classes do not matter.
  *
  * By index files: train_ids, validation_ids, test_ids hold places in the pool, from 0, as text (one a line) or
  * .npy; without train_ids the pool keeps the rest. This repeats a split that somebody else has made.

@@ -1,10 +1,10 @@
 /* hashing and tf-idf: texts as sparse vectors of what is in them.
  *
- * hashing counts words (and runs of words or of characters) under column |h| mod n_features, with the sign of h, where h
- * is the MurmurHash3 of the piece: what scikit-learn's HashingVectorizer does (Weinberger et al. 2009). tf-idf weighs
+ * hashing counts words (and runs of words or of characters) under column |h| mod n_features, with the sign of h, where
+ * h is the MurmurHash3 of the piece: what scikit-learn's HashingVectorizer does (Weinberger et al. 2009). tf-idf weighs
  * counts by idf = ln((1 + n) / (1 + df)) + 1, of n texts df have the piece, and scales each row to length 1; it takes
- * texts, and then makes a vocabulary, or the sparse vectors of hashing. Vocabulary and idf are fitted on the train split
- * (the pool), never on test data.
+ * texts, and then makes a vocabulary, or the sparse vectors of hashing. Vocabulary and idf are fitted on the train
+ * split (the pool), never on test data.
  *
  * The counts of all texts are made once, in temporary space (8 bytes for each piece that is in a text); weights are
  * put on when rows are read. Rows do not depend on threads: each is made by one.
@@ -187,8 +187,8 @@ static dal_status use_wave(void *ctx, const text_wave *w, dal_error *err)
     dal_status st = DAL_OK;
     for (int64_t j = 0; j < w->n && st == DAL_OK && l.st == DAL_OK; j++) {
         l.text = w->first + j;
-        st = pieces_of(&r->f->pieces, w->host, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], &r->room, learn,
-                       &l, err);
+        st = pieces_of(&r->f->pieces, w->host, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], &r->room,
+                       learn, &l, err);
     }
     return st == DAL_OK ? l.st : st;
 }
@@ -197,7 +197,8 @@ static dal_status use_wave(void *ctx, const text_wave *w, dal_error *err)
 static dal_status pass(features *f, uint32_t split, int what, dal_error *err)
 {
     reading r = {.f = f, .split = split, .what = what};
-    const dal_status st = text_waves(&f->d, split, what == FILL ? "counting words" : "looking at words", use_wave, &r, err);
+    const dal_status st = text_waves(&f->d, split, what == FILL ? "counting words" : "looking at words", use_wave, &r,
+                                     err);
     piece_room_free(&r.room, f->d.host);
     return st;
 }
@@ -275,7 +276,8 @@ static dal_status fit_idf(features *f, const tfidf_options *o, const int64_t *df
     f->idf = dal_array(f->d.host, f->width, sizeof *f->idf);
     if (!f->idf)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld weights", (long long)f->width);
-    for (int64_t j = 0; j < f->width; j++) /* without smoothing a column that the pool has not weighs as if one text had it */
+    /* without smoothing a column that the pool has not weighs as if one text had it */
+    for (int64_t j = 0; j < f->width; j++)
         f->idf[j] = (float)(log((n + one) / ((double)(df[j] > 0 || o->smooth ? df[j] : 1) + one)) + 1);
     return DAL_OK;
 }
@@ -285,11 +287,12 @@ static dal_status fit_vocabulary(features *f, const tfidf_options *o, int64_t **
     const double n = (double)f->d.below.n[DAL_SPLIT_TRAIN];
     dal_status st = pass(f, DAL_SPLIT_TRAIN, LEARN, err);
     if (st == DAL_OK)
-        st = vocabulary_settle(&f->words, f->d.host, o->min_df, (int64_t)(o->max_df * n), o->max_features, &f->width, df,
-                               err);
+        st = vocabulary_settle(&f->words, f->d.host, o->min_df, (int64_t)(o->max_df * n), o->max_features, &f->width,
+                               df, err);
     if (st == DAL_OK && f->width == 0)
-        st = dal_fail(err, DAL_E_INVALID, "min_df", "of %lld pieces of text in the pool none is in %lld..%lld of its %lld "
-                      "texts", (long long)f->words.n, (long long)o->min_df, (long long)(o->max_df * n), (long long)n);
+        st = dal_fail(err, DAL_E_INVALID, "min_df",
+                      "of %lld pieces of text in the pool none is in %lld..%lld of its %lld texts",
+                      (long long)f->words.n, (long long)o->min_df, (long long)(o->max_df * n), (long long)n);
     return st;
 }
 
@@ -319,7 +322,8 @@ static dal_status check_pieces(const pieces *p, dal_error *err)
     if (p->char_to > 0 && p->char_from == 0)
         return dal_fail(err, DAL_E_INVALID, "char_from", "char_from is 0; expected 1..%lld", (long long)p->char_to);
     if (p->words == 0 && p->char_to == 0)
-        return dal_fail(err, DAL_E_INVALID, "ngrams", "ngrams is 0 and char_to is 0: neither words nor characters are counted");
+        return dal_fail(err, DAL_E_INVALID, "ngrams",
+                        "ngrams is 0 and char_to is 0: neither words nor characters are counted");
     return DAL_OK;
 }
 
@@ -396,7 +400,8 @@ static dal_status tfidf_create(const dal_host *host, const void *opt, const dal_
     f->sublinear = o->sublinear;
     f->norm = o->norm;
     if (below->modality != DAL_TEXT && !(below->modality == DAL_SPARSE && below->dtype == DAL_F32))
-        st = dal_fail(err, DAL_E_UNSUPPORTED, "", "works on text and on sparse vectors; this dataset has other samples");
+        st = dal_fail(err, DAL_E_UNSUPPORTED, "",
+                      "works on text and on sparse vectors; this dataset has other samples");
     if (st == DAL_OK)
         st = fit_tfidf(f, o, err);
     for (uint32_t k = 0; k < DAL_SPLITS && st == DAL_OK && f->stored; k++)
@@ -461,8 +466,8 @@ static dal_status features_read(void *p, uint32_t k, const int64_t *ids, int64_t
         if (f->stored) {
             const int64_t from = r->offsets[ids[i]];
             if (m != r->offsets[ids[i] + 1] - from)
-                return dal_fail(err, DAL_E_CONTRACT, "", "room for %lld values of row %lld, which has %lld", (long long)m,
-                                (long long)ids[i], (long long)(r->offsets[ids[i] + 1] - from));
+                return dal_fail(err, DAL_E_CONTRACT, "", "room for %lld values of row %lld, which has %lld",
+                                (long long)m, (long long)ids[i], (long long)(r->offsets[ids[i] + 1] - from));
             if (m > 0) {
                 memcpy(values + to, r->values + from, (size_t)m * sizeof *values);
                 memcpy(out->indices + to, r->columns + from, (size_t)m * sizeof *out->indices);
@@ -470,7 +475,8 @@ static dal_status features_read(void *p, uint32_t k, const int64_t *ids, int64_t
         }
         for (int64_t j = to; j < to + m; j++)
             if (out->indices[j] < 0 || out->indices[j] >= f->width)
-                return dal_fail(err, DAL_E_CONTRACT, "", "column %d of %lld", (int)out->indices[j], (long long)f->width);
+                return dal_fail(err, DAL_E_CONTRACT, "", "column %d of %lld", (int)out->indices[j],
+                                (long long)f->width);
         if (m > 0)
             weigh(f, out->indices + to, values + to, m);
     }
@@ -493,7 +499,8 @@ static const dal_dataset_impl tfidf_impl = {.struct_size = sizeof tfidf_impl, .c
 #define HASHING_PARAMS(P, T)                                                                             \
     P(T, n_features, I64, "262144", "2..268435456", "columns", "width of the sparse vectors")            \
     PIECES(P, T)                                                                                         \
-    P(T, is_signed, BOOL, "true", "", "", "a column's entries count up or down by their hash, so that collisions cancel out") \
+    P(T, is_signed, BOOL, "true", "", "",                                                                              \
+      "a column's entries count up or down by their hash, so that collisions cancel out")                              \
     P(T, binary, BOOL, "false", "", "", "only whether it is there, not how often")                       \
     P(T, norm, CHOICE, "l2", "l2|l1|none", "", "what each row is divided by")
 #define TFIDF_PARAMS(P, T)                                                                               \

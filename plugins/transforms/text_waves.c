@@ -75,7 +75,8 @@ static dal_status one_task(void *ctx, int64_t i)
 }
 
 dal_status text_wave_parallel(const text_wave *w,
-                              dal_status (*work)(void *ctx, const text_wave *w, int64_t from, int64_t to, dal_error *err),
+                              dal_status (*work)(void *ctx, const text_wave *w, int64_t from, int64_t to,
+                                                 dal_error *err),
                               void *ctx, dal_error *err)
 {
     const dal_host *host = w->host;

@@ -20,7 +20,8 @@ dal_status text_waves(const dal_derived *d, uint32_t split, const char *what,
 /* [main] Work on a wave with all threads: `work` gets texts from..to-1 of it, cut the same way whatever the number
  * of threads. The error is that of the first texts that fail. */
 dal_status text_wave_parallel(const text_wave *w,
-                              dal_status (*work)(void *ctx, const text_wave *w, int64_t from, int64_t to, dal_error *err),
+                              dal_status (*work)(void *ctx, const text_wave *w, int64_t from, int64_t to,
+                                                 dal_error *err),
                               void *ctx, dal_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* tokenise: texts as sequences of tokens, all of one length, for models that read them in order.
  *
  * A sample becomes a vector of `length` numbers of tokens (dal/tokens.h), each exact as a float: begin, the first
- * length - 2 tokens, end, then -1, which is no token. White-space words need no vocabulary file: without one it is made of the pool's
- * words (never of the test split's). All sequences are made once, in temporary space, 4 bytes a token.
+ * length - 2 tokens, end, then -1, which is no token. White-space words need no vocabulary file: without one it is made
+ * of the pool's words (never of the test split's). All sequences are made once, in temporary space, 4 bytes a token.
  */
 #include "text_waves.h"
 
@@ -43,8 +43,8 @@ static dal_status encode_texts(void *ctx, const text_wave *w, int64_t from, int6
     for (int64_t j = from; j < to && st == DAL_OK; j++) {
         float *row = s->rows[r->split] + (w->first + j) * s->length;
         int64_t used;
-        st = dal_tokens_sequence(s->tokens, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], !s->opt->ends, ids,
-                                 s->length, &used, err);
+        st = dal_tokens_sequence(s->tokens, w->data + w->offsets[j], w->offsets[j + 1] - w->offsets[j], !s->opt->ends,
+                                 ids, s->length, &used, err);
         for (int64_t k = 0; k < s->length && st == DAL_OK; k++)
             row[k] = (float)ids[k];
     }
@@ -74,7 +74,8 @@ static dal_status pass(sequences *s, uint32_t split, dal_word_counts *counts, da
 static dal_status learn_words(sequences *s, dal_error *err)
 {
     dal_word_counts *counts = dal_word_counts_new(s->d.host, (uint32_t)s->opt->cased);
-    dal_status st = counts ? pass(s, DAL_SPLIT_TRAIN, counts, err) : dal_fail(err, DAL_E_NOMEM, "", "no memory for words");
+    dal_status st = counts ? pass(s, DAL_SPLIT_TRAIN, counts, err)
+        : dal_fail(err, DAL_E_NOMEM, "", "no memory for words");
     if (st == DAL_OK)
         st = dal_word_counts_tokens(counts, s->opt->min_texts, s->opt->max_words, &s->tokens, err);
     dal_word_counts_free(counts);
@@ -185,10 +186,12 @@ static const dal_dataset_impl tokenise_impl = {
       "a token a line (vocab.txt), of bpe a JSON object (vocab.json); whitespace: none makes one of the pool") \
     P(T, merges, PATH, "", "file", "", "bpe: which pairs merge, the first one first (merges.txt)")         \
     P(T, length, I64, "128", "3..65536", "tokens", "of each sequence, marks included; longer texts are cut") \
-    P(T, ends, BOOL, "false", "", "", "put the vocabulary's marks at the beginning and the end: [CLS] and [SEP], <s> and </s>") \
+    P(T, ends, BOOL, "false", "", "",                                                                                  \
+      "put the vocabulary's marks at the beginning and the end: [CLS] and [SEP], <s> and </s>")                        \
     P(T, cased, BOOL, "false", "", "", "wordpiece, whitespace: keep capitals (and accents)")               \
     P(T, space_first, BOOL, "false", "", "", "bpe: as if each text began with a space")                    \
-    P(T, max_words, I64, "30000", "0..16777214", "words", "of a vocabulary made of the pool: those in most texts; 0: all") \
+    P(T, max_words, I64, "30000", "0..16777214", "words",                                                              \
+      "of a vocabulary made of the pool: those in most texts; 0: all")                                                 \
     P(T, min_texts, I64, "1", "1..", "texts", "likewise: leave out what fewer texts have")
 #define COMPONENTS(C)                                                                                      \
     C(TRANSFORM, "tokenise", tokenise_impl, "texts as sequences of tokens: words, WordPiece or byte-level BPE", \

@@ -89,7 +89,8 @@ static dal_status find_quote(dal_csv *r, dal_error *err)
         const char *quote = look > 0 ? memchr(from, '"', (size_t)look) : NULL;
         const char *end = quote ? quote : from + look;
         const char *nul = end > from ? memchr(from, '\0', (size_t)(end - from)) : NULL;
-        for (const char *p = from; p < (nul ? nul : end) && (p = memchr(p, '\n', (size_t)((nul ? nul : end) - p))); p++) {
+        for (const char *p = from; p < (nul ? nul : end) && (p = memchr(p, '\n', (size_t)((nul ? nul : end) - p)));
+             p++) {
             r->line++;
             r->line_start = p + 1 - r->data;
         }

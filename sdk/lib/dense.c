@@ -45,7 +45,8 @@ void dal_dense_read(const dal_batch *x, int64_t first, int64_t n, float *out)
         memcpy(out, (const float *)x->data + first * width, (size_t)(n * width) * sizeof *out);
 }
 
-/* Is there any? All bits of the exponent are set in what is not finite; told by whole numbers, which may be joined in any order. */
+/* Is there any? All bits of the exponent are set in what is not finite; told by whole numbers, which may be joined in
+ * any order. */
 DAL_CLONES static uint32_t some_not_finite(const float *x, int64_t n)
 {
     uint32_t some = 0;

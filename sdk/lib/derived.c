@@ -103,8 +103,8 @@ dal_status dal_derived_groups_below(const dal_derived *d, uint32_t split, int32_
         st = table->groups(d->input->self, split, ids, m, groups + first, err);
         for (int64_t i = first; i < first + m && st == DAL_OK; i++)
             if (groups[i] < DAL_GROUP_NONE || groups[i] >= *n_groups)
-                st = dal_fail(err, DAL_E_CONTRACT, "", "sample %lld is of source %d of %lld", (long long)i, (int)groups[i],
-                              (long long)*n_groups);
+                st = dal_fail(err, DAL_E_CONTRACT, "", "sample %lld is of source %d of %lld", (long long)i,
+                              (int)groups[i], (long long)*n_groups);
     }
     if (st == DAL_OK)
         *out = groups;

@@ -221,8 +221,8 @@ static dal_status inflate_part(void *ctx, int64_t i)
 }
 #endif
 
-/* All of it into dst[room], which temp_map gave, by libdeflate, in half of zlib's time. 0: it is not there, or something is not
- * as it should be, which zlib then finds once more and tells where. */
+/* All of it into dst[room], which temp_map gave, by libdeflate, in half of zlib's time. 0: it is not there, or
+ * something is not as it should be, which zlib then finds once more and tells where. */
 static int inflate_at_once(const dal_file *f, unsigned char *dst, int64_t room, int64_t *size)
 {
 #ifdef DAL_HAVE_DEFLATE
@@ -307,7 +307,8 @@ static dal_status read_head(dal_file *f, dal_error *err)
 /* ---- members of archives -------------------------------------------------------------------------- */
 
 /* The archive stands before it, or there is none of that name. */
-static dal_status find_member(const dal_file *f, dal_archive *a, const char *name, dal_archive_member *m, dal_error *err)
+static dal_status find_member(const dal_file *f, dal_archive *a, const char *name, dal_archive_member *m,
+                              dal_error *err)
 {
     char list[300] = "";
     size_t at = 0;
@@ -317,8 +318,8 @@ static dal_status find_member(const dal_file *f, dal_archive *a, const char *nam
         if (st != DAL_OK || (more && strcmp(m->name, name) == 0))
             return st;
         if (!more)
-            return dal_fail(err, DAL_E_NOT_FOUND, f->key, "%s: there is no member '%.100s' in it; it has %s", f->path, name,
-                            list[0] ? list : "none");
+            return dal_fail(err, DAL_E_NOT_FOUND, f->key, "%s: there is no member '%.100s' in it; it has %s", f->path,
+                            name, list[0] ? list : "none");
         if (at + strlen(m->name) + 3 < sizeof list)
             at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", m->name);
     }
@@ -352,8 +353,8 @@ dal_status dal_file_open(const dal_host *host, const char *path, const char *key
     return dal_file_open_member(host, path, "", 0, key, file, err);
 }
 
-dal_status dal_file_open_member(const dal_host *host, const char *path, const char *member, int64_t limit, const char *key,
-                                dal_file **file, dal_error *err)
+dal_status dal_file_open_member(const dal_host *host, const char *path, const char *member, int64_t limit,
+                                const char *key, dal_file **file, dal_error *err)
 {
     dal_file *f = host->alloc(host, sizeof *f, 0);
     if (!f)

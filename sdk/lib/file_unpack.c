@@ -21,15 +21,17 @@ int file_is_packed(const unsigned char *raw, int64_t n)
 
 #define STEP ((int64_t)1 << 20) /* unpacked between two looks at `cancelled` */
 
-static dal_status damaged(struct archive *r, const char *path, const char *key, const char *kind, int64_t good, dal_error *err)
+static dal_status damaged(struct archive *r, const char *path, const char *key, const char *kind, int64_t good,
+                          dal_error *err)
 {
     const char *words = archive_error_string(r);
     char why[200];
     snprintf(why, sizeof why, "%s", words ? words : "cut short");
     for (char *p = why; *p; p++)
         *p = (unsigned char)*p < 0x20 || *p == 0x7f ? ' ' : *p;
-    return dal_fail(err, DAL_E_FORMAT, key, "%s: damaged %s data (%s), after %lld good bytes; copy or download it again", path, kind,
-                    why, (long long)good);
+    return dal_fail(err, DAL_E_FORMAT, key,
+                    "%s: damaged %s data (%s), after %lld good bytes; copy or download it again", path, kind, why,
+                    (long long)good);
 }
 
 static int open_raw(struct archive *r, const unsigned char *raw, int64_t n)
@@ -57,7 +59,8 @@ dal_status file_unpack(const dal_host *host, const char *path, const char *key, 
         st = damaged(r, path, key, kind, 0, err);
     while (st == DAL_OK && got > 0 && !(only_begin && *size == room)) {
         const int64_t left = room - *size;
-        got = archive_read_data(r, left == 0 ? probe : out ? out + *size : scratch, left == 0 ? 1 : (size_t)(left < STEP ? left : STEP));
+        got = archive_read_data(r, left == 0 ? probe : out ? out + *size : scratch,
+                                left == 0 ? 1 : (size_t)(left < STEP ? left : STEP));
         if (got < 0)
             st = damaged(r, path, key, kind, *size, err);
         else if (got > left)
@@ -80,8 +83,8 @@ dal_status file_unpack(const dal_host *host, const char *path, const char *key, 
 {
     (void)host, (void)out, (void)room, (void)only_begin, (void)size;
     return dal_fail(err, DAL_E_UNSUPPORTED, key,
-                    "%s: %s data, and this build was configured without libarchive (Debian: libarchive-dev); unpack it first, or "
-                    "pack it by gzip",
+                    "%s: %s data, and this build was configured without libarchive (Debian: libarchive-dev); unpack it "
+                    "first, or pack it by gzip",
                     path, kind_of(raw, n));
 }
 

@@ -97,7 +97,8 @@ float forest_threshold(float low, float high)
 }
 
 /* The best split of draws first..first+n-1 along one feature, if it beats *best. mean: of the node. */
-static void try_feature(const forest_grower *g, int64_t first, int64_t n, int32_t feature, double mean, forest_split *best)
+static void try_feature(const forest_grower *g, int64_t first, int64_t n, int32_t feature, double mean,
+                        forest_split *best)
 {
     double left = 0, total = 0;
     forest_sort(g, first, n, feature);
@@ -111,7 +112,8 @@ static void try_feature(const forest_grower *g, int64_t first, int64_t n, int32_
         const double a = (double)(i + 1), b = (double)(n - i - 1), right = total - left;
         const double gain = left * left / a + right * right / b - total * total / (double)n;
         if (gain > best->gain)
-            *best = (forest_split){gain, forest_threshold(forest_value(g, first + at, feature), forest_value(g, first + next, feature)),
+            *best = (forest_split){gain, forest_threshold(forest_value(g, first + at, feature),
+                                                          forest_value(g, first + next, feature)),
                                    feature, i + 1};
     }
 }
@@ -173,8 +175,8 @@ static dal_status grow_task(void *ctx, int64_t index)
     const dal_host *host = j->f->host;
     const int64_t n = j->f->n, d = j->f->d;
     forest_tree *t = &j->f->trees[index];
-    forest_grower g = {.host = host, .spec = j->spec, .x = j->x, .y = j->y, .classes = j->classes, .weights = j->weights,
-                       .c = j->f->c, .t = t, .rng = dal_rng_at(j->stream, (uint64_t)index)};
+    forest_grower g = {.host = host, .spec = j->spec, .x = j->x, .y = j->y, .classes = j->classes,
+                       .weights = j->weights, .c = j->f->c, .t = t, .rng = dal_rng_at(j->stream, (uint64_t)index)};
     dal_status st = host->cancelled(host) ? DAL_E_CANCELLED : DAL_OK;
     g.draws = dal_array(host, n, sizeof *g.draws);
     g.room = dal_array(host, n, sizeof *g.room);
@@ -186,7 +188,8 @@ static dal_status grow_task(void *ctx, int64_t index)
     t->importance = dal_array(host, d, sizeof *t->importance);
     forest_node *nodes = dal_array(host, 2 * n, sizeof *nodes);
     t->nodes = nodes;
-    if (st == DAL_OK && (!g.draws || !g.room || !g.keys || !g.spare || !g.features || !g.counts || !t->drawn || !t->importance || !nodes))
+    if (st == DAL_OK && (!g.draws || !g.room || !g.keys || !g.spare || !g.features || !g.counts || !t->drawn ||
+                         !t->importance || !nodes))
         st = DAL_E_NOMEM;
     if (st == DAL_OK) {
         memset(t->drawn, !j->spec->bootstrap, (size_t)n);
@@ -278,7 +281,8 @@ dal_status dal_forest_grow_classes(const dal_host *host, const dal_forest_spec *
     forest_job j = {.spec = spec, .x = x, .classes = classes, .weights = weights, .stream = stream};
     for (int64_t i = 0; i < x->rows; i++)
         if (classes[i] < 0 || classes[i] >= c)
-            return dal_fail(err, DAL_E_INVALID, "", "row %lld has class %d of %lld", (long long)i, (int)classes[i], (long long)c);
+            return dal_fail(err, DAL_E_INVALID, "", "row %lld has class %d of %lld", (long long)i, (int)classes[i],
+                            (long long)c);
     return grow(host, &j, c, out, err);
 }
 

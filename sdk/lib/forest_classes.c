@@ -23,7 +23,8 @@ static void try_feature(const forest_grower *g, int64_t first, int64_t n, int32_
                         forest_split *best)
 {
     const int64_t c = g->c;
-    double *left = g->counts + c, *right = left + c, left_squares = 0, right_squares = squares, left_all = 0, right_all = all;
+    double *left = g->counts + c, *right = left + c, left_squares = 0, right_squares = squares, left_all = 0,
+        right_all = all;
     forest_sort(g, first, n, feature);
     for (int64_t k = 0; k < c; k++) {
         left[k] = 0;
@@ -41,7 +42,8 @@ static void try_feature(const forest_grower *g, int64_t first, int64_t n, int32_
             continue;
         const double gain = left_squares / left_all + right_squares / right_all - squares / all;
         if (gain > best->gain)
-            *best = (forest_split){gain, forest_threshold(forest_value(g, first + at, feature), forest_value(g, first + next, feature)),
+            *best = (forest_split){gain, forest_threshold(forest_value(g, first + at, feature),
+                                                          forest_value(g, first + next, feature)),
                                    feature, i + 1};
     }
 }
@@ -100,7 +102,8 @@ void forest_grow_class_node(forest_grower *g, int64_t at, int64_t first, int64_t
     g->t->depth = depth > g->t->depth ? depth : g->t->depth;
     if (kinds < 2 || g->status != DAL_OK)
         return;
-    const forest_split best = depth < g->spec->max_depth ? best_split(g, first, n, all, squares) : (forest_split){.feature = FOREST_LEAF};
+    const forest_split best = depth < g->spec->max_depth ? best_split(g, first, n, all, squares)
+        : (forest_split){.feature = FOREST_LEAF};
     if (best.feature == FOREST_LEAF) {
         keep_shares(g, node, all);
         return;

@@ -96,9 +96,9 @@ static dal_status read_tree(dal_forest *f, int64_t i, source *s, dal_error *err)
     int64_t cells;
     /* nothing is allocated for which there are no bytes */
     if (!get(s, &h, 1, (int64_t)sizeof h) || h.n_nodes < 1 || h.n_nodes > INT32_MAX || h.n_shares < 0 ||
-        h.n_nodes > (s->n - s->at) / (int64_t)sizeof *t->nodes || f->d > (s->n - s->at) / (int64_t)sizeof *t->importance ||
-        !dal_size_mul(h.n_shares, f->c, &cells) || cells > (s->n - s->at) / (int64_t)sizeof *t->shares || h.depth < 0 ||
-        (f->c == 0 && h.n_shares != 0))
+        h.n_nodes > (s->n - s->at) / (int64_t)sizeof *t->nodes ||
+        f->d > (s->n - s->at) / (int64_t)sizeof *t->importance || !dal_size_mul(h.n_shares, f->c, &cells) ||
+        cells > (s->n - s->at) / (int64_t)sizeof *t->shares || h.depth < 0 || (f->c == 0 && h.n_shares != 0))
         return damaged("sizes", i, err);
     t->n_nodes = h.n_nodes;
     t->n_shares = h.n_shares;
@@ -108,7 +108,8 @@ static dal_status read_tree(dal_forest *f, int64_t i, source *s, dal_error *err)
     t->shares = dal_array(host, cells, sizeof *t->shares);
     if (!t->nodes || !t->importance || !t->shares)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a tree of %lld nodes", (long long)h.n_nodes);
-    if (!get(s, t->importance, f->d, (int64_t)sizeof *t->importance) || !get(s, t->nodes, h.n_nodes, (int64_t)sizeof *t->nodes) ||
+    if (!get(s, t->importance, f->d, (int64_t)sizeof *t->importance) ||
+        !get(s, t->nodes, h.n_nodes, (int64_t)sizeof *t->nodes) ||
         !get(s, t->shares, cells, (int64_t)sizeof *t->shares))
         return damaged("the end", i, err);
     return nodes_are_sound(f, t) && shares_are_sound(f, t) ? DAL_OK : damaged("numbers", i, err);
@@ -121,21 +122,26 @@ dal_status dal_forest_unpack(const dal_host *host, const void *data, int64_t n, 
     if (!get(&s, &h, 1, (int64_t)sizeof h) || memcmp(h.magic, MAGIC, sizeof h.magic) != 0)
         return dal_fail(err, DAL_E_FORMAT, "", "these bytes are no saved forest: they do not begin with %s", MAGIC);
     if (h.version != FORMAT_VERSION)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved forest of format version %u; expected %u", (unsigned)h.version, FORMAT_VERSION);
-    if (h.n_trees < 1 || h.n_trees > n / (int64_t)sizeof(tree_head) || h.d < 1 || h.d > INT32_MAX || h.c < 0 || h.c > INT32_MAX)
-        return dal_fail(err, DAL_E_FORMAT, "", "a saved forest of %lld trees, %lld features and %lld classes in %lld bytes",
+        return dal_fail(err, DAL_E_FORMAT, "", "a saved forest of format version %u; expected %u", (unsigned)h.version,
+                        FORMAT_VERSION);
+    if (h.n_trees < 1 || h.n_trees > n / (int64_t)sizeof(tree_head) || h.d < 1 || h.d > INT32_MAX || h.c < 0 ||
+        h.c > INT32_MAX)
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        "a saved forest of %lld trees, %lld features and %lld classes in %lld bytes",
                         (long long)h.n_trees, (long long)h.d, (long long)h.c, (long long)n);
     dal_forest *f = dal_array(host, 1, sizeof *f);
     if (!f)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a forest");
-    *f = (dal_forest){.host = host, .n_trees = h.n_trees, .d = h.d, .c = h.c, .trees = dal_array(host, h.n_trees, sizeof *f->trees)};
+    *f = (dal_forest){.host = host, .n_trees = h.n_trees, .d = h.d, .c = h.c,
+                      .trees = dal_array(host, h.n_trees, sizeof *f->trees)};
     dal_status st = f->trees ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for a forest");
     if (st == DAL_OK)
         memset(f->trees, 0, (size_t)h.n_trees * sizeof *f->trees);
     for (int64_t i = 0; i < h.n_trees && st == DAL_OK; i++)
         st = read_tree(f, i, &s, err);
     if (st == DAL_OK && s.at != n)
-        st = dal_fail(err, DAL_E_FORMAT, "", "a saved forest ends %lld bytes before its bytes do", (long long)(n - s.at));
+        st = dal_fail(err, DAL_E_FORMAT, "", "a saved forest ends %lld bytes before its bytes do",
+                      (long long)(n - s.at));
     if (st == DAL_OK)
         *out = f;
     else

@@ -60,8 +60,8 @@ static inline float forest_value(const forest_grower *g, int64_t draw, int64_t f
     return g->x->data[g->draws[draw] * g->x->stride + feature];
 }
 
-/* Draws first..first+n-1 in the order of a feature: keys [n], the draw's number (from first) in the lower half, values that
- * are the same have the same upper half. */
+/* Draws first..first+n-1 in the order of a feature: keys [n], the draw's number (from first) in the lower half, values
+ * that are the same have the same upper half. */
 void forest_sort(const forest_grower *g, int64_t first, int64_t n, int32_t feature);
 /* A threshold between two neighbours in that order. */
 float forest_threshold(float low, float high);

@@ -364,7 +364,8 @@ dal_status dal_unit_rows(const dal_host *host, const dal_matrix *x, float *out, 
     unit_job j = {x, out};
     float *norms = dal_array(host, x->rows, sizeof *norms);
     dal_status st = norms ? nearest_norms(host, x, "sample", norms, err)
-                          : dal_fail(err, DAL_E_NOMEM, "", "no memory for the lengths of %lld rows", (long long)x->rows);
+                          : dal_fail(err, DAL_E_NOMEM, "", "no memory for the lengths of %lld rows",
+                                     (long long)x->rows);
     host->free(host, norms);
     if (st == DAL_OK)
         st = host->parallel_for(host, bound_tiles(x->rows, TILE_X), unit_task, &j);

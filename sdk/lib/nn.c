@@ -75,8 +75,8 @@ int nn_takes_map(dal_nn *nn, dal_nn_value x, const char *name)
     return !nn->node[x].tokens;
 }
 
-nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c, int64_t h,
-                     int64_t w)
+nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c,
+                     int64_t h, int64_t w)
 {
     int64_t size;
     if (nn->n == DAL_NN_MAX_VALUES) {
@@ -140,10 +140,12 @@ dal_nn_value dal_nn_conv(dal_nn *nn, dal_nn_value x, const char *name, const dal
         return -1;
     const nn_node *a = &nn->node[x];
     const int64_t stride = shape->stride ? shape->stride : 1, groups = shape->groups ? shape->groups : 1;
-    const int64_t h = places(a->h, shape->kernel, stride, shape->pad), w = places(a->w, shape->kernel, stride, shape->pad);
+    const int64_t h = places(a->h, shape->kernel, stride, shape->pad),
+        w = places(a->w, shape->kernel, stride, shape->pad);
     if (h < 1 || w < 1)
         return nn_fault(nn, name, "a kernel of %lld with stride %lld and pad %lld does not fit %lld x %lld places",
-                     (long long)shape->kernel, (long long)stride, (long long)shape->pad, (long long)a->h, (long long)a->w);
+                     (long long)shape->kernel, (long long)stride, (long long)shape->pad, (long long)a->h,
+                     (long long)a->w);
     if (groups < 1 || a->c % groups || shape->out % groups)
         return nn_fault(nn, name, "%lld groups do not divide %lld channels in and %lld out", (long long)groups,
                      (long long)a->c, (long long)shape->out);
@@ -169,7 +171,8 @@ dal_nn_value dal_nn_linear(dal_nn *nn, dal_nn_value x, const char *name, int64_t
         return -1;
     const nn_node *a = &nn->node[x];
     const int64_t in = nn_width(a);
-    nn_node *k = nn_add_node(nn, a->tokens ? &nn_token_linear_op : &nn_linear_op, name, x, -1, out, a->tokens ? a->h : 1, 1);
+    nn_node *k = nn_add_node(nn, a->tokens ? &nn_token_linear_op : &nn_linear_op, name, x, -1, out,
+                             a->tokens ? a->h : 1, 1);
     if (!k)
         return -1;
     k->tokens = a->tokens;
@@ -348,7 +351,8 @@ dal_status dal_nn_finish(dal_nn *nn, dal_error *err)
 {
     if (nn->fault.status == DAL_OK && nn->output < 0)
         nn_fault(nn, "output", "the network has no output");
-    if (nn->fault.status == DAL_OK && (nn->output != nn->n - 1 || nn->output == 0 || nn->node[nn->output].op == &nn_dropout_op))
+    if (nn->fault.status == DAL_OK && (nn->output != nn->n - 1 || nn->output == 0 ||
+                                       nn->node[nn->output].op == &nn_dropout_op))
         nn_fault(nn, "output", "the output has to be the last layer, and no dropout");
     if (nn->fault.status == DAL_OK && nn->features < 0)
         dal_nn_features(nn, nn->node[nn->output].in[0]);
@@ -424,8 +428,8 @@ static dal_status draw_task(void *ctx, int64_t b)
     return DAL_OK;
 }
 
-static void draw_parameter(const dal_nn *nn, const dal_rng *stream, int64_t parameter, int normal, double width, int64_t n,
-                           float *out)
+static void draw_parameter(const dal_nn *nn, const dal_rng *stream, int64_t parameter, int normal, double width,
+                           int64_t n, float *out)
 {
     draw_job j = {dal_rng_at(stream, (uint64_t)parameter), normal, width, n, out};
     nn->host->parallel_for(nn->host, (n + DRAW_BLOCK - 1) / DRAW_BLOCK, draw_task, &j);
@@ -444,7 +448,8 @@ static void reset_norm(const nn_node *k, float *weights, float *state)
 }
 
 /* All tables of an embedding from streams of their own. */
-static void draw_tables(const dal_nn *nn, uint32_t how, const dal_rng *stream, int64_t parameter, int64_t n, float *weights)
+static void draw_tables(const dal_nn *nn, uint32_t how, const dal_rng *stream, int64_t parameter, int64_t n,
+                        float *weights)
 {
     for (int64_t i = 0; i < n; i++) {
         const dal_parameter *p = &nn->parameter[parameter + i];
@@ -504,7 +509,8 @@ static void draw_glorot(const dal_nn *nn, const dal_rng *stream, float *weights,
         if (k->weight < 0 || k->op == &nn_norm_op || k->op == &nn_layer_norm_op || k->op == &nn_embedding_op ||
             k->op == &nn_lstm_op || k->op == &nn_embedding_bag_op)
             continue;
-        const int64_t n_weights = k->n_weights - (k->bias < 0 ? 0 : k->c), patch = k->op == &nn_conv_op || k->op == &nn_conv_transpose_op ? k->kernel * k->kernel : 1;
+        const int64_t n_weights = k->n_weights - (k->bias < 0 ? 0 : k->c), patch = k->op == &nn_conv_op ||
+            k->op == &nn_conv_transpose_op ? k->kernel * k->kernel : 1;
         const double fans = (double)(n_weights / k->c) + (double)(k->c / k->groups * patch), bound = sqrt(6 / fans);
         dal_rng r = dal_rng_at(stream, layer++);
         for (int64_t i = k->weight; i < k->weight + k->n_weights; i++)

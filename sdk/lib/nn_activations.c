@@ -149,8 +149,8 @@ static dal_status leaky_backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     if (j->d[k->in[0]])
-        leaky_slope(nn_row(j->value, k, k->in[0], j->first), (float)k->rate, nn_row(j->d, k, v, j->first), nn_count(j, k),
-                    !k->first_writer[0], nn_row(j->d, k, k->in[0], j->first));
+        leaky_slope(nn_row(j->value, k, k->in[0], j->first), (float)k->rate, nn_row(j->d, k, v, j->first),
+                    nn_count(j, k), !k->first_writer[0], nn_row(j->d, k, k->in[0], j->first));
     return DAL_OK;
 }
 

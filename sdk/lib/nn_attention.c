@@ -1,5 +1,6 @@
-/* Multi-head attention (Vaswani et al. 2017), a head of a sample at a time: so no number of a sample depends on its place,
- * and the scores stay in cache. They are made again on the way back: at 512 tokens they would be most of the memory. */
+/* Multi-head attention (Vaswani et al. 2017), a head of a sample at a time: so no number of a sample depends on its
+ * place, and the scores stay in cache. They are made again on the way back: at 512 tokens they would be most of the
+ * memory. */
 #include "nn_private.h"
 
 #include <dal/linalg.h>
@@ -25,8 +26,8 @@ static head head_of(const nn_job *j, int32_t v, int64_t i, int64_t h)
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
     const int64_t longest = k->h, n = j->token_at[i + 1] - j->token_at[i], d = k->c / k->groups;
     const float *x = nn_row(j->value, a, k->in[0], j->first) + j->token_at[i] * a->c + h * d;
-    head r = {.n = n, .d = d, .ld = a->c, .q = x, .k = x + k->c, .v = x + 2 * k->c, .root = (float)(1 / sqrt((double)d)),
-              .p = j->scratch, .other = j->scratch + longest * longest};
+    head r = {.n = n, .d = d, .ld = a->c, .q = x, .k = x + k->c, .v = x + 2 * k->c,
+              .root = (float)(1 / sqrt((double)d)), .p = j->scratch, .other = j->scratch + longest * longest};
     if (j->training && k->rate > 0) {
         const dal_rng layer = dal_rng_at(j->dropout, (uint64_t)DAL_NN_MAX_VALUES + (uint64_t)v);
         const dal_rng sample = dal_rng_at(&layer, (uint64_t)(j->first + i));
@@ -126,7 +127,8 @@ static dal_status backward(const nn_job *j, int32_t v)
         for (int64_t g = 0; g < k->groups && st == DAL_OK; g++) {
             const head h = head_of(j, v, i, g);
             st = back(&h, nn_row(j->d, k, v, j->first) + j->token_at[i] * k->c + g * h.d, k->c, k->c,
-                      k->first_writer[0] ? 0 : 1, nn_row(j->d, a, k->in[0], j->first) + j->token_at[i] * a->c + g * h.d);
+                      k->first_writer[0] ? 0 : 1, nn_row(j->d, a, k->in[0], j->first) + j->token_at[i] * a->c + g *
+                      h.d);
         }
     return st;
 }

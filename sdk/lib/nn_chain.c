@@ -257,8 +257,8 @@ static void loss(const pass_job *job, int64_t first)
     const int64_t n = known < 0 ? 0 : known < t->wide ? known : t->wide;
     float *d = t->d[last] + first * c;
     if (n > 0)
-        nn_chain_loss(t->a[last] + first * c, c, t->wide, n, job->batch->classes + first, t->scale + first, t->losses + first,
-                      t->hits + first, d);
+        nn_chain_loss(t->a[last] + first * c, c, t->wide, n, job->batch->classes + first, t->scale + first,
+                      t->losses + first, t->hits + first, d);
     for (int64_t k = 0; k < c && n < t->wide; k++)
         memset(d + k * t->wide + n, 0, (size_t)(t->wide - n) * sizeof *d);
 }
@@ -307,8 +307,8 @@ static dal_status tile_product(const update_job *job, const weight_tile *w, cons
 {
     const nn_chain *t = job->t;
     const float *x = w->l ? t->rows[w->l - 1] : t->x;
-    return nn_chain_product(w->n_out, w->n_in, job->n, t->d[w->l] + w->out * t->wide, layer->out * t->wide, t->wide, x + w->in,
-                            layer->in, t->g + layer->weight + w->out * layer->in + w->in);
+    return nn_chain_product(w->n_out, w->n_in, job->n, t->d[w->l] + w->out * t->wide, layer->out * t->wide, t->wide,
+                            x + w->in, layer->in, t->g + layer->weight + w->out * layer->in + w->in);
 }
 
 /* Gradient of the biases of this tile's rows. */

@@ -1,5 +1,5 @@
-/* One layer of a fully connected network, over columns; the loss. Products without a packed copy of weights where there is a
- * kernel for them, else OpenBLAS's, of wider panels. */
+/* One layer of a fully connected network, over columns; the loss. Products without a packed copy of weights where there
+ * is a kernel for them, else OpenBLAS's, of wider panels. */
 #include "nn_chain.h"
 
 #include <dal/linalg.h>
@@ -34,8 +34,8 @@ static int64_t n_panels(int64_t n, int64_t wide)
     return (n + wide - 1) / wide;
 }
 
-dal_status nn_chain_forward(const nn_chain_layer *layer, const float *weights, const float *x, int64_t wide, int64_t n, int relu,
-                            float *a)
+dal_status nn_chain_forward(const nn_chain_layer *layer, const float *weights, const float *x, int64_t wide, int64_t n,
+                            int relu, float *a)
 {
     const float *w = weights + layer->weight;
     const int64_t in = layer->in, out = layer->out;
@@ -51,8 +51,8 @@ dal_status nn_chain_forward(const nn_chain_layer *layer, const float *weights, c
     return st;
 }
 
-dal_status nn_chain_backward(const nn_chain_layer *layer, const float *weights, const float *d, int64_t wide, int64_t n, int add,
-                             float *below)
+dal_status nn_chain_backward(const nn_chain_layer *layer, const float *weights, const float *d, int64_t wide,
+                             int64_t n, int add, float *below)
 {
     const float *w = weights + layer->weight;
     const int64_t in = layer->in, out = layer->out;
@@ -65,8 +65,8 @@ dal_status nn_chain_backward(const nn_chain_layer *layer, const float *weights, 
     return st;
 }
 
-dal_status nn_chain_product(int64_t rows, int64_t cols, int64_t n, const float *d, int64_t panel, int64_t wide, const float *x,
-                            int64_t ld, float *g)
+dal_status nn_chain_product(int64_t rows, int64_t cols, int64_t n, const float *d, int64_t panel, int64_t wide,
+                            const float *x, int64_t ld, float *g)
 {
     const int64_t whole = n / wide, rest = n % wide;
     const nn_product_walk most = {whole, wide, panel, 1, wide, ld, NN_PANEL, ld, NN_PANEL, 0};
@@ -77,7 +77,8 @@ dal_status nn_chain_product(int64_t rows, int64_t cols, int64_t n, const float *
     if (nn_product_has_kernel() && rest > 0)
         nn_product(&last, rows, cols, d + whole * panel, x + whole * wide * ld, g);
     for (int64_t p = 0; !nn_product_has_kernel() && p < n_panels(n, wide) && st == DAL_OK; p++)
-        st = dal_gemm_nn(rows, cols, p < whole ? wide : rest, 1, d + p * panel, wide, x + p * wide * ld, ld, p > 0 ? 1 : 0, g, ld);
+        st = dal_gemm_nn(rows, cols, p < whole ? wide : rest, 1, d + p * panel, wide, x + p * wide * ld, ld,
+                         p > 0 ? 1 : 0, g, ld);
     return st;
 }
 
@@ -88,8 +89,8 @@ DAL_CLONES void nn_chain_relu_back(const float *a, int64_t n, float scale, float
 }
 
 /* The sum is in double and the loss from logits: a confident, wrong answer costs what it should. */
-void nn_chain_loss(const float *z, int64_t c, int64_t ld, int64_t n, const int32_t *classes, const float *scale, float *losses,
-                   float *hits, float *d)
+void nn_chain_loss(const float *z, int64_t c, int64_t ld, int64_t n, const int32_t *classes, const float *scale,
+                   float *losses, float *hits, float *d)
 {
     for (int64_t i = 0; i < n; i++) {
         const float *z_i = z + i;
@@ -116,14 +117,16 @@ void nn_chain_loss(const float *z, int64_t c, int64_t ld, int64_t n, const int32
     }
 }
 
-DAL_CLONES static void rows_of_panel(const float *restrict a, int64_t width, int64_t wide, int64_t n, float *restrict rows)
+DAL_CLONES static void rows_of_panel(const float *restrict a, int64_t width, int64_t wide, int64_t n,
+                                     float *restrict rows)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < width; j++)
             rows[i * width + j] = a[j * wide + i];
 }
 
-DAL_CLONES static void panel_of_rows(const float *restrict rows, int64_t width, int64_t wide, int64_t n, float *restrict a)
+DAL_CLONES static void panel_of_rows(const float *restrict rows, int64_t width, int64_t wide, int64_t n,
+                                     float *restrict a)
 {
     for (int64_t j = 0; j < width; j++) {
         for (int64_t i = 0; i < n; i++)

@@ -26,8 +26,8 @@ static int has(const dal_nn *nn, const nn_op *op)
     return 0;
 }
 
-/* A convolution is a product with a row for each place of the map that it makes. What is gained by multiplying bf16 is lost
- * again by rounding where such products have few rows. */
+/* A convolution is a product with a row for each place of the map that it makes. What is gained by multiplying bf16 is
+ * lost again by rounding where such products have few rows. */
 #define MANY_PLACES 64
 
 /* Are half of the multiply-adds, or more, over maps of many places? */
@@ -47,7 +47,8 @@ static uint32_t choose_precision(const dal_nn *nn)
 {
     if (has(nn, &nn_token_linear_op))
         return nn_onednn_gains_by_bf16(1) ? DAL_NN_BF16 : DAL_NN_F32;
-    return nn->backend != DAL_NN_OPENBLAS && has_large_maps(nn) && nn_onednn_gains_by_bf16(0) ? DAL_NN_BF16 : DAL_NN_F32;
+    return nn->backend != DAL_NN_OPENBLAS && has_large_maps(nn) && nn_onednn_gains_by_bf16(0) ? DAL_NN_BF16
+        : DAL_NN_F32;
 }
 
 static uint32_t choose_backend(const dal_nn *nn)

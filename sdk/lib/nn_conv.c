@@ -1,5 +1,5 @@
-/* Convolution of one sample at a time: its patches as a matrix, one product a group. So no number of a sample depends on
- * where in a batch it stands, and the patches stay in cache. */
+/* Convolution of one sample at a time: its patches as a matrix, one product a group. So no number of a sample depends
+ * on where in a batch it stands, and the patches stay in cache. */
 #include "nn_private.h"
 
 #include <dal/linalg.h>
@@ -107,7 +107,8 @@ static dal_status forward(const nn_job *j, int32_t v)
         float *y = nn_row(j->value, g.k, nn_conv_out(j, v), i);
         for (int64_t group = 0; group < g.k->groups && st == DAL_OK; group++)
             st = dal_gemm_nn(g.c_out, g.places, g.patch, 1, nn_conv_weights(j, v) + group * g.c_out * g.patch, g.patch,
-                             patches_of(&g, x, group, j->scratch), g.places, 0, y + group * g.c_out * g.places, g.places);
+                             patches_of(&g, x, group, j->scratch), g.places, 0, y + group * g.c_out * g.places,
+                             g.places);
         if (nn_conv_bias(j, v))
             add_bias(nn_conv_bias(j, v), g.k->c, g.places, y);
         if (nn_conv_relu(j, v))
@@ -122,7 +123,8 @@ static dal_status backward_weights(const nn_job *j, const geometry *g, const flo
     dal_status st = DAL_OK;
     for (int64_t group = 0; group < g->k->groups && st == DAL_OK; group++)
         st = dal_gemm_nt(g->c_out, g->patch, g->places, 1, dy + group * g->c_out * g->places, g->places,
-                         patches_of(g, x, group, j->scratch), g->places, 1, gradient + group * g->c_out * g->patch, g->patch);
+                         patches_of(g, x, group, j->scratch), g->places, 1, gradient + group * g->c_out * g->patch,
+                         g->patch);
     for (int64_t c = 0; g->k->bias >= 0 && c < g->k->c; c++) {
         float sum = 0;
         for (int64_t p = 0; p < g->places; p++)
@@ -141,9 +143,9 @@ static dal_status backward_input(const nn_job *j, const geometry *g, const float
     for (int64_t group = 0; group < g->k->groups && st == DAL_OK; group++) {
         float *maps = dx + group * g->c_in * g->map;
         const int direct = is_pointwise(g->k);
-        st = dal_gemm_tn(g->patch, g->places, g->c_out, 1, j->weights + g->k->weight + group * g->c_out * g->patch, g->patch,
-                         dy + group * g->c_out * g->places, g->places, direct && add ? 1 : 0, direct ? maps : patches,
-                         g->places);
+        st = dal_gemm_tn(g->patch, g->places, g->c_out, 1, j->weights + g->k->weight + group * g->c_out * g->patch,
+                         g->patch, dy + group * g->c_out * g->places, g->places, direct &&
+                         add ? 1 : 0, direct ? maps : patches, g->places);
         for (int64_t c = 0; !direct && c < g->c_in && st == DAL_OK; c++)
             nn_fold(g->k, g->in, patches + c * g->k->kernel * g->k->kernel * g->places, maps + c * g->map);
     }

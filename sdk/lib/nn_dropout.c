@@ -25,9 +25,10 @@ DAL_CLONES static void multiply(const float *mask, const float *x, int64_t n, fl
         y[i] = mask[i] * x[i];
 }
 
-/* keep: NULL: all; mask: what to multiply by, NULL: nothing. and: what to add, of an input in bf16 alone; NULL: nothing. */
-static void drop(const nn_node *in, const float *x, int64_t at, const unsigned char *keep, float scale, const float *mask,
-                 const float *and, int64_t n, float *y)
+/* keep: NULL: all; mask: what to multiply by, NULL: nothing. and: what to add, of an input in bf16 alone; NULL:
+ * nothing. */
+static void drop(const nn_node *in, const float *x, int64_t at, const unsigned char *keep, float scale,
+                 const float *mask, const float *and, int64_t n, float *y)
 {
     const nn_bf16 *half = nn_half_at(x) + at;
     if (in->half && mask)

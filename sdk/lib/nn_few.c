@@ -1,5 +1,6 @@
-/* The gradient of an input of few channels, planes: images, to which oneDNN is slow. One product makes what each place of the
- * output sends to the places its filter saw, [places, channels in, kernel, kernel], which are added up where they come from. */
+/* The gradient of an input of few channels, planes: images, to which oneDNN is slow. One product makes what each place
+ * of the output sends to the places its filter saw, [places, channels in, kernel, kernel], which are added up where
+ * they come from. */
 #include "nn_few.h"
 
 #include "clones.h"
@@ -26,7 +27,8 @@ int nn_few_fits(const dal_nn *nn, int32_t v)
     if (k->op != &nn_conv_op)
         return 0;
     const nn_node *in = &nn->node[k->in[0]];
-    return !nn->is_half && k->groups == 1 && k->block > 1 && in->block == 1 && in->c < NN_PANEL && taps_of(k, in) <= MOST_TAPS &&
+    return !nn->is_half && k->groups == 1 && k->block > 1 && in->block == 1 && in->c < NN_PANEL &&
+        taps_of(k, in) <= MOST_TAPS &&
            nn_product_has_kernel();
 }
 

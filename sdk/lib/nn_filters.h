@@ -1,4 +1,5 @@
-/* nn_filters.h: filters sixteen at a time. Weights lie as [out, in, taps]; products want numbers of sixteen channels together. */
+/* nn_filters.h: filters sixteen at a time. Weights lie as [out, in, taps]; products want numbers of sixteen channels
+ * together. */
 #ifndef DAL_NN_FILTERS_H
 #define DAL_NN_FILTERS_H
 
@@ -9,7 +10,8 @@
 #include "nn_product.h"
 
 #define EACH _Pragma("GCC unroll 36") /* what is indexed is to stay in registers */
-#define NN_MOST_TAPS 25 /* of filters that are read this way; any of one row of sixteen filters fits the nearest cache */
+/* Of filters that are read this way; any of one row of sixteen filters fits the nearest cache. */
+#define NN_MOST_TAPS 25
 
 typedef float lanes __attribute__((vector_size(4 * NN_PANEL)));
 #pragma GCC diagnostic ignored "-Wpsabi" /* how these would be handed over: they are not, all is inlined */

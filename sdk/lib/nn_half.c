@@ -42,14 +42,17 @@ static dal_status open_maps(dal_nn *nn, dal_error *err)
 dal_status nn_half_open(dal_nn *nn, int convolves, int has_tokens, dal_error *err)
 {
     if (!nn_onednn_version())
-        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs oneDNN, which this build has not: take precision f32, "
-                        "or configure again with libdnnl-dev installed");
+        return dal_fail(err, DAL_E_UNSUPPORTED, "precision",
+                        "bf16 needs oneDNN, which this build has not: take precision f32, or configure again with "
+                        "libdnnl-dev installed");
     if (!has_tokens && (!convolves || !nn->onednn))
-        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs back end onednn and a network with convolutions, or "
-                        "one with linear layers over tokens: take these, or precision f32");
+        return dal_fail(err, DAL_E_UNSUPPORTED, "precision",
+                        "bf16 needs back end onednn and a network with convolutions, or one with linear layers over "
+                        "tokens: take these, or precision f32");
     if (!nn_onednn_bf16())
-        return dal_fail(err, DAL_E_UNSUPPORTED, "precision", "bf16 needs a processor with AMX-BF16 or AVX512-BF16; this one has "
-                        "neither, or ONEDNN_MAX_CPU_ISA hides them: take precision f32");
+        return dal_fail(err, DAL_E_UNSUPPORTED, "precision",
+                        "bf16 needs a processor with AMX-BF16 or AVX512-BF16; this one has neither, or "
+                        "ONEDNN_MAX_CPU_ISA hides them: take precision f32");
     return has_tokens ? nn_half_tokens_open(nn, err) : open_maps(nn, err);
 }
 
@@ -175,8 +178,8 @@ static dal_status clamp_forward(const nn_job *j, int32_t v, float most)
     return DAL_OK;
 }
 
-/* d = 0 where y is not above 0, and below `most` (0: whatever y is); then to d of the inputs, which are as large. A piece after the
- * other, so that all of this is done in the cache. */
+/* d = 0 where y is not above 0, and below `most` (0: whatever y is); then to d of the inputs, which are as large. A
+ * piece after the other, so that all of this is done in the cache. */
 static void hand_back(const nn_job *j, int32_t v, float most)
 {
     enum { PIECE = 4096 };

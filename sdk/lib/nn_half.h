@@ -1,7 +1,7 @@
-/* nn_half.h: bf16. The network that trainers, and passes by ready weights, run is a twin whose maps are bf16 and lie as oneDNN's bf16
- * convolutions want them, [height, width, channels]; what has fewer than 8 channels together, and vectors, stays planar f32.
- * Layers read bf16, compute in f32 and round once, to the nearest, ties to even. Weights, their gradients, statistics and the
- * loss are f32; a convolution's weights are rounded for each step. */
+/* nn_half.h: bf16. The network that trainers, and passes by ready weights, run is a twin whose maps are bf16 and lie as
+ * oneDNN's bf16 convolutions want them, [height, width, channels]; what has fewer than 8 channels together, and
+ * vectors, stays planar f32. Layers read bf16, compute in f32 and round once, to the nearest, ties to even. Weights,
+ * their gradients, statistics and the loss are f32; a convolution's weights are rounded for each step. */
 #ifndef DAL_NN_HALF_H
 #define DAL_NN_HALF_H
 

@@ -1,5 +1,6 @@
-/* Attention in bf16 (see nn_attention.c): queries, keys, values, the weights of values and the gradients of all these are
- * multiplied in bf16, sums and softmax are f32. A head is filled up with zeros to a length that oneDNN has a primitive for. */
+/* Attention in bf16 (see nn_attention.c): queries, keys, values, the weights of values and the gradients of all these
+ * are multiplied in bf16, sums and softmax are f32. A head is filled up with zeros to a length that oneDNN has a
+ * primitive for. */
 #include "nn_half_tokens.h"
 
 #include <math.h>

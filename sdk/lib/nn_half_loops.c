@@ -30,7 +30,8 @@ HALF_CODE void nn_half_add_rows(const nn_bf16 *x, int64_t rows, int64_t n, float
     }
 }
 
-HALF_CODE void nn_half_dropout(const nn_bf16 *x, const unsigned char *keep, float scale, const float *and, int64_t n, float *y)
+HALF_CODE void nn_half_dropout(const nn_bf16 *x, const unsigned char *keep, float scale, const float *and, int64_t n,
+                               float *y)
 {
     int64_t i = 0;
     for (; i + WIDE <= n; i += WIDE) {
@@ -38,7 +39,8 @@ HALF_CODE void nn_half_dropout(const nn_bf16 *x, const unsigned char *keep, floa
         l_store(y + i, and ? l_add(left, l_load(and + i)) : left);
     }
     if (i < n) {
-        const lanes all = l_mul(l_wide_part(x + i, n - i), l_set(scale)), left = keep ? l_keep_part(keep + i, n - i, all) : all;
+        const lanes all = l_mul(l_wide_part(x + i, n - i), l_set(scale)), left = keep
+            ? l_keep_part(keep + i, n - i, all) : all;
         l_store_part(y + i, n - i, and ? l_add(left, l_load_part(and + i, n - i, 0)) : left);
     }
 }
@@ -49,7 +51,8 @@ void nn_half_masked(const nn_bf16 *x, const float *mask, const float *and, int64
         y[i] = mask[i] * nn_wide(x[i]) + (and ? and[i] : 0);
 }
 
-HALF_CODE void nn_half_dropout_back(const float *dy, const unsigned char *keep, float scale, int64_t n, int add, nn_bf16 *dx)
+HALF_CODE void nn_half_dropout_back(const float *dy, const unsigned char *keep, float scale, int64_t n, int add,
+                                    nn_bf16 *dx)
 {
     int64_t i = 0;
     for (; i + WIDE <= n; i += WIDE) {
@@ -64,8 +67,8 @@ HALF_CODE void nn_half_dropout_back(const float *dy, const unsigned char *keep, 
 
 /* ---- GELU -------------------------------------------------------------------------------------- */
 
-/* Phi(x), and x phi(x) with it. Phi(-a) = e^(-a^2/2) times a polynomial of 1 / (1 + p a): formula 7.1.26 of Abramowitz & Stegun,
- * Handbook of Mathematical Functions, for erf, off by no more than 1.5e-7. */
+/* Phi(x), and x phi(x) with it. Phi(-a) = e^(-a^2/2) times a polynomial of 1 / (1 + p a): formula 7.1.26 of Abramowitz
+ * & Stegun, Handbook of Mathematical Functions, for erf, off by no more than 1.5e-7. */
 LANE_OP lanes phi(lanes x, lanes *slope)
 {
     const lanes a = l_abs(x), e = l_exp(l_mul(l_mul(x, x), l_set(-0.5f)));

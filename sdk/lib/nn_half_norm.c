@@ -18,7 +18,8 @@ static inline nn_bf16 *write_at(float *const *rows, const nn_node *k, int32_t v,
     return (nn_bf16 *)(void *)nn_row(rows, k, v, i) + c;
 }
 
-/* Of the channels from c on: what nn_norm_statistics and nn_norm_back_statistics left, or in a pass what it remembers. */
+/* Of the channels from c on: what nn_norm_statistics and nn_norm_back_statistics left, or in a pass what it
+ * remembers. */
 typedef struct numbers {
     float scale[LANES], shift[LANES], mean[LANES], inverse[LANES], mean_dy[LANES], mean_product[LANES];
 } numbers;
@@ -56,7 +57,8 @@ static inline void sum_lanes(const nn_bf16 *x, int64_t step, int64_t n, int64_t 
         }
 }
 
-DAL_CLONES static void sum_places(const nn_bf16 *x, int64_t step, int64_t n, int64_t lanes, double *sum, double *squares)
+DAL_CLONES static void sum_places(const nn_bf16 *x, int64_t step, int64_t n, int64_t lanes, double *sum,
+                                  double *squares)
 {
     float s[LANES] = {0}, q[LANES] = {0};
     if (lanes == LANES)
@@ -69,8 +71,8 @@ DAL_CLONES static void sum_places(const nn_bf16 *x, int64_t step, int64_t n, int
     }
 }
 
-static inline void forward_lanes(const nn_bf16 *x, int64_t step, int64_t n, int64_t lanes, const numbers *m, float least,
-                                 nn_bf16 *restrict y)
+static inline void forward_lanes(const nn_bf16 *x, int64_t step, int64_t n, int64_t lanes, const numbers *m,
+                                 float least, nn_bf16 *restrict y)
 {
     for (int64_t p = 0; p < n; p++)
         for (int64_t l = 0; l < lanes; l++) {
@@ -115,14 +117,15 @@ DAL_CLONES static void back_sum_places(const nn_bf16 *dy, const nn_bf16 *x, int6
     }
 }
 
-static inline void back_lanes(const nn_bf16 *dy, const nn_bf16 *x, int64_t step, int64_t n, int64_t lanes, const numbers *m,
-                              float least, int add, nn_bf16 *restrict dx)
+static inline void back_lanes(const nn_bf16 *dy, const nn_bf16 *x, int64_t step, int64_t n, int64_t lanes,
+                              const numbers *m, float least, int add, nn_bf16 *restrict dx)
 {
     for (int64_t p = 0; p < n; p++)
         for (int64_t l = 0; l < lanes; l++) {
             const float value = nn_wide(x[p * step + l]), all = nn_wide(dy[p * step + l]);
             const float d = m->scale[l] * value + m->shift[l] > least ? all : 0;
-            const float way = m->scale[l] * (d - m->mean_dy[l] - (value - m->mean[l]) * m->inverse[l] * m->mean_product[l]);
+            const float way = m->scale[l] * (d - m->mean_dy[l] - (value - m->mean[l]) * m->inverse[l] *
+                                             m->mean_product[l]);
             dx[p * step + l] = nn_narrow(add ? nn_wide(dx[p * step + l]) + way : way);
         }
 }
@@ -171,8 +174,9 @@ void nn_half_norm_back_sums(const nn_job *j, int32_t v, double *sums)
         const int64_t lanes = numbers_of(j, v, c, &m);
         for (int64_t i = j->first; i < j->first + j->n; i++)
             for (int64_t y = 0; y < k->h; y++)
-                back_sum_places(read_at(j->d, k, v, i, y * k->w * k->c + c), read_at(j->value, k, k->in[0], i, y * k->w * k->c + c),
-                                k->c, k->w, lanes, &m, least_of(k), sums + c, sums + k->c + c);
+                back_sum_places(read_at(j->d, k, v, i, y * k->w * k->c + c),
+                                read_at(j->value, k, k->in[0], i, y * k->w * k->c + c), k->c, k->w, lanes, &m,
+                                least_of(k), sums + c, sums + k->c + c);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Pooling of bf16 maps, all channels of a place at a time. What is made is bf16 alike, or planes of f32, which linear layers
- * read. */
+/* Pooling of bf16 maps, all channels of a place at a time. What is made is bf16 alike, or planes of f32, which linear
+ * layers read. */
 #include "nn_half.h"
 
 #include "clones.h"
@@ -33,7 +33,8 @@ DAL_CLONES static void get(const nn_node *k, const float *y, int64_t out, float 
         line[c] = y[c * k->h * k->w + out];
 }
 
-DAL_CLONES static void take_larger(const nn_bf16 *x, int64_t c, int32_t place, float *restrict line, int32_t *restrict from)
+DAL_CLONES static void take_larger(const nn_bf16 *x, int64_t c, int32_t place, float *restrict line,
+                                   int32_t *restrict from)
 {
     for (int64_t l = 0; l < c; l++) {
         const float value = nn_wide(x[l]);
@@ -140,8 +141,8 @@ static dal_status run(const nn_job *j, int32_t v, int backward, void (*row)(cons
     if (!rows[k->in[0]])
         return DAL_OK;
     for (int64_t i = j->first; i < j->first + j->n; i++) {
-        pool_job p = {.k = k, .in = in, .x = (nn_bf16 *)(void *)nn_row(rows, in, k->in[0], i), .y = nn_row(rows, k, v, i),
-                      .line = j->scratch};
+        pool_job p = {.k = k, .in = in, .x = (nn_bf16 *)(void *)nn_row(rows, in, k->in[0], i),
+                      .y = nn_row(rows, k, v, i), .line = j->scratch};
         if (k->op == &nn_max_pool_op)
             p.from = (int32_t *)j->aux[v] + i * k->size;
         if (backward && k->first_writer[0])

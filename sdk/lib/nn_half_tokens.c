@@ -32,7 +32,8 @@ static int half_readers(const dal_nn *nn, int32_t v)
 static int agree(dal_nn *nn, int32_t v)
 {
     nn_node *k = &nn->node[v], *a = v > 0 ? &nn->node[k->in[0]] : k;
-    const int gelu = k->op == &nn_gelu_op && a->half != k->half, alone = k->op == &nn_attention_op && k->half && !a->half;
+    const int gelu = k->op == &nn_gelu_op && a->half != k->half, alone = k->op == &nn_attention_op && k->half &&
+        !a->half;
     if (gelu)
         a->half = k->half = 0;
     if (alone)
@@ -47,7 +48,8 @@ static int folds(const dal_nn *nn, int32_t v)
     int n = 0;
     for (int32_t r = v + 1; r < nn->n; r++)
         n += (nn->node[r].in[0] == v) + (nn->node[r].in[1] == v);
-    return k->op == &nn_dropout_op && k->tokens && !k->shown && nn->node[k->in[0]].half && n == 1 && sum->op == &nn_add_op &&
+    return k->op == &nn_dropout_op && k->tokens && !k->shown && nn->node[k->in[0]].half && n == 1 &&
+        sum->op == &nn_add_op &&
            sum->in[1] == v && sum->flags == 0 && k->first_writer[0];
 }
 

@@ -33,8 +33,10 @@ LANE_OP void transpose_pairs(__m512i *a, int64_t ld, uint32_t *to)
             a[i + 2 * h + 1] = _mm512_unpackhi_epi64(b[i + h], b[i + h + 2]);
         }
     for (int c = 0; c < 4; c++) { /* a[4 g + c]: columns c, c + 4, c + 8, c + 12 of rows 4 g..4 g + 3 */
-        const __m512i low = _mm512_shuffle_i32x4(a[c], a[4 + c], 0x88), high = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0x88);
-        const __m512i low_odd = _mm512_shuffle_i32x4(a[c], a[4 + c], 0xdd), high_odd = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0xdd);
+        const __m512i low = _mm512_shuffle_i32x4(a[c], a[4 + c], 0x88),
+            high = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0x88);
+        const __m512i low_odd = _mm512_shuffle_i32x4(a[c], a[4 + c], 0xdd),
+            high_odd = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0xdd);
         _mm512_storeu_si512(to + c * ld, _mm512_shuffle_i32x4(low, high, 0x88));
         _mm512_storeu_si512(to + (c + 8) * ld, _mm512_shuffle_i32x4(low, high, 0xdd));
         _mm512_storeu_si512(to + (c + 4) * ld, _mm512_shuffle_i32x4(low_odd, high_odd, 0x88));
@@ -119,7 +121,8 @@ void nn_half_pack(const float *w, int64_t rows, int64_t cols, int turned, nn_bf1
     for (int64_t c = 0; c < n; c += NN_PACK_COLS)
         for (int64_t r = 0; r < k; r++)
             for (int64_t i = c; i < c + NN_PACK_COLS; i++)
-                to[(c * k + r / NN_PACK_ROWS * NN_PACK_ROWS * NN_PACK_COLS) + (r % NN_PACK_ROWS / 2 * NN_PACK_COLS + i - c) * 2 + r % 2] =
+                to[(c * k + r / NN_PACK_ROWS * NN_PACK_ROWS * NN_PACK_COLS) + (r % NN_PACK_ROWS / 2 * NN_PACK_COLS +
+                                                                               i - c) * 2 + r % 2] =
                     nn_narrow(turned ? w[i * cols + r] : w[r * cols + i]);
 }
 

@@ -1,5 +1,5 @@
-/* Layer normalisation (Ba, Kiros & Hinton 2016), row by row; sums in a fixed number of lanes. Keeps mean and 1 / deviation
- * of each row for the way back. */
+/* Layer normalisation (Ba, Kiros & Hinton 2016), row by row; sums in a fixed number of lanes. Keeps mean and 1 /
+ * deviation of each row for the way back. */
 #include "nn_private.h"
 
 #include <math.h>
@@ -16,8 +16,8 @@ static float sum_lanes(const float *lane)
     return (float)sum;
 }
 
-DAL_CLONES static void normalise(const float *x, const float *gain, const float *bias, int64_t width, float eps, float *y,
-                                 float *kept)
+DAL_CLONES static void normalise(const float *x, const float *gain, const float *bias, int64_t width, float eps,
+                                 float *y, float *kept)
 {
     float lane[LANES] = {0}, spread[LANES] = {0};
     int64_t i = 0;
@@ -57,7 +57,8 @@ static dal_status forward(const nn_job *j, int32_t v)
 }
 
 /* gradient: of gain, then of bias. */
-DAL_CLONES static void add_gradient(const float *x, const float *dy, const float *kept, int64_t width, float *restrict gradient)
+DAL_CLONES static void add_gradient(const float *x, const float *dy, const float *kept, int64_t width,
+                                    float *restrict gradient)
 {
     for (int64_t i = 0; i < width; i++) {
         gradient[i] += dy[i] * ((x[i] - kept[0]) * kept[1]);
@@ -65,8 +66,8 @@ DAL_CLONES static void add_gradient(const float *x, const float *dy, const float
     }
 }
 
-DAL_CLONES static void back_row(const float *x, const float *dy, const float *gain, const float *kept, int64_t width, int add,
-                                float *dx)
+DAL_CLONES static void back_row(const float *x, const float *dy, const float *gain, const float *kept, int64_t width,
+                                int add, float *dx)
 {
     const float mean = kept[0], inverse = kept[1];
     float lane[LANES] = {0}, product[LANES] = {0};
@@ -93,7 +94,8 @@ static dal_status backward(const nn_job *j, int32_t v)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t n = nn_rows(j, k), width = nn_width(k);
-    const float *x = nn_row(j->value, k, k->in[0], j->first), *dy = nn_row(j->d, k, v, j->first), *kept = kept_by(j, k, v);
+    const float *x = nn_row(j->value, k, k->in[0], j->first), *dy = nn_row(j->d, k, v, j->first),
+        *kept = kept_by(j, k, v);
     float *gradient = nn_wants_gradient(j) ? nn_gradient_begin(j, k, 0) : NULL;
     for (int64_t i = 0; gradient && i < n; i++)
         add_gradient(x + i * width, dy + i * width, kept + 2 * i, width, gradient);

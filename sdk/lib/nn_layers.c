@@ -65,7 +65,8 @@ static void ready_forward(const nn_job *j, int32_t v, const float *x, float *y)
     nn_product(&w, j->n, nn_product_packed(out, 1), x, j->ready->weights[v], sums);
     for (int64_t c = 0; c < out; c += NN_PANEL)
         for (int64_t i = 0; i < j->n; i++)
-            memcpy(y + i * out + c, sums + (c * j->n + i * NN_PANEL), (size_t)(out - c < NN_PANEL ? out - c : NN_PANEL) * sizeof *y);
+            memcpy(y + i * out + c, sums + (c * j->n + i * NN_PANEL),
+                   (size_t)(out - c < NN_PANEL ? out - c : NN_PANEL) * sizeof *y);
 }
 
 static dal_status linear_forward(const nn_job *j, int32_t v)
@@ -78,7 +79,8 @@ static dal_status linear_forward(const nn_job *j, int32_t v)
         ready_forward(j, v, x, y);
     else
         st = j->tile ? tile_forward(j, k, x, y)
-                     : dal_gemm_nt(j->n, k->size, in->size, 1, x, in->size, j->weights + k->weight, in->size, 0, y, k->size);
+                     : dal_gemm_nt(j->n, k->size, in->size, 1, x, in->size, j->weights + k->weight, in->size, 0, y,
+                                   k->size);
     for (int64_t i = 0; k->bias >= 0 && i < j->n; i++)
         nn_move(j->weights + k->bias, y + i * k->size, k->size, 1);
     if (k->flags & DAL_NN_RELU)
@@ -91,8 +93,8 @@ static dal_status tile_backward(const nn_job *j, const nn_node *k, const float *
     const int64_t in = node_of(j, k->in[0])->size, out = k->size;
     float *columns = j->scratch, *sums = columns + DAL_NN_TILE * out;
     transpose(dy, DAL_NN_TILE, out, columns);
-    const dal_status st = dal_gemm_tn(in, DAL_NN_TILE, out, 1, j->weights + k->weight, in, columns, DAL_NN_TILE, 0, sums,
-                                      DAL_NN_TILE);
+    const dal_status st = dal_gemm_tn(in, DAL_NN_TILE, out, 1, j->weights + k->weight, in, columns, DAL_NN_TILE, 0,
+                                      sums, DAL_NN_TILE);
     for (int64_t i = 0; i < j->n; i++)
         for (int64_t c = 0; c < in; c++)
             dx[i * in + c] = sums[c * DAL_NN_TILE + i] + (add ? dx[i * in + c] : 0);
@@ -125,7 +127,8 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
 
 int64_t nn_linear_slices(const dal_nn *nn, int32_t v)
 {
-    return nn->node[v].op == &nn_linear_op && nn_product_has_kernel() ? (nn->node[v].size + NN_PANEL - 1) / NN_PANEL : 0;
+    return nn->node[v].op == &nn_linear_op && nn_product_has_kernel() ? (nn->node[v].size + NN_PANEL - 1) / NN_PANEL
+        : 0;
 }
 
 void nn_linear_slice(const nn_job *j, int32_t v, int64_t slice)
@@ -135,7 +138,8 @@ void nn_linear_slice(const nn_job *j, int32_t v, int64_t slice)
     const nn_product_walk w = {1, j->n, 0, k->size, 1, in->size, NN_PANEL, in->size, NN_PANEL, 0};
     const float *dy = nn_row(j->d, k, v, j->first) + first;
     float *bias = k->bias >= 0 ? j->turns->sum + k->bias + first : NULL;
-    nn_product(&w, rows, in->size, dy, nn_row(j->value, in, k->in[0], j->first), j->turns->sum + k->weight + first * in->size);
+    nn_product(&w, rows, in->size, dy, nn_row(j->value, in, k->in[0], j->first), j->turns->sum + k->weight + first *
+               in->size);
     if (bias)
         memset(bias, 0, (size_t)rows * sizeof *bias);
     for (int64_t i = 0; bias && i < j->n; i++)

@@ -76,7 +76,8 @@ void nn_layout_choose(dal_nn *nn)
         nn->node[v].half = nn->is_half && nn->node[v].block > 1;
 }
 
-DAL_CLONES static void row_to_planes(int64_t c, int64_t map, int64_t block, const float *restrict from, float *restrict to)
+DAL_CLONES static void row_to_planes(int64_t c, int64_t map, int64_t block, const float *restrict from,
+                                     float *restrict to)
 {
     for (int64_t first = 0; first < c; first += block)
         for (int64_t l = 0; l < block; l++)
@@ -84,7 +85,8 @@ DAL_CLONES static void row_to_planes(int64_t c, int64_t map, int64_t block, cons
                 to[(first + l) * map + p] = from[first * map + p * block + l];
 }
 
-DAL_CLONES static void row_from_planes(int64_t c, int64_t map, int64_t block, const float *restrict from, float *restrict to)
+DAL_CLONES static void row_from_planes(int64_t c, int64_t map, int64_t block, const float *restrict from,
+                                       float *restrict to)
 {
     for (int64_t first = 0; first < c; first += block)
         for (int64_t p = 0; p < map; p++)

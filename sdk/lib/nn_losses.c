@@ -76,7 +76,8 @@ dal_status dal_nn_cross_entropy(const dal_nn_rows *r, const int32_t *classes, do
         const double sum = exponentials(z, r->width, &top);
         *loss += share * (log(sum) - ((double)z[classes[i]] - (double)z[top]));
         for (int64_t k = 0; r->d && k < r->width; k++)
-            r->d[i * r->width + k] += (float)(share * (exp((double)z[k] - (double)z[top]) / sum - (k == classes[i] ? 1 : 0)));
+            r->d[i * r->width + k] += (float)(share * (exp((double)z[k] - (double)z[top]) / sum -
+                                                       (k == classes[i] ? 1 : 0)));
     }
     return DAL_OK;
 }
@@ -134,12 +135,14 @@ dal_status dal_nn_bce(const dal_nn_rows *rows, const float *targets, double *los
 
 /* ---- pairs -------------------------------------------------------------------------------------- */
 
-dal_status dal_nn_margin_ranking(const dal_nn_rows *r, const float *targets, double margin, double *loss, dal_error *err)
+dal_status dal_nn_margin_ranking(const dal_nn_rows *r, const float *targets, double margin, double *loss,
+                                 dal_error *err)
 {
     const int64_t pairs = r->n / 2;
     dal_status st = check_rows(r, err);
     if (st == DAL_OK && r->width != 1)
-        st = dal_fail(err, DAL_E_CONTRACT, "", "rows of %lld numbers cannot be ranked; expected 1", (long long)r->width);
+        st = dal_fail(err, DAL_E_CONTRACT, "", "rows of %lld numbers cannot be ranked; expected 1",
+                      (long long)r->width);
     if (st == DAL_OK && !(margin >= 0 && isfinite(margin)))
         st = dal_fail(err, DAL_E_INVALID, "", "the margin of a ranking is %g; expected 0 or more", margin);
     if (st == DAL_OK)
@@ -149,7 +152,8 @@ dal_status dal_nn_margin_ranking(const dal_nn_rows *r, const float *targets, dou
     *loss = 0;
     for (int64_t i = 0; i < pairs; i++) {
         const int64_t k = r->n - 1 - i;
-        const double sign = targets[i] > targets[k] ? 1 : -1, weight = r->weights ? (double)r->weights[i] * (double)r->weights[k] : 1;
+        const double sign = targets[i] > targets[k] ? 1 : -1, weight = r->weights
+            ? (double)r->weights[i] * (double)r->weights[k] : 1;
         const double short_of = margin - sign * ((double)r->x[i] - (double)r->x[k]), share = weight / (double)pairs;
         if (short_of <= 0)
             continue;

@@ -1,7 +1,8 @@
-/* LSTM over tokens (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), as PyTorch's: of one direction or
- * of both side by side. The products with the input are made for all tokens at once; those with the last output step by step,
- * for all texts of a group that are long enough, so that nothing is padded. They are by packed weights, of which a text gives the
- * same bits beside any others; in passes without these they have DAL_NN_TILE columns, whoever is there. */
+/* LSTM over tokens (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000), as PyTorch's: of one
+ * direction or of both side by side. The products with the input are made for all tokens at once; those with the last
+ * output step by step, for all texts of a group that are long enough, so that nothing is padded. They are by packed
+ * weights, of which a text gives the same bits beside any others; in passes without these they have DAL_NN_TILE
+ * columns, whoever is there. */
 #include "nn_lstm.h"
 
 #include <dal/linalg.h>
@@ -24,7 +25,8 @@ typedef struct direction {
     int64_t in, w, out;                      /* out: width of the layer's value */
     const float *by_x, *by_h, *bias, *bias2; /* [4 w, in], [4 w, w], [4 w], [4 w] */
     const float *packed_x, *packed_h;        /* the first two in panels, of this way; NULL: none */
-    float *gates, *cells, *dgates;           /* [tokens, 4 w] input, forget, cell, output gates; [tokens, w]; as gates */
+    /* [tokens, 4 w] input, forget, cell, output gates; [tokens, w]; as gates */
+    float *gates, *cells, *dgates;
     float *y;                                /* of the layer, at this direction's columns */
     float *h, *product, *turned, *dc;        /* scratch: [GROUP, 4 w], alike, alike, [GROUP, w] */
 } direction;
@@ -45,7 +47,8 @@ int64_t nn_lstm_packed(const dal_nn *nn, int32_t v)
     const nn_node *k = &nn->node[v];
     if (k->op != &nn_lstm_op || !nn_product_has_kernel())
         return 0;
-    const int64_t in = nn->node[k->in[0]].c, w = k->c / k->groups, forward = packed_of(in, w, 0), back = packed_of(in, w, 1);
+    const int64_t in = nn->node[k->in[0]].c, w = k->c / k->groups, forward = packed_of(in, w, 0),
+        back = packed_of(in, w, 1);
     return k->groups * (forward > back ? forward : back);
 }
 
@@ -75,7 +78,8 @@ static direction direction_of(const nn_job *j, int32_t v, int number, int backwa
     if (packed)
         packed += number * packed_of(in, w, backward);
     return (direction){.j = j, .k = k, .v = v, .packed_x = packed,
-                       .packed_h = packed ? packed + nn_product_packed(backward ? in : 4 * w, backward ? 4 * w : in) : NULL,
+                       .packed_h = packed ? packed + nn_product_packed(backward ? in : 4 * w,
+                                                                       backward ? 4 * w : in) : NULL,
                        .reverse = number == 1 || (k->flags & DAL_NN_BACKWARDS && k->groups == 1),
                        .in = in, .w = w, .out = k->c, .by_x = weights, .by_h = weights + 4 * w * in,
                        .bias = weights + 4 * w * (in + w), .bias2 = weights + 4 * w * (in + w + 1), .gates = kept,
@@ -149,7 +153,8 @@ static dal_status recur_back(const direction *d, int64_t m)
         return dal_gemm_nn(m, w, 4 * w, 1, d->h, 4 * w, d->by_h, w, 0, d->product, w);
     float *sums = d->h;
     transpose(d->h, DAL_NN_TILE, 4 * w, d->turned);
-    const dal_status st = dal_gemm_tn(w, DAL_NN_TILE, 4 * w, 1, d->by_h, w, d->turned, DAL_NN_TILE, 0, sums, DAL_NN_TILE);
+    const dal_status st = dal_gemm_tn(w, DAL_NN_TILE, 4 * w, 1, d->by_h, w, d->turned, DAL_NN_TILE, 0, sums,
+                                      DAL_NN_TILE);
     transpose(sums, w, DAL_NN_TILE, d->product);
     return st;
 }
@@ -177,9 +182,10 @@ static inline float sigmoid(float x)
     return 1.0f / (1.0f + nn_exp(-x));
 }
 
-/* gates [4 w] hold what comes of the input and become the gates; more: of the last output, c0: the last cell; NULL: none. */
-DAL_CLONES static void step_forward(int64_t w, float *restrict gates, const float *restrict more, const float *restrict c0,
-                                    float *restrict c, float *restrict h)
+/* gates [4 w] hold what comes of the input and become the gates; more: of the last output, c0: the last cell; NULL:
+ * none. */
+DAL_CLONES static void step_forward(int64_t w, float *restrict gates, const float *restrict more,
+                                    const float *restrict c0, float *restrict c, float *restrict h)
 {
     for (int64_t l = 0; l < 4 * w && more; l++)
         gates[l] += more[l];
@@ -255,12 +261,13 @@ static dal_status forward(const nn_job *j, int32_t v)
 /* ---- backward ----------------------------------------------------------------------------------- */
 
 /* dh: of the output; more: what the next step adds to it, NULL: it is the last. dc becomes that of the cell before. */
-DAL_CLONES static void step_backward(int64_t w, const float *restrict gates, const float *restrict c, const float *restrict c0,
-                                     const float *restrict dh, const float *restrict more, float *restrict dc,
-                                     float *restrict dgates)
+DAL_CLONES static void step_backward(int64_t w, const float *restrict gates, const float *restrict c,
+                                     const float *restrict c0, const float *restrict dh, const float *restrict more,
+                                     float *restrict dc, float *restrict dgates)
 {
     for (int64_t l = 0; l < w; l++) {
-        const float in = gates[l], forget = gates[w + l], cell = gates[2 * w + l], show = gates[3 * w + l], s = nn_tanh(c[l]);
+        const float in = gates[l], forget = gates[w + l], cell = gates[2 * w + l], show = gates[3 * w + l],
+            s = nn_tanh(c[l]);
         const float d = dh[l] + (more ? more[l] : 0), by_cell = (more ? dc[l] : 0) + d * show * (1 - s * s);
         dgates[l] = by_cell * cell * in * (1 - in);
         dgates[w + l] = c0 ? by_cell * c0[l] * forget * (1 - forget) : 0;
@@ -300,8 +307,8 @@ static dal_status backward_step(const direction *d, const float *dy, int64_t fir
     return st;
 }
 
-/* The gradient of weights by output: of each token the output before it, so many of them at a time as there is room for in
- * scratch. */
+/* The gradient of weights by output: of each token the output before it, so many of them at a time as there is room for
+ * in scratch. */
 static dal_status add_by_output(const direction *d, float *by_h)
 {
     const nn_job *j = d->j;
@@ -390,7 +397,8 @@ dal_nn_value dal_nn_lstm(dal_nn *nn, dal_nn_value x, const char *name, int64_t w
         return -1;
     const int64_t in = nn->node[x].c, both = directions == (DAL_NN_FORWARDS | DAL_NN_BACKWARDS) ? 2 : 1;
     if (directions == 0 || directions > (DAL_NN_FORWARDS | DAL_NN_BACKWARDS))
-        return nn_fault(nn, name, "its directions are %u; expected DAL_NN_FORWARDS, DAL_NN_BACKWARDS or both", (unsigned)directions);
+        return nn_fault(nn, name, "its directions are %u; expected DAL_NN_FORWARDS, DAL_NN_BACKWARDS or both",
+                        (unsigned)directions);
     if (width < 1 || width > 65536 || in > 1 << 20)
         return nn_fault(nn, name, "%lld numbers a direction of %lld; expected 1..65536 of up to %d", (long long)width,
                         (long long)in, 1 << 20);

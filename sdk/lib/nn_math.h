@@ -1,5 +1,5 @@
-/* nn_math.h: e^x, erf and tanh for loops that are compiled once per vector width: no calls, no branches, the same roundings
- * in every clone. The polynomials are Chebyshev fits, their errors far below float's. NaN stays NaN. */
+/* nn_math.h: e^x, erf and tanh for loops that are compiled once per vector width: no calls, no branches, the same
+ * roundings in every clone. The polynomials are Chebyshev fits, their errors far below float's. NaN stays NaN. */
 #ifndef DAL_NN_MATH_H
 #define DAL_NN_MATH_H
 

@@ -1,5 +1,5 @@
-/* Batch normalisation (Ioffe & Szegedy 2015). In passes y = gain (x - mean) / sqrt(var + eps) + bias with what it remembers;
- * in training with the batch's own mean and variance, which take a look at all shards: see dal_nn_train. */
+/* Batch normalisation (Ioffe & Szegedy 2015). In passes y = gain (x - mean) / sqrt(var + eps) + bias with what it
+ * remembers; in training with the batch's own mean and variance, which take a look at all shards: see dal_nn_train. */
 #include "nn_private.h"
 
 #include <math.h>
@@ -79,7 +79,8 @@ void nn_norm_sums(const nn_job *j, int32_t v, double *sums)
             sum_squares(nn_row(j->value, k, k->in[0], i) + c * map_of(k), map_of(k), &sums[c], &sums[k->c + c]);
 }
 
-void nn_norm_statistics(const nn_node *k, const float *weights, float *state, const double *sums, int64_t n, float *norm)
+void nn_norm_statistics(const nn_node *k, const float *weights, float *state, const double *sums, int64_t n,
+                        float *norm)
 {
     const double count = (double)(n * map_of(k));
     for (int64_t c = 0; c < k->c; c++) {

@@ -8,8 +8,9 @@
 static dal_status told(dnnl_status_t st, const nn_node *k, const char *what, dal_error *err)
 {
     return st == dnnl_success ? DAL_OK
-                              : dal_fail(err, status_of(st), "", "layer '%s': oneDNN cannot %s (its status %d): try back "
-                                         "end openblas", k->name, what, (int)st);
+                              : dal_fail(err, status_of(st), "",
+                                         "layer '%s': oneDNN cannot %s (its status %d): try back end openblas",
+                                         k->name, what, (int)st);
 }
 
 /* As the network has a value. */
@@ -23,7 +24,8 @@ static dnnl_status_t describe(const nn_node *k, int64_t n, int any, int64_t lane
 {
     const dnnl_dims_t dims = {n, k->c, k->h, k->w};
     const int64_t block = k->block == 1 && k->h * k->w == 1 && k->c % lanes == 0 ? lanes : k->block;
-    const dnnl_format_tag_t tag = block == 8 ? dnnl_nChw8c : block == 16 ? dnnl_nChw16c : any ? dnnl_format_tag_any : dnnl_nchw;
+    const dnnl_format_tag_t tag = block == 8 ? dnnl_nChw8c : block == 16 ? dnnl_nChw16c : any ? dnnl_format_tag_any
+        : dnnl_nchw;
     return dnnl_memory_desc_init_by_tag(out, 4, dims, dnnl_f32, tag);
 }
 
@@ -47,7 +49,8 @@ typedef struct maker {
     const dnnl_memory_desc_t *w; /* [WAYS] */
 } maker;
 
-static dnnl_status_t describe_way(const maker *m, int w, int any, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
+static dnnl_status_t describe_way(const maker *m, int w, int any, dnnl_primitive_desc_t hint,
+                                  dnnl_primitive_desc_t *out)
 {
     const nn_node *k = m->k;
     const dnnl_dims_t stride = {k->stride, k->stride}, pad = {k->pad, k->pad};
@@ -64,14 +67,15 @@ static dnnl_status_t describe_way(const maker *m, int w, int any, dnnl_primitive
     if (any && y.format_kind == dnnl_blocked)
         y.format_kind = dnnl_format_kind_any;
     if (st == dnnl_success && w == FORWARD)
-        st = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &x, &m->w[w], bias, &y,
-                                                stride, pad, pad);
+        st = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, &x, &m->w[w], bias,
+                                                &y, stride, pad, pad);
     if (st == dnnl_success && w == BACK_DATA)
         st = dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &x, &m->w[w], &y, stride, pad, pad);
     if (st == dnnl_success && w == BACK_WEIGHTS)
-        st = dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &x, &m->w[w], bias, &y, stride, pad,
-                                                         pad);
-    return st == dnnl_success ? dnnl_primitive_desc_create(out, &d, nn_attr_of(m->nn, m->v, w, m->plan), m->nn->onednn->engine, hint) : st;
+        st = dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &x, &m->w[w], bias, &y, stride,
+                                                         pad, pad);
+    return st == dnnl_success ? dnnl_primitive_desc_create(out, &d, nn_attr_of(m->nn, m->v, w, m->plan),
+                                                           m->nn->onednn->engine, hint) : st;
 }
 
 static int is_reference(dnnl_primitive_desc_t pd)
@@ -111,7 +115,8 @@ static dnnl_status_t make_move(const struct nn_onednn *o, const dnnl_memory_desc
 static const dnnl_memory_desc_t *md_of(dnnl_primitive_desc_t pd, int w, char which)
 {
     static const dnnl_query_t x[WAYS] = {dnnl_query_src_md, dnnl_query_diff_src_md, dnnl_query_src_md};
-    static const dnnl_query_t weights[WAYS] = {dnnl_query_weights_md, dnnl_query_weights_md, dnnl_query_diff_weights_md};
+    static const dnnl_query_t weights[WAYS] = {dnnl_query_weights_md, dnnl_query_weights_md,
+                                               dnnl_query_diff_weights_md};
     static const dnnl_query_t y[WAYS] = {dnnl_query_dst_md, dnnl_query_diff_dst_md, dnnl_query_diff_dst_md};
     return dnnl_primitive_desc_query_md(pd, which == 'x' ? x[w] : which == 'w' ? weights[w] : y[w], 0);
 }
@@ -130,7 +135,8 @@ static dnnl_status_t make_way(const maker *m, int w, conv_plan *p, dnnl_primitiv
     if (st == dnnl_success)
         st = w == FORWARD ? make_move(o, &to->y, &p->y, &to->move_y) : make_move(o, &p->y, &to->y, &to->move_y);
     to->scratch_x = floats_of(&to->scratchpad);
-    to->scratch_y = to->scratch_x + floats_of(w == BACK_DATA ? &p->x : &to->x) + (w == BACK_DATA ? floats_of(&to->x) : 0);
+    to->scratch_y = to->scratch_x + floats_of(w == BACK_DATA ? &p->x : &to->x) +
+        (w == BACK_DATA ? floats_of(&to->x) : 0);
     to->scratch_w = to->scratch_y + (to->move_y ? floats_of(&to->y) : 0);
     to->scratch = to->scratch_w + floats_of(&to->w);
     if (w == BACK_WEIGHTS) /* see back_weights */
@@ -169,8 +175,8 @@ static maker maker_of(const dal_nn *nn, int32_t v, int64_t n)
     return (maker){nn, k, &nn->node[k->in[0]], v, n, NULL, c->bias, c->w};
 }
 
-/* Passes take so many rows a call, whatever the number of samples, so that all have the same bits; unused ones are computed
- * for nothing. Many weights are read for more of them at a time. */
+/* Passes take so many rows a call, whatever the number of samples, so that all have the same bits; unused ones are
+ * computed for nothing. Many weights are read for more of them at a time. */
 #define MANY_WEIGHTS (128 << 10)
 #define FEW_PRODUCTS (256 << 10)
 
@@ -405,8 +411,8 @@ static dal_status open_engine(dal_nn *nn, dal_error *err)
     if (st == dnnl_success)
         st = add_relu(o);
     return st == dnnl_success ? DAL_OK
-                              : dal_fail(err, status_of(st), "", "oneDNN does not start (its status %d): try back end openblas",
-                                         (int)st);
+                              : dal_fail(err, status_of(st), "",
+                                         "oneDNN does not start (its status %d): try back end openblas", (int)st);
 }
 
 dal_status nn_onednn_open(dal_nn *nn, dal_error *err)
@@ -456,7 +462,8 @@ static int has_isa(int isa)
 
 const char *nn_onednn_bf16(void)
 {
-    return has_isa(dnnl_cpu_isa_avx512_core_amx) ? "AMX" : has_isa(dnnl_cpu_isa_avx512_core_bf16) ? "AVX512-BF16" : NULL;
+    return has_isa(dnnl_cpu_isa_avx512_core_amx) ? "AMX" : has_isa(dnnl_cpu_isa_avx512_core_bf16) ? "AVX512-BF16"
+        : NULL;
 }
 
 static int is_amd(void)

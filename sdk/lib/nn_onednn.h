@@ -1,6 +1,6 @@
-/* nn_onednn.h: convolutions by oneDNN, for networks whose back end it is. A network keeps which orders of its weights oneDNN
- * wants; a set of plans keeps the primitives of all its convolutions for a number of rows. Each call runs on the calling
- * thread alone. Without oneDNN in the build nothing of this is ever called but nn_onednn_version. */
+/* nn_onednn.h: convolutions by oneDNN, for networks whose back end it is. A network keeps which orders of its weights
+ * oneDNN wants; a set of plans keeps the primitives of all its convolutions for a number of rows. Each call runs on the
+ * calling thread alone. Without oneDNN in the build nothing of this is ever called but nn_onednn_version. */
 #ifndef DAL_NN_ONEDNN_H
 #define DAL_NN_ONEDNN_H
 
@@ -13,8 +13,8 @@ typedef struct nn_token_products nn_token_products;
 const char *nn_onednn_version(void);
 /* What multiplies bf16; NULL: nothing here. */
 const char *nn_onednn_bf16(void);
-/* Is that faster than f32? AMX is. The AVX512-BF16 of AMD's processors is over tokens; over maps f32, with its fewer products, is as
- * fast. That of Intel's processors without AMX is slower. */
+/* Is that faster than f32? AMX is. The AVX512-BF16 of AMD's processors is over tokens; over maps f32, with its fewer
+ * products, is as fast. That of Intel's processors without AMX is slower. */
 int nn_onednn_gains_by_bf16(int tokens);
 /* [main] Of a network whose layers are all there: chooses where channels lie together, and the orders of weights. */
 dal_status nn_onednn_open(dal_nn *nn, dal_error *err);
@@ -36,8 +36,8 @@ dal_status nn_onednn_pack(const dal_nn *nn, int32_t v, int backward, const float
  * never packed. */
 dal_status nn_unpack(const dal_nn *nn, int32_t v, const nn_turns *turns);
 
-/* Linear layers over tokens, and the products of attention, in bf16: of a network whose layers are all there, and know what is
- * bf16 (nn_half_tokens.h). [main] */
+/* Linear layers over tokens, and the products of attention, in bf16: of a network whose layers are all there, and know
+ * what is bf16 (nn_half_tokens.h). [main] */
 dal_status nn_token_products_open(dal_nn *nn, dal_error *err);
 void nn_token_products_close(dal_nn *nn); /* accepts a network without */
 /* Floats of the weights of value v in oneDNN's order; 0: it is no such layer, or the network has no such products. */
@@ -49,8 +49,8 @@ static inline int nn_is_token_product(const dal_nn *nn, int32_t v)
     return nn_token_packed_size(nn, v) > 0;
 }
 dal_status nn_token_forward(const nn_job *j, int32_t v);
-/* All but the gradient of weights and bias: that is made in slices over the whole batch (the job's parts), to turns->sum: nothing
- * is left to add up. 0 slices: it is no such layer. */
+/* All but the gradient of weights and bias: that is made in slices over the whole batch (the job's parts), to
+ * turns->sum: nothing is left to add up. 0 slices: it is no such layer. */
 dal_status nn_token_backward(const nn_job *j, int32_t v);
 int64_t nn_token_slices(const dal_nn *nn, int32_t v);
 dal_status nn_token_slice(const nn_job *j, int32_t v, int64_t slice);

@@ -1,5 +1,5 @@
-/* The products of attention in bf16. A head of a text is filled up to one of a few lengths; the primitives of a length are made
- * when a text first needs them. */
+/* The products of attention in bf16. A head of a text is filled up to one of a few lengths; the primitives of a length
+ * are made when a text first needs them. */
 #include "nn_onednn_plan.h"
 
 #include "nn_onednn_heads.h"
@@ -70,7 +70,8 @@ static dnnl_status_t measure(nn_heads *h, int what, int64_t n)
     return dnnl_primitive_desc_destroy(pd);
 }
 
-dnnl_status_t nn_heads_open(const struct nn_onednn *engine, const dal_host *host, int64_t width, int64_t longest, nn_heads **out)
+dnnl_status_t nn_heads_open(const struct nn_onednn *engine, const dal_host *host, int64_t width, int64_t longest,
+                            nn_heads **out)
 {
     nn_heads *h = *out = host->alloc(host, sizeof *h, 0);
     if (!h)
@@ -140,7 +141,8 @@ static dnnl_status_t prepare(nn_heads *h, int i)
     return st;
 }
 
-dnnl_status_t nn_heads_multiply(nn_heads *h, int what, int64_t n, const nn_bf16 *a, const nn_bf16 *b, float *c, float *scratch)
+dnnl_status_t nn_heads_multiply(nn_heads *h, int what, int64_t n, const nn_bf16 *a, const nn_bf16 *b, float *c,
+                                float *scratch)
 {
     const int i = class_of(n);
     const dnnl_status_t st = prepare(h, i);

@@ -13,7 +13,8 @@ typedef struct nn_heads nn_heads;
 struct nn_onednn;
 
 /* [main] For heads of `width` of texts of up to `longest` tokens. *out is to be closed, also after a failure. */
-dnnl_status_t nn_heads_open(const struct nn_onednn *engine, const dal_host *host, int64_t width, int64_t longest, nn_heads **out);
+dnnl_status_t nn_heads_open(const struct nn_onednn *engine, const dal_host *host, int64_t width, int64_t longest,
+                            nn_heads **out);
 void nn_heads_close(nn_heads *h); /* accepts NULL */
 int nn_heads_fit(const nn_heads *h, int64_t width, int64_t longest);
 /* Floats of scratch of a product. */
@@ -21,7 +22,8 @@ int64_t nn_heads_pad(const nn_heads *h);
 /* The length to which n tokens are filled up. */
 int64_t nn_heads_length(int64_t n);
 /* [any] n: a length. scratch: nn_heads_pad floats. */
-dnnl_status_t nn_heads_multiply(nn_heads *h, int what, int64_t n, const nn_bf16 *a, const nn_bf16 *b, float *c, float *scratch);
+dnnl_status_t nn_heads_multiply(nn_heads *h, int what, int64_t n, const nn_bf16 *a, const nn_bf16 *b, float *c,
+                                float *scratch);
 /* Of the attention layer v. */
 nn_heads *nn_heads_of(const dal_nn *nn, int32_t v);
 

@@ -1,4 +1,5 @@
-/* In place of nn_onednn.c and nn_onednn_run.c where there is no oneDNN. Networks never get further than nn_onednn_open. */
+/* In place of nn_onednn.c and nn_onednn_run.c where there is no oneDNN. Networks never get further than
+ * nn_onednn_open. */
 #include "nn_half_tokens.h"
 #include "nn_onednn.h"
 

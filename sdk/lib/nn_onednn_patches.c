@@ -1,6 +1,6 @@
-/* Convolutions of bf16 over small maps as one product with the patches of x, [places of all rows, kernel, kernel, channels]:
- * oneDNN's own go through all weights once a sample, which is most of the time where there are many of them and few places.
- * Weights and their gradient are [out, kernel, kernel, in]. */
+/* Convolutions of bf16 over small maps as one product with the patches of x, [places of all rows, kernel, kernel,
+ * channels]: oneDNN's own go through all weights once a sample, which is most of the time where there are many of them
+ * and few places. Weights and their gradient are [out, kernel, kernel, in]. */
 #include "nn_onednn_plan.h"
 
 #include "nn_half.h"
@@ -25,7 +25,8 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
     product *to = &p->product[w];
     const dnnl_dims_t bias = {1, k->c};
     const int biased = w == FORWARD && p->biased;
-    dnnl_status_t st = nn_matmul_describe(w, p->n * k->h * k->w, k->kernel * k->kernel * in->c, k->c, dnnl_bf16, &to->by);
+    dnnl_status_t st = nn_matmul_describe(w, p->n * k->h * k->w, k->kernel * k->kernel * in->c, k->c, dnnl_bf16,
+                                          &to->by);
     if (st == dnnl_success && biased)
         st = dnnl_memory_desc_init_by_tag(&to->by.bias, 2, bias, dnnl_f32, dnnl_ab);
     if (st == dnnl_success)
@@ -33,7 +34,8 @@ dnnl_status_t nn_patches_make(const dal_nn *nn, int32_t v, int w, conv_plan *p)
     if (st != dnnl_success)
         return st;
     to->scratch_patches = floats_of(&to->by.scratchpad);
-    to->scratch_sums = to->scratch_patches + floats_of(w == FORWARD ? &to->by.a : w == BACK_DATA ? &to->by.c : &to->by.b);
+    to->scratch_sums = to->scratch_patches + floats_of(w == FORWARD ? &to->by.a : w == BACK_DATA ? &to->by.c
+                                                       : &to->by.b);
     to->scratch = to->scratch_sums + in->size;
     return st;
 }
@@ -87,7 +89,8 @@ dal_status nn_patches_forward(const nn_job *j, int32_t v)
     for (int64_t i = j->first; i < j->first + j->n && st == dnnl_success; i += plan->n) {
         float *y = nn_row(j->value, k, nn_conv_out(j, v), i);
         unfold(j, v, i, plan->n, patches);
-        st = nn_matmul(j->nn->onednn, &p->by, patches, j->packed[v], plan->biased ? nn_conv_bias(j, v) : NULL, y, j->scratch);
+        st = nn_matmul(j->nn->onednn, &p->by, patches, j->packed[v], plan->biased ? nn_conv_bias(j, v) : NULL, y,
+                       j->scratch);
         if (nn_conv_relu(j, v) && !plan->fused)
             nn_half_relu(y, plan->n * k->size);
     }

@@ -30,7 +30,8 @@ static inline void widen(int width)
 
 enum { FORWARD, BACK_DATA, BACK_WEIGHTS, WAYS };
 
-/* A convolution in one of its ways. x, w, y: input, weights and output or their gradients, as the primitive has them. */
+/* A convolution in one of its ways. x, w, y: input, weights and output or their gradients, as the primitive has
+ * them. */
 typedef struct way {
     dnnl_primitive_t run, move_x, move_y; /* move: between the network's order and this; NULL: the same */
     dnnl_memory_desc_t x, w, y, scratchpad;
@@ -86,14 +87,14 @@ static inline dal_status status_of(dnnl_status_t st)
     return st == dnnl_success ? DAL_OK : st == dnnl_out_of_memory ? DAL_E_NOMEM : DAL_E_FAILED;
 }
 
-/* The orders of a product in one of the ways of a layer of `in` to `out` numbers, for so many rows: x times weights; dy times
- * weights; dy times x. y: of the forward way's result. */
+/* The orders of a product in one of the ways of a layer of `in` to `out` numbers, for so many rows: x times weights; dy
+ * times weights; dy times x. y: of the forward way's result. */
 dnnl_status_t nn_matmul_describe(int w, int64_t rows, int64_t in, int64_t out, dnnl_data_type_t y, matmul *m);
 /* biased: d.bias is there. Of d.a, d.b, d.c and the attributes; run and scratchpad are made. */
 dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, int biased, matmul *d);
 /* On the calling thread. bias: NULL: none. */
-dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias, float *c,
-                        float *scratch);
+dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias,
+                        float *c, float *scratch);
 /* p: of these orders. */
 dnnl_status_t nn_reorder(const struct nn_onednn *o, dnnl_primitive_t p, const dnnl_memory_desc_t *from, const float *x,
                          const dnnl_memory_desc_t *to, float *y);

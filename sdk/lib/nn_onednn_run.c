@@ -60,14 +60,16 @@ dnnl_status_t nn_reorder(const struct nn_onednn *o, dnnl_primitive_t p, const dn
 
 dnnl_status_t nn_matmul_describe(int w, int64_t rows, int64_t in, int64_t out, dnnl_data_type_t y_type, matmul *m)
 {
-    const dnnl_dims_t x = {rows, in}, y = {rows, out}, y_turned = {out, rows}, weights = {out, in}, weights_turned = {in, out};
+    const dnnl_dims_t x = {rows, in}, y = {rows, out}, y_turned = {out, rows}, weights = {out, in},
+        weights_turned = {in, out};
     const int64_t *a = w == FORWARD ? x : w == BACK_DATA ? y : y_turned;
     const int64_t *b = w == FORWARD ? weights_turned : w == BACK_DATA ? weights : x;
     const int64_t *c = w == FORWARD ? y : w == BACK_DATA ? x : weights;
     dnnl_status_t st = dnnl_memory_desc_init_by_tag(&m->a, 2, a, dnnl_bf16, w == BACK_WEIGHTS ? dnnl_ba : dnnl_ab);
     if (st == dnnl_success)
         st = dnnl_memory_desc_init_by_tag(&m->b, 2, b, dnnl_bf16, w == FORWARD ? dnnl_ba : dnnl_ab);
-    return st == dnnl_success ? dnnl_memory_desc_init_by_tag(&m->c, 2, c, w == FORWARD ? y_type : dnnl_f32, dnnl_ab) : st;
+    return st == dnnl_success ? dnnl_memory_desc_init_by_tag(&m->c, 2, c, w == FORWARD ? y_type : dnnl_f32, dnnl_ab)
+        : st;
 }
 
 dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, int biased, matmul *m)
@@ -85,8 +87,8 @@ dnnl_status_t nn_matmul_make(dnnl_engine_t engine, dnnl_primitive_attr_t attr, i
     return st;
 }
 
-dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias, float *c,
-                        float *scratch)
+dnnl_status_t nn_matmul(const struct nn_onednn *o, const matmul *m, const float *a, const float *b, const float *bias,
+                        float *c, float *scratch)
 {
     call all = {.o = o};
     give(&all, DNNL_ARG_SRC, &m->a, a);
@@ -129,7 +131,8 @@ dal_status nn_onednn_failed(const nn_job *j, int32_t v, const char *what, dnnl_s
     char text[256];
     if (st == dnnl_success)
         return DAL_OK;
-    snprintf(text, sizeof text, "layer '%s': oneDNN's %s failed with its status %d", j->nn->node[v].name, what, (int)st);
+    snprintf(text, sizeof text, "layer '%s': oneDNN's %s failed with its status %d", j->nn->node[v].name, what,
+             (int)st);
     j->nn->host->log(j->nn->host, DAL_LOG_ERROR, text);
     return status_of(st);
 }
@@ -281,7 +284,8 @@ static dal_status back_weights(const nn_job *j, int32_t v)
     clear_unused(j, v);
     for (int64_t i = 0; i < j->n && st == dnnl_success; i += j->plans->conv[v].n)
         st = back_weights_rows(j, v, j->first + i, packed, gradient);
-    return st == dnnl_success ? nn_gradient_end(j, v, packed) : nn_onednn_failed(j, v, "backward convolution of weights", st);
+    return st == dnnl_success ? nn_gradient_end(j, v, packed)
+        : nn_onednn_failed(j, v, "backward convolution of weights", st);
 }
 
 dal_status nn_onednn_backward(const nn_job *j, int32_t v)
@@ -300,5 +304,6 @@ dal_status nn_onednn_backward(const nn_job *j, int32_t v)
         return st;
     if (nn_few_fits(j->nn, v))
         return nn_few_back_data(j, v);
-    return by ? by->back_data(j, v) : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v) : back_data(j, v);
+    return by ? by->back_data(j, v) : nn_patches_fit(j->nn, v, BACK_DATA) ? nn_patches_back_data(j, v)
+        : back_data(j, v);
 }

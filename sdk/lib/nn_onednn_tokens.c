@@ -1,6 +1,7 @@
-/* Linear layers over tokens in bf16: both factors of a product are rounded once, to the nearest; its sums are f32. Weights lie as
- * oneDNN likes them. The number of tokens differs from call to call and a primitive is of one shape, so a product is made of
- * pieces; the last is filled up with zeros. How it is cut depends on the number of tokens alone. */
+/* Linear layers over tokens in bf16: both factors of a product are rounded once, to the nearest; its sums are f32.
+ * Weights lie as oneDNN likes them. The number of tokens differs from call to call and a primitive is of one shape, so
+ * a product is made of pieces; the last is filled up with zeros. How it is cut depends on the number of tokens
+ * alone. */
 #include "nn_onednn_plan.h"
 
 #include "nn_half_tokens.h"
@@ -14,7 +15,8 @@ static const int64_t rows_of[PIECES] = {512, 128, 64, 16};
 #define BLOCK_ROWS 384
 #define BLOCK_COLS 768
 
-/* Of all layers of one shape. FORWARD: x times weights; BACK_DATA: dy times weights; BACK_WEIGHTS: a block of dy' times x. */
+/* Of all layers of one shape. FORWARD: x times weights; BACK_DATA: dy times weights; BACK_WEIGHTS: a block of dy' times
+ * x. */
 typedef struct shape {
     int64_t in, out;
     int half_in, half_out, biased; /* what goes in and comes out, and their gradients, in bf16? */
@@ -147,7 +149,8 @@ static dnnl_status_t find_shape(nn_token_products *p, const nn_node *a, const nn
 {
     for (int32_t i = 0; i < p->n; i++) {
         const shape *s = &p->shapes[i];
-        if (s->in == a->c && s->out == k->c && s->half_in == a->half && s->half_out == k->half && s->biased == (k->bias >= 0)) {
+        if (s->in == a->c && s->out == k->c && s->half_in == a->half && s->half_out == k->half &&
+            s->biased == (k->bias >= 0)) {
             *found = i;
             return dnnl_success;
         }
@@ -222,8 +225,9 @@ dal_status nn_token_products_open(dal_nn *nn, dal_error *err)
     if (st == dnnl_success)
         take_scratch(nn, p);
     return st == dnnl_success ? DAL_OK
-                              : dal_fail(err, status_of(st), "precision", "oneDNN cannot multiply tokens in bf16 (its status "
-                                         "%d): take precision f32", (int)st);
+                              : dal_fail(err, status_of(st), "precision",
+                                         "oneDNN cannot multiply tokens in bf16 (its status %d): take precision f32",
+                                         (int)st);
 }
 
 static void drop_shape(shape *s)
@@ -341,7 +345,8 @@ static dal_status rows_by_weights(const nn_job *j, int32_t v, int w, int64_t n, 
 static nn_bf16 *input_of(const nn_job *j, int32_t v, int64_t first)
 {
     const nn_node *k = &j->nn->node[v], *a = &j->nn->node[k->in[0]];
-    return a->half ? nn_half_to(nn_row(j->value, a, k->in[0], first)) : (nn_bf16 *)(void *)((char *)j->aux[v] + first * k->aux);
+    return a->half ? nn_half_to(nn_row(j->value, a, k->in[0], first))
+        : (nn_bf16 *)(void *)((char *)j->aux[v] + first * k->aux);
 }
 
 dal_status nn_token_forward(const nn_job *j, int32_t v)
@@ -352,7 +357,8 @@ dal_status nn_token_forward(const nn_job *j, int32_t v)
     dal_status st = DAL_OK;
     if (!a->half)
         nn_half_narrow(nn_row(j->value, a, k->in[0], j->first), nn_count(j, a), x);
-    for (int64_t i = 0; i < (j->tile ? j->n : 1) && st == DAL_OK; i++) { /* in passes a text gives the same bits beside any others */
+    /* in passes a text gives the same bits beside any others */
+    for (int64_t i = 0; i < (j->tile ? j->n : 1) && st == DAL_OK; i++) {
         const int64_t at = j->tile ? j->token_at[i] : 0, n = (j->tile ? j->token_at[i + 1] : j->token_at[j->n]) - at;
         float *out = k->half ? (float *)(void *)(nn_half_to(y) + at * k->c) : y + at * k->c;
         st = rows_by_weights(j, v, FORWARD, n, x + at * a->c, 0, out);
@@ -392,7 +398,8 @@ int64_t nn_token_slices(const dal_nn *nn, int32_t v)
 static void add_tokens(work *m, int64_t n, const nn_bf16 *dy, const nn_bf16 *x, int fresh, float *gradient, float *bias)
 {
     const shape *s = m->s;
-    nn_bf16 *turned = nn_half_to(m->j->scratch + m->p->pad + nn_half_floats(LEAST * m->p->widest) + LEAST * m->p->widest);
+    nn_bf16 *turned = nn_half_to(m->j->scratch + m->p->pad + nn_half_floats(LEAST * m->p->widest) + LEAST *
+                                 m->p->widest);
     for (int64_t at = 0; at < n; at += rows_of[piece_of(n - at)]) {
         const int i = piece_of(n - at);
         const int64_t here = n - at < rows_of[i] ? n - at : rows_of[i];
@@ -426,7 +433,8 @@ dal_status nn_token_slice(const nn_job *j, int32_t v, int64_t slice)
         const int64_t first = j->n * part / j->parts, next = j->n * (part + 1) / j->parts;
         const int64_t n = next > first ? j->token_at[next + part] : 0; /* each part has one number more than samples */
         if (n > 0)
-            add_tokens(&m, n, nn_half_at(nn_row(j->d, k, v, first)) + row, input_of(j, v, first) + col, fresh, gradient, bias);
+            add_tokens(&m, n, nn_half_at(nn_row(j->d, k, v, first)) + row, input_of(j, v, first) + col, fresh,
+                       gradient, bias);
         fresh = fresh && n == 0;
     }
     for (int64_t r = 0; fresh && r < s->rows; r++)
@@ -442,14 +450,16 @@ int64_t nn_token_packed_size(const dal_nn *nn, int32_t v)
     if (!p || nn->node[v].op != &nn_token_linear_op)
         return 0;
     const shape *s = &p->shapes[p->of_layer[v]];
-    return floats_of(&s->w[FORWARD]) > floats_of(&s->w[BACK_DATA]) ? floats_of(&s->w[FORWARD]) : floats_of(&s->w[BACK_DATA]);
+    return floats_of(&s->w[FORWARD]) > floats_of(&s->w[BACK_DATA]) ? floats_of(&s->w[FORWARD])
+        : floats_of(&s->w[BACK_DATA]);
 }
 
 /* Is it the one of nn_half_pack? */
 static int is_ours(const dnnl_memory_desc_t *d)
 {
     const dnnl_blocking_desc_t *b = &d->format_desc.blocking;
-    return d->format_kind == dnnl_blocked && d->offset0 == 0 && d->dims[0] % NN_PACK_ROWS == 0 && d->dims[1] % NN_PACK_COLS == 0 &&
+    return d->format_kind == dnnl_blocked && d->offset0 == 0 && d->dims[0] % NN_PACK_ROWS == 0 &&
+        d->dims[1] % NN_PACK_COLS == 0 &&
            b->inner_nblks == 3 && b->inner_idxs[0] == 0 && b->inner_idxs[1] == 1 && b->inner_idxs[2] == 0 &&
            b->inner_blks[0] == NN_PACK_ROWS / 2 && b->inner_blks[1] == NN_PACK_COLS && b->inner_blks[2] == 2 &&
            b->strides[0] == NN_PACK_ROWS * NN_PACK_COLS && b->strides[1] == d->dims[0] * NN_PACK_COLS;

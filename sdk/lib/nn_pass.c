@@ -26,14 +26,15 @@ static int64_t aux_of(const nn_node *k)
     return k->op == &nn_dropout_op ? 0 : k->aux;
 }
 
-/* The last layer that reads value x while values lie over one another; n: it stays. A batch-norm may be in its convolution, which
- * then reads while it writes the norm's value, and a dropout in the sum behind it. */
+/* The last layer that reads value x while values lie over one another; n: it stays. A batch-norm may be in its
+ * convolution, which then reads while it writes the norm's value, and a dropout in the sum behind it. */
 static int32_t last_reader(const dal_nn *nn, int32_t x)
 {
     int32_t last = x;
     for (int32_t r = x + 1; r < nn->n; r++) {
         const dal_nn_value a = nn->node[r].in[0];
-        const int behind = a > x && nn->node[r].op == &nn_norm_op && nn->node[a].op == &nn_conv_op && nn->node[a].in[0] == x;
+        const int behind = a > x && nn->node[r].op == &nn_norm_op && nn->node[a].op == &nn_conv_op &&
+            nn->node[a].in[0] == x;
         const dal_nn_value b = nn->node[r].in[1];
         const int folded = b > x && nn->node[b].folded && nn->node[b].in[0] == x;
         if (a == x || b == x || behind || folded)
@@ -72,8 +73,8 @@ static int64_t plan_values(const dal_nn *nn, int together, int64_t *offset, int3
 }
 
 /* Room for values, their d and what layers keep; rows of each value lie together. */
-static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, int64_t *offset, int32_t *last,
-                       nn_hole *holes, dal_error *err)
+static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, dal_nn_pass *p, int64_t *offset,
+                       int32_t *last, nn_hole *holes, dal_error *err)
 {
     pass_memory *m = p->impl;
     int64_t floats = plan_values(nn, !gradients, offset, last, holes), mirrors = 0, bytes = 0, scratch = nn->scratch;
@@ -125,7 +126,8 @@ static dal_status plan_and_take(const dal_nn *nn, const dal_host *host, int grad
     return st;
 }
 
-static dal_nn_pass *pass_new(const dal_nn *nn, const dal_nn_ready *ready, const dal_host *host, int gradients, dal_error *err)
+static dal_nn_pass *pass_new(const dal_nn *nn, const dal_nn_ready *ready, const dal_host *host, int gradients,
+                             dal_error *err)
 {
     dal_nn_pass *p = host->alloc(host, sizeof *p, 0);
     pass_memory *m = host->alloc(host, sizeof *m, 0);
@@ -181,9 +183,10 @@ static nn_job job_of(const dal_nn *nn, const float *weights, const float *state,
 {
     const pass_memory *m = p->impl;
     const dal_nn_ready *r = m->ready;
-    return (nn_job){.nn = r ? r->nn : nn, .weights = weights, .state = state, .value = m->value, .d = m->d, .aux = m->aux,
-                    .scratch = m->scratch, .plans = m->plans, .ready = r, .packed = r && (r->nn->onednn || r->nn->token_products) ? r->weights : NULL,
-                    .n = n, .token_at = m->token_at, .tile = 1};
+    return (nn_job){.nn = r ? r->nn : nn, .weights = weights, .state = state, .value = m->value, .d = m->d,
+                    .aux = m->aux, .scratch = m->scratch, .plans = m->plans, .ready = r, .packed = r &&
+                    (r->nn->onednn || r->nn->token_products) ? r->weights : NULL, .n = n, .token_at = m->token_at,
+                    .tile = 1};
 }
 
 dal_status dal_nn_run(const dal_nn *network, const float *weights, const float *state, dal_nn_pass *p, int64_t n,

@@ -1,6 +1,6 @@
-/* A step is a line of segments, forth and back, which meet at batch-norms. What lives in no segment together may lie in the same
- * place: values that the way back does not read, once the way forth has; and gradients where values of segments that are gone lay.
- * The largest are placed first, each as low as those that live beside it allow. */
+/* A step is a line of segments, forth and back, which meet at batch-norms. What lives in no segment together may lie in
+ * the same place: values that the way back does not read, once the way forth has; and gradients where values of
+ * segments that are gone lay. The largest are placed first, each as low as those that live beside it allow. */
 #include "nn_places.h"
 
 #include "nn_layout.h"
@@ -44,7 +44,8 @@ static int is_pool(const nn_node *k)
 static int needs_no_output(const nn_node *k)
 {
     const int clamps = (k->flags & DAL_NN_RELU) != 0;
-    return is_pool(k) || (k->op == &nn_add_op && !clamps) || (k->op == &nn_norm_op && (!clamps || k->half || nn_has_strips(k)));
+    return is_pool(k) || (k->op == &nn_add_op && !clamps) ||
+        (k->op == &nn_norm_op && (!clamps || k->half || nn_has_strips(k)));
 }
 
 static int needs_no_input(const nn_node *k)
@@ -113,8 +114,8 @@ static void find_values(places *p)
     }
 }
 
-/* A sum gives its first input d as it is, where nobody has written to that yet, and a batch-norm changes it in its place: then both
- * are the same memory. */
+/* A sum gives its first input d as it is, where nobody has written to that yet, and a batch-norm changes it in its
+ * place: then both are the same memory. */
 static int hands_over(const dal_nn *nn, int32_t v)
 {
     const nn_node *k = &nn->node[v];
@@ -129,8 +130,8 @@ static void share(places *p, int32_t from, int32_t to)
     lengthen(&p->block[p->d[to]], time_back(p, to));
 }
 
-/* The loss clears d of what is shown while values of the last segment are still read. A dropout folded into a sum reads its d right
- * behind it, where the sum's own lies. */
+/* The loss clears d of what is shown while values of the last segment are still read. A dropout folded into a sum reads
+ * its d right behind it, where the sum's own lies. */
 static void find_gradients(places *p)
 {
     const dal_nn *nn = p->nn;

@@ -29,8 +29,8 @@ typedef struct nn_node {
     int64_t scratch;      /* floats a shard needs while it runs */
     int32_t dropout;      /* number among the dropouts; -1: none */
     int shown;            /* a stage, the features, the output */
-    /* Channels that lie together: element (c, y, x) is at ((c / block * h + y) * w + x) * block + c % block. 1: planar. Others
-     * divide c and are multiples of NN_LANES. */
+    /* Channels that lie together: element (c, y, x) is at ((c / block * h + y) * w + x) * block + c % block. 1: planar.
+     * Others divide c and are multiples of NN_LANES. */
     int64_t block;
     int half;   /* rows are bf16, [h, w, c]: see nn_half.h; of tokens as in f32: see nn_half_tokens.h */
     int spends; /* GELU in bf16, while training: the value it reads becomes its slope */
@@ -56,7 +56,8 @@ struct dal_nn {
     struct nn_token_products *token_products; /* of the twin of a network of texts; else NULL */
     int64_t vocabulary; /* 0: not of texts */
     uint32_t precision;
-    struct dal_nn *half; /* in bf16: the same network as trainers run it, see nn_half.h and nn_half_tokens.h; else NULL */
+    /* in bf16: the same network as trainers run it, see nn_half.h and nn_half_tokens.h; else NULL */
+    struct dal_nn *half;
     int is_half;         /* this is that one, of pictures: it shares all but its nodes and what oneDNN made */
     int finished;
 };
@@ -69,8 +70,8 @@ typedef struct nn_turns {
     atomic_int failed;
 } nn_turns;
 
-/* Weights made ready for passes. weights: of convolutions, packed where oneDNN convolves, else drawn into or NULL: as given; of linear
- * layers in panels (nn_product.h), NULL: as given. */
+/* Weights made ready for passes. weights: of convolutions, packed where oneDNN convolves, else drawn into or NULL: as
+ * given; of linear layers in panels (nn_product.h), NULL: as given. */
 struct dal_nn_ready {
     const dal_nn *nn;
     const dal_host *host;
@@ -97,8 +98,10 @@ typedef struct nn_job {
     float *const *packed;         /* [n values] weights in oneDNN's order; NULL: each layer packs its own */
     const struct dal_nn_ready *ready; /* forward passes, may be NULL; packed is its */
     int64_t first, n;
-    const int64_t *token_at; /* of texts: sample first+i has the tokens token_at[i]..token_at[i+1]-1 of this job; [n + 1] */
-    /* of slices: tokens lie in parts, of which i begins at sample n i / parts, and its numbers in token_at i further on */
+    /* of texts: sample first+i has the tokens token_at[i]..token_at[i+1]-1 of this job; [n + 1] */
+    const int64_t *token_at;
+    /* of slices: tokens lie in parts, of which i begins at sample n i / parts, and its numbers in token_at i further
+     * on */
     int64_t parts;
     int training;     /* batch-norm has its own statistics, dropout draws */
     int tile;         /* rows must not depend on their place: fixed tiles of DAL_NN_TILE, buffers have that many rows */
@@ -134,8 +137,8 @@ int nn_takes_map(dal_nn *nn, dal_nn_value x, const char *name);
 /* Is x a value of tokens? Else it is a fault. */
 int nn_takes_tokens(dal_nn *nn, dal_nn_value x, const char *name);
 /* A node of c x h x w like nothing else yet, or NULL. */
-nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c, int64_t h,
-                     int64_t w);
+nn_node *nn_add_node(dal_nn *nn, const nn_op *op, const char *name, dal_nn_value a, dal_nn_value b, int64_t c,
+                     int64_t h, int64_t w);
 int64_t nn_take_weights(dal_nn *nn, nn_node *k, const char *what, uint32_t role, int64_t count);
 dal_nn_value nn_done(dal_nn *nn, int64_t multiply_adds);
 
@@ -150,13 +153,13 @@ void nn_dropout_mask(dal_rng r, double rate, int64_t n, unsigned char *keep);
 /* The sum v of its first input and a dropout that is folded into it. */
 void nn_dropout_add(const nn_job *j, int32_t v);
 
-/* Where a layer adds the gradient of its weights and bias (they lie together), NULL: not wanted; and the end of that. While
- * training it begins as zeros, but for a packed one, all of which is written. The shards then add theirs one after the
- * other, into turns->packed or ->sum; a failed shard is not waited for. */
+/* Where a layer adds the gradient of its weights and bias (they lie together), NULL: not wanted; and the end of that.
+ * While training it begins as zeros, but for a packed one, all of which is written. The shards then add theirs one
+ * after the other, into turns->packed or ->sum; a failed shard is not waited for. */
 float *nn_gradient_begin(const nn_job *j, const nn_node *k, int packed);
 dal_status nn_gradient_end(const nn_job *j, int32_t v, int packed);
-/* The same without memory for it: waits until all shards before this one have added theirs; then *to is the gradient, zeroed
- * or with theirs in it. The sum is made in place. */
+/* The same without memory for it: waits until all shards before this one have added theirs; then *to is the gradient,
+ * zeroed or with theirs in it. The sum is made in place. */
 dal_status nn_gradient_wait(const nn_job *j, int32_t v, int zero, float **to);
 void nn_gradient_done(const nn_job *j, int32_t v);
 static inline int nn_wants_gradient(const nn_job *j)
@@ -194,8 +197,8 @@ static inline int64_t nn_count(const nn_job *j, const nn_node *k)
 /* Of texts: where the tokens of n rows of ids begin, [n + 1]; DAL_E_INVALID with err filled: an id is none. */
 dal_status nn_find_tokens(const dal_nn *nn, const float *input, int64_t n, int64_t *token_at, dal_error *err);
 
-/* Patches of one channel of `in`, as the convolution k sees them: row (ky, kx) of out [kernel^2, h * w of k] is what the filter
- * sees through (ky, kx); and the way back: d [h, w of in] += what lies in its patches. */
+/* Patches of one channel of `in`, as the convolution k sees them: row (ky, kx) of out [kernel^2, h * w of k] is what
+ * the filter sees through (ky, kx); and the way back: d [h, w of in] += what lies in its patches. */
 void nn_unfold(const nn_node *k, const nn_node *in, const float *x, float *restrict out);
 void nn_fold(const nn_node *k, const nn_node *in, const float *restrict patches, float *restrict d);
 
@@ -208,15 +211,16 @@ void nn_move(const float *from, float *to, int64_t n, int add);
 /* Softmax cross-entropy of a row of c logits, d = share (softmax - e_class); whether its largest logit is the class. */
 float nn_row_loss(const float *z, int64_t c, int32_t cls, double share, float *d, int32_t *hit);
 
-/* The gradient of a slice of a linear layer's weights, some rows and their bias, over the whole batch (the job's samples), to
- * turns->sum: nothing is left to add up. 0 slices: it is made shard by shard. */
+/* The gradient of a slice of a linear layer's weights, some rows and their bias, over the whole batch (the job's
+ * samples), to turns->sum: nothing is left to add up. 0 slices: it is made shard by shard. */
 int64_t nn_linear_slices(const dal_nn *nn, int32_t v);
 void nn_linear_slice(const nn_job *j, int32_t v, int64_t slice);
 
 /* For layers over tokens. y [n, width] += bias (NULL: none), then ReLU or not. */
 void nn_add_bias(const float *bias, int64_t n, int64_t width, int relu, float *y);
 /* The gradient of weights [c of v, in] += dy [n, c]' x [n, in], rows ld apart, and of the bias. */
-dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int64_t in, int64_t ld);
+dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int64_t in,
+                               int64_t ld);
 
 /* Windows that a convolution over tokens has scratch for at once: a longest text, or some shorter ones. */
 static inline int64_t nn_token_conv_rows(const nn_node *k)
@@ -255,10 +259,11 @@ void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[
  * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */
 void nn_norm_sums(const nn_job *j, int32_t k, double *sums);
 void nn_norm_back_sums(const nn_job *j, int32_t k, double *sums);
-/* What the next shards need, [6 c] floats: y = scale x + shift; mean, 1 / deviation; and for the way back the means of dy
- * and dy xhat. From the sums of n samples; moves the running statistics. */
+/* What the next shards need, [6 c] floats: y = scale x + shift; mean, 1 / deviation; and for the way back the means of
+ * dy and dy xhat. From the sums of n samples; moves the running statistics. */
 #define NN_NORM_ROWS 6
-void nn_norm_statistics(const nn_node *k, const float *weights, float *state, const double *sums, int64_t n, float *norm);
+void nn_norm_statistics(const nn_node *k, const float *weights, float *state, const double *sums, int64_t n,
+                        float *norm);
 /* The gradient of gain and bias too. */
 void nn_norm_back_statistics(const nn_node *k, const double *sums, int64_t n, float *norm, float *gradient);
 

@@ -69,7 +69,8 @@ static nn_product_walk part_of(const nn_product_walk *w, int64_t from, int64_t n
 }
 
 /* The last columns, fewer than a panel, by way of panels of b and c that are whole. */
-static void product_of_edge(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b, float *c)
+static void product_of_edge(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b,
+                            float *c)
 {
     enum { K = 64, ROWS = 16 };
     float panel[K * NN_PANEL] = {0}, sums[ROWS * NN_PANEL] = {0};
@@ -93,7 +94,8 @@ static void product_of_edge(const nn_product_walk *w, int64_t rows, int64_t cols
     }
 }
 
-static void product_of_rows(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b, float *c)
+static void product_of_rows(const nn_product_walk *w, int64_t rows, int64_t cols, const float *a, const float *b,
+                            float *c)
 {
     nn_product_kernel *kernel = best_kernel();
     const int64_t panels = cols / NN_PANEL, k = w->groups * w->inner;

@@ -1,5 +1,6 @@
-/* Weights made ready for passes: convolutions in the order their back end wants, and with the scale and shift of a batch-norm
- * that follows drawn into them, so that the norm itself, and its ReLU, cost nothing; those of linear layers in panels. */
+/* Weights made ready for passes: convolutions in the order their back end wants, and with the scale and shift of a
+ * batch-norm that follows drawn into them, so that the norm itself, and its ReLU, cost nothing; those of linear layers
+ * in panels. */
 #include "nn_private.h"
 
 #include <math.h>
@@ -20,7 +21,8 @@ int32_t nn_norm_of(const dal_nn *nn, int32_t v)
 }
 
 /* The layer's weights scaled, and the bias that is left. */
-static void draw_in(const nn_node *conv, const nn_node *norm, const float *weights, const float *state, float *own, float *bias)
+static void draw_in(const nn_node *conv, const nn_node *norm, const float *weights, const float *state, float *own,
+                    float *bias)
 {
     const int64_t filter = (conv->n_weights - (conv->bias >= 0 ? conv->c : 0)) / conv->c;
     for (int64_t c = 0; c < conv->c; c++) {
@@ -86,8 +88,9 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
     dal_nn_ready *r = host->alloc(host, sizeof *r, 0);
     dal_status st = r ? DAL_OK : DAL_E_NOMEM;
     if (r) {
-        *r = (dal_nn_ready){.nn = nn->half ? nn->half : nn, .host = host, .norm = dal_array(host, nn->n, sizeof *r->norm),
-                            .drawn = dal_array(host, nn->n, 1), .weights = dal_array(host, nn->n, sizeof *r->weights),
+        *r = (dal_nn_ready){.nn = nn->half ? nn->half : nn, .host = host,
+                            .norm = dal_array(host, nn->n, sizeof *r->norm), .drawn = dal_array(host, nn->n, 1),
+                            .weights = dal_array(host, nn->n, sizeof *r->weights),
                             .bias = dal_array(host, nn->n, sizeof *r->bias)};
         if (r->weights)
             memset(r->weights, 0, (size_t)nn->n * sizeof *r->weights);

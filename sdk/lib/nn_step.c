@@ -10,8 +10,8 @@
 /* ---- kernels ----------------------------------------------------------------------------------- */
 
 /* As PyTorch's SGD: v = mu v + g; w -= lr (g + mu v) with Nesterov, lr v without. */
-DAL_CLONES static void sgd(const nn_coefficients *c, int nesterov, int64_t n, const float *restrict g, float *restrict w,
-                           float *restrict m)
+DAL_CLONES static void sgd(const nn_coefficients *c, int nesterov, int64_t n, const float *restrict g,
+                           float *restrict w, float *restrict m)
 {
     const nn_coefficients k = *c;
     for (int64_t i = 0; i < n; i++) {

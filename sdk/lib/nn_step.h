@@ -4,7 +4,8 @@
 
 #include "nn_private.h"
 
-/* SGD: rate, momentum. Adam and NAdam: rate of the first moment and `now` of the gradient itself, corrections included. */
+/* SGD: rate, momentum. Adam and NAdam: rate of the first moment and `now` of the gradient itself, corrections
+ * included. */
 typedef struct nn_coefficients {
     float rate, now, momentum;
     float beta1, beta1c, beta2, beta2c, epsilon;

@@ -7,7 +7,8 @@
 
 #define L NN_LANES
 
-/* Of eight channels: y = scale x + shift; mean, 1 / deviation; the means of dy and dy xhat (0: statistics are constants). */
+/* Of eight channels: y = scale x + shift; mean, 1 / deviation; the means of dy and dy xhat (0: statistics are
+ * constants). */
 typedef struct numbers {
     float scale[L], shift[L], mean[L], inverse[L], mean_dy[L], mean_product[L];
 } numbers;
@@ -37,7 +38,8 @@ static numbers numbers_of(const nn_job *j, int32_t v, int64_t c)
     return n;
 }
 
-DAL_CLONES static void sum_strip(const float *x, int64_t step, int64_t n, double *restrict sum, double *restrict squares)
+DAL_CLONES static void sum_strip(const float *x, int64_t step, int64_t n, double *restrict sum,
+                                 double *restrict squares)
 {
     double s[L], q[L];
     for (int l = 0; l < L; l++) {
@@ -67,8 +69,8 @@ DAL_CLONES static void forward_strip(const float *x, int64_t step, int64_t n, co
 }
 
 /* least: 0 behind a ReLU, else -infinity: dy where y is not above it does not count. */
-DAL_CLONES static void back_sum_strip(const float *dy, const float *x, int64_t step, int64_t n, const numbers *k, float least,
-                                      double *restrict sum, double *restrict products)
+DAL_CLONES static void back_sum_strip(const float *dy, const float *x, int64_t step, int64_t n, const numbers *k,
+                                      float least, double *restrict sum, double *restrict products)
 {
     const numbers m = *k;
     double s[L], q[L];
@@ -89,8 +91,8 @@ DAL_CLONES static void back_sum_strip(const float *dy, const float *x, int64_t s
     }
 }
 
-DAL_CLONES static void back_strip(const float *dy, const float *x, int64_t step, int64_t n, const numbers *k, float least,
-                                  int add, float *dx)
+DAL_CLONES static void back_strip(const float *dy, const float *x, int64_t step, int64_t n, const numbers *k,
+                                  float least, int add, float *dx)
 {
     const numbers m = *k;
     for (int64_t p = 0; p < n; p++)
@@ -144,7 +146,8 @@ static strips strips_at(const nn_job *j, int32_t v, int64_t c)
     return s;
 }
 
-typedef void each_strip(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx);
+typedef void each_strip(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m,
+                        void *ctx);
 
 static void for_strips(const nn_job *j, int32_t v, each_strip *run, void *ctx)
 {
@@ -158,7 +161,8 @@ static void for_strips(const nn_job *j, int32_t v, each_strip *run, void *ctx)
     }
 }
 
-static void forward_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
+static void forward_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m,
+                       void *ctx)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t at = nn_strip_at(k, c).first;
@@ -174,13 +178,14 @@ dal_status nn_strips_norm_forward(const nn_job *j, int32_t v)
 }
 
 /* ctx: sums [2 c] */
-static void back_sums_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
+static void back_sums_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m,
+                         void *ctx)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t at = nn_strip_at(k, c).first;
     double *sums = ctx;
-    back_sum_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
-                   sums + c, sums + k->c + c);
+    back_sum_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m,
+                   least_of(k), sums + c, sums + k->c + c);
 }
 
 void nn_strips_norm_back_sums(const nn_job *j, int32_t v, double *sums)
@@ -190,14 +195,15 @@ void nn_strips_norm_back_sums(const nn_job *j, int32_t v, double *sums)
 }
 
 /* In passes gain and bias get their gradient of one sample here. */
-static void gradient_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m, void *ctx)
+static void gradient_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const walk *w, const numbers *m,
+                        void *ctx)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t at = nn_strip_at(k, c).first;
     double sums[L] = {0}, products[L] = {0};
     (void)ctx;
-    back_sum_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
-                   sums, products);
+    back_sum_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m,
+                   least_of(k), sums, products);
     for (int64_t l = 0; l < L; l++) {
         j->gradient[k->bias + c + l] += (float)sums[l];
         j->gradient[k->weight + c + l] += (float)products[l];
@@ -209,8 +215,8 @@ static void back_of(const nn_job *j, int32_t v, int64_t sample, int64_t c, const
     const nn_node *k = &j->nn->node[v];
     const int64_t at = nn_strip_at(k, c).first;
     (void)ctx;
-    back_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m, least_of(k),
-               !k->first_writer[0], nn_row(j->d, k, k->in[0], sample) + at);
+    back_strip(nn_row(j->d, k, v, sample) + at, nn_row(j->value, k, k->in[0], sample) + at, w->step, w->places, m,
+               least_of(k), !k->first_writer[0], nn_row(j->d, k, k->in[0], sample) + at);
 }
 
 dal_status nn_strips_norm_backward(const nn_job *j, int32_t v)

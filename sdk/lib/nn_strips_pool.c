@@ -25,10 +25,10 @@ INLINED void keep_larger(const float *x, places here, lanes *best, places *at)
     *at = (here & more) | (*at & ~more);
 }
 
-/* The largest of a window of rows x cols places, the first of which is number `start` of a map `wide` across and lies at x, and where
- * it is; ties go to the first. */
-INLINED void max_window(const float *x, int64_t step, int64_t wide, int64_t start, int64_t rows, int64_t cols, lanes *best,
-                        places *at)
+/* The largest of a window of rows x cols places, the first of which is number `start` of a map `wide` across and lies
+ * at x, and where it is; ties go to the first. */
+INLINED void max_window(const float *x, int64_t step, int64_t wide, int64_t start, int64_t rows, int64_t cols,
+                        lanes *best, places *at)
 {
     memcpy(best, x, sizeof *best);
     *at = (places){0} + (int32_t)start;
@@ -93,7 +93,8 @@ static int are_fours(const nn_node *k, const nn_node *in)
     return k->kernel == 2 && k->stride == 2 && k->pad == 0 && in->h == 2 * k->h && in->w == 2 * k->w;
 }
 
-DAL_CLONES static void write_back_fours(const strip_job *j, const float *dy, const int32_t *restrict from, float *restrict dx)
+DAL_CLONES static void write_back_fours(const strip_job *j, const float *dy, const int32_t *restrict from,
+                                        float *restrict dx)
 {
     const int64_t h = j->k->h, w = j->k->w, wide = j->in->w, step = j->x.place, place = j->y.place, lane = j->y.lane;
     for (int64_t oy = 0; oy < h; oy++)
@@ -237,7 +238,8 @@ dal_status nn_strips_avg_backward(const nn_job *j, int32_t v)
     for (int64_t i = j->first; i < j->first + j->n; i++)
         for (int64_t c = 0; c < k->c; c += L) {
             const strip_job s = job_at(j, v, c);
-            avg_back_strip(&s, nn_row(j->d, k, v, i) + s.y.first, share_of(k, in), nn_row(j->d, in, k->in[0], i) + s.x.first);
+            avg_back_strip(&s, nn_row(j->d, k, v, i) + s.y.first, share_of(k, in), nn_row(j->d, in, k->in[0], i) +
+                           s.x.first);
         }
     return DAL_OK;
 }

@@ -1,7 +1,7 @@
-/* Convolutions over maps of few places, as products of matrices where they lie: what a tap of the filter sees of all samples,
- * [samples, channels in], times the weights of that tap. Taps that see only what is beyond the edge cost nothing: over a map of one
- * place a 3x3 filter has one that does not. Weights are many there and places few, so the gradient is not made shard by shard
- * and added: a slice of the weights is over all samples at once. */
+/* Convolutions over maps of few places, as products of matrices where they lie: what a tap of the filter sees of all
+ * samples, [samples, channels in], times the weights of that tap. Taps that see only what is beyond the edge cost
+ * nothing: over a map of one place a 3x3 filter has one that does not. Weights are many there and places few, so the
+ * gradient is not made shard by shard and added: a slice of the weights is over all samples at once. */
 #include "nn_way.h"
 
 #include "clones.h"
@@ -84,7 +84,8 @@ DAL_CLONES static void pack(const dal_nn *nn, int32_t v, int backward, const flo
 /* Rows of a times a tap's weights, += c: a place of each. */
 static void add_product(const nn_node *from, const nn_node *to, int64_t n, const float *a, const float *w, float *c)
 {
-    const nn_product_walk walk = {from->c / L, L, places(from) * L, 1, from->size, L, from->c * L, to->size, places(to) * L, 1};
+    const nn_product_walk walk = {from->c / L, L, places(from) * L, 1, from->size, L, from->c * L, to->size,
+                                  places(to) * L, 1};
     nn_product(&walk, n, to->c, a, w, c);
 }
 

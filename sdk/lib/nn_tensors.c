@@ -17,7 +17,8 @@ dal_status nn_name_state(dal_nn *nn)
         return DAL_E_NOMEM;
     for (int32_t v = 0; v < nn->n; v++)
         for (int what = 0; nn->node[v].state >= 0 && what < 2; what++)
-            snprintf(nn->state_names[i++], sizeof *nn->state_names, "%s.running_%s", nn->node[v].name, what ? "var" : "mean");
+            snprintf(nn->state_names[i++], sizeof *nn->state_names, "%s.running_%s", nn->node[v].name,
+                     what ? "var" : "mean");
     return DAL_OK;
 }
 

@@ -49,7 +49,8 @@ dal_nn_value dal_nn_layer_norm(dal_nn *nn, dal_nn_value x, const char *name, dou
         return -1;
     const nn_node *a = &nn->node[x];
     if (!a->tokens && a->h * a->w > 1)
-        return nn_fault(nn, name, "takes vectors or tokens, not maps of %lld x %lld places", (long long)a->h, (long long)a->w);
+        return nn_fault(nn, name, "takes vectors or tokens, not maps of %lld x %lld places", (long long)a->h,
+                        (long long)a->w);
     if (!(eps >= 0 && eps < 1))
         return nn_fault(nn, name, "its eps is %g; expected [0..1)", eps);
     nn_node *k = nn_add_node(nn, &nn_layer_norm_op, name, x, -1, a->c, a->h, 1);
@@ -93,8 +94,8 @@ dal_nn_value dal_nn_embedding(dal_nn *nn, dal_nn_value x, const char *name, cons
     const int64_t longest = nn->node[0].h, last = shape->first_position + longest;
     if (shape->positions < 0 || shape->segments < 0 || shape->first_position < 0 ||
         (shape->positions > 0 && (last < longest || shape->positions < last)))
-        return nn_fault(nn, name, "%lld positions, the first %lld, for texts of up to %lld tokens", (long long)shape->positions,
-                        (long long)shape->first_position, (long long)longest);
+        return nn_fault(nn, name, "%lld positions, the first %lld, for texts of up to %lld tokens",
+                        (long long)shape->positions, (long long)shape->first_position, (long long)longest);
     nn_node *k = nn_add_node(nn, &nn_embedding_op, name, x, -1, shape->width, longest, 1);
     if (!k)
         return -1;
@@ -115,8 +116,8 @@ int nn_takes_tokens(dal_nn *nn, dal_nn_value x, const char *name)
     if (!nn_known(nn, x, name))
         return 0;
     if (!nn->node[x].tokens)
-        nn_fault(nn, name, "takes tokens; its input is %lld x %lld x %lld", (long long)nn->node[x].c, (long long)nn->node[x].h,
-                 (long long)nn->node[x].w);
+        nn_fault(nn, name, "takes tokens; its input is %lld x %lld x %lld", (long long)nn->node[x].c,
+                 (long long)nn->node[x].h, (long long)nn->node[x].w);
     return nn->node[x].tokens;
 }
 
@@ -167,7 +168,8 @@ dal_nn_value dal_nn_token_max(dal_nn *nn, dal_nn_value x)
     return y;
 }
 
-dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel, uint32_t flags)
+dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel,
+                               uint32_t flags)
 {
     if (!nn_takes_tokens(nn, x, name))
         return -1;
@@ -180,7 +182,8 @@ dal_nn_value dal_nn_token_conv(dal_nn *nn, dal_nn_value x, const char *name, int
     if (!k)
         return -1;
     if (!dal_size_mul(out, kernel * in, &count) || count > INT32_MAX)
-        return nn_fault(nn, name, "%lld x %lld x %lld weights are too many", (long long)out, (long long)kernel, (long long)in);
+        return nn_fault(nn, name, "%lld x %lld x %lld weights are too many", (long long)out, (long long)kernel,
+                        (long long)in);
     k->tokens = 1;
     k->kernel = kernel;
     k->flags = flags;

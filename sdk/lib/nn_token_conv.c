@@ -1,6 +1,7 @@
-/* Convolutions over tokens, and the largest of each map (Kim, "Convolutional neural networks for sentence classification",
- * EMNLP 2014). Texts lie in scratch with kernel - 1 rows of zeros before, between and behind them; then a tap of the kernel
- * is one product over all rows. In passes each text goes alone, so that its numbers do not depend on others. */
+/* Convolutions over tokens, and the largest of each map (Kim, "Convolutional neural networks for sentence
+ * classification", EMNLP 2014). Texts lie in scratch with kernel - 1 rows of zeros before, between and behind them;
+ * then a tap of the kernel is one product over all rows. In passes each text goes alone, so that its numbers do not
+ * depend on others. */
 #include "nn_private.h"
 
 #include <dal/linalg.h>
@@ -55,8 +56,8 @@ static dal_status by_products(const nn_job *j, int32_t v)
         g = group_at(j, k, in, g.end);
         lay_out(j, k, a, &g);
         for (int64_t t = 0; t < k->kernel && st == DAL_OK; t++)
-            st = dal_gemm_nt(g.rows, out, in, 1, g.x + t * in, in, j->weights + k->weight + t * in, k->kernel * in, t > 0 ? 1 : 0,
-                             g.y, out);
+            st = dal_gemm_nt(g.rows, out, in, 1, g.x + t * in, in, j->weights + k->weight + t * in, k->kernel * in,
+                             t > 0 ? 1 : 0, g.y, out);
         FOR_SAMPLES(j, k, g, i, at)
             nn_move(g.y + at * out, y + j->token_at[i] * out, length(j, i) * out, 0);
     }
@@ -110,7 +111,8 @@ static dal_status backward_input(const nn_job *j, int32_t v, const float *dy)
         spread(j, k, dy, &g);
         memset(g.dx, 0, (size_t)((g.rows + k->kernel - 1) * in) * sizeof *dx);
         for (int64_t t = 0; t < k->kernel && st == DAL_OK; t++)
-            st = dal_gemm_nn(g.rows, in, out, 1, g.y, out, j->weights + k->weight + t * in, k->kernel * in, 1, g.dx + t * in, in);
+            st = dal_gemm_nn(g.rows, in, out, 1, g.y, out, j->weights + k->weight + t * in, k->kernel * in, 1,
+                             g.dx + t * in, in);
         FOR_SAMPLES(j, k, g, i, at)
             nn_move(g.dx + (at + before) * in, dx + j->token_at[i] * in, length(j, i) * in, !k->first_writer[0]);
     }

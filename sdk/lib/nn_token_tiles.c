@@ -1,7 +1,7 @@
-/* Convolutions over tokens by fewer products: Winograd, "Arithmetic complexity of computations", 1980; Lavin & Gray, CVPR 2016. m
- * windows next to each other, m + kernel - 1 = 6, are a tile. Tokens and weights are polynomials, seen at 0, 3/4, -3/4, 3/2, -3/2
- * (which round less than 1 and 2) and infinity: six products a tile and pair of channels, where there would be m * kernel of them:
- * 12, 12 or 10. With
+/* Convolutions over tokens by fewer products: Winograd, "Arithmetic complexity of computations", 1980; Lavin & Gray,
+ * CVPR 2016. m windows next to each other, m + kernel - 1 = 6, are a tile. Tokens and weights are polynomials, seen at
+ * 0, 3/4, -3/4, 3/2, -3/2 (which round less than 1 and 2) and infinity: six products a tile and pair of channels, where
+ * there would be m * kernel of them: 12, 12 or 10. With
  *
  *     v = B' x  [6, in],   u = G w  [6, out, in],   m_p = u_p v_p  [6, out],   y = A' m  [m, out]
  *
@@ -99,7 +99,8 @@ static void pack_backward(const nn_node *k, int64_t in, const float *g, const fl
 void nn_token_tiles_pack(const dal_nn *nn, int32_t v, int backward, const float *weights, float *to)
 {
     const nn_node *k = &nn->node[v];
-    const int64_t in = nn->node[k->in[0]].c, size = backward ? nn_product_packed(in, k->c) : nn_product_packed(k->c, in);
+    const int64_t in = nn->node[k->in[0]].c, size = backward ? nn_product_packed(in, k->c)
+        : nn_product_packed(k->c, in);
     for (int p = 0; p < POINTS; p++) {
         float g[5];
         row_of_g(k->kernel, p, g);
@@ -142,7 +143,8 @@ DAL_CLONES static void turn_back(const float *restrict v, int64_t n, int64_t pla
         if (!to)
             continue;
         for (int64_t i = 0; i < n; i++)
-            to[i] += b0 * v[i] + b1 * v[plane + i] + b2 * v[2 * plane + i] + b3 * v[3 * plane + i] + b4 * v[4 * plane + i] +
+            to[i] += b0 * v[i] + b1 * v[plane + i] + b2 * v[2 * plane + i] + b3 * v[3 * plane + i] + b4 *
+            v[4 * plane + i] +
                      b5 * v[5 * plane + i];
     }
 }
@@ -158,7 +160,8 @@ static void row_of_a(int64_t windows, int64_t j, float a[POINTS])
 }
 
 /* y [n] = a m. */
-DAL_CLONES static void sum_up(const float a[POINTS], const float *restrict m, int64_t n, int64_t plane, float *restrict y)
+DAL_CLONES static void sum_up(const float a[POINTS], const float *restrict m, int64_t n, int64_t plane,
+                              float *restrict y)
 {
     const float a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5];
     for (int64_t i = 0; i < n; i++)
@@ -167,7 +170,8 @@ DAL_CLONES static void sum_up(const float a[POINTS], const float *restrict m, in
 }
 
 /* dm += a dy; fresh: =. */
-DAL_CLONES static void spread(const float a[POINTS], const float *restrict dy, int64_t n, int64_t plane, int fresh, float *restrict dm)
+DAL_CLONES static void spread(const float a[POINTS], const float *restrict dy, int64_t n, int64_t plane, int fresh,
+                              float *restrict dm)
 {
     for (int p = 0; p < POINTS; p++) {
         const float by = a[p];
@@ -185,7 +189,8 @@ typedef struct work {
     const nn_node *k;
     int64_t in, out, wide, high, windows, before; /* wide, high: in and out, padded */
     int64_t rows, column;                         /* floats from a v_p to the next; from an m_p */
-    float *v, *m, *du, *zeros;                    /* [6, TILES, wide], [6, TILES, high], [6, high, wide], [of both the larger] */
+    /* [6, TILES, wide], [6, TILES, high], [6, high, wide], [of both the larger] */
+    float *v, *m, *du, *zeros;
     int64_t text, window;                         /* the next tile */
 } work;
 
@@ -250,7 +255,8 @@ void nn_token_tiles_forward(const nn_job *j, int32_t v, const float *packed)
         if (n == 0)
             return;
         for (int p = 0; p < POINTS; p++)
-            nn_product(&walk, n, w.high, w.v + p * w.rows, packed + p * nn_product_packed(w.out, w.in), w.m + p * w.column);
+            nn_product(&walk, n, w.high, w.v + p * w.rows, packed + p * nn_product_packed(w.out, w.in),
+                       w.m + p * w.column);
         for (int64_t t = 0; t < n && next_tile(&of, &first, &end, &window); t++)
             for (int64_t r = 0; r < w.windows && window + r < end; r++)
                 sum_up(a[r], w.m + t * w.high, w.out, w.column, y + (window + r) * w.out);
@@ -267,7 +273,8 @@ static void see_gradients(work of, int64_t n, const float *dy)
         for (int64_t r = 0; r < of.windows; r++) {
             float a[POINTS];
             row_of_a(of.windows, r, a);
-            spread(a, window + r < end ? dy + (window + r) * of.out : of.zeros, of.out, of.column, r == 0, of.m + t * of.high);
+            spread(a, window + r < end ? dy + (window + r) * of.out : of.zeros, of.out, of.column, r == 0,
+                   of.m + t * of.high);
         }
         for (int p = 0; p < POINTS; p++)
             memset(of.m + p * of.column + t * of.high + of.out, 0, (size_t)(of.high - of.out) * sizeof *of.m);
@@ -275,11 +282,13 @@ static void see_gradients(work of, int64_t n, const float *dy)
 }
 
 /* w [n] += g du, of one map and tap. */
-DAL_CLONES static void add_tap(const float g[POINTS], const float *restrict du, int64_t n, int64_t plane, float *restrict w)
+DAL_CLONES static void add_tap(const float g[POINTS], const float *restrict du, int64_t n, int64_t plane,
+                               float *restrict w)
 {
     const float g0 = g[0], g1 = g[1], g2 = g[2], g3 = g[3], g4 = g[4], g5 = g[5];
     for (int64_t i = 0; i < n; i++)
-        w[i] += g0 * du[i] + g1 * du[plane + i] + g2 * du[2 * plane + i] + g3 * du[3 * plane + i] + g4 * du[4 * plane + i] +
+        w[i] += g0 * du[i] + g1 * du[plane + i] + g2 * du[2 * plane + i] + g3 * du[3 * plane + i] + g4 *
+        du[4 * plane + i] +
                 g5 * du[5 * plane + i];
 }
 
@@ -331,7 +340,8 @@ void nn_token_tiles_backward(const nn_job *j, int32_t v, const float *packed, co
             if (gradient)
                 nn_product(&weights, w.out, w.wide, w.m + p * w.column, w.v + p * w.rows, w.du + p * w.high * w.wide);
             if (dx)
-                nn_product(&back, n, w.wide, w.m + p * w.column, packed + p * nn_product_packed(w.in, w.out), w.v + p * w.rows);
+                nn_product(&back, n, w.wide, w.m + p * w.column, packed + p * nn_product_packed(w.in, w.out),
+                           w.v + p * w.rows);
         }
         if (dx)
             add_tokens(of, n, dx);

@@ -1,4 +1,5 @@
-/* nn_token_tiles.h: convolutions of three to five tokens by fewer products (Winograd 1980), where processors have vectors. */
+/* nn_token_tiles.h: convolutions of three to five tokens by fewer products (Winograd 1980), where processors have
+ * vectors. */
 #ifndef DAL_NN_TOKEN_TILES_H
 #define DAL_NN_TOKEN_TILES_H
 

@@ -22,8 +22,9 @@ static int64_t measure(const dal_nn *nn, const int32_t *ids, dal_error *err)
                 dal_fail(err, DAL_E_INVALID, "", "token %lld of a text is %d behind its end at %lld", (long long)i,
                          (int)ids[i], (long long)n);
             else
-                dal_fail(err, DAL_E_INVALID, "", "token %lld of a text has id %d; the vocabulary of this network has 0..%lld",
-                         (long long)i, (int)ids[i], (long long)nn->vocabulary - 1);
+                dal_fail(err, DAL_E_INVALID, "",
+                         "token %lld of a text has id %d; the vocabulary of this network has 0..%lld", (long long)i,
+                         (int)ids[i], (long long)nn->vocabulary - 1);
             return -1;
         }
     return n;
@@ -116,8 +117,8 @@ const nn_op nn_embedding_op = {"embedding", embedding_forward, embedding_backwar
 
 /* ---- linear, token by token ---------------------------------------------------------------------- */
 
-/* In passes a sample's numbers must not depend on what is beside it: a product a sample, unless weights are ready. While training there is one for all
- * samples of a shard. */
+/* In passes a sample's numbers must not depend on what is beside it: a product a sample, unless weights are ready.
+ * While training there is one for all samples of a shard. */
 typedef struct span {
     int64_t first, n; /* rows */
 } span;
@@ -165,7 +166,8 @@ DAL_CLONES void nn_add_bias(const float *bias, int64_t n, int64_t width, int rel
 
 /* The sum over shards is made by the products themselves: with large layers, memory of their own would cost more than
  * waiting for the shard before, which is a layer ahead. */
-dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int64_t in, int64_t ld)
+dal_status nn_weights_gradient(const nn_job *j, int32_t v, int64_t n, const float *dy, const float *x, int64_t in,
+                               int64_t ld)
 {
     const nn_node *k = &j->nn->node[v];
     const int64_t out = k->c;
@@ -205,8 +207,8 @@ static dal_status linear_backward(const nn_job *j, int32_t v)
     float *dx = nn_row(j->d, a, k->in[0], j->first);
     for (int64_t i = 0; i < n_spans(j) && st == DAL_OK; i++) {
         const span s = span_of(j, i);
-        st = dal_gemm_nn(s.n, in, out, 1, dy + s.first * out, out, j->weights + k->weight, in, k->first_writer[0] ? 0 : 1,
-                         dx + s.first * in, in);
+        st = dal_gemm_nn(s.n, in, out, 1, dy + s.first * out, out, j->weights + k->weight, in,
+                         k->first_writer[0] ? 0 : 1, dx + s.first * in, in);
     }
     return st;
 }

@@ -1,6 +1,7 @@
 /* A training step. The batch is cut into shards; a shard runs layer after layer on one thread, on samples, memory and a
- * turn of its own to add its gradients. Only batch-norm looks at all shards: there the layers are cut into segments, and between two
- * segments the shards' sums are added in their order. So nothing depends on how many threads there are. */
+ * turn of its own to add its gradients. Only batch-norm looks at all shards: there the layers are cut into segments,
+ * and between two segments the shards' sums are added in their order. So nothing depends on how many threads there
+ * are. */
 #include "nn_trainer.h"
 
 #include "nn_packed.h"
@@ -17,7 +18,8 @@ static void shard_loss(dal_nn_trainer *t, int64_t first, int64_t n)
     for (int64_t i = first; i < first + n && i < t->batch->n_labelled; i++) {
         const double weight = t->batch->weights ? (double)t->batch->weights[i] : 1;
         t->losses[i] = nn_row_loss(nn_row(t->value, out, t->nn->output, i), out->c, t->batch->classes[i],
-                                   weight / (double)t->batch->n_labelled, nn_row(t->d, out, t->nn->output, i), &t->hits[i]);
+                                   weight / (double)t->batch->n_labelled, nn_row(t->d, out, t->nn->output, i),
+                                   &t->hits[i]);
     }
 }
 
@@ -96,8 +98,9 @@ static dal_status run_shard(void *ctx, int64_t index)
     const int64_t shard = atomic_fetch_add(&t->begun, 1), first = shard_begin(t, shard);
     slot *mine = take_slot(t);
     nn_job j = {.nn = t->nn, .weights = t->weights, .state = t->state, .value = t->value, .d = t->d, .aux = t->aux,
-                .scratch = mine->scratch, .mine = mine->gradient, .turns = &t->turns, .packed = t->packed, .first = first,
-                .n = shard_begin(t, shard + 1) - first, .token_at = tokens_of(t, shard), .training = 1, .dropout = &t->batch->dropout, .norm = t->norm};
+                .scratch = mine->scratch, .mine = mine->gradient, .turns = &t->turns, .packed = t->packed,
+                .first = first, .n = shard_begin(t, shard + 1) - first, .token_at = tokens_of(t, shard), .training = 1,
+                .dropout = &t->batch->dropout, .norm = t->norm};
     for (int64_t s = 0; s < shard; s++)
         j.turn += shard_begin(t, s + 1) > shard_begin(t, s);
     j.plans = t->nn->onednn ? plans_of(t, j.n) : NULL;
@@ -160,8 +163,8 @@ static dal_status slice_task(void *ctx, int64_t slice)
 {
     dal_nn_trainer *t = ctx;
     slot *mine = take_slot(t);
-    const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .aux = t->aux, .scratch = mine->scratch, .turns = &t->turns,
-                      .n = t->batch->n, .token_at = t->token_at, .parts = t->shards, .training = 1};
+    const nn_job j = {.nn = t->nn, .value = t->value, .d = t->d, .aux = t->aux, .scratch = mine->scratch,
+                      .turns = &t->turns, .n = t->batch->n, .token_at = t->token_at, .parts = t->shards, .training = 1};
     const nn_way *by = nn_way_of(t->nn, t->sliced);
     dal_status st = DAL_OK;
     if (nn_is_token_product(t->nn, t->sliced))
@@ -294,12 +297,14 @@ dal_status dal_nn_train(dal_nn_trainer *t, const dal_nn_rule *rule, const dal_nn
                         (long long)batch->n, (long long)batch->n_labelled, (long long)t->capacity);
     const nn_node *out = &t->nn->node[t->nn->output];
     if (batch->n_labelled > 0 && out->c != out->size)
-        return dal_fail(err, DAL_E_CONTRACT, "", "%lld rows with a class for a network whose output is %lld x %lld x %lld; expected "
-                        "none, or a vector of classes", (long long)batch->n_labelled, (long long)out->c, (long long)out->h,
+        return dal_fail(err, DAL_E_CONTRACT, "",
+                        "%lld rows with a class for a network whose output is %lld x %lld x %lld; expected none, or a "
+                        "vector of classes", (long long)batch->n_labelled, (long long)out->c, (long long)out->h,
                         (long long)out->w);
     if (rule && DAL_HAS(dal_nn_rule, rule, max_norm) && rule->max_norm > 0 && out->op != &nn_linear_op)
-        return dal_fail(err, DAL_E_CONTRACT, "", "rows of the output layer are to be shortened to %g; it is '%s', and only linear ones "
-                        "have rows", rule->max_norm, out->op->name);
+        return dal_fail(err, DAL_E_CONTRACT, "",
+                        "rows of the output layer are to be shortened to %g; it is '%s', and only linear ones have "
+                        "rows", rule->max_norm, out->op->name);
     memcpy(&own, batch, batch->struct_size < sizeof own ? batch->struct_size : sizeof own);
     t->batch = &own;
     atomic_flag_clear(&t->token_told);

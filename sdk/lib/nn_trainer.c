@@ -163,7 +163,8 @@ static dal_status take_memory(dal_nn_trainer *t)
     t->losses = take(t, t->capacity, sizeof *t->losses);
     t->hits = take(t, t->capacity, sizeof *t->hits);
     t->token_at = take(t, t->capacity + t->shards, sizeof *t->token_at);
-    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->losses || !t->hits || !t->token_at)
+    if (!t->value || !t->d || !t->norm || !t->aux || !t->turns.sum || !t->turns.at || !t->losses || !t->hits ||
+        !t->token_at)
         return DAL_E_NOMEM;
     dal_status st = take_values(t);
     if (st == DAL_OK)
@@ -236,8 +237,8 @@ void dal_nn_trainer_free(dal_nn_trainer *t)
         nn_plans_free(t->nn, t->plans[i]);
     nn_chain_free(t->chain);
     nn_mover_fini(&t->mover);
-    void *all[] = {t->token_at, t->hits, t->losses, t->sums, t->aux_block, t->norms, t->mirrors, t->shown_d, t->shown_value,
-                   t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
+    void *all[] = {t->token_at, t->hits, t->losses, t->sums, t->aux_block, t->norms, t->mirrors, t->shown_d,
+                   t->shown_value, t->turns.packed, t->packed, t->packed_weights, t->slots, t->turns.at,
                    t->turns.sum, t->values, t->aux, t->norm, t->d, t->value};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         h->free(h, all[i]);

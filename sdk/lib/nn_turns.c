@@ -1,5 +1,5 @@
-/* Gradients of a step's shards, added in their order whoever comes first: so their sum needs no memory a shard, and has the
- * same bits with any number of threads. */
+/* Gradients of a step's shards, added in their order whoever comes first: so their sum needs no memory a shard, and has
+ * the same bits with any number of threads. */
 #include "nn_private.h"
 
 #include <sched.h>

@@ -1,5 +1,5 @@
-/* nn_way.h: ways to convolve in f32 that need fewer products than oneDNN's, or read less: while training and in passes by ready
- * weights. */
+/* nn_way.h: ways to convolve in f32 that need fewer products than oneDNN's, or read less: while training and in passes
+ * by ready weights. */
 #ifndef DAL_NN_WAY_H
 #define DAL_NN_WAY_H
 
@@ -15,8 +15,9 @@ typedef struct nn_way {
     /* Behind the way back of a ReLU. */
     dal_status (*back_data)(const nn_job *j, int32_t v);
     dal_status (*back_weights)(const nn_job *j, int32_t v);
-    /* The gradient of a slice of the weights, some maps out and their bias, over the whole batch (the job's samples), to
-     * turns->sum: nothing is left to add up. Slices do not meet; where there are none, back_weights is called shard by shard. */
+    /* The gradient of a slice of the weights, some maps out and their bias, over the whole batch (the job's samples),
+     * to turns->sum: nothing is left to add up. Slices do not meet; where there are none, back_weights is called shard
+     * by shard. */
     int64_t (*slices)(const dal_nn *nn, int32_t v);
     void (*slice)(const nn_job *j, int32_t v, int64_t slice);
 } nn_way;

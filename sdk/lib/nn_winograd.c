@@ -1,8 +1,9 @@
-/* Convolutions with stride 1 by Winograd's minimal filtering (Lavin & Gray, CVPR 2016): of 3x3 filters F(2x2, 3x3), 16 products
- * in place of 36 for each 2x2 of the output, or F(4x4, 3x3), 36 in place of 144, or 9 in place of 16 for a whole map of 2x2; of
- * 5x5 filters F(2x2, 5x5), 36 in place of 100. Tiles, transformed, are the rows of as many matrix products over channels as a
- * tile has points. Forward; backward to the input: the same with filters turned round or, of 5x5, the transposed way; and to
- * the weights. A product gives a tile the same bits in every row, so that a sample has the same ones in every place of a pass. */
+/* Convolutions with stride 1 by Winograd's minimal filtering (Lavin & Gray, CVPR 2016): of 3x3 filters F(2x2, 3x3), 16
+ * products in place of 36 for each 2x2 of the output, or F(4x4, 3x3), 36 in place of 144, or 9 in place of 16 for a
+ * whole map of 2x2; of 5x5 filters F(2x2, 5x5), 36 in place of 100. Tiles, transformed, are the rows of as many matrix
+ * products over channels as a tile has points. Forward; backward to the input: the same with filters turned round or,
+ * of 5x5, the transposed way; and to the weights. A product gives a tile the same bits in every row, so that a sample
+ * has the same ones in every place of a pass. */
 #include "nn_winograd.h"
 
 #include "nn_layout.h"
@@ -55,8 +56,10 @@ static int fits(const dal_nn *nn, int32_t v)
 {
     const nn_node *k = &nn->node[v];
     const nn_node *in = &nn->node[k->in[0]];
-    const int three = k->kernel == 3 && k->pad == 1, five = k->kernel == 5 && k->h >= LEAST_OF_FIVE && k->w >= LEAST_OF_FIVE;
-    return !nn->is_half && (three || five) && k->stride == 1 && k->groups == 1 && k->block > 1 && in->block == k->block &&
+    const int three = k->kernel == 3 && k->pad == 1, five = k->kernel == 5 && k->h >= LEAST_OF_FIVE &&
+        k->w >= LEAST_OF_FIVE;
+    return !nn->is_half && (three || five) && k->stride == 1 && k->groups == 1 && k->block > 1 &&
+        in->block == k->block &&
            k->c % L == 0 && in->c % L == 0 && k->c >= LEAST && in->c >= LEAST && nn_product_is_fast();
 }
 
@@ -107,8 +110,8 @@ static int64_t in_panel(int64_t rows, int64_t row, int64_t c)
 }
 
 /* Channels c..c+n-1, as panels [rows, n] a point. */
-static void transform_chunk(const nn_cut *s, int back, int64_t first, int64_t rows, int64_t c, int64_t n, const float *x,
-                            float *out)
+static void transform_chunk(const nn_cut *s, int back, int64_t first, int64_t rows, int64_t c, int64_t n,
+                            const float *x, float *out)
 {
     const nn_node *map = back ? s->out : s->in;
     const nn_transforms *by = transforms_of(s);
@@ -116,11 +119,13 @@ static void transform_chunk(const nn_cut *s, int back, int64_t first, int64_t ro
     for (int64_t at = 0; at < rows; at += t.to - t.from) {
         const float *row = x + image_of(s, first, rows, at, &t) * map->size;
         for (int64_t l = 0; l < n; l += by->width)
-            by->in(s, back, t, row + nn_strip_at(map, c + l).first, nn_winograd_plane(rows, n), out + in_panel(rows, at, l));
+            by->in(s, back, t, row + nn_strip_at(map, c + l).first, nn_winograd_plane(rows, n),
+                   out + in_panel(rows, at, l));
     }
 }
 
-static void finish_chunk(const nn_cut *s, int back, int64_t first, int64_t rows, const nn_finish *f, const float *in, float *y)
+static void finish_chunk(const nn_cut *s, int back, int64_t first, int64_t rows, const nn_finish *f, const float *in,
+                         float *y)
 {
     const nn_node *map = back ? s->in : s->out;
     const nn_transforms *by = transforms_of(s);
@@ -137,9 +142,10 @@ static void finish_chunk(const nn_cut *s, int back, int64_t first, int64_t rows,
 
 /* ---- the three ways ---------------------------------------------------------------------------- */
 
-/* n images x to y, by transformed weights u, [c in, c out] a point; back: from the output to the input, the transposed way. */
-static void convolve(const nn_cut *s, int back, int64_t n, const float *x, const float *u, const nn_finish *f, float *room,
-                     float *y)
+/* n images x to y, by transformed weights u, [c in, c out] a point; back: from the output to the input, the transposed
+ * way. */
+static void convolve(const nn_cut *s, int back, int64_t n, const float *x, const float *u, const nn_finish *f,
+                     float *room, float *y)
 {
     const int64_t c_in = (back ? s->out : s->in)->c, c_out = (back ? s->in : s->out)->c;
     float *in = room, *out = room + s->points * nn_winograd_plane(s->chunk, c_in);
@@ -147,8 +153,8 @@ static void convolve(const nn_cut *s, int back, int64_t n, const float *x, const
         const int64_t rest = n * s->tiles - first, rows = rest < s->chunk ? rest : s->chunk;
         transform_chunk(s, back, first, rows, 0, c_in, x, in);
         for (int64_t p = 0; p < s->points; p++)
-            nn_product_nn(rows, c_out, c_in, in + p * nn_winograd_plane(rows, c_in), u + p * nn_winograd_plane(c_in, c_out), 0,
-                          out + p * nn_winograd_plane(rows, c_out));
+            nn_product_nn(rows, c_out, c_in, in + p * nn_winograd_plane(rows, c_in),
+                          u + p * nn_winograd_plane(c_in, c_out), 0, out + p * nn_winograd_plane(rows, c_out));
         finish_chunk(s, back, first, rows, f, out, y);
     }
 }
@@ -179,14 +185,15 @@ static const float *gradient_points(const nn_cut *s, const nn_job *j, int32_t v,
 {
     const int64_t c_in = s->in->c;
     const float *x = nn_row(j->value, s->in, s->out->in[0], j->first), *dy = nn_row(j->d, s->out, v, j->first);
-    float *a = room, *b = a + s->points * nn_winograd_plane(s->chunk, c_in), *u = b + s->points * nn_winograd_plane(s->chunk, n);
+    float *a = room, *b = a + s->points * nn_winograd_plane(s->chunk, c_in),
+        *u = b + s->points * nn_winograd_plane(s->chunk, n);
     for (int64_t first = 0; first < j->n * s->tiles; first += s->chunk) {
         const int64_t rest = j->n * s->tiles - first, rows = rest < s->chunk ? rest : s->chunk;
         transform_chunk(s, 0, first, rows, 0, c_in, x, a);
         transform_chunk(s, 1, first, rows, c, n, dy, b);
         for (int64_t p = 0; p < s->points; p++)
-            nn_product_tn(c_in, n, rows, a + p * nn_winograd_plane(rows, c_in), b + p * nn_winograd_plane(rows, n), first > 0,
-                          u + p * nn_winograd_plane(c_in, n));
+            nn_product_tn(c_in, n, rows, a + p * nn_winograd_plane(rows, c_in), b + p * nn_winograd_plane(rows, n),
+                          first > 0, u + p * nn_winograd_plane(c_in, n));
     }
     return u;
 }
@@ -199,7 +206,8 @@ static dal_status back_weights(const nn_job *j, int32_t v)
     const float *u = gradient_points(&s, j, v, 0, k->c, j->scratch);
     float *gradient = nn_gradient_begin(j, k, 0);
     for (int64_t c = 0; c < k->c; c += L) {
-        nn_winograd_gradient(s.kind, s.in->c, u + c * s.in->c, nn_winograd_plane(s.in->c, k->c), 1, gradient + c * filter);
+        nn_winograd_gradient(s.kind, s.in->c, u + c * s.in->c, nn_winograd_plane(s.in->c, k->c), 1,
+                             gradient + c * filter);
         if (k->bias >= 0)
             nn_way_bias(k, j->n, nn_row(j->d, k, v, j->first), c, gradient + k->bias - k->weight + c);
     }

@@ -55,8 +55,8 @@ typedef struct nn_finish {
     int relu, add;
 } nn_finish;
 
-/* Of `width` channels of one image's maps x or y to or from points, tile after tile 16 apart, point after point `step`. back:
- * from the output's gradient, or to the input's, += (5x5 only). */
+/* Of `width` channels of one image's maps x or y to or from points, tile after tile 16 apart, point after point `step`.
+ * back: from the output's gradient, or to the input's, += (5x5 only). */
 typedef struct nn_transforms {
     int64_t width;
     void (*in)(const nn_cut *s, int back, nn_tiles t, const float *x, int64_t step, float *points);
@@ -65,16 +65,18 @@ typedef struct nn_transforms {
 
 extern const nn_transforms nn_transforms_avx512, nn_transforms_avx2, nn_transforms_plain;
 
-/* Floats between the matrices of two points: a cache line more than they need, lest all fall into the same few lines. */
+/* Floats between the matrices of two points: a cache line more than they need, lest all fall into the same few
+ * lines. */
 static inline int64_t nn_winograd_plane(int64_t rows, int64_t cols)
 {
     return rows * cols + 16;
 }
 
-/* G g G' of all filters w [out, in, taps, taps], as panels [in, out] of each point; backward: [out, in], turned round where
- * taps are three. */
+/* G g G' of all filters w [out, in, taps, taps], as panels [in, out] of each point; backward: [out, in], turned round
+ * where taps are three. */
 void nn_winograd_filters(int kind, int64_t out, int64_t in, int backward, const float *w, float *to);
-/* G' u G of sixteen filters: a panel of points u, [in, 16] each, `step` apart. gradient [16, in, taps, taps]: = or +=. */
+/* G' u G of sixteen filters: a panel of points u, [in, 16] each, `step` apart. gradient [16, in, taps, taps]: = or
+ * +=. */
 void nn_winograd_gradient(int kind, int64_t in, const float *u, int64_t step, int add, float *gradient);
 
 #endif

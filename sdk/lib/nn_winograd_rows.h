@@ -15,13 +15,15 @@ static int is_inside(const nn_node *map, int64_t y, int64_t x, int64_t n)
 }
 
 /* n x n places from (y, x) on; zeros outside. */
-static void fetch_edge(edge *e, const nn_node *map, const places *as, int64_t y, int64_t x, int64_t n, const float *from)
+static void fetch_edge(edge *e, const nn_node *map, const places *as, int64_t y, int64_t x, int64_t n,
+                       const float *from)
 {
     const vec zero = {0};
     e->as = (places){n * V, V};
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++)
-            store(e->at + (i * n + j) * V, is_inside(map, y + i, x + j, 1) ? load(from + i * as->row + j * as->place) : zero);
+            store(e->at + (i * n + j) * V,
+                  is_inside(map, y + i, x + j, 1) ? load(from + i * as->row + j * as->place) : zero);
 }
 
 static void store_edge(const edge *e, const nn_node *map, const places *as, int64_t y, int64_t x, int64_t n, float *to)
@@ -33,7 +35,8 @@ static void store_edge(const edge *e, const nn_node *map, const places *as, int6
 }
 
 /* kind, back: constants wherever these are called. */
-INLINED void transform_tiles(int kind, int back, const nn_cut *s, nn_tiles tiles, const float *x, int64_t step, float *to)
+INLINED void transform_tiles(int kind, int back, const nn_cut *s, nn_tiles tiles, const float *x, int64_t step,
+                             float *to)
 {
     const nn_node *map = back ? s->out : s->in;
     const int64_t n = back ? side_of(kind) : reach_of(kind), pad = back ? 0 : s->pad;
@@ -54,7 +57,8 @@ INLINED void transform_tiles(int kind, int back, const nn_cut *s, nn_tiles tiles
 
 static void transform_in_tiles(const nn_cut *s, int back, nn_tiles t, const float *x, int64_t step, float *points)
 {
-#define CALL(KIND) (back ? transform_tiles(KIND, 1, s, t, x, step, points) : transform_tiles(KIND, 0, s, t, x, step, points))
+#define CALL(KIND) \
+    (back ? transform_tiles(KIND, 1, s, t, x, step, points) : transform_tiles(KIND, 0, s, t, x, step, points))
     if (s->kind == TILE_PAIR)
         CALL(TILE_PAIR);
     else if (s->kind == TILE_SMALL)
@@ -66,8 +70,8 @@ static void transform_in_tiles(const nn_cut *s, int back, nn_tiles t, const floa
 #undef CALL
 }
 
-INLINED void finish_tiles(int kind, int back, const ending *e, const nn_cut *s, nn_tiles tiles, const float *from, int64_t step,
-                          float *y)
+INLINED void finish_tiles(int kind, int back, const ending *e, const nn_cut *s, nn_tiles tiles, const float *from,
+                          int64_t step, float *y)
 {
     const nn_node *map = back ? s->in : s->out;
     const int64_t n = back ? reach_of(kind) : side_of(kind), pad = back ? s->pad : 0;
@@ -89,8 +93,8 @@ INLINED void finish_tiles(int kind, int back, const ending *e, const nn_cut *s, 
     }
 }
 
-static void transform_out_tiles(const nn_cut *s, int back, nn_tiles t, const nn_finish *f, const float *points, int64_t step,
-                                float *y)
+static void transform_out_tiles(const nn_cut *s, int back, nn_tiles t, const nn_finish *f, const float *points,
+                                int64_t step, float *y)
 {
     const vec zero = {0};
     const ending plain = {0, 0, zero, zero}, added = {1, 0, zero, zero};

@@ -1,7 +1,8 @@
-/* nn_winograd_tile.h: the transforms of one tile, by Lavin & Gray's matrices for the points 0, 1, -1, 2, -2 and infinity (small
- * tiles: 0, 1, -1 and infinity); a filter of five taps has the same points. Of a map of two places the zeros around are folded
- * away: Karatsuba's three products in place of four. kind is a constant wherever these are called, as they are inlined. Of
- * products with powers of two only the sum is rounded, so fused with it or not they have the same bits. V: channels at a time. */
+/* nn_winograd_tile.h: the transforms of one tile, by Lavin & Gray's matrices for the points 0, 1, -1, 2, -2 and
+ * infinity (small tiles: 0, 1, -1 and infinity); a filter of five taps has the same points. Of a map of two places the
+ * zeros around are folded away: Karatsuba's three products in place of four. kind is a constant wherever these are
+ * called, as they are inlined. Of products with powers of two only the sum is rounded, so fused with it or not they
+ * have the same bits. V: channels at a time. */
 #include "nn_winograd.h"
 
 /* V channels */
@@ -204,7 +205,8 @@ INLINED void to_places(int kind, int back, int group, const vec *m, vec *r)
 }
 
 /* A' m A to places of the output; back: B m B' to those of the input. */
-INLINED void transform_out(int kind, int back, const ending *e, const float *in, int64_t step, const places *at, float *to)
+INLINED void transform_out(int kind, int back, const ending *e, const float *in, int64_t step, const places *at,
+                           float *to)
 {
     const int n = points_of(kind);
     EACH for (int g = 0; g < place_groups(kind, back); g++) {
@@ -222,7 +224,8 @@ INLINED void transform_out(int kind, int back, const ending *e, const float *in,
                 vec some[2];
                 to_places(kind, back, h, t[i], some);
                 EACH for (int k = 0; k < 2; k++)
-                    finish_place(e, to + place_at(kind, back, g, i) * at->row + place_at(kind, back, h, k) * at->place, some[k]);
+                    finish_place(e, to + place_at(kind, back, g, i) * at->row + place_at(kind, back, h, k) * at->place,
+                                 some[k]);
             }
     }
 }

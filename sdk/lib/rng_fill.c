@@ -1,4 +1,5 @@
-/* Many numbers of a stream at once, lane by lane: the same operations, one rounding each, whatever the width of the vectors. */
+/* Many numbers of a stream at once, lane by lane: the same operations, one rounding each, whatever the width of the
+ * vectors. */
 #include <dal/rng.h>
 
 #include <string.h>
@@ -39,8 +40,8 @@ INLINED float minus_2_log(uint32_t x)
     return -2 * ((float)(e - 31) * 0.693147181f + (f + (p * f - 0.5f) * (f * f)));
 }
 
-/* Cosine and sine of a point on the circle, to within 2e-7: the upper two bits are the quarter, the others, with a sign, the
- * way from its beginning, in [-pi/4, pi/4). */
+/* Cosine and sine of a point on the circle, to within 2e-7: the upper two bits are the quarter, the others, with a
+ * sign, the way from its beginning, in [-pi/4, pi/4). */
 INLINED void circle(uint32_t x, float *cosine, float *sine)
 {
     const float a = (float)(int32_t)(x << 2) * (0.785398163f * 0x1p-31f);
@@ -73,8 +74,8 @@ DAL_CLONES static void to_uniform(uint32_t words[4][RNG_BLOCKS], float width, fl
             out[w * RNG_BLOCKS + b] = width * ((float)(int32_t)words[w][b] * 0x1p-31f);
 }
 
-static void fill(const dal_rng *r, void (*to_values)(uint32_t words[4][RNG_BLOCKS], float by, float *out), float by, int64_t n,
-                 float *out)
+static void fill(const dal_rng *r, void (*to_values)(uint32_t words[4][RNG_BLOCKS], float by, float *out), float by,
+                 int64_t n, float *out)
 {
     rng_words *draw = rng_words_best();
     uint32_t words[4][RNG_BLOCKS];

@@ -1,5 +1,5 @@
-/* Compilers find no good way to the upper half of a product of 32 bits, lane by lane: so by hand, in lanes of 64 bits, of
- * which the upper half is rubbish until the end. */
+/* Compilers find no good way to the upper half of a product of 32 bits, lane by lane: so by hand, in lanes of 64 bits,
+ * of which the upper half is rubbish until the end. */
 #include "rng_words.h"
 
 #ifdef RNG_HAS_X86
@@ -68,7 +68,8 @@ static void words_of_8(const dal_rng *r, uint64_t first, uint32_t *words[4])
     __m256i c[2][4];
     uint32_t k0 = (uint32_t)r->key, k1 = (uint32_t)(r->key >> 32);
     for (int p = 0; p < 2; p++) {
-        c[p][0] = _mm256_add_epi64(_mm256_set1_epi64x((long long)(first + 4 * (uint64_t)p)), _mm256_setr_epi64x(0, 1, 2, 3));
+        c[p][0] = _mm256_add_epi64(_mm256_set1_epi64x((long long)(first + 4 * (uint64_t)p)),
+                                   _mm256_setr_epi64x(0, 1, 2, 3));
         c[p][1] = _mm256_srli_epi64(c[p][0], 32);
         c[p][2] = _mm256_set1_epi64x((long long)r->nonce);
         c[p][3] = _mm256_srli_epi64(c[p][2], 32);

@@ -306,8 +306,8 @@ static dal_status room_for_blas(int32_t threads, dal_error *err)
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return dal_fail(err, DAL_E_NOMEM, "",
-                        "%d threads need %zu MiB of address space, most of it for OpenBLAS, and there is less; raise the limit "
-                        "(ulimit -v), or use fewer threads", (int)threads, bytes >> 20);
+                        "%d threads need %zu MiB of address space, most of it for OpenBLAS, and there is less; raise "
+                        "the limit (ulimit -v), or use fewer threads", (int)threads, bytes >> 20);
     munmap(p, bytes);
     return DAL_OK;
 }

@@ -87,12 +87,13 @@ static dal_status read_header(dal_safetensors *f, dal_error *err)
     uint64_t length = 0;
     json_error_t e;
     if (f->size < 8)
-        return bad(f, err, "%lld bytes are no safetensors file, which begins with 8 bytes of length", (long long)f->size);
+        return bad(f, err, "%lld bytes are no safetensors file, which begins with 8 bytes of length",
+                   (long long)f->size);
     for (int i = 7; i >= 0; i--)
         length = length << 8 | f->bytes[i];
     if (length > (uint64_t)ST_MAX_HEADER || (int64_t)length > f->size - 8)
-        return bad(f, err, "says that its header has %llu bytes; the file has %lld behind the length, and a header at most %lld: "
-                   "this is no safetensors file, or only a part of one", (unsigned long long)length,
+        return bad(f, err, "says that its header has %llu bytes; the file has %lld behind the length, and a header at "
+                   "most %lld: this is no safetensors file, or only a part of one", (unsigned long long)length,
                    (long long)f->size - 8, (long long)ST_MAX_HEADER);
     f->data = f->bytes + 8 + length;
     f->n_data = f->size - 8 - (int64_t)length;
@@ -118,8 +119,8 @@ static dal_status read_shape(const dal_safetensors *f, dal_tensor *t, const json
         const json_t *size = json_array_get(shape, i);
         t->shape[i] = json_is_integer(size) ? (int64_t)json_integer_value(size) : -1;
         if (!dal_size_mul(t->count, t->shape[i], &t->count))
-            return bad(f, err, "tensor '%s': size %d of its shape is no number of elements that fits", st_shown(t->name, name),
-                       (int)i);
+            return bad(f, err, "tensor '%s': size %d of its shape is no number of elements that fits",
+                       st_shown(t->name, name), (int)i);
     }
     if (!dal_size_mul(t->count, st_types[t->dtype].bytes, &t->bytes))
         return bad(f, err, "tensor '%s': its shape does not fit 64 bits", st_shown(t->name, name));
@@ -134,16 +135,18 @@ static dal_status read_offsets(const dal_safetensors *f, dal_tensor *t, const js
         return bad(f, err, "tensor '%s' has no data_offsets [begin, end]", st_shown(t->name, name));
     const int64_t begin = (int64_t)json_integer_value(a), end = (int64_t)json_integer_value(b);
     if (begin < 0 || begin > end || end > f->n_data)
-        return bad(f, err, "tensor '%s' lies at bytes %lld to %lld of the data, which has %lld", st_shown(t->name, name),
-                   (long long)begin, (long long)end, (long long)f->n_data);
+        return bad(f, err, "tensor '%s' lies at bytes %lld to %lld of the data, which has %lld",
+                   st_shown(t->name, name), (long long)begin, (long long)end, (long long)f->n_data);
     if (end - begin != t->bytes)
-        return bad(f, err, "tensor '%s' is %s, which takes %lld bytes; its data_offsets give it %lld", st_shown(t->name, name),
-                   dal_tensor_describe(t, what), (long long)t->bytes, (long long)(end - begin));
+        return bad(f, err, "tensor '%s' is %s, which takes %lld bytes; its data_offsets give it %lld",
+                   st_shown(t->name, name), dal_tensor_describe(t, what), (long long)t->bytes,
+                   (long long)(end - begin));
     t->data = f->data + begin;
     return DAL_OK;
 }
 
-static dal_status read_tensor(const dal_safetensors *f, dal_tensor *t, const char *key, const json_t *entry, dal_error *err)
+static dal_status read_tensor(const dal_safetensors *f, dal_tensor *t, const char *key, const json_t *entry,
+                              dal_error *err)
 {
     char name[96], type[96];
     *t = (dal_tensor){.struct_size = sizeof *t, .name = key};
@@ -185,7 +188,8 @@ static dal_status check_places(dal_safetensors *f, dal_error *err)
         const dal_tensor *t = &f->tensors[i];
         const int64_t begin = (const unsigned char *)t->data - f->data;
         if (begin < at)
-            return bad(f, err, "tensors '%s' and '%s' overlap: one ends at byte %lld of the data, the other begins at %lld",
+            return bad(f, err,
+                       "tensors '%s' and '%s' overlap: one ends at byte %lld of the data, the other begins at %lld",
                        st_shown(t[-1].name, before), st_shown(t->name, name), (long long)at, (long long)begin);
         if (begin > at)
             return bad(f, err, "bytes %lld to %lld of the data, before tensor '%s', belong to no tensor", (long long)at,
@@ -193,7 +197,8 @@ static dal_status check_places(dal_safetensors *f, dal_error *err)
         at = begin + t->bytes;
     }
     if (at < f->n_data)
-        return bad(f, err, "its tensors end at byte %lld of the data, which has %lld", (long long)at, (long long)f->n_data);
+        return bad(f, err, "its tensors end at byte %lld of the data, which has %lld", (long long)at,
+                   (long long)f->n_data);
     return DAL_OK;
 }
 
@@ -279,8 +284,8 @@ dal_status dal_safetensors_view(const dal_host *host, const char *name, const ch
 
 /* ---- from a stream ------------------------------------------------------------------------------ */
 
-/* Up to n more bytes behind those there are; fewer where the stream ends. Claims of a file cost no more memory than there are
- * bytes, or this many: */
+/* Up to n more bytes behind those there are; fewer where the stream ends. Claims of a file cost no more memory than
+ * there are bytes, or this many: */
 #define FIRST_BYTES ((int64_t)64 << 20)
 static dal_status read_more(dal_safetensors *f, int64_t *room, const dal_reader *r, int64_t n, dal_error *err)
 {

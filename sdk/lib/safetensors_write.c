@@ -46,8 +46,9 @@ static char *make_header(const char *path, const dal_tensor *tensors, int64_t n,
         const int64_t bytes = bytes_of(t);
         if (bytes < 0 || at > INT64_MAX - bytes || dal_utf8_fault(t->name, (int64_t)strlen(t->name)) >= 0 ||
             strcmp(t->name, "__metadata__") == 0 || json_object_get(root, t->name)) {
-            dal_fail(err, DAL_E_INVALID, "", "%s: tensor '%s' cannot be written: its name, type or shape is none, or its name "
-                     "was there before", path, st_shown(t->name, name));
+            dal_fail(err, DAL_E_INVALID, "",
+                     "%s: tensor '%s' cannot be written: its name, type or shape is none, or its name was there "
+                     "before", path, st_shown(t->name, name));
             return NULL;
         }
         if (json_object_set_new(root, t->name, entry_of(t, at, at + bytes)) != 0)
@@ -95,8 +96,8 @@ static dal_status put_all(const sink *to, const char *header, const dal_tensor *
 }
 
 /* The header of all, or NULL. */
-static char *begin(const char *path, const dal_tensor *tensors, int64_t n, const char *const *metadata, int64_t n_metadata,
-                   dal_error *err)
+static char *begin(const char *path, const dal_tensor *tensors, int64_t n, const char *const *metadata,
+                   int64_t n_metadata, dal_error *err)
 {
     if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) {
         dal_fail(err, DAL_E_UNSUPPORTED, "", "%s: safetensors are written on little-endian machines only", path);

@@ -15,8 +15,9 @@ extern void dtrtri_(const char *triangle, const char *diagonal, const int *n, do
 static dal_status check_size(int64_t n, int64_t m, dal_error *err)
 {
     if (n < 0 || m < 0 || n > 32768 || m > INT_MAX)
-        return dal_fail(err, DAL_E_OVERFLOW, "", "a matrix of %lld rows and %lld columns is too large for a dense factorisation",
-                        (long long)n, (long long)m);
+        return dal_fail(err, DAL_E_OVERFLOW, "",
+                        "a matrix of %lld rows and %lld columns is too large for a dense factorisation", (long long)n,
+                        (long long)m);
     return DAL_OK;
 }
 
@@ -53,7 +54,8 @@ dal_status dal_eigen(const dal_host *host, int64_t n, double *a, double *values,
     else
         dsyevd_("V", "U", &order, a, &order, values, work, &many, ints, &many_ints, &info);
     if (st == DAL_OK && info != 0)
-        st = dal_fail(err, DAL_E_DIVERGED, "", "no eigenvectors: the iteration does not converge (are all numbers finite?)");
+        st = dal_fail(err, DAL_E_DIVERGED, "",
+                      "no eigenvectors: the iteration does not converge (are all numbers finite?)");
     if (st == DAL_OK)
         fix_signs(n, a);
     host->free(host, work);
@@ -70,7 +72,8 @@ dal_status dal_cholesky(int64_t n, double *a, dal_error *err)
         return st;
     dpotrf_("U", &order, a, &order, &info);
     if (info != 0)
-        return dal_fail(err, DAL_E_INVALID, "", "the matrix is not positive definite (row %d of %lld)", info, (long long)n);
+        return dal_fail(err, DAL_E_INVALID, "", "the matrix is not positive definite (row %d of %lld)", info,
+                        (long long)n);
     for (int64_t i = 0; i < n; i++)
         memset(a + i * n + i + 1, 0, (size_t)(n - i - 1) * sizeof *a);
     return DAL_OK;
@@ -80,7 +83,8 @@ dal_status dal_lower_solve(int64_t n, const double *l, int64_t m, double *x, dal
 {
     const dal_status st = check_size(n, m, err);
     if (st == DAL_OK && n > 0 && m > 0)
-        cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, (int)n, (int)m, 1, l, (int)n, x, (int)m);
+        cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, (int)n, (int)m, 1, l, (int)n, x,
+                    (int)m);
     return st;
 }
 
@@ -88,7 +92,8 @@ dal_status dal_cholesky_solve(int64_t n, const double *l, int64_t m, double *x, 
 {
     const dal_status st = dal_lower_solve(n, l, m, x, err);
     if (st == DAL_OK && n > 0 && m > 0)
-        cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (int)n, (int)m, 1, l, (int)n, x, (int)m);
+        cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (int)n, (int)m, 1, l, (int)n, x,
+                    (int)m);
     return st;
 }
 

@@ -24,7 +24,8 @@ static dal_status copy_set(const dal_view *view, uint32_t set, dal_table *t, int
         return st;
     if (m.cols != t->all.cols)
         return dal_fail(err, DAL_E_INVALID, "",
-                        "features of candidates are %lld wide and those of labelled samples %lld", (long long)t->all.cols, (long long)m.cols);
+                        "features of candidates are %lld wide and those of labelled samples %lld",
+                        (long long)t->all.cols, (long long)m.cols);
     for (int64_t i = 0; i < n; i++) {
         const float *x = m.data + i * m.stride;
         for (int64_t j = 0; j < m.cols; j++)

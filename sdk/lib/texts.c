@@ -87,8 +87,8 @@ void dal_texts_destroy(void *self)
 }
 
 dal_status dal_texts_create(const dal_host *host, size_t size, const void *options,
-                            dal_status (*build)(void *self, const void *options, dal_error *err), void (*destroy)(void *self),
-                            void **self, dal_error *err)
+                            dal_status (*build)(void *self, const void *options, dal_error *err),
+                            void (*destroy)(void *self), void **self, dal_error *err)
 {
     void *p = NULL;
     dal_status st = dal_texts_new(host, size, &p, err);
@@ -140,8 +140,8 @@ dal_status dal_text_check(uint32_t encoding, const void *data, int64_t n, const 
     for (int64_t i = 0; i < at; i++)
         line += p[i] == '\n';
     return dal_fail(err, DAL_E_FORMAT, key,
-                    "%s:%lld: byte 0x%02x is no UTF-8; say encoding: latin-1, or mixed where only some texts are not UTF-8",
-                    path, (long long)line, p[at]);
+                    "%s:%lld: byte 0x%02x is no UTF-8; say encoding: latin-1, or mixed where only some texts are not "
+                    "UTF-8", path, (long long)line, p[at]);
 }
 
 /* ---- labels ----------------------------------------------------------------------------------- */
@@ -181,13 +181,14 @@ static dal_status grow(const dal_host *host, label_table *l, dal_error *err)
 }
 
 /* The number of a text in the table, which has room for `most`. kind: "label". */
-static dal_status number_of(const dal_host *host, label_table *l, const char *kind, int64_t most, label what, int64_t size,
-                            int32_t *number, dal_error *err)
+static dal_status number_of(const dal_host *host, label_table *l, const char *kind, int64_t most, label what,
+                            int64_t size, int32_t *number, dal_error *err)
 {
     const char *text = what.text;
     if (size >= MAX_LABEL || dal_utf8_fault(text, size) >= 0)
-        return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: a %s of %lld bytes%s, expected UTF-8 of fewer than %d", what.path,
-                        (long long)what.line, kind, (long long)size, size < MAX_LABEL ? " that are no UTF-8" : "", MAX_LABEL);
+        return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: a %s of %lld bytes%s, expected UTF-8 of fewer than %d",
+                        what.path, (long long)what.line, kind, (long long)size,
+                        size < MAX_LABEL ? " that are no UTF-8" : "", MAX_LABEL);
     for (int64_t i = 0; i < size; i++)
         if ((unsigned char)text[i] < 0x20)
             return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: a %s with the control character 0x%02x", what.path,
@@ -200,8 +201,9 @@ static dal_status number_of(const dal_host *host, label_table *l, const char *ki
     int32_t *slot = slot_of(l, text, size);
     if (*slot < 0) {
         if (l->n == most)
-            return dal_fail(err, DAL_E_FORMAT, what.key, "%s:%lld: more than %lld different %ss; is this the right column?",
-                            what.path, (long long)what.line, (long long)most, kind);
+            return dal_fail(err, DAL_E_FORMAT, what.key,
+                            "%s:%lld: more than %lld different %ss; is this the right column?", what.path,
+                            (long long)what.line, (long long)most, kind);
         char *copy = dal_array(host, size + 1, 1);
         if (!copy)
             return no_memory(err);
@@ -253,7 +255,8 @@ dal_status dal_texts_group(dal_texts *t, uint32_t k, const char *text, int64_t s
     if (is_missing(text, size))
         return DAL_OK;
     const dal_status st = l->source_room[k] < t->n[k] ? grow_sources(t, k, err) : DAL_OK;
-    return st == DAL_OK ? number_of(t->host, &l->sources, "source", MAX_GROUPS, what, size, &l->source_of[k][t->n[k] - 1], err)
+    return st == DAL_OK ? number_of(t->host, &l->sources, "source", MAX_GROUPS, what, size,
+                                    &l->source_of[k][t->n[k] - 1], err)
                         : st;
 }
 
@@ -291,7 +294,8 @@ static dal_status parse_names(dal_texts *t, dal_lines lines, dal_error *err)
             continue;
         if (blank > 0 || n >= MAX_LABEL || dal_utf8_fault(text, n) >= 0 || t->labels->n_names == MAX_CLASSES)
             return dal_fail(err, DAL_E_FORMAT, "names", "%s:%lld: expected one name of a class a line, UTF-8 of fewer "
-                            "than %d bytes, without lines left blank", lines.path, (long long)lines.line - 1, MAX_LABEL);
+                            "than %d bytes, without lines left blank", lines.path, (long long)lines.line - 1,
+                            MAX_LABEL);
         const dal_status added = add_name(t, text, n, lines.size + 1, err);
         if (added != DAL_OK)
             return added;
@@ -308,7 +312,8 @@ static dal_status read_names(dal_texts *t, const char *path, dal_error *err)
     if (st == DAL_OK) {
         const void *data = dal_file_data(f, &size);
         if (size > MAX_NAMES_BYTES)
-            st = dal_fail(err, DAL_E_FORMAT, "names", "%s: %lld bytes, expected one name a line", path, (long long)size);
+            st = dal_fail(err, DAL_E_FORMAT, "names", "%s: %lld bytes, expected one name a line", path,
+                          (long long)size);
         else
             st = parse_names(t, dal_lines_open(path, "names", data, size), err);
     }
@@ -328,12 +333,13 @@ static dal_status take_names(dal_texts *t, const dal_label_rule *rule, dal_error
     if (rule->names && rule->names[0])
         st = read_names(t, rule->names, err);
     for (int64_t i = 0; i < rule->class_names.n && st == DAL_OK; i++)
-        st = add_name(t, rule->class_names.items[i], (int64_t)strlen(rule->class_names.items[i]), rule->class_names.n, err);
+        st = add_name(t, rule->class_names.items[i], (int64_t)strlen(rule->class_names.items[i]), rule->class_names.n,
+                      err);
     for (int64_t i = 0; i < l->n_names && st == DAL_OK; i++)
         for (int64_t j = 0; j < i && st == DAL_OK; j++)
             if (strcmp(l->names[i], l->names[j]) == 0)
-                st = dal_fail(err, DAL_E_INVALID, key, "'%s' names class %lld and class %lld", l->names[i], (long long)j,
-                              (long long)i);
+                st = dal_fail(err, DAL_E_INVALID, key, "'%s' names class %lld and class %lld", l->names[i],
+                              (long long)j, (long long)i);
     return st;
 }
 
@@ -395,9 +401,9 @@ static dal_status by_names(dal_texts *t, dal_error *err)
         label *a = &l->labels.all[i];
         a->cls = (int32_t)find_name(l, a->text);
         if (a->cls < 0)
-            return dal_fail(err, DAL_E_FORMAT, a->key, "%s:%lld: label '%s' is the name of no class; there are %lld, '%s' "
-                            "to '%s'", a->path, (long long)a->line, a->text, (long long)l->n_names, l->names[0],
-                            l->names[l->n_names - 1]);
+            return dal_fail(err, DAL_E_FORMAT, a->key,
+                            "%s:%lld: label '%s' is the name of no class; there are %lld, '%s' to '%s'", a->path,
+                            (long long)a->line, a->text, (long long)l->n_names, l->names[0], l->names[l->n_names - 1]);
     }
     t->n_classes = l->n_names;
     return DAL_OK;
@@ -534,7 +540,8 @@ dal_status dal_texts_read(void *self, uint32_t k, const int64_t *ids, int64_t n,
         const dal_text_row *row = &t->rows[k][ids[i]];
         if (out->offsets[i + 1] - out->offsets[i] != row->size)
             return dal_fail(err, DAL_E_CONTRACT, "", "room for %lld bytes of text %lld, which has %lld",
-                            (long long)(out->offsets[i + 1] - out->offsets[i]), (long long)ids[i], (long long)row->size);
+                            (long long)(out->offsets[i + 1] - out->offsets[i]), (long long)ids[i],
+                            (long long)row->size);
         st = t->decode(self, k, row, (char *)out->data + out->offsets[i], err);
     }
     return st;

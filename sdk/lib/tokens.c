@@ -146,8 +146,8 @@ int64_t whitespace_encode(const dal_tokens *t, const char *text, int64_t n, int3
     return count;
 }
 
-dal_status dal_tokens_encode(const dal_tokens *t, const char *text, int64_t n, int32_t *out, int64_t room, int64_t *count,
-                             dal_error *err)
+dal_status dal_tokens_encode(const dal_tokens *t, const char *text, int64_t n, int32_t *out, int64_t room,
+                             int64_t *count, dal_error *err)
 {
     const int64_t fault = dal_utf8_fault(text, n);
     *count = 0;
@@ -169,8 +169,8 @@ static dal_status check_marks(const dal_tokens *t, int plain, int64_t length, da
     return DAL_OK;
 }
 
-dal_status dal_tokens_sequence(const dal_tokens *t, const char *text, int64_t n, int plain, int32_t *out, int64_t length,
-                               int64_t *used, dal_error *err)
+dal_status dal_tokens_sequence(const dal_tokens *t, const char *text, int64_t n, int plain, int32_t *out,
+                               int64_t length, int64_t *used, dal_error *err)
 {
     const int64_t marks = plain ? 0 : 1;
     int64_t count = 0;

@@ -1,8 +1,8 @@
 /* Byte-level BPE.
  *
- * Each part of a text starts as the tokens of its bytes, a linked list. Of the pairs of neighbours those of the lowest rank
- * merge first, from left to right, all that are there before any that the merging makes; a heap of rank << 32 | place
- * finds them. What became of short parts is kept in a cache.
+ * Each part of a text starts as the tokens of its bytes, a linked list. Of the pairs of neighbours those of the lowest
+ * rank merge first, from left to right, all that are there before any that the merging makes; a heap of rank << 32 |
+ * place finds them. What became of short parts is kept in a cache.
  */
 #include "tokens.h"
 
@@ -49,8 +49,8 @@ static dal_status find_bytes(dal_tokens *t, const token_source *words, dal_error
         t->byte[b] = vocabulary_find(&t->words, c, n);
         if (t->byte[b] < 0)
             return dal_fail(err, DAL_E_FORMAT, words->key,
-                            "%s: has no token '%s', which stands for byte %d; expected all 256 of a byte-level vocabulary",
-                            words->path, c, b);
+                            "%s: has no token '%s', which stands for byte %d; expected all 256 of a byte-level "
+                            "vocabulary", words->path, c, b);
     }
     return DAL_OK;
 }
@@ -63,11 +63,13 @@ typedef struct merge_file {
 
 static dal_status bad_line(const merge_file *f, const char *what, dal_error *err)
 {
-    return dal_fail(err, DAL_E_FORMAT, f->source->key, "%s:%lld: %s", f->source->path, (long long)f->lines.line - 1, what);
+    return dal_fail(err, DAL_E_FORMAT, f->source->key, "%s:%lld: %s", f->source->path, (long long)f->lines.line - 1,
+                    what);
 }
 
 /* The merge of a line of n bytes, of this rank. */
-static dal_status take_line(dal_tokens *t, const merge_file *f, const char *line, int64_t n, int32_t rank, dal_error *err)
+static dal_status take_line(dal_tokens *t, const merge_file *f, const char *line, int64_t n, int32_t rank,
+                            dal_error *err)
 {
     char joined[2 * DAL_TOKEN_BYTES];
     const char *blank = n > 0 ? memchr(line, ' ', (size_t)n) : NULL;
@@ -83,7 +85,8 @@ static dal_status take_line(dal_tokens *t, const merge_file *f, const char *line
     if (a < 0 || b < 0 || both < 0)
         return bad_line(f, a < 0 ? "the first token is not in the vocabulary; expected files that belong together"
                              : b < 0 ? "the second token is not in the vocabulary; expected files that belong together"
-                                     : "what the two tokens become is not in the vocabulary; expected files that belong together",
+                                     : "what the two tokens become is not in the vocabulary; expected files that "
+                                       "belong together",
                         err);
     merge *m = find_merge(t, a, b);
     if (m->rank >= 0)
@@ -225,7 +228,8 @@ enum { LETTER, DIGIT, SPACE, SIGN };
 static int class_of(uint32_t c)
 {
     if (c < 0x80)
-        return (c | 32) >= 'a' && (c | 32) <= 'z' ? LETTER : c >= '0' && c <= '9' ? DIGIT : token_is_space(c) ? SPACE : SIGN;
+        return (c | 32) >= 'a' && (c | 32) <= 'z' ? LETTER : c >= '0' &&
+        c <= '9' ? DIGIT : token_is_space(c) ? SPACE : SIGN;
     switch (utf8proc_category((utf8proc_int32_t)c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
@@ -289,7 +293,8 @@ static int64_t next_part(const unsigned char *p, const unsigned char *end)
 typedef struct part {
     const dal_tokens *t;
     int64_t n;
-    int32_t *token, *next, *before, *rank; /* [n]; next n: none, before -1: none; rank of the pair that begins here, -1: none */
+    /* [n]; next n: none, before -1: none; rank of the pair that begins here, -1: none */
+    int32_t *token, *next, *before, *rank;
     uint64_t *heap; /* [3 n], as many as pairs ever are: rank << 32 | place; those for later at its end */
     int64_t n_heap, n_later;
 } part;

@@ -155,13 +155,15 @@ static int by_texts(const void *a, const void *b)
     return x->texts != y->texts ? (x->texts < y->texts) - (x->texts > y->texts) : strcmp(x->word, y->word);
 }
 
-dal_status dal_word_counts_tokens(const dal_word_counts *w, int64_t least, int64_t most, dal_tokens **out, dal_error *err)
+dal_status dal_word_counts_tokens(const dal_word_counts *w, int64_t least, int64_t most, dal_tokens **out,
+                                  dal_error *err)
 {
     const dal_host *host = w->host;
     const int64_t limit = most > 0 && most < DAL_TOKENS_MOST - 2 ? most : DAL_TOKENS_MOST - 2;
     ranked *all = dal_array(host, w->n, sizeof *all);
     const char **tokens = dal_array(host, w->n + 2, sizeof *tokens);
-    dal_status st = all && tokens ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld words", (long long)w->n);
+    dal_status st = all && tokens ? DAL_OK : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld words",
+                                                      (long long)w->n);
     int64_t n = 0, kept = 2;
     for (int64_t i = 0; i < w->n && st == DAL_OK; i++) {
         const ranked r = {w->bytes + w->words[i].at, w->words[i].texts};
@@ -175,8 +177,8 @@ dal_status dal_word_counts_tokens(const dal_word_counts *w, int64_t least, int64
         tokens[1] = "<unk>";
         for (int64_t i = 0; i < n && i < limit; i++)
             tokens[kept++] = all[i].word;
-        const dal_tokens_options o = {.struct_size = sizeof o, .kind = DAL_WHITESPACE, .tokens = tokens, .n_tokens = kept,
-                                      .cased = w->cased};
+        const dal_tokens_options o = {.struct_size = sizeof o, .kind = DAL_WHITESPACE, .tokens = tokens,
+                                      .n_tokens = kept, .cased = w->cased};
         st = dal_tokens_open(host, &o, out, err);
     }
     host->free(host, tokens);

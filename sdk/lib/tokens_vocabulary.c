@@ -31,8 +31,8 @@ dal_status token_list_new(token_list *l, const dal_host *host, int64_t n, const 
 {
     *l = (token_list){.n = n, .source = source};
     if (n < 1 || n > DAL_TOKENS_MOST)
-        return dal_fail(err, DAL_E_FORMAT, source->key, "%s: %lld tokens, expected 1 to %lld", source->path, (long long)n,
-                        (long long)DAL_TOKENS_MOST);
+        return dal_fail(err, DAL_E_FORMAT, source->key, "%s: %lld tokens, expected 1 to %lld", source->path,
+                        (long long)n, (long long)DAL_TOKENS_MOST);
     l->text = dal_array(host, n, sizeof *l->text);
     l->bytes = dal_array(host, n, sizeof *l->bytes);
     return l->text && l->bytes ? DAL_OK : no_memory(source, err);
@@ -150,8 +150,8 @@ static dal_status add_token(vocabulary *v, const dal_host *host, const token_lis
     if (v->token[node] >= 0) {
         char name[512], token[64];
         name_of(l, i, name, sizeof name);
-        return dal_fail(err, DAL_E_FORMAT, l->source->key, "%s: '%s' is %s %lld already; expected each token once", name,
-                        shown(l->text[i], l->bytes[i], token), l->by_line ? "in line" : "token",
+        return dal_fail(err, DAL_E_FORMAT, l->source->key, "%s: '%s' is %s %lld already; expected each token once",
+                        name, shown(l->text[i], l->bytes[i], token), l->by_line ? "in line" : "token",
                         (long long)v->token[node] + l->by_line);
     }
     v->token[node] = (int32_t)i;
@@ -194,8 +194,8 @@ void vocabulary_free(vocabulary *v, const dal_host *host)
 
 /* ---- files -------------------------------------------------------------------------------------- */
 
-static dal_status open_file(const dal_host *host, const token_source *s, dal_file **file, const char **data, int64_t *size,
-                            dal_error *err)
+static dal_status open_file(const dal_host *host, const token_source *s, dal_file **file, const char **data,
+                            int64_t *size, dal_error *err)
 {
     dal_status st = dal_file_open(host, s->path, s->key, file, err);
     if (st == DAL_OK)
@@ -257,7 +257,8 @@ static dal_status take_members(json_t *root, const token_source *s, token_list *
         const json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
         if (number < 0 || number >= l->n)
             return dal_fail(err, DAL_E_FORMAT, s->key, "%s: token '%s' has %s; expected a number 0..%lld, each once",
-                            s->path, shown(key, (int64_t)strlen(key), token), json_is_integer(value) ? "a number beyond its tokens" : "no whole number",
+                            s->path, shown(key, (int64_t)strlen(key), token),
+                            json_is_integer(value) ? "a number beyond its tokens" : "no whole number",
                             (long long)l->n - 1);
         if (l->text[number])
             return dal_fail(err, DAL_E_FORMAT, s->key, "%s: tokens '%s' and '%s' both have the number %lld", s->path,
@@ -295,8 +296,8 @@ dal_status vocabulary_read_json(vocabulary *v, const dal_host *host, const token
     dal_status st = open_file(host, s, &file, &data, &size, err);
     json_t *root = st == DAL_OK ? json_loadb(data, (size_t)size, JSON_REJECT_DUPLICATES, &e) : NULL;
     if (st == DAL_OK && !root)
-        st = dal_fail(err, DAL_E_FORMAT, s->key, "%s:%d:%d: %s; expected a JSON object of token: number", s->path, e.line,
-                      e.column, shown(e.text, (int64_t)strlen(e.text), what));
+        st = dal_fail(err, DAL_E_FORMAT, s->key, "%s:%d:%d: %s; expected a JSON object of token: number", s->path,
+                      e.line, e.column, shown(e.text, (int64_t)strlen(e.text), what));
     if (st == DAL_OK)
         st = read_members(v, host, s, root, err);
     json_decref(root);

@@ -1,4 +1,5 @@
-/* whole_file.h: a file that is there whole or not at all: written beside its place, then onto the disk, then renamed. */
+/* whole_file.h: a file that is there whole or not at all: written beside its place, then onto the disk, then
+ * renamed. */
 #ifndef LIB_WHOLE_FILE_H
 #define LIB_WHOLE_FILE_H
 

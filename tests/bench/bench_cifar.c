@@ -1,6 +1,6 @@
-/* The first batch of CIFAR-10 in a process of its own: open the files, read 128 samples from all over the pool. Files of
- * 10,000 random samples are made for it, and driven out of the page cache as far as the kernel lets us; the .gz file holds
- * the real ones where there are any, since random bytes do not pack.
+/* The first batch of CIFAR-10 in a process of its own: open the files, read 128 samples from all over the pool. Files
+ * of 10,000 random samples are made for it, and driven out of the page cache as far as the kernel lets us; the .gz file
+ * holds the real ones where there are any, since random bytes do not pack.
  */
 #include "bench.h"
 

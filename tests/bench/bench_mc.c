@@ -101,7 +101,8 @@ static void bench_scores(const dal_host *host, int64_t passes, int64_t n, int64_
                {"variation-ratios", dal_mc_variation_ratios},     {"mean-std", dal_mc_mean_std}};
     float *z = make_passes(host, passes, n, c, 8);
     score_job j = {host, {z, passes, n, c}, DAL_LOGITS, NULL, malloc((size_t)n * sizeof *j.out)};
-    const double bytes = (double)(passes * n * c) * sizeof(float), floor = bytes / read_bandwidth(host, z, passes * n * c);
+    const double bytes = (double)(passes * n * c) * sizeof(float),
+        floor = bytes / read_bandwidth(host, z, passes * n * c);
     printf("mc_read passes=%lld n=%lld c=%lld threads=%d gb_s=%.1f\n", (long long)passes, (long long)n,
            (long long)c, host->threads(host), bytes / floor / 1e9);
     for (j.kind = DAL_LOGITS; j.kind <= DAL_PROBS; j.kind++) {

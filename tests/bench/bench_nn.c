@@ -1,18 +1,19 @@
-/* Networks in training and in use, through the tables of the shipped models: images or texts a second, with each back end, beside
- * the machine's own limit; peak memory; how long it takes to begin.
+/* Networks in training and in use, through the tables of the shipped models: images or texts a second, with each back
+ * end, beside the machine's own limit; peak memory; how long it takes to begin.
  *
  *     bench_nn [NET...] [BACKEND...] [threads=N]     a net of the table below, encoder;
  *                                                    openblas onednn bf16 (onednn's); 2
  *
- * One line a measurement. Batches of 64, two threads; the median step of a warm fit. Random images: SGD with momentum, no augmentation.
- * Random texts of 20 to 40 words of 10 000: Adam over all weights; fasttext has its own rule, a text a step, whose 64 are told as one,
- * over words and pairs of words. Of texts in use their words are looked up too. The encoder's batches are 16 texts of 128 tokens.
- * cpu_ms: processor time of all threads, of a step and of 64 samples in use: on a busy machine the better clock
- * (with threads=1, for threads that wait spin). of_gemm: multiply-adds against those of sgemm of 1024^3 on all threads at that moment (training counts the
- * forward pass three times). ready_ms: from the start of the process (before its exec) to the beginning of the first step:
- * libraries loaded, network declared, all samples read, weights drawn; less the making of random samples. first_step_ms: the first
- * step, which makes oneDNN's primitives and is the first to touch most memory; begin_ms: ready_ms and what that step takes longer
- * than a warm one. Each is measured in a process of its own, begun anew. */
+ * One line a measurement. Batches of 64, two threads; the median step of a warm fit. Random images: SGD with momentum,
+ * no augmentation. Random texts of 20 to 40 words of 10 000: Adam over all weights; fasttext has its own rule, a text a
+ * step, whose 64 are told as one, over words and pairs of words. Of texts in use their words are looked up too. The
+ * encoder's batches are 16 texts of 128 tokens. cpu_ms: processor time of all threads, of a step and of 64 samples in
+ * use: on a busy machine the better clock (with threads=1, for threads that wait spin). of_gemm: multiply-adds against
+ * those of sgemm of 1024^3 on all threads at that moment (training counts the forward pass three times). ready_ms: from
+ * the start of the process (before its exec) to the beginning of the first step: libraries loaded, network declared,
+ * all samples read, weights drawn; less the making of random samples. first_step_ms: the first step, which makes
+ * oneDNN's primitives and is the first to touch most memory; begin_ms: ready_ms and what that step takes longer than a
+ * warm one. Each is measured in a process of its own, begun anew. */
 #include "tests/bench/bench_nn.h"
 
 #include <dal/linalg.h>
@@ -25,7 +26,8 @@
 #define N_NETS (sizeof nets / sizeof *nets)
 
 extern const dal_plugin bilstm_LTX_dal_plugin, convnets_LTX_dal_plugin, fasttext_LTX_dal_plugin, mlp_LTX_dal_plugin,
-    mobilenet_LTX_dal_plugin, resnet_LTX_dal_plugin, textcnn_LTX_dal_plugin, transformer_LTX_dal_plugin, vgg_LTX_dal_plugin;
+    mobilenet_LTX_dal_plugin, resnet_LTX_dal_plugin, textcnn_LTX_dal_plugin, transformer_LTX_dal_plugin,
+    vgg_LTX_dal_plugin;
 
 static const bench_net nets[] = {{"lenet", &convnets_LTX_dal_plugin, {1, 28, 28}, 100, 4096, "sgd", 0, 0},
                                  {"cnn-small", &convnets_LTX_dal_plugin, {3, 32, 32}, 20, 1024, "sgd", 0, 0},
@@ -76,12 +78,13 @@ void bench_report(const dal_host *host, const bench_figures *f)
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
     const double peak = limit(host);
-    printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.1f step_ms=%.3f train_of_gemm=%.2f infer_per_s=%.1f "
-           "infer_of_gemm=%.2f train_cpu_ms=%.3f infer_cpu_ms=%.3f ready_ms=%.1f ready_cpu_ms=%.1f first_step_ms=%.1f "
-           "begin_ms=%.1f begin_cpu_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", f->net, f->backend, f->batch, f->threads,
-           f->batch / f->step, 1e3 * f->step, 3 * f->adds * f->batch / f->step / peak, 1 / f->sample, f->adds / f->sample / peak,
-           1e3 * f->step_cpu, 1e3 * f->sample_cpu * f->batch, 1e3 * f->ready, 1e3 * f->ready_cpu, 1e3 * f->first,
-           1e3 * (f->ready + f->first - f->step), 1e3 * (f->ready_cpu + f->first_cpu - f->step_cpu), (double)used.ru_maxrss / 1024, 2e-9 * peak);
+    printf("bench_nn net=%s backend=%s batch=%d threads=%d train_per_s=%.1f step_ms=%.3f train_of_gemm=%.2f "
+           "infer_per_s=%.1f infer_of_gemm=%.2f train_cpu_ms=%.3f infer_cpu_ms=%.3f ready_ms=%.1f ready_cpu_ms=%.1f "
+           "first_step_ms=%.1f begin_ms=%.1f begin_cpu_ms=%.1f peak_mib=%.0f gemm_gflops=%.0f\n", f->net, f->backend,
+           f->batch, f->threads, f->batch / f->step, 1e3 * f->step, 3 * f->adds * f->batch / f->step / peak,
+           1 / f->sample, f->adds / f->sample / peak, 1e3 * f->step_cpu, 1e3 * f->sample_cpu * f->batch,
+           1e3 * f->ready, 1e3 * f->ready_cpu, 1e3 * f->first, 1e3 * (f->ready + f->first - f->step),
+           1e3 * (f->ready_cpu + f->first_cpu - f->step_cpu), (double)used.ru_maxrss / 1024, 2e-9 * peak);
     fflush(stdout);
 }
 

@@ -9,9 +9,9 @@
 #define BENCH_BATCH 64
 #define BENCH_CLASSES 10
 
-/* A shipped model and what it is measured on. shape: of an image; all 0: texts. optimizer NULL: it has one of its own. adds:
- * multiply-adds of a sample where the model is not made of layers, which know; else 0. epochs: it tells of epochs, not of steps, and
- * is given so many of them; else 0. */
+/* A shipped model and what it is measured on. shape: of an image; all 0: texts. optimizer NULL: it has one of its own.
+ * adds: multiply-adds of a sample where the model is not made of layers, which know; else 0. epochs: it tells of
+ * epochs, not of steps, and is given so many of them; else 0. */
 typedef struct bench_net {
     const char *id;
     const dal_plugin *plugin;
@@ -23,8 +23,8 @@ typedef struct bench_net {
 
 int bench_is_texts(const bench_net *t);
 
-/* Of a network: a step, the time from the start of the process to the first one, that one, a sample in use, and the processor
- * time of each; seconds. adds: multiply-adds of a
+/* Of a network: a step, the time from the start of the process to the first one, that one, a sample in use, and the
+ * processor time of each; seconds. adds: multiply-adds of a
  * forward pass, a sample. */
 typedef struct bench_figures {
     const char *net, *backend;
@@ -39,8 +39,8 @@ double bench_cpu(void);
 /* A network of `nets`, in a process of its own. born: when that was begun. */
 void bench_model(const bench_net *t, int threads, const char *backend, double born);
 
-/* An encoder as large as DistilBERT, of random weights. backend: openblas, or bf16, which is skipped where there is none. born: when the
- * process was begun. */
+/* An encoder as large as DistilBERT, of random weights. backend: openblas, or bf16, which is skipped where there is
+ * none. born: when the process was begun. */
 void bench_encoder(int threads, const char *backend, double born);
 
 /* Random samples, n of them, and their classes. */

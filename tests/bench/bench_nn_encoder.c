@@ -1,12 +1,13 @@
-/* bench_nn's network of texts: layers, width and dropout of DistilBERT (Sanh et al. 2019), random weights and words, batches of
- * 16 texts of 128 tokens. */
+/* bench_nn's network of texts: layers, width and dropout of DistilBERT (Sanh et al. 2019), random weights and words,
+ * batches of 16 texts of 128 tokens. */
 #include "tests/bench/bench_nn.h"
 
 #include <dal/nn.h>
 
 #include "tests/bench/bench.h"
 
-enum { LAYERS = 6, WIDTH = 768, HEADS = 12, WIDE = 3072, WORDS = 30522, TOKENS = 128, TEXTS = 16, CLASSES = 10, STEPS = 4,
+enum { LAYERS = 6, WIDTH = 768, HEADS = 12, WIDE = 3072, WORDS = 30522, TOKENS = 128, TEXTS = 16, CLASSES = 10,
+      STEPS = 4,
        REPEATS = 3 };
 
 static dal_nn_value dense(dal_nn *nn, dal_nn_value x, int l, const char *what, int64_t out)
@@ -74,7 +75,8 @@ static dal_status draw_texts(void *ctx, int64_t first, int64_t count, float *x)
 static void train(const work *w, double born, bench_figures *f)
 {
     static const int32_t classes[TEXTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_SGD, .learning_rate = 1e-3, .momentum = 0.9};
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_SGD, .learning_rate = 1e-3,
+                              .momentum = 0.9};
     const dal_nn_batch batch = {.struct_size = sizeof batch, .n = TEXTS, .n_labelled = TEXTS, .classes = classes,
                                 .fill = draw_texts, .dropout = dal_rng_from_key(3)};
     dal_nn_trainer *t = dal_nn_trainer_new(w->nn, w->host, w->weights, NULL, TEXTS, NULL);

@@ -60,7 +60,8 @@ static void set(const dal_component *c, char *options, const char *name, const c
 /* ---- what is measured --------------------------------------------------------------------------- */
 
 typedef struct watch {
-    double at[MAX_STEPS], cpu[MAX_STEPS]; /* when each step began; of a model that tells of epochs: when each was over */
+    /* when each step began; of a model that tells of epochs: when each was over */
+    double at[MAX_STEPS], cpu[MAX_STEPS];
     int n;
 } watch;
 
@@ -82,7 +83,8 @@ static void step_begins(void *ctx, const char *component, int64_t done, int64_t 
     w->at[w->n++] = bench_now();
 }
 
-static void *create(const dal_host *host, const dal_component *c, const bench_net *t, const char *backend, const dal_sample_spec *spec)
+static void *create(const dal_host *host, const dal_component *c, const bench_net *t, const char *backend,
+                    const dal_sample_spec *spec)
 {
     const dal_model_impl *impl = c->impl;
     static double options[64]; /* the model's as long as it lives; a process has one */
@@ -125,7 +127,8 @@ static const dal_component *component_of(const bench_net *t)
 }
 
 /* One fit. f: ready is a time of the day until the caller knows when all began. */
-static void train(const bench_net *t, const dal_model_impl *impl, void *self, const dal_samples *list, watch *w, bench_figures *f)
+static void train(const bench_net *t, const dal_model_impl *impl, void *self, const dal_samples *list, watch *w,
+                  bench_figures *f)
 {
     dal_error err = DAL_ERROR_INIT;
     dal_fit_report report = {.struct_size = sizeof report};
@@ -181,7 +184,8 @@ static double adds_of(const bench_net *t, const void *self)
     const dal_nn_model *m = self;
     if (t->adds > 0)
         return t->adds;
-    return (double)m->info.multiply_adds * (bench_is_texts(t) ? (BENCH_LEAST + BENCH_MOST) / 2.0 / (double)m->shape[0] : 1);
+    return (double)m->info.multiply_adds * (bench_is_texts(t) ? (BENCH_LEAST + BENCH_MOST) / 2.0 / (double)m->shape[0]
+                                            : 1);
 }
 
 void bench_model(const bench_net *t, int threads, const char *backend, double born)

@@ -90,8 +90,8 @@ void bench_samples_make(bench_samples *s, const bench_net *t, int64_t n)
     }
     s->list = (dal_samples){.struct_size = sizeof s->list, .impl = s, .n = n, .ids = s->ids, .classes = s->classes,
                             .sizes = row_sizes, .read = read_rows};
-    s->list.spec = (dal_sample_spec){.struct_size = sizeof s->list.spec, .modality = texts ? DAL_TEXT : DAL_IMAGE, .dtype = DAL_U8,
-                                     .ndim = texts ? 0 : 3, .n_classes = BENCH_CLASSES};
+    s->list.spec = (dal_sample_spec){.struct_size = sizeof s->list.spec, .modality = texts ? DAL_TEXT : DAL_IMAGE,
+                                     .dtype = DAL_U8, .ndim = texts ? 0 : 3, .n_classes = BENCH_CLASSES};
     memcpy(s->list.spec.shape, t->shape, sizeof t->shape);
     (texts ? make_texts : make_images)(s, n);
 }

@@ -38,7 +38,8 @@ static void make_one(pictures *p, int i)
     jpeg_start_compress(&jpeg, TRUE);
     for (int y = 0; y < p->side; y++) {
         for (int x = 0; x < 3 * p->side; x++)
-            row[x] = (unsigned char)(100 + 60 * (x % 3) + (x + y * (i % 5)) * 40 / p->side + (int)dal_rng_below(&r, 24));
+            row[x] = (unsigned char)(100 + 60 * (x % 3) + (x + y * (i % 5)) * 40 / p->side +
+                                     (int)dal_rng_below(&r, 24));
         jpeg_write_scanlines(&jpeg, &row, 1);
     }
     jpeg_finish_compress(&jpeg);
@@ -81,8 +82,8 @@ static double alone(dal_runtime *rt, pictures *p)
 /* All in one batch, from files. */
 static double by_loader(dal_runtime *rt, const char *dir, unsigned char *out)
 {
-    const options o = {.train = dir, .validation = "", .test = "", .level = 1, .only = "", .listing = "", .listing_path = "0",
-                       .listing_label = "1", .listing_split = "", .listing_group = ""};
+    const options o = {.train = dir, .validation = "", .test = "", .level = 1, .only = "", .listing = "",
+                       .listing_path = "0", .listing_label = "1", .listing_split = "", .listing_group = ""};
     void *self = NULL;
     dal_error err = DAL_ERROR_INIT;
     dal_dataset_info info = {.struct_size = sizeof info};

@@ -11,8 +11,9 @@ enum { MEGABYTES = 256, REPEATS = 5, BLOCK = 256 };
 
 static int64_t write_table(const char *path)
 {
-    static const char *const words[] = {"shares", "of", "the", "company", "fell", "after", "a", "report", "on", "Tuesday",
-                                        "that", "profits", "were", "lower", "than", "expected", "team", "wins", "match"};
+    static const char *const words[] = {"shares", "of", "the", "company", "fell", "after", "a", "report", "on",
+                                        "Tuesday", "that", "profits", "were", "lower", "than", "expected", "team",
+                                        "wins", "match"};
     dal_rng rng = dal_rng_from_key(1);
     FILE *f = fopen(path, "wb");
     int64_t size = 0;
@@ -86,9 +87,11 @@ int main(void)
     }
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    printf("text_csv_index MB=%.0f threads=1 median_MB_s=%.0f limit_MB_s=300\n", megabytes, megabytes / bench_median(index, REPEATS));
+    printf("text_csv_index MB=%.0f threads=1 median_MB_s=%.0f limit_MB_s=300\n", megabytes,
+           megabytes / bench_median(index, REPEATS));
     printf("text_csv_read MB=%.0f threads=1 median_MB_s=%.0f\n", megabytes, megabytes / bench_median(read, REPEATS));
-    printf("text_csv_memory peak_MB=%ld (the table is mapped: its pages count while they are used)\n", use.ru_maxrss / 1024);
+    printf("text_csv_memory peak_MB=%ld (the table is mapped: its pages count while they are used)\n",
+           use.ru_maxrss / 1024);
     dal_runtime_free(rt);
     unlink(path);
     return 0;

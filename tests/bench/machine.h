@@ -17,8 +17,8 @@ long peak_kib(void);
 float *take_floats(int64_t n);
 void give_floats(float *p, int64_t n);
 
-/* Bytes a second, the best of 1 to 8 streams a thread, over n floats: it is the best repetition of a measurement that is
- * held against it, as a machine shared with others disturbs both alike. */
+/* Bytes a second, the best of 1 to 8 streams a thread, over n floats: it is the best repetition of a measurement that
+ * is held against it, as a machine shared with others disturbs both alike. */
 double read_bandwidth(const dal_host *host, const float *data, int64_t n);
 
 #endif

@@ -1,5 +1,5 @@
-/* Any bytes as an ARFF table: a dataset of finite numbers that can be read whole, or a complaint. The first two bytes choose
- * options, the rest is the file (and the test file, too).
+/* Any bytes as an ARFF table: a dataset of finite numbers that can be read whole, or a complaint. The first two bytes
+ * choose options, the rest is the file (and the test file, too).
  */
 #include "tests/fuzz/fuzz_table.h"
 

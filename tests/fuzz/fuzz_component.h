@@ -49,8 +49,8 @@ static inline void fuzz_source(const dal_dataset_impl *impl, void *self, uint32_
 {
     const dal_dataset_groups *g = dal_groups_of(&(dal_dataset){impl, self});
     int32_t source = 0;
-    MUST(!g || (g->groups(self, k, &id, 1, &source, NULL) == DAL_OK && source >= DAL_GROUP_NONE && source < g->count(self) &&
-                (source < 0 || g->name(self, source))));
+    MUST(!g || (g->groups(self, k, &id, 1, &source, NULL) == DAL_OK && source >= DAL_GROUP_NONE &&
+                source < g->count(self) && (source < 0 || g->name(self, source))));
 }
 
 /* Every sample of an open dataset: read, named, of a class there is. */
@@ -92,13 +92,15 @@ static inline void fuzz_use_ragged(const dal_dataset_impl *impl, void *self)
             int64_t offsets[2] = {0};
             MUST(impl->sizes(self, k, &i, 1, &offsets[1], NULL) == DAL_OK && offsets[1] >= 0);
             const size_t n = (size_t)offsets[1];
-            dal_batch b = {sizeof b, 0, &info.spec, 1, malloc(n * (sparse ? 4 : 1)), offsets, sparse ? malloc(4 * n) : NULL};
+            dal_batch b = {sizeof b, 0, &info.spec, 1, malloc(n * (sparse ? 4 : 1)), offsets,
+                           sparse ? malloc(4 * n) : NULL};
             MUST(impl->read(self, k, &i, 1, &b, NULL) == DAL_OK);
             MUST(sparse || dal_utf8_fault(b.data, offsets[1]) < 0);
             for (size_t j = 0; sparse && j < n; j++)
                 MUST(b.indices[j] >= 0 && b.indices[j] < info.spec.shape[0] && isfinite(((float *)b.data)[j]) &&
                      (j == 0 || b.indices[j] > b.indices[j - 1]));
-            MUST(impl->classes(self, k, &i, 1, &cls, NULL) == DAL_OK && cls >= DAL_LABEL_OOD && cls < info.spec.n_classes);
+            MUST(impl->classes(self, k, &i, 1, &cls, NULL) == DAL_OK && cls >= DAL_LABEL_OOD &&
+                 cls < info.spec.n_classes);
             impl->describe(self, k, i, name, sizeof name);
             fuzz_source(impl, self, k, i);
             free(b.data);

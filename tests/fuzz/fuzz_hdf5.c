@@ -1,5 +1,5 @@
-/* Any bytes as an HDF5 file: samples that can be read or are complained of, or a complaint. The first byte chooses options.
- * libhdf5 itself (1.10.8) loses memory over some damaged files, so run it with -detect_leaks=0.
+/* Any bytes as an HDF5 file: samples that can be read or are complained of, or a complaint. The first byte chooses
+ * options. libhdf5 itself (1.10.8) loses memory over some damaged files, so run it with -detect_leaks=0.
  */
 /* a few bytes may claim more samples than can be read in any time: the bound is lower here */
 #define HDF5_GROWTH 16

@@ -1,5 +1,6 @@
-/* Any bytes as a map and its particles: samples of finite values, or a complaint. The first two bytes choose options and how
- * long the file of particles is, which follows; the rest is the map, which is also file 9 of whatever folder it is in.
+/* Any bytes as a map and its particles: samples of finite values, or a complaint. The first two bytes choose options
+ * and how long the file of particles is, which follows; the rest is the map, which is also file 9 of whatever folder it
+ * is in.
  */
 #define MRC_MAX_PIXELS ((int64_t)4096)
 #include "tests/fuzz/fuzz_pictures.h"
@@ -16,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const unsigned c = data[0];
     size_t n_particles = data[1] * 4u;
     n_particles = n_particles > n - 2 ? n - 2 : n_particles;
-    fuzz_file particles = fuzz_open(data + 2, n_particles), map = fuzz_open(data + 2 + n_particles, n - 2 - n_particles);
+    fuzz_file particles = fuzz_open(data + 2, n_particles),
+        map = fuzz_open(data + 2 + n_particles, n - 2 - n_particles);
     MUST(dup2(map.fd, MAP) == MAP); /* a name that can be in a corpus */
     snprintf(path, sizeof path, "/proc/self/fd/%d", MAP);
     const options o = {

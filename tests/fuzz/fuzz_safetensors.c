@@ -1,5 +1,5 @@
-/* Any bytes as a .safetensors file: every tensor lies inside, and what is written of them reads the same; or a complaint. A stream
- * of the same bytes gives the same tensors. */
+/* Any bytes as a .safetensors file: every tensor lies inside, and what is written of them reads the same; or a
+ * complaint. A stream of the same bytes gives the same tensors. */
 #include "tests/fuzz/fuzz_component.h"
 
 #include <dal/safetensors.h>

@@ -1,5 +1,5 @@
-/* Any bytes as a MATLAB file: a dataset that can be read whole, or a complaint. libmatio itself (1.5.23) loses memory over
- * some damaged files, so run it with -detect_leaks=0.
+/* Any bytes as a MATLAB file: a dataset that can be read whole, or a complaint. libmatio itself (1.5.23) loses memory
+ * over some damaged files, so run it with -detect_leaks=0.
  */
 #include "tests/fuzz/fuzz_component.h"
 

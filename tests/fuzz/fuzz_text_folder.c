@@ -1,5 +1,5 @@
-/* Any bytes as an archive of texts in folders: texts of UTF-8 that can all be read, or a complaint. The first byte chooses
- * options.
+/* Any bytes as an archive of texts in folders: texts of UTF-8 that can all be read, or a complaint. The first byte
+ * chooses options.
  */
 #include "tests/fuzz/fuzz_component.h"
 

@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     char nothing[1024] = {0};
     MUST(write(file.fd, nothing, sizeof nothing) == sizeof nothing);
-    const options o = {.path = file.path, .val = data[0] & 1, .names = data[0] >> 1 & 1, .unlabelled = data[0] >> 2 & 1};
+    const options o = {.path = file.path, .val = data[0] & 1, .names = data[0] >> 1 & 1,
+                       .unlabelled = data[0] >> 2 & 1};
     fuzz_pictures(&tiny_impl, &o);
     close(file.fd);
     return 0;

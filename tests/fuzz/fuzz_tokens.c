@@ -1,5 +1,5 @@
-/* Any bytes as the vocabulary of a tokeniser, and what follows a line "====" as its merges; then the same bytes as a text, and
- * as one of vocabularies that are good. The first byte chooses the tokeniser.
+/* Any bytes as the vocabulary of a tokeniser, and what follows a line "====" as its merges; then the same bytes as a
+ * text, and as one of vocabularies that are good. The first byte chooses the tokeniser.
  */
 #include "tests/fuzz/fuzz_component.h"
 
@@ -61,11 +61,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     const uint8_t *rest = data + 1, *cut = n > 6 ? memmem(rest, n - 1, mark, 5) : NULL;
     const fuzz_file vocabulary = fuzz_open(rest, cut ? (size_t)(cut - rest) : n - 1);
-    const fuzz_file merges = cut ? fuzz_open(cut + 5, n - 1 - (size_t)(cut + 5 - rest)) : fuzz_open((const uint8_t *)"a b\n", 4);
+    const fuzz_file merges = cut ? fuzz_open(cut + 5, n - 1 - (size_t)(cut + 5 - rest))
+        : fuzz_open((const uint8_t *)"a b\n", 4);
     const fuzz_file plain = fuzz_open((const uint8_t *)words, sizeof words - 1);
     const fuzz_file bytes = fuzz_open((const uint8_t *)json, good_json(json, sizeof json));
-    dal_tokens_options o = {.struct_size = sizeof o, .kind = data[0] % 3, .vocabulary = vocabulary.path, .merges = merges.path,
-                            .cased = data[0] >> 2 & 1, .space_first = data[0] >> 3 & 1};
+    dal_tokens_options o = {.struct_size = sizeof o, .kind = data[0] % 3, .vocabulary = vocabulary.path,
+                            .merges = merges.path, .cased = data[0] >> 2 & 1, .space_first = data[0] >> 3 & 1};
     open_and_use(&o, rest, n - 1);
     o.vocabulary = o.kind == DAL_BPE ? bytes.path : plain.path;
     open_and_use(&o, rest, n - 1);

@@ -1,5 +1,6 @@
-/* hdf5_make FILE NAME TYPE CHUNK PACK DIM...: values from standard input, as they lie in memory, become a dataset of an HDF5
- * file. TYPE: u8, f4, f8, be-i2, i8; CHUNK: rows of a chunk, 0: none; PACK: 0..9, as gzip; a group in NAME is made.
+/* hdf5_make FILE NAME TYPE CHUNK PACK DIM...: values from standard input, as they lie in memory, become a dataset of an
+ * HDF5 file. TYPE: u8, f4, f8, be-i2, i8; CHUNK: rows of a chunk, 0: none; PACK: 0..9, as gzip; a group in NAME is
+ * made.
  */
 #include <hdf5.h>
 #include <stdio.h>
@@ -35,13 +36,17 @@ int main(int argc, char **argv)
     FILE *there = fopen(argv[1], "rb");
     if (there)
         fclose(there);
-    const hid_t file = there ? H5Fopen(argv[1], H5F_ACC_RDWR, H5P_DEFAULT) : H5Fcreate(argv[1], H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    const hid_t space = H5Screate_simple(rank, dims, NULL), plist = H5Pcreate(H5P_DATASET_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
+    const hid_t file = there ? H5Fopen(argv[1], H5F_ACC_RDWR, H5P_DEFAULT)
+        : H5Fcreate(argv[1], H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t space = H5Screate_simple(rank, dims, NULL), plist = H5Pcreate(H5P_DATASET_CREATE),
+        links = H5Pcreate(H5P_LINK_CREATE);
     int ok = file >= 0 && space >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0;
     if (chunk[0] > 0)
-        ok = ok && H5Pset_chunk(plist, rank, chunk) >= 0 && H5Pset_shuffle(plist) >= 0 && H5Pset_deflate(plist, (unsigned)atoi(argv[5])) >= 0;
+        ok = ok && H5Pset_chunk(plist, rank, chunk) >= 0 && H5Pset_shuffle(plist) >= 0 &&
+        H5Pset_deflate(plist, (unsigned)atoi(argv[5])) >= 0;
     const hid_t set = ok ? H5Dcreate2(file, argv[2], type, space, links, plist, H5P_DEFAULT) : -1;
-    ok = set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0 && H5Dclose(set) >= 0 && H5Fclose(file) >= 0;
+    ok = set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0 && H5Dclose(set) >= 0 &&
+        H5Fclose(file) >= 0;
     free(data);
     return ok ? 0 : 1;
 }

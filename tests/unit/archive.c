@@ -157,7 +157,8 @@ Test(archive, counts_links_and_can_pass_members_over)
     dal_archive_member m;
     int more = 1, n = 0;
     make_tar();
-    cr_assert_eq(dal_archive_open(dal_runtime_host(rt, "a"), fx_gzip("x", tar.data, tar.n), "key", 0, &a, &err), DAL_OK);
+    cr_assert_eq(dal_archive_open(dal_runtime_host(rt, "a"), fx_gzip("x", tar.data, tar.n), "key", 0, &a, &err),
+                 DAL_OK);
     while (dal_archive_next(a, &m, &more, &err) == DAL_OK && more)
         n++;
     cr_assert(n == 5 && err.status == DAL_OK);
@@ -194,7 +195,8 @@ Test(archive, tells_archives_from_other_files)
     cr_assert(dal_archive_probe(host, fx_text("text", "no archive at all"), "key", &is, &err) == DAL_OK && !is);
     cr_assert(dal_archive_probe(host, fx_gzip("gz", words, sizeof words), "key", &is, &err) == DAL_OK && !is);
     cr_assert(dal_archive_probe(host, fx_text("empty", ""), "key", &is, &err) == DAL_OK && !is);
-    fx_expect(&err, dal_archive_probe(host, "/nowhere/x", "key", &is, &err), DAL_E_NOT_FOUND, "key", "/nowhere/x: cannot open");
+    fx_expect(&err, dal_archive_probe(host, "/nowhere/x", "key", &is, &err), DAL_E_NOT_FOUND, "key",
+              "/nowhere/x: cannot open");
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }

@@ -29,7 +29,8 @@ static const char *pool(options o)
 
 Test(arff, reads_numbers_nominal_values_and_classes_in_the_order_of_the_file)
 {
-    options o = with(fx_text("a", WEATHER "sunny,85,FALSE,no\n% hot\n  overcast, 83.5 ,TRUE,yes % yes\n\n'rainy' 7e1 FALSE yes"));
+    options o = with(fx_text("a", WEATHER "sunny,85,FALSE,no\n% hot\n  overcast, 83.5 ,TRUE,yes % yes\n\n'rainy' 7e1 "
+                                          "FALSE yes"));
     cr_assert_str_eq(pool(o), "no:1,0,0,85,0,1 yes:0,1,0,83.5,1,0 yes:0,0,1,70,0,1");
     o.label = "outlook";
     cr_assert_str_eq(pool(o), "sunny:85,0,1,0,1 overcast:83.5,1,0,1,0 rainy:70,0,1,1,0");
@@ -59,7 +60,8 @@ Test(arff, keeps_classes_that_no_row_has)
 
 Test(arff, takes_what_a_sparse_row_does_not_say_for_zero_or_the_first_value)
 {
-    options o = with(fx_text("a", "@relation s\n@attribute x numeric\n@attribute c {a,b}\n@attribute y integer\n@attribute k {u,v}\n"
+    options o = with(fx_text("a", "@relation s\n@attribute x numeric\n@attribute c {a,b}\n@attribute y "
+                                  "integer\n@attribute k {u,v}\n"
                                   "@data\n{0 1.5, 3 v}\n{}\n{1 b,2 -3}\n1,b,2,u\n{ 2 ? }\n"));
     o.missing = TABLE_CONSTANT;
     o.fill = 9;
@@ -81,9 +83,13 @@ Test(arff, tells_missing_values_from_question_marks_in_quotes)
 
 Test(arff, has_classes_of_numbers_and_of_strings_too)
 {
-    cr_assert_str_eq(pool(with(fx_text("a", "@relation r\n@attribute x real\n@attribute y numeric\n@data\n1,10\n2,9\n3,?\n"))),
+    cr_assert_str_eq(pool(with(fx_text("a",
+                                       "@relation r\n@attribute x real\n@attribute y "
+                                       "numeric\n@data\n1,10\n2,9\n3,?\n"))),
                      "10:1 9:2 -:3");
-    cr_assert_str_eq(pool(with(fx_text("b", "@relation r\n@attribute x real\n@attribute y string\n@data\n1,'b b'\n2,\"a\"\n"))),
+    cr_assert_str_eq(pool(with(fx_text("b",
+                                       "@relation r\n@attribute x real\n@attribute y string\n@data\n1,'b "
+                                       "b'\n2,\"a\"\n"))),
                      "b b:1 a:2");
 }
 
@@ -96,7 +102,8 @@ Test(arff, reads_gzip_and_a_test_file_of_the_same_attributes)
     o.test_fraction = 0.5;
     refuse(o, DAL_E_INVALID, "test_fraction", "there is a test_path already");
     o = with(o.path);
-    o.test_path = fx_text("c", "@relation x\n@attribute outlook {sunny}\n@attribute temp real\n@attribute w {a}\n@attribute p {b}\n"
+    o.test_path = fx_text("c", "@relation x\n@attribute outlook {sunny}\n@attribute temp real\n@attribute w "
+                               "{a}\n@attribute p {b}\n"
                                "@data\n");
     refuse(o, DAL_E_FORMAT, "test_path", ":3:12: found attribute 'temp', expected 'temperature' and its type as in ");
     o.test_path = fx_text("d", "@relation x\n@attribute outlook {sunny}\n@data\n");
@@ -120,8 +127,10 @@ Test(arff, names_the_place_of_each_fault)
         {"@relation r\n@attribute 'x real\n", ":2:12: this quote is never closed"},
         {"@relation r\n@attribute x real 7\n", ":2:19: found more behind the type"},
         {"@relation r\n@attribute x relational\n", ":2:14: relations in a relation cannot be read"},
-        {"@relation r\n@attribute d date 'yyyy'\n@attribute k {a}\n@data\n'1999',a\n", ":2:14: this attribute is a date"},
-        {"@relation r\n@attribute x real\n@attribute k {a,b\n@data\n1,a\n", ":3:18: expected a comma or } after a value"},
+        {"@relation r\n@attribute d date 'yyyy'\n@attribute k {a}\n@data\n'1999',a\n",
+         ":2:14: this attribute is a date"},
+        {"@relation r\n@attribute x real\n@attribute k {a,b\n@data\n1,a\n",
+         ":3:18: expected a comma or } after a value"},
         {"@relation r\n@attribute x real\n@attribute k {a,a}\n@data\n1,a\n", ":3:17: this value is there twice"},
         {"@relation r\n@attribute x real\n@attribute k {}\n@data\n1,a\n", ":3:14: an attribute without values"},
         {"@relation r\n@attribute x real\n@attribute k {a} b\n@data\n1,a\n", ":3:18: found more behind the values"},

@@ -32,10 +32,11 @@ static void put(tiny *x, const char *name, int64_t rows, int64_t cols)
     for (size_t i = 0; i < length; i++)
         s += 0.01 * (double)(unsigned char)name[i];
     for (int64_t j = 0; j < n; j++)
-        data[j] = (float)(x->drawn ? 0.3 * dal_rng_normal(&r) : 0.4 * sin(0.7 * (double)j + s)) + (is_gain ? 1.0f : 0.0f);
+        data[j] = (float)(x->drawn ? 0.3 * dal_rng_normal(&r) : 0.4 * sin(0.7 * (double)j + s)) +
+        (is_gain ? 1.0f : 0.0f);
     snprintf(x->names[x->n], sizeof x->names[0], "%s", name);
-    x->t[x->n] = (dal_tensor){.struct_size = sizeof(dal_tensor), .dtype = DAL_ST_F32, .ndim = cols ? 2 : 1, .shape = {rows, cols},
-                              .name = x->names[x->n], .data = data};
+    x->t[x->n] = (dal_tensor){.struct_size = sizeof(dal_tensor), .dtype = DAL_ST_F32, .ndim = cols ? 2 : 1,
+                              .shape = {rows, cols}, .name = x->names[x->n], .data = data};
     x->n++;
 }
 
@@ -97,9 +98,9 @@ static void write_config(const tiny *x, const char *type, int heads)
     char text[1024];
     const int distil = x->family == &bert_family_distilbert;
     snprintf(text, sizeof text,
-             "{\"model_type\": \"%s\", \"vocab_size\": %d, \"max_position_embeddings\": %d, \"%s\": %d, \"%s\": %d, \"%s\": %d, "
-             "\"%s\": %d, \"type_vocab_size\": %d, \"layer_norm_eps\": %s, \"%s\": \"gelu\", \"pad_token_id\": 1}",
-             type, (int)x->vocabulary, (int)x->positions, distil ? "dim" : "hidden_size", WIDTH,
+             "{\"model_type\": \"%s\", \"vocab_size\": %d, \"max_position_embeddings\": %d, \"%s\": %d, \"%s\": %d, "
+             "\"%s\": %d, \"%s\": %d, \"type_vocab_size\": %d, \"layer_norm_eps\": %s, \"%s\": \"gelu\", "
+             "\"pad_token_id\": 1}", type, (int)x->vocabulary, (int)x->positions, distil ? "dim" : "hidden_size", WIDTH,
              distil ? "n_layers" : "num_hidden_layers", LAYERS, distil ? "n_heads" : "num_attention_heads", heads,
              distil ? "hidden_dim" : "intermediate_size", WIDE, x->family == &bert_family_bert ? 2 : 1,
              x->family == &bert_family_roberta ? "1e-5" : "1e-12", distil ? "activation" : "hidden_act");
@@ -109,13 +110,15 @@ static void write_config(const tiny *x, const char *type, int heads)
 static void write_weights(const tiny *x)
 {
     dal_error err = DAL_ERROR_INIT;
-    cr_assert_eq(dal_safetensors_write(path_in(x, "model.safetensors"), x->t, x->n, NULL, 0, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_safetensors_write(path_in(x, "model.safetensors"), x->t, x->n, NULL, 0, &err), DAL_OK, "%s",
+                 err.text);
 }
 
 static void write_bytes(const tiny *x)
 {
     static char json[16384];
-    int at = snprintf(json, sizeof json, "{\"<s>\": 256, \"<pad>\": 257, \"</s>\": 258, \"<unk>\": 259, \"<mask>\": 260");
+    int at = snprintf(json, sizeof json,
+                      "{\"<s>\": 256, \"<pad>\": 257, \"</s>\": 258, \"<unk>\": 259, \"<mask>\": 260");
     for (int b = 0, next = 256; b < 256; b++) {
         const int itself = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         at += snprintf(json + at, sizeof json - (size_t)at, ", \"\\u%04x\": %d", itself ? b : next, b);
@@ -166,8 +169,9 @@ static const struct {
 
 static options options_for(const tiny *x, int64_t length, int freeze, double rate)
 {
-    return (options){.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAMW, .learning_rate = rate, .mc_dropout = 0.5,
-                            .weight_decay = 0.01, .control = {.schedule = DAL_NN_RATE_CONSTANT, .gamma = 0.1, .step_epochs = 1}},
+    return (options){.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAMW, .learning_rate = rate,
+                            .mc_dropout = 0.5, .weight_decay = 0.01,
+                            .control = {.schedule = DAL_NN_RATE_CONSTANT, .gamma = 0.1, .step_epochs = 1}},
                      .folder = x->folder, .length = length, .freeze = freeze};
 }
 
@@ -189,8 +193,9 @@ static void compare(int kind, int freeze)
     cr_assert_eq(features->width(s.self), WIDTH);
     cr_assert_eq(features->features(s.self, &b, u, NULL, &err), DAL_OK, "%s", err.text);
     for (int i = 0; i < 3 * WIDTH; i++)
-        cr_assert_float_eq((double)u[i], kinds[kind].golden[i / WIDTH][i % WIDTH], 2e-5, "%s, text %d, %d: %.7f, expected %.7f",
-                           kinds[kind].family->id, i / WIDTH, i % WIDTH, (double)u[i], kinds[kind].golden[i / WIDTH][i % WIDTH]);
+        cr_assert_float_eq((double)u[i], kinds[kind].golden[i / WIDTH][i % WIDTH], 2e-5,
+                           "%s, text %d, %d: %.7f, expected %.7f", kinds[kind].family->id, i / WIDTH, i % WIDTH,
+                           (double)u[i], kinds[kind].golden[i / WIDTH][i % WIDTH]);
     subject_drop(&s);
     tiny_free(x);
 }
@@ -267,8 +272,8 @@ static int64_t weights_of(const bert_family *y, const bert_shape *shape, int64_t
 
 Test(bert, has_as_many_weights_as_published)
 {
-    bert_shape s = {.vocabulary = 30522, .positions = 512, .width = 768, .layers = 6, .heads = 12, .wide = 3072, .eps = 1e-12,
-                    .dropout = 0.1, .attention_dropout = 0.1, .head_dropout = 0.2};
+    bert_shape s = {.vocabulary = 30522, .positions = 512, .width = 768, .layers = 6, .heads = 12, .wide = 3072,
+                    .eps = 1e-12, .dropout = 0.1, .attention_dropout = 0.1, .head_dropout = 0.2};
     cr_assert_eq(weights_of(&bert_family_distilbert, &s, 4), 66362880 + 590592 + 769 * 4);
     s.layers = 12;
     s.segments = 2;
@@ -282,11 +287,13 @@ Test(bert, has_as_many_weights_as_published)
 
 /* ---- folders that do not fit -------------------------------------------------------------------- */
 
-static void refused(const tiny *x, const dal_model_impl *impl, int64_t length, dal_status st, const char *key, const char *words)
+static void refused(const tiny *x, const dal_model_impl *impl, int64_t length, dal_status st, const char *key,
+                    const char *words)
 {
     for (int freeze = 0; freeze < 2; freeze++) {
         const options o = options_for(x, length, freeze, 0);
-        const dal_sample_spec spec = {.struct_size = sizeof spec, .modality = DAL_TEXT, .dtype = DAL_U8, .n_classes = 3};
+        const dal_sample_spec spec = {.struct_size = sizeof spec, .modality = DAL_TEXT, .dtype = DAL_U8,
+                                      .n_classes = 3};
         dal_runtime *rt = fx_runtime(1, 0);
         dal_error err = DAL_ERROR_INIT;
         void *self = NULL;
@@ -310,13 +317,15 @@ Test(bert, says_which_tensor_does_not_fit)
     const dal_tensor keep = x->t[7];
     x->t[7].name = "bert.encoder.layer.0.attention.self.key.wait";
     write_weights(x);
-    refused(x, &bert_impl, 12, DAL_E_FORMAT, "folder", "has no tensor 'bert.encoder.layer.0.attention.self.key.weight', which bert needs");
+    refused(x, &bert_impl, 12, DAL_E_FORMAT, "folder",
+            "has no tensor 'bert.encoder.layer.0.attention.self.key.weight', which bert needs");
     x->t[7] = keep;
-    x->t[x->n] = (dal_tensor){.struct_size = sizeof *x->t, .dtype = DAL_ST_F32, .ndim = 1, .shape = {8}, .name = "decoder.bias",
-                              .data = x->t[3].data};
+    x->t[x->n] = (dal_tensor){.struct_size = sizeof *x->t, .dtype = DAL_ST_F32, .ndim = 1, .shape = {8},
+                              .name = "decoder.bias", .data = x->t[3].data};
     x->n++;
     write_weights(x);
-    refused(x, &bert_impl, 12, DAL_E_FORMAT, "folder", "tensor 'decoder.bias', F32 [8], is none that bert of 2 layers has");
+    refused(x, &bert_impl, 12, DAL_E_FORMAT, "folder",
+            "tensor 'decoder.bias', F32 [8], is none that bert of 2 layers has");
     x->n--;
     ((float *)(uintptr_t)x->t[3].data)[2] = NAN;
     write_weights(x);
@@ -373,9 +382,11 @@ Test(bert, says_when_the_padding_leaves_no_positions)
 {
     tiny *x = tiny_new(&bert_family_roberta, "", 16, 0);
     change_config(x, "\"pad_token_id\": 1", "\"pad_token_id\": 13");
-    refused(x, &roberta_impl, 3, DAL_E_FORMAT, "folder", "max_position_embeddings is 16, and pad_token_id 13: tokens count from behind");
+    refused(x, &roberta_impl, 3, DAL_E_FORMAT, "folder",
+            "max_position_embeddings is 16, and pad_token_id 13: tokens count from behind");
     change_config(x, "\"pad_token_id\": 13", "\"pad_token_id\": 12");
-    refused(x, &roberta_impl, 4, DAL_E_INVALID, "length", "length is 4; the roberta in folder has positions for 3 tokens");
+    refused(x, &roberta_impl, 4, DAL_E_INVALID, "length",
+            "length is 4; the roberta in folder has positions for 3 tokens");
     tiny_free(x);
 }
 
@@ -421,7 +432,8 @@ Test(bert, saves_what_a_folder_of_it_has)
         fx_bytes b = fx_save(kinds[kind].impl, s.self);
         dal_safetensors *f = NULL;
         dal_error err = DAL_ERROR_INIT;
-        cr_assert_eq(dal_safetensors_view(dal_runtime_host(s.rt, "file"), "it", "", b.data, (int64_t)b.n, &f, &err), DAL_OK, "%s", err.text);
+        cr_assert_eq(dal_safetensors_view(dal_runtime_host(s.rt, "file"), "it", "", b.data, (int64_t)b.n, &f, &err),
+                     DAL_OK, "%s", err.text);
         cr_assert_eq(dal_safetensors_count(f), x->n);
         for (int64_t i = 0; i < x->n; i++) {
             const dal_tensor *t = dal_safetensors_find(f, x->t[i].name);
@@ -430,7 +442,8 @@ Test(bert, saves_what_a_folder_of_it_has)
             cr_assert_arr_eq(t->data, x->t[i].data, (size_t)t->bytes);
         }
         cr_assert(strstr(dal_safetensors_metadata(f, "file:config.json"), "ForSequenceClassification"));
-        cr_assert(dal_safetensors_metadata(f, kinds[kind].family == &bert_family_roberta ? "file:merges.txt" : "file:vocab.txt"));
+        const bool by_bytes = kinds[kind].family == &bert_family_roberta;
+        cr_assert(dal_safetensors_metadata(f, by_bytes ? "file:merges.txt" : "file:vocab.txt"));
         dal_safetensors_close(f);
         free(b.data);
         subject_drop(&s);
@@ -450,7 +463,8 @@ static int says(const text_subject *s, const fx_bytes *b, const char *key, const
 {
     dal_safetensors *f = NULL;
     dal_error err = DAL_ERROR_INIT;
-    cr_assert_eq(dal_safetensors_view(dal_runtime_host(s->rt, "file"), "it", "", b->data, (int64_t)b->n, &f, &err), DAL_OK);
+    cr_assert_eq(dal_safetensors_view(dal_runtime_host(s->rt, "file"), "it", "", b->data, (int64_t)b->n, &f, &err),
+                 DAL_OK);
     const char *text = dal_safetensors_metadata(f, key);
     const int found = text && strstr(text, what);
     dal_safetensors_close(f);
@@ -459,7 +473,8 @@ static int says(const text_subject *s, const fx_bytes *b, const char *key, const
 
 Test(bert, calls_classes_as_the_last_fit_was_told)
 {
-    static const char *const names[] = {"fein", "na ja", "b\"os"}, *const numbers[] = {"0", "1", "2"}, *const twice[] = {"a", "b", "a"},
+    static const char *const names[] = {"fein", "na ja", "b\"os"}, *const numbers[] = {"0", "1", "2"},
+        *const twice[] = {"a", "b", "a"},
                             *const no_text[] = {"a", "\xff", "c"};
     tiny *x = tiny_new(&bert_family_bert, NINE, 16, 1);
     for (int freeze = 0; freeze < 2; freeze++) {
@@ -476,7 +491,8 @@ Test(bert, calls_classes_as_the_last_fit_was_told)
         }
         fit_named(&s, names);
         fx_bytes b = fx_save(s.impl, s.self);
-        cr_assert(says(&s, &b, "file:config.json", "\"2\": \"b\\\"os\"") && says(&s, &b, "file:config.json", "\"na ja\": 1"));
+        cr_assert(says(&s, &b, "file:config.json", "\"2\": \"b\\\"os\"") &&
+                  says(&s, &b, "file:config.json", "\"na ja\": 1"));
         dal_error err = DAL_ERROR_INIT;
         cr_assert_eq(fx_load(s.impl, other.self, &b, &err), DAL_OK, "%s", err.text);
         fx_bytes again = fx_save(other.impl, other.self);

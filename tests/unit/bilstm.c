@@ -2,8 +2,8 @@
 
 #include "plugins/models/bilstm.c"
 
-static const options small = {.nn = {.epochs = 12, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.01, .dropout = 0.1,
-                                     .mc_dropout = 0.5},
+static const options small = {.nn = {.epochs = 12, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.01,
+                                     .dropout = 0.1, .mc_dropout = 0.5},
                               .dim = 10, .longest = 12, .min_count = 1, .word_dropout = 0.05, .width = 7, .layers = 2};
 
 TEXT_NET_TESTS(bilstm, &impl, &small)

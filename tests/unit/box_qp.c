@@ -41,7 +41,8 @@ Test(box_project, moves_to_the_nearest_point)
     }
 }
 
-/* Minimum by brute force: every component at 0, at 1, or free; the free ones from the equations; keep the best inside. */
+/* Minimum by brute force: every component at 0, at 1, or free; the free ones from the equations; keep the best
+ * inside. */
 static double brute(const double *k, int n, double s, const double *q, double total, double *best)
 {
     double least = INFINITY;

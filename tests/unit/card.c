@@ -102,24 +102,29 @@ Test(card, complains_with_its_place)
         const char *yaml, *expected;
     } cases[] = {
         {"", "cards/good.yaml:1:1: it is empty; expected a card, a mapping that begins with 'card: 1'"},
-        {HEAD("other") "dataset: {use: files}\n", "cards/good.yaml:2:7: name is 'other', but the file is good.yaml; expected the same"},
+        {HEAD("other") "dataset: {use: files}\n",
+         "cards/good.yaml:2:7: name is 'other', but the file is good.yaml; expected the same"},
         {HEAD("good") "dataset: {images: x}\n", "cards/good.yaml:5:10: dataset has no 'use'; expected the loader's id"},
         {HEAD("good") "dataset: files\n", "cards/good.yaml:5:10: dataset is text 'files'; expected a mapping"},
-        {HEAD("good"), "cards/good.yaml: 'dataset' is missing; expected the loader and its parameters, as in {use: csv, "
-                       "path: FILE}"},
-        {HEAD("good") "dataset: {use: files}\nfilez: []\n", "cards/good.yaml:6:1: unknown key 'filez'; did you mean 'files'?"},
+        {HEAD("good"),
+                       "cards/good.yaml: 'dataset' is missing; expected the loader and its parameters, as in {use: "
+                       "csv, path: FILE}"},
+        {HEAD("good") "dataset: {use: files}\nfilez: []\n",
+         "cards/good.yaml:6:1: unknown key 'filez'; did you mean 'files'?"},
         {HEAD("good") "dataset: {use: files}\nfiles: [{path: ../x}]\n",
          "cards/good.yaml:6:9: path '../x'; expected one below a folder of data, without '.' and '..'"},
         {HEAD("good") "dataset: {use: files}\nfiles: [{path: a//b}]\n",
          "cards/good.yaml:6:9: path 'a//b'; expected one below a folder of data, without '.' and '..'"},
         {HEAD("good") "dataset: {use: files}\nfiles: [{path: /a, url: 'https://b/c'}]\n",
-         "cards/good.yaml:6:9: path '/a'; expected one below a folder of data, without '.' and '..', since it has a url"},
+         "cards/good.yaml:6:9: path '/a'; expected one below a folder of data, without '.' and '..', since it has a "
+         "url"},
         {HEAD("good") "dataset: {use: files}\nfiles: [{path: a, sha256: abc}]\n",
          "cards/good.yaml:6:9: sha256 of a is 'abc'; expected 64 digits 0-9a-f"},
         {HEAD("good") "dataset: {use: files}\nfiles: [{path: a, url: 'file:///etc/passwd'}]\n",
          "cards/good.yaml:6:9: url of a is 'file:///etc/passwd'; expected https://... or http://..."},
         {HEAD("good") "dataset: {use: files}\nclasses: [a, b]\ncounts: {train: [1, 2, 3]}\n",
-         "cards/good.yaml:7:17: counts.train has 3 numbers, but there are 2 classes; expected one of each class, or one of all"},
+         "cards/good.yaml:7:17: counts.train has 3 numbers, but there are 2 classes; expected one of each class, or "
+         "one of all"},
         {"card: 2\nname: good\ntitle: a\nmodality: text\ndataset: {use: files}\n",
          "cards/good.yaml:1:7: card is 2; expected 1, the format of cards that this program reads"},
         {"card: 1\nname: good\ntitle: a\nmodality: sound\ndataset: {use: files}\n",
@@ -221,7 +226,8 @@ static void expect_complaint(cards *all, const char *dataset, const char *expect
 
 Test(card, in_a_manifest_is_complained_about_where_the_fault_is)
 {
-    put("shipped/gone.yaml", HEAD("gone") "dataset: {use: files, images: set/a.gz}\nfiles: [{path: set/a.gz, url: 'http://x/a'}]\n");
+    put("shipped/gone.yaml",
+        HEAD("gone") "dataset: {use: files, images: set/a.gz}\nfiles: [{path: set/a.gz, url: 'http://x/a'}]\n");
     put("shipped/lost.yaml", HEAD("lost") "dataset: {use: files, images: set/b.gz, folder: set/c}\nhome: https://h\n");
     put("shipped/odd.yaml", HEAD("odd") "dataset: {use: filez, images: set/x.gz}\n");
     put("shipped/loop.yaml", HEAD("loop") "dataset: {use: loop}\n");
@@ -235,13 +241,15 @@ Test(card, in_a_manifest_is_complained_about_where_the_fault_is)
     expect_complaint(all, "odd", "shipped/odd.yaml:5:16: ");
     expect_complaint(all, "loop", "shipped/loop.yaml:5:16: ");
     expect_complaint(all, "value", "shipped/value.yaml:5:48: dataset 'value' (files): noise is 2");
-    expect_complaint(all, "{use: good, nois: 1}", "m.yaml:2:22: unknown key 'nois' of dataset 'good' (files); did you mean 'noise'?");
+    expect_complaint(all, "{use: good, nois: 1}",
+                     "m.yaml:2:22: unknown key 'nois' of dataset 'good' (files); did you mean 'noise'?");
     expect_complaint(all, "{use: good, images: y.gz}", "m.yaml:2:30: dataset 'good' (files): images: no file 'y.gz'");
     expect_complaint(all, "goood", "m.yaml:2:10: there is no dataset 'goood'; did you mean 'good'?");
     cr_expect_eq(cards_count(all), 7);
     diags *d = diags_new();
     cr_expect_null(read_dataset("bad", NULL, 0, all, d));
-    cr_expect(strstr(diags_text(d, 0), "/bad.yaml: ") || strstr(diags_text(d, 0), "shipped/bad.yaml: "), "%s", diags_text(d, 0));
+    cr_expect(strstr(diags_text(d, 0), "/bad.yaml: ") || strstr(diags_text(d, 0), "shipped/bad.yaml: "), "%s",
+              diags_text(d, 0));
     diags_free(d);
     cards_free(all);
 }

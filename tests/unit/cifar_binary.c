@@ -326,9 +326,11 @@ Test(cifar_binary, refuses_archives_that_lack_something)
 {
     options o = with(archive("two.tar.gz", "13t", 0));
     o.batches = 3;
-    refuse(o, DAL_E_FORMAT, "train", "two.tar.gz: an archive without data_batch_2.bin; say labels: fine or coarse if it is of CIFAR-100");
+    refuse(o, DAL_E_FORMAT, "train",
+           "two.tar.gz: an archive without data_batch_2.bin; say labels: fine or coarse if it is of CIFAR-100");
     o.labels = COARSE;
-    refuse(o, DAL_E_FORMAT, "train", "two.tar.gz: an archive without train.bin; say labels: cifar10 if it is of CIFAR-10");
+    refuse(o, DAL_E_FORMAT, "train",
+           "two.tar.gz: an archive without train.bin; say labels: cifar10 if it is of CIFAR-10");
     o = with(archive("twice.tar.gz", "11", 0));
     refuse(o, DAL_E_FORMAT, "train", "twice.tar.gz: 'cifar/data_batch_1.bin' and ");
     o = with(archive("fine.tar.gz", "1t", 1));

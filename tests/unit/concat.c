@@ -235,7 +235,8 @@ Test(concat, refuses_other_shapes_and_tells_both)
     fx_refused(&concat_impl, &o, &a, DAL_E_INVALID, "with",
                "it has vectors 7 of f32, the dataset has vectors 1 of f32; expected the same");
     b.spec = (dal_sample_spec){sizeof b.spec, DAL_IMAGE, DAL_U8, 3, {3, 4, 5}, 3};
-    fx_refused(&concat_impl, &o, &a, DAL_E_INVALID, "with", "it has images 3 x 4 x 5 of u8, the dataset has vectors 1 of f32");
+    fx_refused(&concat_impl, &o, &a, DAL_E_INVALID, "with",
+               "it has images 3 x 4 x 5 of u8, the dataset has vectors 1 of f32");
     b = second_toy();
     fx_toy_open(&b);
     b.spec.n_classes = -5;

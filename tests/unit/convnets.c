@@ -4,8 +4,8 @@
 #include "plugins/models/convnets.c"
 #include "sdk/lib/model/nn_model.h"
 
-static const options plain = {{.epochs = 15, .batch_size = 16, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003, .momentum = 0.9,
-                               .mc_dropout = 0.5}};
+static const options plain = {{.epochs = 15, .batch_size = 16, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003,
+                               .momentum = 0.9, .mc_dropout = 0.5}};
 
 /* Clusters of 12 x 12 images, u8. */
 static fx_list *images(int64_t n, uint64_t seed)
@@ -22,7 +22,8 @@ static void *make(dal_runtime *rt, const options *o, const dal_sample_spec *spec
 {
     void *self = NULL;
     dal_error err = DAL_ERROR_INIT;
-    cr_assert_eq(cnn_small_impl.create(dal_runtime_host(rt, "cnn-small"), o, spec, &self, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(cnn_small_impl.create(dal_runtime_host(rt, "cnn-small"), o, spec, &self, &err), DAL_OK, "%s",
+                 err.text);
     return self;
 }
 
@@ -86,7 +87,8 @@ static void give_the_same_bits(void)
     saved.data[saved.n - 1] ^= 1;
     fx_expect(&err, fx_load(&cnn_small_impl, self, &saved, &err), DAL_E_FORMAT, "", "damaged");
     saved.n -= 5;
-    fx_expect(&err, fx_load(&cnn_small_impl, self, &saved, &err), DAL_E_FORMAT, "", "a saved model: tensor 'stage3.norm2.running_var' lies at bytes");
+    fx_expect(&err, fx_load(&cnn_small_impl, self, &saved, &err), DAL_E_FORMAT, "",
+              "a saved model: tensor 'stage3.norm2.running_var' lies at bytes");
     cnn_small_impl.destroy(self);
     dal_runtime_free(rt);
     fx_list_free(train);
@@ -226,7 +228,8 @@ Test(convnets, are_saved_as_tensors_of_the_shapes_that_pytorch_has)
     static const struct {
         const char *name, *what;
     } all[] = {{"stage2.conv1.weight", "F32 [64, 32, 3, 3]"}, {"stage2.norm1.weight", "F32 [64]"},
-               {"stage3.norm2.running_var", "F32 [128]"}, {"output.weight", "F32 [4, 128]"}, {"output.bias", "F32 [4]"}};
+               {"stage3.norm2.running_var", "F32 [128]"}, {"output.weight", "F32 [4, 128]"},
+               {"output.bias", "F32 [4]"}};
     dal_runtime *rt = fx_runtime(1, 1);
     fx_list *train = images(20, 1);
     options o = plain;
@@ -249,7 +252,8 @@ Test(convnets, are_saved_as_tensors_of_the_shapes_that_pytorch_has)
     dal_safetensors_close(f);
     void *other = NULL;
     cr_assert_eq(mnist_net_impl.create(dal_runtime_host(rt, "o"), &o, &train->s.spec, &other, &err), DAL_OK);
-    fx_expect(&err, fx_load(&mnist_net_impl, other, &b, &err), DAL_E_FORMAT, "", "it is one of cnn-small; expected one of mnist-net");
+    fx_expect(&err, fx_load(&mnist_net_impl, other, &b, &err), DAL_E_FORMAT, "",
+              "it is one of cnn-small; expected one of mnist-net");
     mnist_net_impl.destroy(other);
     cnn_small_impl.destroy(self);
     free(b.data);

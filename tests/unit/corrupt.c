@@ -113,7 +113,8 @@ Test(corrupt, contrast_and_blur_are_their_definitions)
             double sum = 0, weights = 0;
             for (int dy = -6; dy <= 6; dy++)
                 for (int dx = -6; dx <= 6; dx++) {
-                    const int yy = y + dy < 0 ? 0 : y + dy >= H ? H - 1 : y + dy, xx = x + dx < 0 ? 0 : x + dx >= W ? W - 1 : x + dx;
+                    const int yy = y + dy < 0 ? 0 : y + dy >= H ? H - 1 : y + dy, xx = x + dx < 0 ? 0 : x + dx >= W
+                        ? W - 1 : x + dx;
                     const double weight = exp(-(dx * dx + dy * dy) / 4.5);
                     sum += weight * images[yy * W + xx];
                     weights += weight;
@@ -145,15 +146,19 @@ Test(corrupt, refuses_what_it_cannot_do)
     fx_toy_open(&t);
     options o = with(CONTRAST, 1);
     o.amount = 1.5;
-    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_INVALID, "amount", "a contrast of 1.5, expected 0..1");
+    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_INVALID, "amount",
+              "a contrast of 1.5, expected 0..1");
     o = with(JPEG, 1);
     o.amount = 0.5;
-    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_INVALID, "amount", "a JPEG quality of 0.5");
+    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_INVALID, "amount",
+              "a JPEG quality of 0.5");
     o = with(BLUR, 1);
     o.amount = 1000;
-    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_INVALID, "amount", "a blur of 1000 pixels, expected at most 256");
+    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_INVALID, "amount",
+              "a blur of 1000 pixels, expected at most 256");
     t.spec.dtype = DAL_F32;
-    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_UNSUPPORTED, "", "put it before what makes them f32");
+    fx_expect(&err, corrupt_impl.create(host, &o, &t.dataset, &self, &err), DAL_E_UNSUPPORTED, "",
+              "put it before what makes them f32");
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }

@@ -121,8 +121,9 @@ Test(cost, above_the_limit_is_refused_or_gets_fewer_candidates)
 {
     cr_assert_eq(under(0, false, NULL, 0), 1000, "no limit");
     cr_assert_eq(under(20000, false, NULL, 0), 1000, "it just fits");
-    cr_assert_eq(under(5000, false, "strategy 'probe' needs up to 19.5 KiB of memory for 1,000 candidates, more than the "
-                       "4.9 KiB that the test allows; raise the test, try 250 or fewer, or hope", 1), 0);
+    cr_assert_eq(under(5000, false,
+                       "strategy 'probe' needs up to 19.5 KiB of memory for 1,000 candidates, more than the 4.9 KiB "
+                       "that the test allows; raise the test, try 250 or fewer, or hope", 1), 0);
     cr_assert_eq(under(5000, true, "it is given 250 of them, drawn at random for each query", 0), 250);
     cr_assert_eq(under(100, true, "even for as few candidates as it is to pick", 1), 0);
     cr_assert_eq(under(19999, true, "20000 B of memory for 1,000 candidates, more than the 19999 B", 0), 999);

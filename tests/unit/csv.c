@@ -119,8 +119,9 @@ Test(csv_dataset, fills_missing_values_with_the_mean_of_the_pool_alone)
 Test(csv_dataset, makes_columns_of_words_one_hot_in_a_fixed_order)
 {
     options o = with(fx_text("a", "town,x,c\nRome,1,a\nOslo,2,b\nRome,3,a\n"));
-    refuse(o, DAL_E_FORMAT, "path", ":2:1: found 'Rome' in column 0 ('town'), expected a number that fits f32; columns may be "
-                                    "left out with drop, or made one-hot");
+    refuse(o, DAL_E_FORMAT, "path",
+                                    ":2:1: found 'Rome' in column 0 ('town'), expected a number that fits f32; columns "
+                                    "may be left out with drop, or made one-hot");
     o.words = TABLE_DROP;
     cr_assert_str_eq(pool(o), "a:1 b:2 a:3");
     o.words = TABLE_ONE_HOT;
@@ -146,8 +147,9 @@ Test(csv_dataset, refuses_a_column_of_too_many_words)
     options o = with(fx_text("a", "1,x,a\n2,y,b\nthree,x,a\n"));
     o.words = TABLE_ONE_HOT;
     o.max_values = 2;
-    refuse(o, DAL_E_FORMAT, "path", ":3:1: column 0 has texts ('three' is the first) and more than 2 different ones, too many for "
-                                    "one-hot; drop the column or raise max_values");
+    refuse(o, DAL_E_FORMAT, "path",
+                                    ":3:1: column 0 has texts ('three' is the first) and more than 2 different ones, "
+                                    "too many for one-hot; drop the column or raise max_values");
     o.max_values = 3;
     cr_assert_str_eq(pool(o), "a:1,0,0,1,0 b:0,1,0,0,1 a:0,0,1,1,0");
     o = with(fx_text("b", "1,2,a\n2,2,b\n3,2,a\n4,2,a\n")); /* numbers may be as many as they like */
@@ -399,7 +401,8 @@ Test(csv_dataset, reads_the_real_tables_of_words)
         dal_runtime *rt = fx_runtime(1, 0);
         fx_dataset d = open_csv(rt, &o);
         cr_assert_eq(d.info.n[DAL_SPLIT_TRAIN], tables[i].n, "%s: %lld rows", tables[i].file, (long long)d.info.n[0]);
-        cr_assert_eq(d.info.spec.shape[0], tables[i].d, "%s: %lld values", tables[i].file, (long long)d.info.spec.shape[0]);
+        cr_assert_eq(d.info.spec.shape[0], tables[i].d, "%s: %lld values", tables[i].file,
+                     (long long)d.info.spec.shape[0]);
         cr_assert_eq(d.info.spec.n_classes, tables[i].c, "%s", tables[i].file);
         close_csv(rt, &d);
     }

@@ -131,7 +131,8 @@ static void agrees(const world *w, const explanation *e)
         cr_assert_eq(e[k].other, other < 0 ? -1 : w->picks[other]);
         same(e[k].other_distance, distance);
         const int64_t n = slow_share(w, k, share);
-        cr_assert_eq(e[k].stands_for, n, "pick %d stands for %d, the twin says %d", (int)k, (int)e[k].stands_for, (int)n);
+        cr_assert_eq(e[k].stands_for, n, "pick %d stands for %d, the twin says %d", (int)k, (int)e[k].stands_for,
+                     (int)n);
         for (int64_t i = 0; i < STORE_FEW; i++) {
             cr_assert_eq(e[k].few[i], i < n ? share[i].id : -1);
             same(e[k].few_distance[i], i < n ? share[i].distance : (double)NAN);

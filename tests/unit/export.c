@@ -242,7 +242,9 @@ Test(page, shows_a_run_without_letting_it_drive_the_terminal)
     cr_assert_not_null(strstr(got, "mlp (nets 1)"));
     cr_assert_not_null(strstr(got, "rate 0.1\n"));
     cr_assert_not_null(strstr(got, "round 1: pool is empty"));
-    cr_assert_not_null(strstr(got, "Final accuracy 0.3000, area under the curve (AUBC) 0.2000\n2 answers for a cost of 3.5\n"));
+    cr_assert_not_null(strstr(got,
+                              "Final accuracy 0.3000, area under the curve (AUBC) 0.2000\n2 answers for a cost of "
+                              "3.5\n"));
     free(got);
     printed(got, page_run(f, &r, 4242, (terminal){0, true}));
     cr_assert_not_null(strstr(got, "(running in process 4242)"));
@@ -257,8 +259,10 @@ Test(page, shows_what_transforms_made_of_the_data)
     r.head.n_links = 3;
     char *got;
     printed(got, page_run(f, &r, 0, (terminal){0, false}));
-    cr_assert_not_null(strstr(got, "\nglyphs          2     100   100   200           -     -         0    0\n"), "%s", got);
-    cr_assert_not_null(strstr(got, "\nopen-set        2      20    50   100           -    10         0   30\n"), "%s", got);
+    cr_assert_not_null(strstr(got, "\nglyphs          2     100   100   200           -     -         0    0\n"), "%s",
+                       got);
+    cr_assert_not_null(strstr(got, "\nopen-set        2      20    50   100           -    10         0   30\n"), "%s",
+                       got);
     cr_assert_not_null(strstr(got, "\nround  ID  OOD  purity  so far  ID recall  OOD recall\n"));
     cr_assert_not_null(strstr(got, "\n    0   1    1    0.50    0.50      0.014       0.034\n"), "%s", got);
     free(got);

@@ -72,7 +72,8 @@ static void check(const char *path, char between)
     dal_runtime *rt = fx_runtime(1, 0);
     dal_files *f = NULL;
     char got[sizeof words], place[300], want[300];
-    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), path, "key", is_text, NULL, &f, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), path, "key", is_text, NULL, &f, &err), DAL_OK, "%s",
+                 err.text);
     cr_assert_eq(dal_files_count(f), 4);
     for (int64_t i = 0; i < 4; i++) {
         cr_assert_str_eq(dal_files_name(f, i), in_order[i]);
@@ -85,7 +86,8 @@ static void check(const char *path, char between)
         cr_assert(memcmp(got, words, (size_t)n) == 0);
     }
     cr_assert_eq(dal_files_read(f, 3, got, 0, &err), DAL_OK, "%s", err.text);
-    fx_expect(&err, dal_files_read(f, 0, got, 4, &err), DAL_E_INVALID, "key", "4 bytes of 'a/10.txt' were asked for, there are 3");
+    fx_expect(&err, dal_files_read(f, 0, got, 4, &err), DAL_E_INVALID, "key",
+              "4 bytes of 'a/10.txt' were asked for, there are 3");
     dal_files_place(f, 0, place, sizeof place);
     snprintf(want, sizeof want, "%s%ca/10.txt", path, between);
     cr_assert_str_eq(place, want);
@@ -130,7 +132,8 @@ Test(files, follows_links_but_not_round_in_circles)
     dal_files *f = NULL;
     snprintf(path, sizeof path, "%s/linked", root);
     cr_assert_eq(symlink("a", path), 0);
-    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), root, "key", is_text, NULL, &f, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), root, "key", is_text, NULL, &f, &err), DAL_OK, "%s",
+                 err.text);
     cr_assert_geq(dal_files_find(f, "linked/2.txt"), 0);
     dal_files_close(f);
     dal_runtime_free(rt);
@@ -152,9 +155,11 @@ Test(files, tells_when_a_file_has_changed)
     dal_files *f = NULL;
     char got[8];
     const char *root = as_folder("folder");
-    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), root, "key", is_text, NULL, &f, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), root, "key", is_text, NULL, &f, &err), DAL_OK, "%s",
+                 err.text);
     fx_write("folder/a/10.txt", "eleven", 6);
-    fx_expect(&err, dal_files_read(f, 0, got, 3, &err), DAL_E_IO, "key", "folder/a/10.txt: it has changed: 6 bytes, expected 3");
+    fx_expect(&err, dal_files_read(f, 0, got, 3, &err), DAL_E_IO, "key",
+              "folder/a/10.txt: it has changed: 6 bytes, expected 3");
     dal_files_close(f);
     dal_runtime_free(rt);
 }
@@ -168,7 +173,8 @@ Test(files, refuses_what_cannot_be_read)
     refuse("/nowhere/x", DAL_E_NOT_FOUND, "/nowhere/x: cannot open: No such file");
     refuse(fx_text("empty", ""), DAL_E_FORMAT, "empty: there is nothing in it");
     refuse("/dev/null", DAL_E_IO, "/dev/null: found a device or pipe");
-    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), as_zip("zip", 1), "key", NULL, NULL, &f, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_files_open(dal_runtime_host(rt, "files"), as_zip("zip", 1), "key", NULL, NULL, &f, &err), DAL_OK,
+                 "%s", err.text);
     const int64_t i = dal_files_find(f, "note.md");
     cr_assert_eq(dal_files_read(f, i, got, 1, &err), DAL_OK);
     fx_expect(&err, dal_files_read(f, i, got, 2, &err), DAL_E_FORMAT, "key", "a wrong checksum of 'note.md'");

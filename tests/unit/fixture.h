@@ -138,7 +138,8 @@ static inline int32_t fx_class(const fx_dataset *d, uint32_t split, int64_t id)
 }
 
 /* A dataset of these options is refused, and leaves nothing behind. */
-static inline void fx_refuse(const dal_dataset_impl *impl, const void *options, dal_status want, const char *key, const char *words)
+static inline void fx_refuse(const dal_dataset_impl *impl, const void *options, dal_status want, const char *key,
+                             const char *words)
 {
     dal_error err = DAL_ERROR_INIT;
     void *self = NULL;
@@ -160,7 +161,8 @@ static inline const char *fx_rows_of(const dal_dataset_impl *impl, const void *o
     for (int64_t i = 0; i < d.info.n[split]; i++) {
         const int32_t c = fx_class(&d, split, i);
         fx_read(&d, split, &i, 1, x);
-        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", i ? " " : "", c < 0 ? "-" : d.info.class_names[c]);
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s", i ? " " : "",
+                 c < 0 ? "-" : d.info.class_names[c]);
         for (int64_t j = 0; j < d.info.spec.shape[0]; j++)
             snprintf(out + strlen(out), sizeof out - strlen(out), "%c%g", j ? ',' : ':', (double)x[j]);
     }

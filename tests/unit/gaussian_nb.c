@@ -41,7 +41,8 @@ static void twin(const fx_list *l, const float *x, double *z)
             mean /= w;
             for (int64_t i = 0; i < n; i++)
                 if (l->classes[i] == k)
-                    v += (l->weights ? (double)l->weights[i] : 1) * pow((double)((float *)l->data)[i * d + j] - mean, 2);
+                    v += (l->weights ? (double)l->weights[i] : 1) * pow((double)((float *)l->data)[i * d + j] - mean,
+                                                                        2);
             v = v / w + 1e-9 * most;
             z[k] -= 0.5 * (log(2 * M_PI * v) + pow((double)x[j] - mean, 2) / v);
             share = w / all;
@@ -67,7 +68,8 @@ static void agrees(int weighted)
         double want[3];
         twin(l, (float *)l->data + i * 5, want);
         for (int k = 0; k < 3; k++)
-            cr_assert_float_eq(z[i * 3 + k], want[k], 1e-4 * (1 + fabs(want[k])), "%g, not %g", (double)z[i * 3 + k], want[k]);
+            cr_assert_float_eq(z[i * 3 + k], want[k], 1e-4 * (1 + fabs(want[k])), "%g, not %g", (double)z[i * 3 + k],
+                               want[k]);
     }
     cr_assert_geq(fx_accuracy(z, l), 0.7);
     free(z);

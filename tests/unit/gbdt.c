@@ -2,8 +2,8 @@
 
 #include "plugins/models/gbdt.c"
 
-static const options usual = {.rounds = 20, .learning_rate = 0.3, .max_depth = 4, .min_child_weight = 1, .lambda = 1, .subsample = 1,
-                              .colsample = 1, .max_bins = 64};
+static const options usual = {.rounds = 20, .learning_rate = 0.3, .max_depth = 4, .min_child_weight = 1, .lambda = 1,
+                              .subsample = 1, .colsample = 1, .max_bins = 64};
 
 #ifndef DAL_HAVE_XGBOOST
 
@@ -13,7 +13,8 @@ Test(gbdt, says_that_it_was_left_out)
     dal_error err = DAL_ERROR_INIT;
     void *self = NULL;
     const dal_sample_spec spec = fx_vector_spec(3, DAL_F32, 2);
-    fx_expect(&err, impl.create(dal_runtime_host(rt, "gbdt"), &usual, &spec, &self, &err), DAL_E_UNSUPPORTED, "", "libxgboost-dev");
+    fx_expect(&err, impl.create(dal_runtime_host(rt, "gbdt"), &usual, &spec, &self, &err), DAL_E_UNSUPPORTED, "",
+              "libxgboost-dev");
     dal_runtime_free(rt);
 }
 
@@ -32,7 +33,8 @@ static void agrees_with_xgboost(const options *o, int64_t c, int weighted, int h
 {
     dal_runtime *rt = fx_runtime(1, 1);
     fx_list *l = fx_clusters(200, 7, c, DAL_F32, 0.5, 1);
-    for (int i = 0; holes && i < 200 * 7; i += 3 + i % 4) /* likelier in the last classes, so that both ways are taken */
+    /* likelier in the last classes, so that both ways are taken */
+    for (int i = 0; holes && i < 200 * 7; i += 3 + i % 4)
         if (l->classes[i / 7] >= c / 2 || i % 5 == 0)
             ((float *)l->data)[i] = NAN;
     if (weighted) {
@@ -56,8 +58,8 @@ static void agrees_with_xgboost(const options *o, int64_t c, int weighted, int h
     cr_assert_eq(XGBoosterPredict(b, x, 1, 0, 0, &n, &want), 0);
     cr_assert_eq(n, (bst_ulong)(200 * c));
     for (int64_t i = 0; i < 200 * c; i++)
-        cr_assert_float_eq((double)z[i] + 0.5, want[i], 1e-5 * (1 + fabs((double)want[i])), "%lld: %g, not %g", (long long)i,
-                           (double)z[i] + 0.5, (double)want[i]);
+        cr_assert_float_eq((double)z[i] + 0.5, want[i], 1e-5 * (1 + fabs((double)want[i])), "%lld: %g, not %g",
+                           (long long)i, (double)z[i] + 0.5, (double)want[i]);
     cr_assert_gt(fx_accuracy(z, l), 0.9);
     int64_t ways[2] = {0, 0};
     for (int64_t i = 0; i < m->n_nodes; i++)
@@ -112,7 +114,8 @@ Test(gbdt, features_are_the_inputs_with_means_for_what_is_missing)
     x[3 * 7 + 1] = -INFINITY;
     const dal_fit fit_ = {.struct_size = sizeof fit_, .train = &l->s};
     dal_fit_report report = {.struct_size = sizeof report};
-    fx_expect(&err, impl.fit(m, &fit_, &report, &err), DAL_E_INVALID, "", "training sample 1007 has the value -inf at place 1");
+    fx_expect(&err, impl.fit(m, &fit_, &report, &err), DAL_E_INVALID, "",
+              "training sample 1007 has the value -inf at place 1");
     impl.destroy(m);
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     fx_list_free(l);
@@ -181,7 +184,8 @@ Test(gbdt, comes_back_from_bytes_it_does_not_trust)
         m->tree_at[1] = step == 3 ? 0 : at;
         m->tree_class[2] = step == 4 ? 3 : class;
         fx_bytes bad = fx_save(&impl, m);
-        fx_expect(&err, fx_load(&impl, back, &bad, &err), DAL_E_FORMAT, "", step < 6 ? "cannot be" : "a saved gbdt has nan for number 1");
+        fx_expect(&err, fx_load(&impl, back, &bad, &err), DAL_E_FORMAT, "",
+                  step < 6 ? "cannot be" : "a saved gbdt has nan for number 1");
         free(bad.data);
         m->nodes[0] = node;
         m->means[1] = mean;

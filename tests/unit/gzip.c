@@ -1,4 +1,5 @@
-/* dal/file.h: gzip content by libdeflate, where there is one, and by zlib alone: the same bytes, the same complaints. */
+/* dal/file.h: gzip content by libdeflate, where there is one, and by zlib alone: the same bytes, the same
+ * complaints. */
 #define ZLIB_CONST
 #include "tests/unit/fixture.h"
 
@@ -39,7 +40,8 @@ static void fill(size_t n, uint64_t seed)
 /* One member of content[n], behind what is there. */
 static void add_member(size_t n, int level, gz_header *header)
 {
-    z_stream z = {.next_in = content, .avail_in = (uInt)n, .next_out = packed + n_packed, .avail_out = (uInt)(MOST - n_packed)};
+    z_stream z = {.next_in = content, .avail_in = (uInt)n, .next_out = packed + n_packed,
+                  .avail_out = (uInt)(MOST - n_packed)};
     cr_assert_eq(deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
     if (header)
         cr_assert_eq(deflateSetHeader(&z, header), Z_OK);
@@ -108,7 +110,8 @@ Test(gzip, is_the_same_by_either_library)
 Test(gzip, of_several_members_and_with_all_that_a_header_may_have)
 {
     static Bytef extra[] = "extra", name[] = "a name", comment[] = "words";
-    gz_header full = {.extra = extra, .extra_len = 5, .name = name, .comment = comment, .hcrc = 1}, named = {.name = name};
+    gz_header full = {.extra = extra, .extra_len = 5, .name = name, .comment = comment, .hcrc = 1},
+        named = {.name = name};
     n_packed = 0;
     fill(5000, 1);
     add_member(5000, 6, &named);

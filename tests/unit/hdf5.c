@@ -9,8 +9,8 @@
 static options with(const char *path)
 {
     return (options){.path = path, .x = "/x", .y = "/y", .y_path = "", .test_path = "", .test_x = "", .test_y = "",
-                     .test_y_path = "", .validation_path = "", .validation_x = "", .validation_y = "", .validation_y_path = "",
-                     .cache = 1 << 20};
+                     .test_y_path = "", .validation_path = "", .validation_x = "", .validation_y = "",
+                     .validation_y_path = "", .cache = 1 << 20};
 }
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
@@ -110,7 +110,8 @@ Test(hdf5, reads_every_kind_of_number_plain_in_chunks_and_packed)
             cr_assert_eq(d.info.spec.dtype, t == 6 ? DAL_U8 : DAL_F32);
             fx_read(&d, 0, ids, 7, t == 6 ? (void *)u : (void *)f);
             for (int i = 0; i < 21; i++)
-                cr_assert_eq(t == 6 ? u[i] : (int)f[i], 3 * (int)ids[i / 3] + i % 3, "type %d, %d: value %d", t, how, i);
+                cr_assert_eq(t == 6 ? u[i] : (int)f[i], 3 * (int)ids[i / 3] + i % 3, "type %d, %d: value %d", t, how,
+                             i);
             close_hdf5(rt, &d);
         }
 }
@@ -226,7 +227,8 @@ static const char *labels_of(options o)
     static char out[200];
     dal_runtime *rt = fx_runtime(1, 0);
     fx_dataset d = open_hdf5(rt, &o);
-    snprintf(out, sizeof out, "%lld %s:", (long long)d.info.spec.n_classes, d.info.class_names ? d.info.class_names[0] : "-");
+    snprintf(out, sizeof out, "%lld %s:", (long long)d.info.spec.n_classes,
+             d.info.class_names ? d.info.class_names[0] : "-");
     for (int64_t i = 0; i < d.info.n[0]; i++)
         snprintf(out + strlen(out), sizeof out - strlen(out), " %d", fx_class(&d, 0, i));
     close_hdf5(rt, &d);
@@ -235,7 +237,8 @@ static const char *labels_of(options o)
 
 Test(hdf5, takes_classes_and_their_names_from_enumerations)
 {
-    static const char *const truth[] = {"FALSE", "TRUE"}, *const kinds[] = {"dog", "cat", "owl"}, *const own[] = {"a", "b", "c"};
+    static const char *const truth[] = {"FALSE", "TRUE"}, *const kinds[] = {"dog", "cat", "owl"},
+        *const own[] = {"a", "b", "c"};
     const made x = VECTORS;
     const char *path = file_of("bool.h5", &x, NULL);
     add_enum(path, truth, (const int[]){0, 1}, 2, H5T_STD_I8LE); /* as h5py has booleans */
@@ -307,7 +310,8 @@ static const char *lzf_file(const char *name, const void *packed, size_t n)
     const H5Z_class2_t packer = {H5Z_CLASS_T_VERS, HDF5_FILTER_LZF, 1, 1, "lzf", NULL, NULL, never};
     H5Zregister(&packer);
     const char *path = fx_path(name);
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(2, dims, NULL);
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+        space = H5Screate_simple(2, dims, NULL);
     const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(plist, 2, chunk);
     H5Pset_filter(plist, HDF5_FILTER_LZF, H5Z_FLAG_OPTIONAL, 3, values);
@@ -400,7 +404,8 @@ Test(hdf5, says_what_does_not_fit)
 static void add_elsewhere(const char *path, int how, const char *other)
 {
     const hsize_t dims[] = {4, 2};
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(2, dims, NULL);
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+        space = H5Screate_simple(2, dims, NULL);
     const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     if (how == 0)
         H5Pset_external(plist, other, 0, 8);
@@ -434,7 +439,8 @@ Test(hdf5, refuses_chunks_samples_and_counts_that_are_too_large)
     const char *path = fx_path("a.h5");
     unlink(path);
     const hsize_t dims[] = {1 << 14, 1 << 20}, chunk[] = {1 << 14, 1 << 15};
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(2, dims, NULL);
+    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+        space = H5Screate_simple(2, dims, NULL);
     const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(plist, 2, chunk);
     H5Dclose(H5Dcreate2(file, "x", H5T_NATIVE_UINT8, space, H5P_DEFAULT, plist, H5P_DEFAULT));
@@ -466,14 +472,16 @@ Test(hdf5, refuses_what_is_no_hdf5_or_cut_short)
     refuse(with(fx_text("a", "not one")), DAL_E_FORMAT, "path", ": is no HDF5 file");
     refuse(with(fx_text("b", "")), DAL_E_FORMAT, "path", ": is no HDF5 file");
     refuse(with(fx_gzip("c", "x", 1)), DAL_E_FORMAT, "path", ": packed data; unpack it first");
-    const made x = {.name = "x", .type = H5T_NATIVE_FLOAT, .rank = 2, .dims = {400, 3}, .chunk = {10, 3}, .pack = 1}, y = LABELS;
+    const made x = {.name = "x", .type = H5T_NATIVE_FLOAT, .rank = 2, .dims = {400, 3}, .chunk = {10, 3}, .pack = 1},
+        y = LABELS;
     size_t n;
     unsigned char *bytes = fx_slurp(file_of("d.h5", &x, &y), &n);
     refuse(with(fx_write("e", bytes, n / 2)), DAL_E_FORMAT, "path", ": cannot be opened: cut short or damaged: ");
     free(bytes);
 }
 
-/* The head of a heap of names that is said to have 2^53 bytes: libhdf5 1.10 ends by a signal, later ones may complain. */
+/* The head of a heap of names that is said to have 2^53 bytes: libhdf5 1.10 ends by a signal, later ones may
+ * complain. */
 Test(hdf5, outlives_a_file_that_libhdf5_does_not)
 {
     const made x = VECTORS, y = LABELS;
@@ -517,7 +525,8 @@ Test(hdf5, tells_a_damaged_chunk_and_a_value_that_is_not_finite_when_it_reads_th
         if (which) {
             const hsize_t dims[] = {2, 2};
             const float values[] = {1, 2, 3, NAN};
-            const hid_t file = H5Fcreate(o.path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(2, dims, NULL);
+            const hid_t file = H5Fcreate(o.path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+                space = H5Screate_simple(2, dims, NULL);
             const hid_t set = H5Dcreate2(file, "x", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
             H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
             H5Dclose(set);
@@ -529,7 +538,8 @@ Test(hdf5, tells_a_damaged_chunk_and_a_value_that_is_not_finite_when_it_reads_th
         float f[3];
         dal_batch b = {sizeof b, 0, &d.info.spec, 1, f, NULL, NULL};
         fx_expect(&err, hdf5_impl.read(d.self, 0, (const int64_t[]){1}, 1, &b, &err), DAL_E_FORMAT, "x",
-                  which ? ": /x: value 1 of row 1 is not finite" : ": /x: rows 1..1 cannot be read: a chunk that has not the size it should have: damaged");
+                  which ? ": /x: value 1 of row 1 is not finite" : ": /x: rows 1..1 cannot be read: a chunk that has "
+                                                                   "not the size it should have: damaged");
         close_hdf5(rt, &d);
     }
     free(bytes);

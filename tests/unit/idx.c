@@ -241,13 +241,15 @@ static void check_real(const char *folder, const int64_t *per_class, int64_t pix
 Test(idx, mnist_has_its_known_counts_and_pixels)
 {
     const int64_t counts[] = {5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949};
-    const unsigned char row14[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 81, 240, 253, 253, 119, 25, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    const unsigned char row14[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 81, 240, 253, 253, 119, 25, 0, 0, 0, 0, 0, 0,
+                                   0, 0, 0};
     check_real("mnist", counts, 1567298545, row14);
 }
 
 Test(idx, fashion_mnist_has_6000_of_each_class_and_its_known_pixels)
 {
     const int64_t counts[] = {6000, 6000, 6000, 6000, 6000, 6000, 6000, 6000, 6000, 6000};
-    const unsigned char row14[] = {0, 0, 1, 4, 6, 7, 2, 0, 0, 0, 0, 0, 237, 226, 217, 223, 222, 219, 222, 221, 216, 223, 229, 215, 218, 255, 77, 0};
+    const unsigned char row14[] = {0, 0, 1, 4, 6, 7, 2, 0, 0, 0, 0, 0, 237, 226, 217, 223, 222, 219, 222, 221, 216,
+                                   223, 229, 215, 218, 255, 77, 0};
     check_real("fashion-mnist", counts, 3431114169, row14);
 }

@@ -120,8 +120,10 @@ Test(image, refuses_sizes_that_are_none)
     dal_error err = DAL_ERROR_INIT;
     dal_runtime *rt = fx_runtime(1, 0);
     dal_resizer *r = NULL;
-    fx_expect(&err, dal_resizer_new(dal_runtime_host(rt, "x"), 0, 4, 4, 4, &r, &err), DAL_E_OVERFLOW, "", "an image side of 0 pixels");
-    fx_expect(&err, dal_resizer_new(dal_runtime_host(rt, "x"), 4, 4, 4, 2000000, &r, &err), DAL_E_OVERFLOW, "", "expected 1..1048576");
+    fx_expect(&err, dal_resizer_new(dal_runtime_host(rt, "x"), 0, 4, 4, 4, &r, &err), DAL_E_OVERFLOW, "",
+              "an image side of 0 pixels");
+    fx_expect(&err, dal_resizer_new(dal_runtime_host(rt, "x"), 4, 4, 4, 2000000, &r, &err), DAL_E_OVERFLOW, "",
+              "expected 1..1048576");
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }

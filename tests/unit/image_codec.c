@@ -80,7 +80,8 @@ Test(image_codec, reads_what_pillow_reads)
         unsigned char *data = picture(cases[i].name, &n);
         cr_assert_eq(decode(data, n, cases[i].channels, &info, &err), DAL_OK, "%s", err.text);
         cr_assert(info.height == H && info.width == W && info.channels == cases[i].channels, "%s", cases[i].name);
-        cr_expect_arr_eq(pixels, cases[i].first, 4, "%s begins %d %d %d", cases[i].name, pixels[0], pixels[1], pixels[2]);
+        cr_expect_arr_eq(pixels, cases[i].first, 4, "%s begins %d %d %d", cases[i].name, pixels[0], pixels[1],
+                         pixels[2]);
         const int sum = sum_of(pixels, cases[i].channels * H * W);
         cr_expect_eq(sum, cases[i].sum, "%s: %d", cases[i].name, sum);
         cr_assert_eq(decode(data, n, 1, &info, &err), DAL_OK, "%s", err.text);
@@ -124,7 +125,8 @@ Test(image_codec, looks_at_headers_only)
     const image_bytes some = {data, 100, (int64_t)n, "some/file", "key"};
     cr_assert(image_look(&some, &info, &more, &err) == DAL_OK && more);
     free(data);
-    cr_assert(image_has_name("a.b/x.JPeG") && image_has_name(".png") && !image_has_name("x.jpg/y") && !image_has_name("jpg"));
+    cr_assert(image_has_name("a.b/x.JPeG") && image_has_name(".png") && !image_has_name("x.jpg/y") &&
+              !image_has_name("jpg"));
 }
 
 Test(image_codec, refuses_claims_without_bounds)
@@ -133,7 +135,8 @@ Test(image_codec, refuses_claims_without_bounds)
     refuse("P6 60000 60000 255 ", 19, DAL_E_FORMAT, "is said to have 60000 x 60000 pixels");
     refuse("P6 0 5 255 ", 11, DAL_E_FORMAT, "is said to have 5 x 0 pixels");
     refuse("P6 99999999999 5 255 ", 21, DAL_E_FORMAT, "no PNM header");
-    refuse("P5 2 2", 6, DAL_E_FORMAT, "no PNM header: expected width, height and a largest value of 1..65535, at offset 6 of 6");
+    refuse("P5 2 2", 6, DAL_E_FORMAT,
+           "no PNM header: expected width, height and a largest value of 1..65535, at offset 6 of 6");
     static unsigned char png[33] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x7f\xff\xff\xff\x7f\xff\xff\xff\10\2";
     refuse(png, sizeof png, DAL_E_FORMAT, "is said to have 2147483647 x 2147483647 pixels");
     png[25] = 7;

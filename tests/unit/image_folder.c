@@ -354,10 +354,12 @@ static int colour(const fx_dataset *d, uint32_t split, int64_t id)
     return x[0];
 }
 
-static const char *const slides[] = {"v1/breast/benign/SOB/adenosis/P1/40X/a.ppm",  "v1/breast/benign/SOB/adenosis/P1/100X/b.ppm",
-                                     "v1/breast/benign/SOB/tubular/P3/40X/c.ppm",   "v1/breast/malignant/SOB/ductal/P2/40X/d.ppm",
-                                     "v1/breast/malignant/SOB/ductal/P2/40X/e.ppm", "v1/breast/malignant/SOB/ductal/P9/100X/f.ppm",
-                                     NULL};
+static const char *const slides[] = {"v1/breast/benign/SOB/adenosis/P1/40X/a.ppm",
+                                     "v1/breast/benign/SOB/adenosis/P1/100X/b.ppm",
+                                     "v1/breast/benign/SOB/tubular/P3/40X/c.ppm",
+                                     "v1/breast/malignant/SOB/ductal/P2/40X/d.ppm",
+                                     "v1/breast/malignant/SOB/ductal/P2/40X/e.ppm",
+                                     "v1/breast/malignant/SOB/ductal/P9/100X/f.ppm", NULL};
 
 Test(image_folder, takes_a_folder_further_down_for_the_class_and_one_for_the_source)
 {
@@ -397,8 +399,8 @@ Test(image_folder, takes_a_folder_further_down_for_the_class_and_one_for_the_sou
     refuse(o, DAL_E_INVALID, "train", "there are no pictures in it that have '/60X/' in their names");
 }
 
-static const char *const birds[] = {"birds/001.Albatross/a.ppm", "birds/001.Albatross/b.ppm", "birds/002.Gull, grey/c.ppm",
-                                    "birds/d.ppm", "birds/not_listed.ppm", NULL};
+static const char *const birds[] = {"birds/001.Albatross/a.ppm", "birds/001.Albatross/b.ppm",
+                                    "birds/002.Gull, grey/c.ppm", "birds/d.ppm", "birds/not_listed.ppm", NULL};
 
 #define TABLE "img_id,img_filename,y,split,place\n1,001.Albatross/b.ppm,10,0,0\n2,\"002.Gull, grey/c.ppm\",2,2,1\n"
 
@@ -464,7 +466,8 @@ Test(image_folder, says_what_is_wrong_with_a_table_and_where)
     refuse_table(TABLE "3,lost.ppm,1,0,0\n", DAL_E_FORMAT, "birds/meta.csv:4:3: 'lost.ppm': there is no such picture");
     refuse_table(TABLE "3,001.Albatross/b.ppm,1,0,0\n", DAL_E_FORMAT,
                  "meta.csv:4:3: '001.Albatross/b.ppm': this picture is listed twice");
-    refuse_table(TABLE "3,d.ppm,1,3,0\n", DAL_E_FORMAT, "meta.csv:4:11: '3': expected train, validation or test, or 0, 1 or 2");
+    refuse_table(TABLE "3,d.ppm,1,3,0\n", DAL_E_FORMAT,
+                 "meta.csv:4:11: '3': expected train, validation or test, or 0, 1 or 2");
     refuse_table(TABLE "3,d.ppm,1\n", DAL_E_FORMAT, "meta.csv:4:1: found 3 columns, expected 5 as in the first line");
     refuse_table(TABLE "3,d.ppm,\x01,0,0\n", DAL_E_FORMAT, "of the classes is not UTF-8 text");
     refuse_table("img_filename,y,split,place\nd.ppm,1,2,0\n", DAL_E_INVALID, "meta.csv lists no picture to train on");

@@ -22,15 +22,19 @@ static const char *pool(options o)
 
 Test(jsonl, finds_texts_and_labels_among_other_keys)
 {
-    cr_assert_str_eq(pool(with(fx_text("a", "{\"id\": 7, \"text\": \"one\", \"label\": \"pos\", \"x\": [1, {\"text\": \"no\"}]}\r\n"
+    cr_assert_str_eq(pool(with(fx_text("a",
+                                       "{\"id\": 7, \"text\": \"one\", \"label\": \"pos\", \"x\": [1, {\"text\": "
+                                       "\"no\"}]}\r\n"
                                             "\n{\"label\":\"neg\",\"text\":\"two\"}\n {\"text\":\"three\"} \n"
                                             "{\"text\":\"four\",\"label\":null}\n"))),
                      "pos:one|neg:two|-:three|-:four");
-    cr_assert_str_eq(pool(with(fx_text("b", "{\"text\":\"a\",\"label\":10}\n{\"text\":\"b\",\"label\":9}\n"))), "10:a|9:b");
+    cr_assert_str_eq(pool(with(fx_text("b", "{\"text\":\"a\",\"label\":10}\n{\"text\":\"b\",\"label\":9}\n"))),
+                     "10:a|9:b");
     cr_assert_str_eq(pool(with(fx_text("c", "{\"text\":\"a\",\"label\":true}\n{\"text\":\"b\",\"label\":false}\n"))),
                      "true:a|false:b");
     static const char *const two[] = {"title", "body"};
-    options o = with(fx_text("d", "{\"body\":\"B\",\"title\":\"T\",\"label\":1}\n{\"title\":null,\"body\":\"C\",\"label\":2}\n"));
+    options o = with(fx_text("d", "{\"body\":\"B\",\"title\":\"T\",\"label\":1}\n"
+                                  "{\"title\":null,\"body\":\"C\",\"label\":2}\n"));
     o.text = (dal_str_list){two, 2};
     cr_assert_str_eq(pool(o), "1:T B|2:C");
 }
@@ -38,7 +42,8 @@ Test(jsonl, finds_texts_and_labels_among_other_keys)
 Test(jsonl, decodes_every_escape)
 {
     cr_assert_str_eq(pool(with(fx_text("a", "{\"text\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"label\":1}\n"
-                                            "{\"text\":\"caf\\u00e9 \\ud83d\\ude00 \\ud83dx \\udc00 \xc3\xa9\",\"label\":1}\n"))),
+                                            "{\"text\":\"caf\\u00e9 \\ud83d\\ude00 \\ud83dx \\udc00 "
+                                            "\xc3\xa9\",\"label\":1}\n"))),
                      "1:\"\\/\b\f\n\r\t|1:caf\xc3\xa9 \xf0\x9f\x98\x80 \xef\xbf\xbdx \xef\xbf\xbd \xc3\xa9");
     cr_assert_str_eq(pool(with(fx_text("b", "{\"text\":\"x\",\"label\":\"a\\\"b\"}\n"))), "a\"b:x");
 }
@@ -76,7 +81,8 @@ Test(jsonl, refuses_what_is_no_json)
 
 Test(jsonl, tells_which_source_a_text_is_of)
 {
-    options o = with(fx_text("by", "{\"text\":\"a\",\"label\":1,\"by\":\"Zoe\"}\n{\"text\":\"b\",\"label\":2,\"by\":null}\n"
+    options o = with(fx_text("by",
+                             "{\"text\":\"a\",\"label\":1,\"by\":\"Zoe\"}\n{\"text\":\"b\",\"label\":2,\"by\":null}\n"
                               "{\"text\":\"c\",\"label\":1,\"by\":\"A\\u006en\"}\n{\"text\":\"d\"}\n"
                               "{\"by\":\"Zoe\",\"text\":\"e\"}\n"));
     o.group = "by";
@@ -93,7 +99,8 @@ Test(jsonl, tells_which_source_a_text_is_of)
 
 Test(jsonl, numbers_sources_as_it_does_labels)
 {
-    options o = with(fx_text("by", "{\"text\":\"a\",\"by\":10}\n{\"text\":\"b\",\"by\":9}\n{\"text\":\"c\",\"by\":10}\n"));
+    options o = with(fx_text("by",
+                             "{\"text\":\"a\",\"by\":10}\n{\"text\":\"b\",\"by\":9}\n{\"text\":\"c\",\"by\":10}\n"));
     o.group = "by";
     cr_assert_str_eq(fx_sources_of(&jsonl_impl, &o), "10|9|10");
 }

@@ -72,6 +72,7 @@ Test(kernel, refuses_rows_of_different_widths)
     double out[6];
     dal_error err = DAL_ERROR_INIT;
     dal_runtime *rt = fx_runtime(1, 1);
-    fx_expect(&err, dal_kernel_matrix(dal_runtime_host(rt, "t"), &k, &a, &b, out, 3, &err), DAL_E_INVALID, "", "3 and of 2");
+    fx_expect(&err, dal_kernel_matrix(dal_runtime_host(rt, "t"), &k, &a, &b, out, 3, &err), DAL_E_INVALID, "",
+              "3 and of 2");
     dal_runtime_free(rt);
 }

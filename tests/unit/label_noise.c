@@ -172,7 +172,8 @@ Test(label_noise, of_each_sample_is_as_the_slow_twin_draws_it)
                 const int32_t got = fx_class(&x.d, DAL_SPLIT_TRAIN, i);
                 const int32_t want = slow_twin(host, &o, i, (const float *)plain.data[0] + 3 * i, (int32_t)(i % c), c);
                 unsure += want < 0;
-                cr_assert(want < 0 || want == got, "sample %d of %d classes: %d, the twin says %d", (int)i, c, got, want);
+                cr_assert(want < 0 || want == got, "sample %d of %d classes: %d, the twin says %d", (int)i, c, got,
+                          want);
                 wrong += got != i % c;
             }
             cr_assert_lt(unsure, 10);

@@ -5,7 +5,8 @@
 #include "sdk/lib/model/nn_model.h"
 #include "tests/unit/models.h"
 
-static inline void fx_layers(const dal_model_impl *impl, const void *o, int64_t channels, int64_t side, int64_t c, int64_t weights,
+static inline void fx_layers(const dal_model_impl *impl, const void *o, int64_t channels, int64_t side, int64_t c,
+                             int64_t weights,
                    const int64_t *stages, int64_t d)
 {
     dal_runtime *rt = fx_runtime(1, 1);

@@ -30,8 +30,8 @@ static const char *pool(options o)
     out[0] = '\0';
     for (int64_t i = 0; i < d.info.n[DAL_SPLIT_TRAIN]; i++) {
         const int32_t c = fx_class(&d, DAL_SPLIT_TRAIN, i);
-        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s %s", i ? "|" : "", c < 0 ? "-" : d.info.class_names[c],
-                 fx_sparse_of(&d, DAL_SPLIT_TRAIN, i));
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s %s", i ? "|" : "",
+                 c < 0 ? "-" : d.info.class_names[c], fx_sparse_of(&d, DAL_SPLIT_TRAIN, i));
     }
     libsvm_impl.destroy(d.self);
     cr_assert_eq(dal_runtime_allocated(rt), 0);
@@ -116,8 +116,9 @@ Test(libsvm, chooses_one_of_several_labels)
 
 Test(libsvm, reads_numbers_as_strtod_does)
 {
-    static const char *const numbers[] = {"0.1", "-12.5", "1e-3", "123456789012345678", ".5", "5.", "+3", "0.30000001192092896",
-                                          "-0.420290", "3.4e38", "1e-50", "999999999999999", "0.000001"};
+    static const char *const numbers[] = {"0.1", "-12.5", "1e-3", "123456789012345678", ".5", "5.", "+3",
+                                          "0.30000001192092896", "-0.420290", "3.4e38", "1e-50", "999999999999999",
+                                          "0.000001"};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         float got = -1;
         cr_assert(parse_value(numbers[i], (int64_t)strlen(numbers[i]), &got), "%s", numbers[i]);

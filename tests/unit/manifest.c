@@ -15,8 +15,9 @@ static const struct bad_case {
     {"hello\n", "m.yaml: it is plain text; expected a mapping that begins with 'dalhost: 1'"},
     {"dalhost: 1\n\tmodel: mlp\n", "m.yaml:2:1: not YAML: found a tab character that violates indentation while "
                                    "scanning a plain scalar that began in line 1; indent with spaces, not tabs"},
-    {"dalhost: 1\nquery:\n\tsize: 1\n", "m.yaml:3:1: not YAML: found character that cannot start any token while scanning "
-                                        "for the next token; indent with spaces, not tabs"},
+    {"dalhost: 1\nquery:\n\tsize: 1\n",
+                                        "m.yaml:3:1: not YAML: found character that cannot start any token while "
+                                        "scanning for the next token; indent with spaces, not tabs"},
     {"dalhost: 1\nmodel: {use: mlp\n", "m.yaml:3:1: not YAML: did not find expected ',' or '}' while parsing a flow "
                                        "mapping that began in line 2; close the mapping with '}'"},
     {"a: b: c\n", "m.yaml:1:5: not YAML: mapping values are not allowed in this context; check the indentation, or "
@@ -44,8 +45,9 @@ static const struct bad_case {
 
     /* keys */
     {BASE "modle: mlp\n", "m.yaml:5:1: unknown key 'modle'; did you mean 'model'?"},
-    {BASE "zzz: 1\n", "m.yaml:5:1: unknown key 'zzz'; expected one of dalhost, name, seed, trials, dataset, transforms, "
-                      "model, strategy, oracle, memory, initial, query, stop, train, record"},
+    {BASE "zzz: 1\n",
+                      "m.yaml:5:1: unknown key 'zzz'; expected one of dalhost, name, seed, trials, dataset, "
+                      "transforms, model, strategy, oracle, memory, initial, query, stop, train, record"},
     {BASE "query: {sise: 1}\n", "m.yaml:5:9: unknown key 'sise' of query; did you mean 'size'?"},
     {BASE "stop: {when: 1}\n", "m.yaml:5:8: unknown key 'when' of stop; expected one of accuracy, labels, cost"},
     {"dalhost: 1\ndataset: drawn\nmodel: {use: mlp, hiden: [5]}\nstrategy: margin\n",
@@ -53,8 +55,8 @@ static const struct bad_case {
     {"dalhost: 1\ndataset: drawn\nmodel: {use: linear, c: 1}\nstrategy: margin\n",
      "m.yaml:3:22: unknown key 'c' of model 'linear', which has no parameters"},
     {BASE "\"a\\e[31m\\nb\": 1\n",
-     "m.yaml:5:1: unknown key 'a\\x1b[31m\\x0ab'; expected one of dalhost, name, seed, trials, dataset, transforms, model, "
-     "strategy, oracle, memory, initial, query, stop, train, record"},
+     "m.yaml:5:1: unknown key 'a\\x1b[31m\\x0ab'; expected one of dalhost, name, seed, trials, dataset, transforms, "
+     "model, strategy, oracle, memory, initial, query, stop, train, record"},
     {"name: x\n",
      "m.yaml: 'dalhost' is missing; expected a whole number of at least 1: version of the manifest format; write "
      "'dalhost: 1'\n"
@@ -72,18 +74,22 @@ static const struct bad_case {
     {BASE "seed: abc\n", "m.yaml:5:7: seed is text 'abc'; expected a whole number of at least 0"},
     {BASE "seed: true\n", "m.yaml:5:7: seed is true; expected a whole number of at least 0"},
     {BASE "seed: -1\n", "m.yaml:5:7: seed is -1; expected a whole number of at least 0"},
-    {BASE "seed: 0x10\n", "m.yaml:5:7: seed is 0x10; expected a whole number of at least 0; write it in decimal, without "
-                          "'_' and leading zeros"},
+    {BASE "seed: 0x10\n",
+                          "m.yaml:5:7: seed is 0x10; expected a whole number of at least 0; write it in decimal, "
+                          "without '_' and leading zeros"},
     {BASE "seed: 1_000\n", "m.yaml:5:7: seed is 1_000; expected a whole number of at least 0; write it in decimal, "
                            "without '_' and leading zeros"},
     {BASE "seed: 010\n", "m.yaml:5:7: seed is 010; expected a whole number of at least 0; write it in decimal, without "
                          "'_' and leading zeros"},
     {BASE "seed: 9223372036854775808\n",
      "m.yaml:5:7: seed is 9223372036854775808; expected a whole number of at least 0; it is too large"},
-    {BASE "seed:\n", "m.yaml:5:6: seed is empty; expected a whole number of at least 0; leave the key out for the default"},
-    {BASE "seed: [1]\n", "m.yaml:5:7: seed is a list; expected a whole number of at least 0; try it without the brackets"},
+    {BASE "seed:\n",
+     "m.yaml:5:6: seed is empty; expected a whole number of at least 0; leave the key out for the default"},
+    {BASE "seed: [1]\n",
+     "m.yaml:5:7: seed is a list; expected a whole number of at least 0; try it without the brackets"},
     {BASE "trials: 0\n", "m.yaml:5:9: trials is 0; expected a whole number in 1..1000000 (runs)"},
-    {BASE "memory: 4Q\n", "m.yaml:5:9: memory is text '4Q'; expected a whole number of at least 0 (bytes); try 512M or 4G"},
+    {BASE "memory: 4Q\n",
+     "m.yaml:5:9: memory is text '4Q'; expected a whole number of at least 0 (bytes); try 512M or 4G"},
     {BASE "memory: 9000000000G\n",
      "m.yaml:5:9: memory is text '9000000000G'; expected a whole number of at least 0 (bytes); try 512M or 4G"},
 
@@ -94,7 +100,8 @@ static const struct bad_case {
     {BASE "stop: {cost: 1e999}\n", "m.yaml:5:14: stop.cost is 1e999; expected a number of at least 0; it is too large"},
     {BASE "train: {warm_start: yes}\n",
      "m.yaml:5:21: train.warm_start is text 'yes'; expected true or false; did you mean true?"},
-    {BASE "train: {warm_start: 0}\n", "m.yaml:5:21: train.warm_start is 0; expected true or false; did you mean false?"},
+    {BASE "train: {warm_start: 0}\n",
+     "m.yaml:5:21: train.warm_start is 0; expected true or false; did you mean false?"},
     {BASE "train: {warm_start: 'true'}\n",
      "m.yaml:5:21: train.warm_start is quoted text 'true'; expected true or false; drop the quotes"},
     {BASE "record: {models: lst}\n",
@@ -108,8 +115,8 @@ static const struct bad_case {
      "m.yaml:3:40: model 'mlp': betas[0] is 1; expected a number in [0..1)\n"
      "m.yaml:3:43: model 'mlp': betas[1] is text 'x'; expected a number in [0..1)\n"
      "m.yaml:3:51: model 'mlp': betas[3] is -1; expected a number in [0..1)"},
-    {"dalhost: 1\ndataset: drawn\nmodel: {use: mlp, tags: [a, '', {b: 1}], hidden: {a: 1}, rate: 0}\nstrategy: margin\n",
-     "m.yaml:3:29: model 'mlp': tags[1] is quoted text ''; expected text that is not empty\n"
+    {"dalhost: 1\ndataset: drawn\nmodel: {use: mlp, tags: [a, '', {b: 1}], hidden: {a: 1}, rate: 0}\nstrategy: "
+     "margin\n", "m.yaml:3:29: model 'mlp': tags[1] is quoted text ''; expected text that is not empty\n"
      "m.yaml:3:33: model 'mlp': tags[2] is a mapping; expected text that is not empty\n"
      "m.yaml:3:50: model 'mlp': hidden is a mapping; expected a list of whole numbers of at least 1 (units)\n"
      "m.yaml:3:64: model 'mlp': rate is 0; expected a number above 0"},
@@ -132,7 +139,8 @@ static const struct bad_case {
     /* components */
     {"dalhost: 1\ndataset: drawn\nmodel: mpl\nstrategy: margin\n", "m.yaml:3:8: no model 'mpl'"},
     {"dalhost: 1\ndataset: drawn\nmodel: [mlp]\nstrategy: margin\n",
-     "m.yaml:3:8: model is a list; expected a model (its id, or a mapping with 'use'); installed: convnet, linear, mlp"},
+     "m.yaml:3:8: model is a list; expected a model (its id, or a mapping with 'use'); installed: convnet, linear, "
+     "mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: {hidden: [5]}\nstrategy: margin\n",
      "m.yaml:3:8: model has no 'use'; expected 'use' with the id of a model; installed: convnet, linear, mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: {use: [mlp]}\nstrategy: margin\n",
@@ -146,21 +154,22 @@ static const struct bad_case {
      "m.yaml:4:11: strategy is an empty list; expected at least one strategy"},
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [margin, marginal, [bald], {use: wrap, base: ball}]\n",
      "m.yaml:4:20: no strategy 'marginal'\n"
-     "m.yaml:4:30: strategy[2] is a list; expected a strategy (its id, or a mapping with 'use'); installed: bad-default, "
-     "bad-domain, bad-yaml, bald, compare, endless, foreign, margin, twin, twin, wrap\n"
+     "m.yaml:4:30: strategy[2] is a list; expected a strategy (its id, or a mapping with 'use'); installed: "
+     "bad-default, bad-domain, bad-yaml, bald, compare, endless, foreign, margin, twin, twin, wrap\n"
      "m.yaml:4:56: no strategy 'ball'"},
     {BASE "transforms: {scale: 1}\n",
      "m.yaml:5:13: transforms has no 'use'; expected 'use' with the id of a transform; installed: scale"},
     {"dalhost: 1\ndataset: files\nmodel: mlp\nstrategy: margin\n",
      "m.yaml:2:10: 'images' of dataset 'files' is missing; expected the path of a file: images of the pool"},
-    {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy:\n  - use: wrap\n    base: {use: wrap, base: {use: bald, x: 1}}\n",
-     "m.yaml:6:41: unknown key 'x' of strategy 'bald', which has no parameters"},
+    {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy:\n  - use: wrap\n    base: {use: wrap, base: {use: bald, x: "
+     "1}}\n", "m.yaml:6:41: unknown key 'x' of strategy 'bald', which has no parameters"},
 
     /* paths */
     {"dalhost: 1\ndataset: {use: files, images: none.gz}\nmodel: mlp\nstrategy: margin\n",
      "m.yaml:2:31: dataset 'files': images: no file 'none.gz'; looked for $PWD/none.gz, $PWD/data/none.gz" PATH_HINT},
     {"dalhost: 1\ndataset: {use: files, images: data}\nmodel: mlp\nstrategy: margin\n",
-     "m.yaml:2:31: dataset 'files': images: no file 'data'; looked for $PWD/data (a directory), $PWD/data/data" PATH_HINT},
+     "m.yaml:2:31: dataset 'files': images: no file 'data'; looked for $PWD/data (a directory), "
+     "$PWD/data/data" PATH_HINT},
     {"dalhost: 1\ndataset: {use: files, images: here.gz, folder: here.gz}\nmodel: mlp\nstrategy: margin\n",
      "m.yaml:2:48: dataset 'files': folder: no directory 'here.gz'; looked for $PWD/here.gz (not a directory), "
      "$PWD/data/here.gz" PATH_HINT},
@@ -170,8 +179,9 @@ static const struct bad_case {
      "m.yaml:2:31: dataset 'files': images is empty; expected the path of a file"},
     {"dalhost: 1\ndataset: {use: files, images: [a]}\nmodel: mlp\nstrategy: margin\n",
      "m.yaml:2:31: dataset 'files': images is a list; expected the path of a file"},
-    {"dalhost: 1\ndataset: {use: files, images: here.gz, parts: [here.gz, none.gz, '']}\nmodel: mlp\nstrategy: margin\n",
-     "m.yaml:2:57: dataset 'files': parts[1]: no file 'none.gz'; looked for $PWD/none.gz, $PWD/data/none.gz" PATH_HINT "\n"
+    {"dalhost: 1\ndataset: {use: files, images: here.gz, parts: [here.gz, none.gz, '']}\nmodel: mlp\nstrategy: "
+     "margin\n", "m.yaml:2:57: dataset 'files': parts[1]: no file 'none.gz'; looked for $PWD/none.gz, "
+                 "$PWD/data/none.gz" PATH_HINT "\n"
      "m.yaml:2:66: dataset 'files': parts[2] is empty; expected the path of a file, or a list of them"},
     {"dalhost: 1\ndataset: {use: files, images: here.gz, parts: {a: 1}}\nmodel: mlp\nstrategy: margin\n",
      "m.yaml:2:47: dataset 'files': parts is a mapping; expected the path of a file, or a list of them"},
@@ -180,29 +190,32 @@ static const struct bad_case {
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: [margin, bald]\ntrain: {warm_start: true}\n",
      "m.yaml:4:20: strategy 'bald' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
      "mlp\n"
-     "m.yaml:5:21: train.warm_start needs dal.model.warm-start/1, which model 'linear' does not offer; models that do: mlp"},
+     "m.yaml:5:21: train.warm_start needs dal.model.warm-start/1, which model 'linear' does not offer; models that do: "
+     "mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: {use: wrap, more: [margin, bald]}\n",
-     "m.yaml:4:38: strategy 'bald' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, mlp"},
+     "m.yaml:4:38: strategy 'bald' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
+     "mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: [compare, {use: compare, by: passes}, {use: compare, twice: "
      "true}, {use: wrap, base: {use: compare, by: passes}}]\n",
-     "m.yaml:4:27: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
-     "mlp\n"
-     "m.yaml:4:55: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
-     "mlp\n"
-     "m.yaml:4:102: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: convnet, "
-     "mlp"},
+     "m.yaml:4:27: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: "
+     "convnet, mlp\n"
+     "m.yaml:4:55: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: "
+     "convnet, mlp\n"
+     "m.yaml:4:102: strategy 'compare' needs dal.model.mc/1, which model 'linear' does not offer; models that do: "
+     "convnet, mlp"},
     {"dalhost: 1\ndataset: drawn\nmodel: linear\nstrategy: margin\ninitial: {strategy: {use: compare, by: gradient}}\n",
      "m.yaml:5:27: strategy 'compare' needs dal.model.outputs/1, and no model is trained yet when the initial set is "
      "chosen; expected a strategy that needs features alone, which the inputs then are, or nothing"},
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: foreign\n",
-     "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1, which model 'mlp' does not offer; no installed model does\n"
+     "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1, which model 'mlp' does not offer; no installed model "
+     "does\n"
      "m.yaml:4:11: strategy 'foreign' needs org.example.thing/1, which model 'mlp' does not offer; no installed model "
      "does"},
 
     /* faults of modules */
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [bad-default, bad-yaml, bad-domain]\n",
-     "/m/faulty.so: the default of 'n' of strategy 'bad-default' is faulty: '0' is 0; expected a whole number of at least "
-     "1; tell the module's author\n"
+     "/m/faulty.so: the default of 'n' of strategy 'bad-default' is faulty: '0' is 0; expected a whole number of at "
+     "least 1; tell the module's author\n"
      "/m/faulty.so: the default of 'n' of strategy 'bad-yaml' is faulty: '[1' is not YAML; tell the module's author\n"
      "/m/faulty.so: parameter 'n' of strategy 'bad-domain' has a faulty domain 'one to ten'; tell the module's author"},
 };
@@ -223,7 +236,8 @@ Test(manifest, tells_all_faults_in_the_order_of_the_file)
                     "query: {size: x}\n",
                     NULL, 0, FAKE_USUAL,
                     "m.yaml:2:1: unknown key 'sed'; did you mean 'seed'?\n"
-                    "m.yaml:3:16: 'images' of dataset 'files' is missing; expected the path of a file: images of the pool\n"
+                    "m.yaml:3:16: 'images' of dataset 'files' is missing; expected the path of a file: images of the "
+                    "pool\n"
                     "m.yaml:3:30: dataset 'files': noise is 7; expected a number in (0..1]\n"
                     "m.yaml:4:28: model 'mlp': hidden[0] is 0; expected a whole number of at least 1 (units)\n"
                     "m.yaml:5:11: no strategy 'margn'\n"
@@ -262,7 +276,8 @@ Test(manifest, a_component_that_holds_itself_by_default_is_refused)
 {
     diags *d = diags_new();
     cr_assert_null(read_with("dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: endless\n", NULL, 0, FAKE_USUAL, d));
-    cr_assert_not_null(strstr(diags_text(d, 0), "/m/faulty.so: the default of 'base' of strategy 'endless' is faulty: "));
+    cr_assert_not_null(strstr(diags_text(d, 0),
+                              "/m/faulty.so: the default of 'base' of strategy 'endless' is faulty: "));
     diags_free(d);
 }
 
@@ -327,11 +342,11 @@ Test(manifest, takes_the_one_oracle_that_answers_from_the_labels)
                     "m.yaml: no oracle is named, and several answer from the dataset's labels: truth, truth-too; name "
                     "one, as in 'oracle: truth-too'");
     expect_messages(BASE "oracle: {x: 1}\n", NULL, 0, FAKE_NO_TRUTH,
-                    "m.yaml:5:9: no oracle is named, and none that is installed answers from the dataset's labels; name "
-                    "one with 'oracle: ID'; installed: paper\n"
+                    "m.yaml:5:9: no oracle is named, and none that is installed answers from the dataset's labels; "
+                    "name one with 'oracle: ID'; installed: paper\n"
                     "m.yaml:5:9: oracle has no 'use'; expected 'use' with the id of an oracle; installed: paper");
     expect_messages(BASE, NULL, 0, FAKE_EMPTY,
-                    "m.yaml: no oracle is named, and none that is installed answers from the dataset's labels; name one "
-                    "with 'oracle: ID'\n"
+                    "m.yaml: no oracle is named, and none that is installed answers from the dataset's labels; name "
+                    "one with 'oracle: ID'\n"
                     "m.yaml:2:10: no dataset 'drawn'\nm.yaml:3:8: no model 'mlp'\nm.yaml:4:11: no strategy 'margin'");
 }

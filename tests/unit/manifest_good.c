@@ -69,7 +69,8 @@ Test(manifest_good, reads_the_same_from_a_file_with_a_byte_order_mark_and_crlf)
 
 Test(manifest_good, finds_files_beside_it_and_on_the_data_path)
 {
-    manifest *m = read_good("dalhost: 1\ndataset: {use: files, images: there.gz, folder: data, log: out/x.log, label: 3}\n"
+    manifest *m =
+        read_good("dalhost: 1\ndataset: {use: files, images: there.gz, folder: data, log: out/x.log, label: 3}\n"
                             "model: mlp\nstrategy: margin\n", NULL, 0);
     const param_value *v = m->dataset->values;
     char *images = xasprintf("%s/data/there.gz", place_dir), *folder = xasprintf("%s/data", place_dir);
@@ -111,17 +112,21 @@ Test(manifest_good, takes_one_path_or_a_list_of_them)
 Test(manifest_good, says_the_effective_manifest_in_one_canonical_way)
 {
     const char *expected =
-        "{\"dalhost\":1,\"dataset\":{\"from\":\"fake\",\"use\":\"drawn\"},\"initial\":{\"balanced\":false,\"size\":100,\"strategy\":null},"
+        "{\"dalhost\":1,\"dataset\":{\"from\":\"fake\",\"use\":\"drawn\"},"
+        "\"initial\":{\"balanced\":false,\"size\":100,\"strategy\":null},"
         "\"model\":{\"betas\":[0.9,0.999],\"cache\":1048576,\"early_stop\":false,\"from\":\"fake\",\"hidden\":[50],"
         "\"rate\":0.001,\"solver\":\"sgd\",\"tags\":[\"a\",\"7\"],\"use\":\"mlp\"},"
-        "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},\"query\":{\"candidates\":0,\"over_memory\":\"refuse\",\"rounds\":10,\"size\":100},"
-        "\"record\":{\"explain\":false,\"models\":\"last\",\"nearest\":true},\"seed\":1,\"stop\":{\"accuracy\":0.1,\"cost\":0.0,\"labels\":0},"
+        "\"oracle\":{\"from\":\"fake\",\"use\":\"truth\"},"
+        "\"query\":{\"candidates\":0,\"over_memory\":\"refuse\",\"rounds\":10,\"size\":100},"
+        "\"record\":{\"explain\":false,\"models\":\"last\",\"nearest\":true},\"seed\":1,"
+        "\"stop\":{\"accuracy\":0.1,\"cost\":0.0,\"labels\":0},"
         "\"train\":{\"warm_start\":false},\"transforms\":[]}";
     manifest *m = read_good("dalhost: 1\nname: a\ndataset: drawn\n"
                             "model: {use: mlp, hidden: [50], solver: sgd, tags: [a, 7]}\n"
                             "strategy: wrap\nstop: {accuracy: 0.1}\n", NULL, 0);
     /* other order, spelling, name, trials, memory: still the same runs */
-    manifest *n = read_good("stop: {accuracy: 1e-1}\nstrategy: [{use: wrap, base: {use: margin}, more: []}]\nmemory: 1G\n"
+    manifest *n =
+        read_good("stop: {accuracy: 1e-1}\nstrategy: [{use: wrap, base: {use: margin}, more: []}]\nmemory: 1G\n"
                             "trials: 4\nname: b\nmodel: {tags: ['a', 7], solver: sgd, from: fake, use: mlp}\n"
                             "oracle: truth\ndataset: {use: drawn}\ndalhost: 1\nseed: 1\n",
                             (const char *const[]){"model.hidden=[ 50 ]"}, 1);
@@ -154,7 +159,8 @@ Test(manifest_good, sets_values_by_their_path)
         {"model=linear", "\"model\":{\"from\":\"fake\",\"use\":\"linear\"}"},
         {"model.hidden=[5, 6]", "\"hidden\":[5,6]"},
         {"model.hidden=[]", "\"hidden\":[]"},
-        {"strategy=[bald, margin]", "\"use\":\"bald\",\"version\":\"1.0\"}{\"from\":\"fake\",\"use\":\"margin\",\"version\":\"1.0\"}"},
+        {"strategy=[bald, margin]",
+         "\"use\":\"bald\",\"version\":\"1.0\"}{\"from\":\"fake\",\"use\":\"margin\",\"version\":\"1.0\"}"},
         {"strategy.use=bald", "}{\"from\":\"fake\",\"use\":\"bald\",\"version\":\"1.0\"}"},
         {"transforms.0.use=scale", "\"transforms\":[{\"from\":\"fake\",\"use\":\"scale\"}]"},
         {"oracle=paper", "\"use\":\"paper\""},
@@ -178,7 +184,8 @@ Test(manifest_good, sets_values_by_their_path)
 
 Test(manifest_good, sets_inside_a_component_given_by_its_id)
 {
-    const char *const sets[] = {"strategy.label=z", "strategy.use=wrap", "strategy.more.0=bald", "strategy.more.1=margin"};
+    const char *const sets[] = {"strategy.label=z", "strategy.use=wrap", "strategy.more.0=bald",
+                                "strategy.more.1=margin"};
     manifest *m = read_good(BASE, sets, 4);
     char *t = param_value_text(&(param_value){.desc = &(param_desc){"s", DAL_PARAM_COMPONENT, "", "strategy", "", ""},
                                               .n = 1, .component = m->strategies});
@@ -201,11 +208,14 @@ Test(manifest_good, says_what_is_wrong_with_a_set)
         {"=5", "--set =5: no 'KEY' in it; expected KEY=VALUE, as in model.epochs=5"},
         {"query..size=5", "--set query..size=5: an empty part in the path; expected KEY.KEY=VALUE"},
         {"seed.x=5", "--set seed.x=5: seed is a mapping; expected a whole number of at least 0"},
-        {"seed=", "--set seed=: seed is empty; expected a whole number of at least 0; leave the key out for the default"},
-        {"transforms.1=scale", "--set transforms.1=scale: 'transforms' is an empty list, so '1' is not in it; expected 0 to "
-                               "add an item"},
+        {"seed=", "--set seed=: seed is empty; expected a whole number of at least 0; leave the key out for the "
+                  "default"},
+        {"transforms.1=scale",
+                               "--set transforms.1=scale: 'transforms' is an empty list, so '1' is not in it; expected "
+                               "0 to add an item"},
         {"strategy=[x, margin]", "--set strategy=[x, margin]: no strategy 'x'"},
-        {"strategy.x=&a 1", "--set strategy.x=&a 1: anchor '&a'; aliases are not used in manifests; write the value out"},
+        {"strategy.x=&a 1",
+         "--set strategy.x=&a 1: anchor '&a'; aliases are not used in manifests; write the value out"},
         {"seed=\xff", "--set seed=\xff: byte 5 is not UTF-8; expected UTF-8 text"},
         {"train={warm_start: true, warm_start: false}",
          "--set train={warm_start: true, warm_start: false}: duplicate key 'warm_start'; keep one of them"},
@@ -215,10 +225,11 @@ Test(manifest_good, says_what_is_wrong_with_a_set)
                         &cases[i].set, 1, FAKE_USUAL, cases[i].expected);
     expect_messages("dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [margin, bald]\n",
                     (const char *const[]){"strategy.2.x=1", "strategy.bald=1"}, 2, FAKE_USUAL,
-                    "--set strategy.2.x=1: strategy[2] has no 'use'; expected 'use' with the id of a strategy; installed: "
-                    "bad-default, bad-domain, bad-yaml, bald, compare, endless, foreign, margin, twin, twin, wrap\n"
-                    "--set strategy.bald=1: 'strategy' is a list of 3, so 'bald' is not in it; expected 0..2, or 3 to add "
-                    "an item");
+                    "--set strategy.2.x=1: strategy[2] has no 'use'; expected 'use' with the id of a strategy; "
+                    "installed: bad-default, bad-domain, bad-yaml, bald, compare, endless, foreign, margin, twin, "
+                    "twin, wrap\n"
+                    "--set strategy.bald=1: 'strategy' is a list of 3, so 'bald' is not in it; expected 0..2, or 3 to "
+                    "add an item");
 }
 
 Test(manifest_good, looks_for_a_file_of_set_in_the_working_directory_first)

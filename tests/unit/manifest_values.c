@@ -150,8 +150,9 @@ Test(spec, is_told_as_json_with_its_version)
 /* What stands in a manifest reads back as what was said. */
 Test(value_text, reads_back_as_the_same_value)
 {
-    const char *const words[] = {"plain", "7", "true", "null", "", "a b", "it's", "say \"x\"", "back\\slash", "tab\there",
-                                 "# no", "a: b", "- x", "-", "~", "[1]", "{a}", "gr\xc3\xbc\xc3\x9f", "1e5", ".nan", "x,y"};
+    const char *const words[] = {"plain", "7", "true", "null", "", "a b", "it's", "say \"x\"", "back\\slash",
+                                 "tab\there", "# no", "a: b", "- x", "-", "~", "[1]", "{a}", "gr\xc3\xbc\xc3\x9f",
+                                 "1e5", ".nan", "x,y"};
     const param_desc p = {"label", DAL_PARAM_STR, "x y", "", "", ""};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         const param_value v = {.desc = &p, .n = 1, .str = &words[i]};
@@ -184,7 +185,8 @@ Test(schema, is_json_and_has_every_component_and_parameter)
     json_error_t why;
     json_t *root = json_loads(s, 0, &why), *shapes, *shape;
     cr_assert_not_null(root, "%s", why.text);
-    cr_assert_str_eq(json_string_value(json_object_get(root, "$schema")), "https://json-schema.org/draft/2020-12/schema");
+    cr_assert_str_eq(json_string_value(json_object_get(root, "$schema")),
+                     "https://json-schema.org/draft/2020-12/schema");
     shapes = json_object_get(json_object_get(json_object_get(root, "$defs"), "model"), "oneOf");
     cr_assert_eq(json_array_size(shapes), 6); /* three models, by id and as mappings */
     size_t i;
@@ -257,7 +259,8 @@ Test(number, knows_what_is_one)
     } cases[] = {
         {"0", NUMBER_INT, 0},         {"-12", NUMBER_INT, -12},   {"+3", NUMBER_INT, 3},
         {"1.5", NUMBER_FLOAT, 1.5},   {"1e-3", NUMBER_FLOAT, 1e-3}, {".5", NUMBER_FLOAT, 0.5},
-        {"5.", NUMBER_FLOAT, 5},      {"1E5", NUMBER_FLOAT, 1e5}, {"9223372036854775807", NUMBER_INT, 9223372036854775807.0},
+        {"5.", NUMBER_FLOAT, 5},      {"1E5", NUMBER_FLOAT, 1e5},
+        {"9223372036854775807", NUMBER_INT, 9223372036854775807.0},
         {"9223372036854775808", NUMBER_FLOAT, 9223372036854775808.0}, {"1e999", NUMBER_TOO_LARGE, 0},
         {".inf", NUMBER_SPECIAL, 0},  {"-.INF", NUMBER_SPECIAL, 0}, {"NaN", NUMBER_SPECIAL, 0},
         {"0x10", NUMBER_ODD, 0},      {"1_000", NUMBER_ODD, 0},   {"010", NUMBER_ODD, 0},

@@ -282,8 +282,8 @@ Test(dal_dense, finds_the_first_value_that_is_not_finite)
                 x[at] = odd[k];
                 x[n - 1] = odd[(k + 3) % (sizeof odd / sizeof *odd)];
                 for (int missing = 0; missing < 2; missing++)
-                    cr_assert_eq(dal_first_not_finite(x, n, missing), slow_first(x, n, missing), "%g of %lld at %lld", (double)odd[k],
-                                 (long long)n, (long long)at);
+                    cr_assert_eq(dal_first_not_finite(x, n, missing), slow_first(x, n, missing), "%g of %lld at %lld",
+                                 (double)odd[k], (long long)n, (long long)at);
                 x[at] = x[n - 1] = 1;
             }
 }
@@ -471,7 +471,8 @@ Test(mlp, refuses_bytes_that_are_no_model_of_its_kind_and_keeps_its_weights)
     fx_bytes good = fx_save(&impl, a.self);
     float *want = fx_predict(&impl, a.self, l, 40);
 
-    fx_expect(&err, fx_load(&impl, b.self, &good, &err), DAL_E_FORMAT, "", "tensor 'hidden1.weight' is F32 [5, 6]; mlp has F32 [6, 6] here");
+    fx_expect(&err, fx_load(&impl, b.self, &good, &err), DAL_E_FORMAT, "",
+              "tensor 'hidden1.weight' is F32 [5, 6]; mlp has F32 [6, 6] here");
     fx_expect(&err, fx_load(&impl, c.self, &good, &err), DAL_E_FORMAT, "", "mlp has ");
     for (size_t n = 0; n < good.n; n++) { /* cut short anywhere */
         fx_bytes cut = {good.data, n, 0, 0};

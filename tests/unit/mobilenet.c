@@ -1,11 +1,13 @@
-/* mobilenet-v2 has the size its paper and its peers give it, and learns; ReLU6 and depthwise convolutions have gradients. */
+/* mobilenet-v2 has the size its paper and its peers give it, and learns; ReLU6 and depthwise convolutions have
+ * gradients. */
 #include "tests/unit/layers.h"
 
 #include "plugins/models/mobilenet.c"
 
 Test(mobilenet, has_the_size_of_its_paper)
 {
-    const options cifar = {.width = 32, .stem = STEM_CIFAR}, imagenet = {.width = 32, .stem = 1}, half = {.width = 16, .stem = 1};
+    const options cifar = {.width = 32, .stem = STEM_CIFAR}, imagenet = {.width = 32, .stem = 1},
+        half = {.width = 16, .stem = 1};
     /* torchvision's mobilenet_v2: 3,504,872 with 1000 classes, of which 1280 x 1000 + 1000 are the last layer's */
     fx_layers(&mobilenet_impl, &imagenet, 3, 64, 1000, 3504872, (int64_t[]){32, 16, 8, 4, 4, 2, 2}, 1280);
     fx_layers(&mobilenet_impl, &cifar, 3, 32, 10, 2236682, (int64_t[]){32, 32, 16, 8, 8, 4, 4}, 1280);
@@ -16,8 +18,8 @@ Test(mobilenet, has_the_size_of_its_paper)
 Test(mobilenet, learns_a_batch_by_heart)
 {
     dal_runtime *rt = fx_runtime(2, 1);
-    options o = {.nn = {.epochs = 60, .batch_size = 24, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003, .mc_dropout = 0.5,
-                        .stop_accuracy = 1}, .width = 4};
+    options o = {.nn = {.epochs = 60, .batch_size = 24, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003,
+                        .mc_dropout = 0.5, .stop_accuracy = 1}, .width = 4};
     fx_list *l = fx_clusters(24, 192, 4, DAL_U8, 0.4, 1);
     l->s.spec.modality = DAL_IMAGE;
     l->s.spec.ndim = 3;
@@ -47,7 +49,8 @@ static dal_nn *small_net(const dal_host *host, uint32_t backend)
     dal_nn_use(nn, backend);
     x = dal_nn_relu6(nn, dal_nn_batch_norm(nn, x, "norm", 0));
     dal_nn_stage(nn, x);
-    x = dal_nn_conv(nn, x, "depthwise", &(dal_nn_conv_shape){.out = 8, .kernel = 3, .stride = 2, .pad = 1, .groups = 8});
+    x = dal_nn_conv(nn, x, "depthwise", &(dal_nn_conv_shape){.out = 8, .kernel = 3, .stride = 2, .pad = 1,
+                                                             .groups = 8});
     x = dal_nn_relu6(nn, x);
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", 3, DAL_NN_BIAS));
     const dal_status st = dal_nn_finish(nn, &err);
@@ -59,7 +62,8 @@ static dal_nn *small_net(const dal_host *host, uint32_t backend)
 }
 
 /* sum of q times the outputs of one sample */
-static double answer(const dal_nn *nn, dal_nn_pass *p, const float *weights, const float *state, const float *x, const float *q)
+static double answer(const dal_nn *nn, dal_nn_pass *p, const float *weights, const float *state, const float *x,
+                     const float *q)
 {
     dal_nn_info info = {.struct_size = sizeof info};
     double sum = 0;
@@ -84,7 +88,8 @@ static void differs(uint32_t backend)
     dal_rng r = dal_rng_from_key(9);
     const float q[3] = {0.7f, -1.1f, 0.4f};
     dal_nn_describe(nn, &info);
-    float *w = malloc((size_t)info.n_weights * sizeof *w), *g = calloc((size_t)info.n_weights, sizeof *g), *state = malloc((size_t)info.n_state * sizeof *state), x[160];
+    float *w = malloc((size_t)info.n_weights * sizeof *w), *g = calloc((size_t)info.n_weights, sizeof *g),
+        *state = malloc((size_t)info.n_state * sizeof *state), x[160];
     dal_nn_draw(nn, DAL_NN_UNIFORM, &r, w, state);
     for (int i = 0; i < 160; i++)
         x[i] = 3 + 4 * (float)dal_rng_normal(&r); /* below 0, between, above 6 */
@@ -121,8 +126,8 @@ static void differs(uint32_t backend)
         w[i] = old - step;
         const double down = answer(nn, p, w, state, x, q);
         w[i] = old;
-        cr_assert_float_eq((double)g[i], (up - down) / (2 * (double)step), 2e-2 * (1 + fabs((double)g[i])), "weight %lld: %g", (long long)i,
-                           (double)g[i]);
+        cr_assert_float_eq((double)g[i], (up - down) / (2 * (double)step), 2e-2 * (1 + fabs((double)g[i])),
+                           "weight %lld: %g", (long long)i, (double)g[i]);
     }
     dal_nn_pass_free(p);
     dal_nn_free(nn);

@@ -167,8 +167,8 @@ static inline dal_status fx_load(const dal_model_impl *impl, void *self, fx_byte
     return impl->load(self, &r, err);
 }
 
-/* Create, fit and predict with the first, the second, ... allocation failing, until none is left to fail, which must take
- * more than `least`: everything is given back, and nothing but memory is complained of. */
+/* Create, fit and predict with the first, the second, ... allocation failing, until none is left to fail, which must
+ * take more than `least`: everything is given back, and nothing but memory is complained of. */
 static inline void fx_memory_ends(const dal_model_impl *impl, const void *options, int64_t least)
 {
     for (int64_t k = 1; k < 1000; k++) {

@@ -4,8 +4,8 @@
 
 static options with(const char *path)
 {
-    return (options){.path = path, .particles = "", .label = "", .label_file = "", .test_path = "", .test_particles = "",
-                     .test_label_file = ""};
+    return (options){.path = path, .particles = "", .label = "", .label_file = "", .test_path = "",
+                     .test_particles = "", .test_label_file = ""};
 }
 
 static void refuse(options o, dal_status want, const char *key, const char *words)
@@ -26,7 +26,8 @@ static void put(unsigned char *p, uint32_t v, int bytes, int big)
         p[big ? bytes - 1 - i : i] = (unsigned char)(v >> 8 * i);
 }
 
-/* A header, `extended` bytes of 0xee, and values: value (x, y, z) is x + 10 y + 100 z - 40, in the order that axis says. */
+/* A header, `extended` bytes of 0xee, and values: value (x, y, z) is x + 10 y + 100 z - 40, in the order that axis
+ * says. */
 static const char *map_of(const char *name, const made *m, int64_t cut)
 {
     static const int64_t size_of[] = {1, 2, 4, 0, 0, 0, 2, 0, 0, 0, 0, 0, 2};
@@ -58,7 +59,8 @@ static const char *map_of(const char *name, const made *m, int64_t cut)
                     memcpy(&bits, &x, 4);
                 if (m->mode == 12) { /* of 16 or more, exactly */
                     const int a = abs(v), e = a ? 31 - __builtin_clz((unsigned)a) : 0;
-                    bits = a ? (uint32_t)(v < 0) << 15 | (uint32_t)(e + 15) << 10 | ((uint32_t)a << (10 - e) & 1023) : 0;
+                    bits = a ? (uint32_t)(v < 0) << 15 | (uint32_t)(e + 15) << 10 | ((uint32_t)a << (10 - e) & 1023)
+                        : 0;
                 }
                 put(p, bits, (int)bytes, m->big);
             }
@@ -104,8 +106,10 @@ Test(mrc, reads_every_mode_byte_order_and_order_of_axes)
                     fx_read(&d, DAL_SPLIT_TRAIN, &z, 1, x);
                     for (int i = 0; i < 12; i++)
                         cr_assert_eq((int)x[i], i % 4 + 10 * (i / 4) + 100 * (int)z - (f.mode == 6 ? 0 : 40) -
-                                                    (f.mode == 0 && i % 4 + 10 * (i / 4) + 100 * z - 40 > 127 ? 256 : 0),
-                                     "mode %d, big %d, order %d: value %d of %lld is %g", f.mode, big, a, i, (long long)z, (double)x[i]);
+                                                    (f.mode == 0 && i % 4 + 10 * (i / 4) + 100 * z - 40 > 127 ? 256
+                                                     : 0),
+                                     "mode %d, big %d, order %d: value %d of %lld is %g", f.mode, big, a, i,
+                                     (long long)z, (double)x[i]);
                 }
                 close_mrc(rt, &d);
             }
@@ -172,7 +176,8 @@ static const char *micrograph(void)
 Test(mrc, cuts_boxes_round_the_coordinates_of_a_star_file)
 {
     options o = with(micrograph());
-    o.particles = fx_text("p.star", STAR "  4.4 3.0 Micrographs/mic.mrc 2\n\n17.5 5 mic.mrc 10 # late\n1 1 'other mic.mrc' 2\n");
+    o.particles = fx_text("p.star",
+                          STAR "  4.4 3.0 Micrographs/mic.mrc 2\n\n17.5 5 mic.mrc 10 # late\n1 1 'other mic.mrc' 2\n");
     o.label = "rlnClassNumber";
     o.box = 4;
     dal_runtime *rt = fx_runtime(1, 0);
@@ -193,7 +198,8 @@ Test(mrc, cuts_boxes_round_the_coordinates_of_a_star_file)
     cr_assert_str_eq(name, "mic.mrc at 16,3");
     close_mrc(rt, &d);
     o.box = 6;
-    refuse(o, DAL_E_FORMAT, "particles", ":18: a box of 6 from 15, 2 on is not inside mic.mrc, which is 20 x 10; edge: skip");
+    refuse(o, DAL_E_FORMAT, "particles",
+           ":18: a box of 6 from 15, 2 on is not inside mic.mrc, which is 20 x 10; edge: skip");
     o.edge = EDGE_SKIP;
     rt = fx_runtime(1, 0);
     d = open_mrc(rt, &o);
@@ -202,7 +208,8 @@ Test(mrc, cuts_boxes_round_the_coordinates_of_a_star_file)
     o.box = 12;
     refuse(o, DAL_E_FORMAT, "particles", ": none of 3 particles is a sample");
     o.box = 0;
-    refuse(o, DAL_E_FORMAT, "particles", ": there is no column _rlnImageName; for boxes of a micrograph say the side with box");
+    refuse(o, DAL_E_FORMAT, "particles",
+           ": there is no column _rlnImageName; for boxes of a micrograph say the side with box");
     o.label = "rlnKlass";
     o.box = 4;
     refuse(o, DAL_E_INVALID, "label", "there is no column 'rlnKlass' in ");
@@ -215,7 +222,9 @@ Test(mrc, takes_the_images_that_a_star_file_names_below_a_folder)
     *strrchr(folder, '/') = '\0';
     options o = with(folder);
     refuse(o, DAL_E_INVALID, "particles", " is a folder: a STAR file has to say what is in it");
-    o.particles = fx_text("p.star", "data_\nloop_\n_rlnImageName\n_rlnKind\n000002@stack.mrcs 'a b'\n1@./stack.mrcs ?\nstack.mrcs c\n");
+    o.particles = fx_text("p.star",
+                          "data_\nloop_\n_rlnImageName\n_rlnKind\n000002@stack.mrcs 'a b'\n1@./stack.mrcs "
+                          "?\nstack.mrcs c\n");
     o.label = "_rlnKind";
     dal_runtime *rt = fx_runtime(1, 0);
     fx_dataset d = open_mrc(rt, &o);
@@ -302,7 +311,8 @@ Test(mrc, refuses_headers_that_promise_what_is_not_there)
     made f = plain;
     refuse(with(map_of("a", &f, 1)), DAL_E_FORMAT, "path",
            ": truncated at offset 1119: the header says 4 x 3 x 2 values of mode 2, which is 1120 bytes in all");
-    refuse(with(fx_text("b", "short")), DAL_E_FORMAT, "path", ": truncated: 5 bytes, an MRC file has 1024 of header alone");
+    refuse(with(fx_text("b", "short")), DAL_E_FORMAT, "path",
+           ": truncated: 5 bytes, an MRC file has 1024 of header alone");
     static unsigned char zeros[2000];
     refuse(with(fx_write("c", zeros, sizeof zeros)), DAL_E_FORMAT, "path", ": found no MAP at offset 208");
     size_t n;

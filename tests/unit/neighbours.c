@@ -121,7 +121,8 @@ static void agrees_with_twin(const dal_neighbours_problem *p, const char *what)
 static const struct {
     int64_t n, m, d, k; /* m 0: itself */
 } shapes[] = {{1, 0, 1, 1},   {5, 0, 3, 9},     {5, 2, 3, 2},      {60, 0, 2, 60},
-              {150, 1, 2, 3}, {150, 70, 31, 10}, {90, 600, 32, 20}, {257, 513, 33, 5}, {130, 0, 100, 20}, {90, 0, 603, 4}};
+              {150, 1, 2, 3}, {150, 70, 31, 10}, {90, 600, 32, 20}, {257, 513, 33, 5}, {130, 0, 100, 20},
+              {90, 0, 603, 4}};
 
 static int32_t *drawn_groups(dal_rng *r, int64_t n)
 {
@@ -202,7 +203,8 @@ Test(unit_rows, have_length_one_or_none)
     const float bad[6] = {1, 0, NAN, 0, 1, 1};
     const dal_matrix b = {bad, 3, 2, 2};
     dal_error err = DAL_ERROR_INIT;
-    fx_expect(&err, dal_unit_rows(dal_runtime_host(rt, "test"), &b, out, &err), DAL_E_INVALID, "", "row 1, column 0 is nan");
+    fx_expect(&err, dal_unit_rows(dal_runtime_host(rt, "test"), &b, out, &err), DAL_E_INVALID, "",
+              "row 1, column 0 is nan");
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }

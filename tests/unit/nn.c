@@ -9,7 +9,8 @@ static void convolve_all(void)
         int64_t c, h, w, out, kernel, stride, pad, groups;
     } all[] = {{1, 5, 5, 1, 3, 1, 1, 1}, {3, 8, 6, 4, 3, 2, 1, 1}, {4, 7, 7, 6, 1, 1, 0, 2}, {4, 7, 9, 4, 5, 3, 2, 4},
                {2, 6, 6, 3, 1, 2, 0, 1}, {2, 4, 4, 5, 4, 1, 0, 1}, {3, 5, 5, 2, 7, 2, 3, 1}, {16, 5, 7, 32, 3, 1, 1, 1},
-                  {16, 6, 5, 16, 3, 2, 1, 16}, {1, 9, 8, 16, 5, 1, 0, 1}, {32, 5, 5, 48, 1, 2, 0, 2}, {12, 5, 4, 20, 3, 1, 1, 2}};
+                  {16, 6, 5, 16, 3, 2, 1, 16}, {1, 9, 8, 16, 5, 1, 0, 1}, {32, 5, 5, 48, 1, 2, 0, 2},
+                  {12, 5, 4, 20, 3, 1, 1, 2}};
     dal_runtime *rt = fx_runtime(1, 1);
     const dal_host *host = dal_runtime_host(rt, "nn");
     for (size_t s = 0; s < sizeof all / sizeof *all; s++) {
@@ -41,10 +42,11 @@ static void convolve_all(void)
                                     const int64_t ix = ox * all[s].stride + kx - all[s].pad;
                                     if (iy >= 0 && iy < all[s].h && ix >= 0 && ix < all[s].w)
                                         sum += (double)w[((f * cg + c) * kk + ky) * kk + kx] *
-                                               (double)x[i * info.n_inputs + ((f / og * cg + c) * all[s].h + iy) * all[s].w + ix];
+                                               (double)x[i * info.n_inputs + ((f / og * cg + c) * all[s].h +
+                                                                              iy) * all[s].w + ix];
                                 }
-                        cr_assert_float_eq((double)p->value[y][i * o[0] * o[1] * o[2] + (f * o[1] + oy) * o[2] + ox], sum,
-                                           1e-4, "shape %zu", s);
+                        cr_assert_float_eq((double)p->value[y][i * o[0] * o[1] * o[2] + (f * o[1] + oy) * o[2] + ox],
+                                           sum, 1e-4, "shape %zu", s);
                     }
         dal_nn_pass_free(p);
         dal_nn_free(nn);
@@ -79,7 +81,8 @@ static void differ_while_training(void)
         f.weights[i] = w;
         off += fabs(want - (double)g[i]) > 2e-3 + 0.03 * fabs(want); /* a ReLU or a maximum may change its mind */
     }
-    cr_assert_leq(off, (int)(f.info.n_weights / by / 50), "%d of %lld gradients are off", off, (long long)f.info.n_weights);
+    cr_assert_leq(off, (int)(f.info.n_weights / by / 50), "%d of %lld gradients are off", off,
+                  (long long)f.info.n_weights);
     free(g);
     dal_nn_trainer_free(t);
     drop(&f);
@@ -182,8 +185,8 @@ Test(nn, remembers_the_mean_and_the_variance_of_its_batches)
 static uint64_t train_digest(int threads, int64_t n)
 {
     fixture f = make(threads, n, 0.3);
-    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_SGD, .learning_rate = 0.05, .momentum = 0.9,
-                              .weight_decay = 1e-3, .nesterov = 1};
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_SGD, .learning_rate = 0.05,
+                              .momentum = 0.9, .weight_decay = 1e-3, .nesterov = 1};
     dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, n, NULL);
     for (int step = 0; step < 5; step++) {
         const dal_nn_batch b = batch_of(&f);
@@ -224,7 +227,8 @@ static void place_samples(void)
     for (int64_t n = 1; n < DAL_NN_TILE; n++) {
         memcpy(p->value[0], f.x, (size_t)(n * in) * sizeof(float));
         cr_assert_eq(dal_nn_run(f.nn, f.weights, f.state, p, n, 0, f.info.output, NULL), DAL_OK);
-        cr_assert_eq(memcmp(p->value[f.info.output], together, (size_t)(3 * n) * sizeof(float)), 0, "%lld samples", (long long)n);
+        cr_assert_eq(memcmp(p->value[f.info.output], together, (size_t)(3 * n) * sizeof(float)), 0, "%lld samples",
+                     (long long)n);
     }
     for (int64_t i = 0; i < DAL_NN_TILE; i++) {
         memcpy(p->value[0], f.x + i * in, (size_t)in * sizeof(float));

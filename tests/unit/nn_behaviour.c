@@ -6,7 +6,8 @@
 /* ---- back ends ---------------------------------------------------------------------------------- */
 
 /* The gradient of a step of the case's back end into g, the stage of a pass into stage, as many as there are. */
-static void both_ways(float **g, float **stage, int64_t *n, int64_t *m, dal_status (*between)(void *, const dal_nn_step_view *))
+static void both_ways(float **g, float **stage, int64_t *n, int64_t *m,
+                      dal_status (*between)(void *, const dal_nn_step_view *))
 {
     fixture f = make(2, 21, 0.3);
     int64_t shape[3];
@@ -68,7 +69,8 @@ Test(nn, is_the_same_network_on_both_back_ends)
     }
 }
 
-/* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits: large tiles, then small. */
+/* 3x3 convolutions so wide that they go by fewer products while training, over maps that no tile fits: large tiles,
+ * then small. */
 static dal_nn_value wide_layers(dal_nn *nn)
 {
     const dal_nn_value x = conv(nn, dal_nn_input(nn, 1, 7, 5), 128, 1, 1, 0, 1, DAL_NN_BIAS | DAL_NN_RELU);
@@ -179,14 +181,16 @@ Test(nn, has_the_same_gradient_by_fewer_products)
 Test(nn, has_the_same_gradient_of_few_places_and_of_many_taps)
 {
     enum { A = 32 * 16, B = A + 48 * 32 * 9 + 48, C = B + 48 * 48 * 9 + 48, D = C + 32 * 48 * 9, E = D + 32 * 3 + 3 };
-    enum { F = 32 + 32, G = F + 48 * 32 * 25 + 48, H = G + 48 * 48 * 25, I = H + 32 * 48 * 25 + 32, J = I + 32 * 3 + 3 };
+    enum { F = 32 + 32, G = F + 48 * 32 * 25 + 48, H = G + 48 * 48 * 25, I = H + 32 * 48 * 25 + 32,
+          J = I + 32 * 3 + 3 };
     has_the_same_gradient(folded_layers, (const int64_t[]){0, A, B, C, D, E}, 5);
     has_the_same_gradient(five_layers, (const int64_t[]){0, F, G, H, I, J}, 5);
 }
 
 Test(nn, has_the_same_gradient_tap_by_tap)
 {
-    enum { A = 32 * 16, B = A + 48 * 32 * 9 + 48, C = B + 48 * 48 * 9 + 48, D = C + 32 * 48 * 9, E = D + 32 * 32 * 9 + 32,
+    enum { A = 32 * 16, B = A + 48 * 32 * 9 + 48, C = B + 48 * 48 * 9 + 48, D = C + 32 * 48 * 9,
+          E = D + 32 * 32 * 9 + 32,
            F = E + 32 * 3 + 3 };
     has_the_same_gradient(small_layers, (const int64_t[]){0, A, B, C, D, E, F}, 6);
 }
@@ -199,7 +203,8 @@ static int64_t pull_image(const int64_t c[3], const int64_t conv_[4], float *to)
     dal_nn *nn = dal_nn_new(host);
     dal_nn_info info = {.struct_size = sizeof info};
     dal_nn_use(nn, backend);
-    dal_nn_value y = conv(nn, dal_nn_input(nn, c[0], c[1], c[2]), conv_[0], conv_[1], conv_[2], conv_[3], 1, DAL_NN_BIAS);
+    dal_nn_value y = conv(nn, dal_nn_input(nn, c[0], c[1], c[2]), conv_[0], conv_[1], conv_[2], conv_[3], 1,
+                          DAL_NN_BIAS);
     y = dal_nn_relu(nn, y);
     dal_nn_output(nn, dal_nn_linear(nn, dal_nn_global_pool(nn, y), "output", 3, DAL_NN_BIAS));
     cr_assert_eq(dal_nn_finish(nn, NULL), DAL_OK);
@@ -222,7 +227,8 @@ static int64_t pull_image(const int64_t c[3], const int64_t conv_[4], float *to)
 Test(nn, sends_the_same_gradient_to_images_of_few_channels)
 {
     static const int64_t image[][3] = {{3, 19, 17}, {1, 9, 8}, {4, 33, 35}, {15, 6, 5}};
-    static const int64_t with[][4] = {{32, 7, 2, 3}, {16, 5, 1, 0}, {48, 3, 1, 1}, {16, 1, 2, 0}}; /* in rows of several bands, too */
+    /* in rows of several bands, too */
+    static const int64_t with[][4] = {{32, 7, 2, 3}, {16, 5, 1, 0}, {48, 3, 1, 1}, {16, 1, 2, 0}};
     for (size_t i = 0; i < sizeof image / sizeof *image; i++) {
         float plain[3 * 4 * 33 * 35], other[3 * 4 * 33 * 35];
         next_case(0);
@@ -282,7 +288,8 @@ static void learn_by_heart(void)
     for (uint32_t optimizer = DAL_NN_SGD; optimizer <= DAL_NN_ADAM; optimizer++) {
         fixture f = make(2, 24, 0);
         const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = optimizer, .momentum = 0.9, .beta1 = 0.9,
-                                  .beta2 = 0.999, .epsilon = 1e-8, .learning_rate = optimizer == DAL_NN_SGD ? wide ? 0.01 : 0.05 : 0.01};
+                                  .beta2 = 0.999, .epsilon = 1e-8,
+                                  .learning_rate = optimizer == DAL_NN_SGD ? wide ? 0.01 : 0.05 : 0.01};
         dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
         dal_nn_result r = {.struct_size = sizeof r};
         for (int step = 0; step < 300; step++) {
@@ -326,7 +333,8 @@ Test(nn, says_which_layer_does_not_fit)
     dal_error err = DAL_ERROR_INIT;
     for (int fault = 0; fault < 6; fault++) {
         static const char *const words[] = {"kernel of 9", "3 groups do not divide", "2 x 5 x 5 and 4 x 5 x 5",
-                                            "no value of this network", "the network has no output", "no other layer reads"};
+                                            "no value of this network", "the network has no output",
+                                            "no other layer reads"};
         dal_nn *nn = dal_nn_new(host);
         const dal_nn_value x = dal_nn_input(nn, 2, 5, 5);
         if (fault == 0)
@@ -374,8 +382,8 @@ Test(nn_steps, shorten_the_gradient_of_all_layers_together)
     clipped.clip = sqrt(norm) / 8;
     one_step(&less, &clipped);
     for (int64_t i = 0; i < whole.info.n_weights; i++)
-        cr_assert_float_eq(8 * ((double)before[i] - (double)less.weights[i]), (double)before[i] - (double)whole.weights[i], 1e-5,
-                           "weight %d", (int)i);
+        cr_assert_float_eq(8 * ((double)before[i] - (double)less.weights[i]),
+                           (double)before[i] - (double)whole.weights[i], 1e-5, "weight %d", (int)i);
     free(before);
     drop(&whole);
     drop(&less);
@@ -385,9 +393,9 @@ Test(nn_steps, shorten_the_gradient_of_all_layers_together)
 Test(nn_steps, spare_biases_and_gains_when_they_are_told_to)
 {
     for (uint32_t spare = 0; spare < 2; spare++) {
-        const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADAM, .learning_rate = 1e-12, .beta1 = 0.9,
-                                  .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 2.5e11, .decoupled = 1, .spare = spare,
-                                  .l2 = 1e-9};
+        const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADAM, .learning_rate = 1e-12,
+                                  .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 2.5e11,
+                                  .decoupled = 1, .spare = spare, .l2 = 1e-9};
         fixture f = make(2, 11, 0);
         float *before = malloc((size_t)f.info.n_weights * sizeof *before);
         double squares = 0;

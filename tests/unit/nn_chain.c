@@ -210,8 +210,8 @@ Test(nn_chain, nadam_follows_its_definition)
 {
     small s = make((const int64_t[]){IN, C}, 1);
     double w[256], m[256] = {0}, v[256] = {0}, g[256], product = 1;
-    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_NADAM, .learning_rate = 0.01, .beta1 = 0.9,
-                              .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.1};
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_NADAM, .learning_rate = 0.01,
+                              .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.1};
     for (int64_t i = 0; i < s.net.n_weights; i++)
         w[i] = (double)s.weights[i];
     subject u = open_subject(&s, 1);
@@ -250,7 +250,8 @@ Test(nn_chain, shortens_gradients_that_are_too_long)
     step(&f, &free_to_move, &rule);
     for (int64_t i = 0; i < s.net.n_weights; i++) {
         const double whole = (double)before.weights[i] - (double)s.weights[i];
-        cr_assert_float_eq((double)before.weights[i] - (double)clipped.weights[i], whole / 4, 1e-6, "weight %d", (int)i);
+        cr_assert_float_eq((double)before.weights[i] - (double)clipped.weights[i], whole / 4, 1e-6, "weight %d",
+                           (int)i);
     }
     cr_assert_arr_eq(free_to_move.weights, s.weights, (size_t)s.net.n_weights * sizeof *s.weights);
     close_subject(&u);

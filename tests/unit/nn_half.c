@@ -109,7 +109,8 @@ static void forget(look *l)
 }
 
 /* All of got are within bound * magnitude of expected, some of which is not zero. */
-static void within(const char *what, const float *expected, const float *got, const float *magnitude, double bound, int64_t n)
+static void within(const char *what, const float *expected, const float *got, const float *magnitude, double bound,
+                   int64_t n)
 {
     double largest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -159,7 +160,8 @@ static dal_nn *two_convolutions(const dal_host *host, uint32_t precision)
 /* Roundings on the way: a map each; back the gradient of the map between. */
 static void compare_linear(declare *net, int64_t n, double roundings)
 {
-    look f32 = look_at(net, DAL_NN_F32, 0, 1, n), bf16 = look_at(net, DAL_NN_BF16, 0, 1, n), all = look_at(net, DAL_NN_F32, 1, 1, n);
+    look f32 = look_at(net, DAL_NN_F32, 0, 1, n), bf16 = look_at(net, DAL_NN_BF16, 0, 1, n),
+        all = look_at(net, DAL_NN_F32, 1, 1, n);
     for (int s = 0; s < f32.n_stages; s++)
         within("a map", f32.stage[s], bf16.stage[s], all.stage[s], roundings * U, n * f32.size[s]);
     within("the gradient", f32.gradient, bf16.gradient, all.gradient, roundings * U, f32.n_weights);
@@ -171,8 +173,10 @@ static void compare_linear(declare *net, int64_t n, double roundings)
 Test(nn_half, convolves_as_f32_but_for_the_roundings)
 {
     static const int64_t cases[][6] = {/* in, out, kernel, stride, pad, groups */
-                                       {8, 16, 3, 1, 1, 1}, {64, 64, 3, 1, 1, 1}, {32, 24, 1, 1, 0, 1}, {64, 32, 3, 2, 1, 1},
-                                       {16, 16, 3, 1, 1, 16}, {16, 32, 5, 2, 2, 2}, {6, 10, 3, 1, 1, 1}, {128, 40, 1, 2, 0, 1}};
+                                       {8, 16, 3, 1, 1, 1}, {64, 64, 3, 1, 1, 1}, {32, 24, 1, 1, 0, 1},
+                                           {64, 32, 3, 2, 1, 1},
+                                       {16, 16, 3, 1, 1, 16}, {16, 32, 5, 2, 2, 2}, {6, 10, 3, 1, 1, 1},
+                                       {128, 40, 1, 2, 0, 1}};
     want_bf16();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         in_of = cases[i][0], out_of = cases[i][1], kernel_of = cases[i][2];
@@ -264,10 +268,12 @@ Test(nn_half, normalises_as_f32_but_for_the_roundings)
     for (end_of_norm = 0; end_of_norm <= DAL_NN_RELU; end_of_norm += DAL_NN_RELU) {
         look f32 = look_at(normalised, DAL_NN_F32, 0, 1, 21), bf16 = look_at(normalised, DAL_NN_BF16, 0, 1, 21);
         for (int s = 0; s < 2; s++) {
-            const double off = length(bf16.stage[s], f32.stage[s], 21 * f32.size[s]) / length(f32.stage[s], NULL, 21 * f32.size[s]);
+            const double off = length(bf16.stage[s], f32.stage[s], 21 * f32.size[s]) /
+                length(f32.stage[s], NULL, 21 * f32.size[s]);
             cr_assert(off > 0 && off < 2 * U, "stage %d is off by %g", s, off);
         }
-        const double off = length(bf16.gradient, f32.gradient, f32.n_weights) / length(f32.gradient, NULL, f32.n_weights);
+        const double off = length(bf16.gradient, f32.gradient, f32.n_weights) /
+            length(f32.gradient, NULL, f32.n_weights);
         cr_assert(off > 0 && off < (end_of_norm ? 16 : 4) * U, "the gradient is off by %g", off);
         forget(&f32);
         forget(&bf16);
@@ -302,7 +308,8 @@ static float *trained(int threads, int steps, double rate, int whole, int64_t *n
     dal_nn_info info;
     dal_nn_describe(nn, &info);
     dal_rng stream = dal_rng_from_key(5);
-    float *weights = malloc((size_t)(info.n_weights + info.n_state) * sizeof *weights), *state = weights + info.n_weights;
+    float *weights = malloc((size_t)(info.n_weights + info.n_state) * sizeof *weights),
+        *state = weights + info.n_weights;
     float *x = draw(ROWS * info.n_inputs, 8);
     int32_t classes[ROWS];
     for (int i = 0; i < ROWS; i++)
@@ -409,7 +416,8 @@ static void passes_end(passes *p)
     dal_runtime_free(p->rt);
 }
 
-static const float *pass(const passes *p, dal_nn_pass *by, int64_t sample, int64_t n, dal_nn_value from, const float *const *masks)
+static const float *pass(const passes *p, dal_nn_pass *by, int64_t sample, int64_t n, dal_nn_value from,
+                         const float *const *masks)
 {
     memcpy(by->value[0], p->x + sample * p->info.n_inputs, (size_t)(n * p->info.n_inputs) * sizeof(float));
     cr_assert_eq(dal_nn_run(p->nn, p->weights, p->state, by, n, from, p->info.output, masks), DAL_OK);
@@ -422,7 +430,8 @@ Test(nn_half, leaves_other_passes_alone)
     want_bf16();
     passes f32 = passes_of(residual, DAL_NN_F32), bf16 = passes_of(residual, DAL_NN_BF16);
     cr_assert(!strstr(dal_nn_backend(f32.nn), "bf16") && strstr(dal_nn_backend(bf16.nn), "bf16"));
-    cr_assert_eq(memcmp(pass(&f32, f32.plain, 0, 5, 0, NULL), pass(&bf16, bf16.plain, 0, 5, 0, NULL), 5 * 3 * sizeof(float)), 0);
+    cr_assert_eq(memcmp(pass(&f32, f32.plain, 0, 5, 0, NULL), pass(&bf16, bf16.plain, 0, 5, 0, NULL),
+                        5 * 3 * sizeof(float)), 0);
     passes_end(&f32);
     passes_end(&bf16);
 }
@@ -454,7 +463,8 @@ static void run_ready(declare *make_nn)
     near(&p, p.info.output, N);
     for (int64_t i = 0; i < N; i++) /* alone, in the first place; then on from a stage and from a dropout layer */
         for (int k = 0; k < 3; k++) {
-            const dal_nn_value from = k == 0 ? 0 : k == 1 ? dal_nn_stage_value(p.nn, 0) + 1 : dal_nn_dropout_value(p.nn, 0);
+            const dal_nn_value from = k == 0 ? 0 : k == 1 ? dal_nn_stage_value(p.nn, 0) + 1
+                : dal_nn_dropout_value(p.nn, 0);
             cr_assert_eq(memcmp(pass(&p, p.by_ready, i, 1, from, NULL), together + 3 * i, 3 * sizeof(float)), 0,
                          "sample %d from %d", (int)i, (int)from);
         }
@@ -512,7 +522,8 @@ Test(nn_half, is_told_where_it_cannot_be_had)
 
 /* ---- what DAL_NN_PRECISION_AUTO becomes --------------------------------------------------------- */
 
-/* What a network becomes of a convolution to maps of side x side places, 0: of linear layers over tokens, -1: over vectors. */
+/* What a network becomes of a convolution to maps of side x side places, 0: of linear layers over tokens, -1: over
+ * vectors. */
 static uint32_t became(int side, uint32_t by, uint32_t precision, const char **told, uint32_t *used)
 {
     static char text[64];

@@ -45,8 +45,10 @@ Test(nn_half_loops, gelu_of_every_number)
         if (!isfinite(in) || (in != 0 && fabs(in) < 1e-30))
             continue;
         const double slope = phi + in * exp(-0.5 * in * in) / sqrt(6.283185307179586);
-        cr_assert(is_near(nn_wide(y[i]), in * phi, U, 3e-7), "gelu(%g) is %g, not %g", in, (double)nn_wide(y[i]), in * phi);
-        cr_assert(is_near(nn_wide(x[i]), slope, U, 3e-7), "its slope at %g is %g, not %g", in, (double)nn_wide(x[i]), slope);
+        cr_assert(is_near(nn_wide(y[i]), in * phi, U, 3e-7), "gelu(%g) is %g, not %g", in, (double)nn_wide(y[i]),
+                  in * phi);
+        cr_assert(is_near(nn_wide(x[i]), slope, U, 3e-7), "its slope at %g is %g, not %g", in, (double)nn_wide(x[i]),
+                  slope);
     }
 }
 
@@ -80,7 +82,8 @@ Test(nn_half_loops, transposes_and_fills_up_with_zeros)
             float *sums = calloc((size_t)c, sizeof *sums);
             nn_half_transpose(x, n, c, from_ld, ld, y);
             for (int64_t i = 0; i < c * ld; i++)
-                cr_assert_eq(y[i], i % ld < n ? x[i % ld * from_ld + i / ld] : 0, "%d x %d, %d", (int)n, (int)c, (int)i);
+                cr_assert_eq(y[i], i % ld < n ? x[i % ld * from_ld + i / ld] : 0, "%d x %d, %d", (int)n, (int)c,
+                             (int)i);
             nn_half_add_rows(y, c, ld, sums);
             for (int64_t k = 0; k < c; k++) {
                 double want = 0;
@@ -109,8 +112,8 @@ Test(nn_half_loops, packs_weights_and_their_transpose_in_blocks_of_pairs)
         for (int64_t i = 0; i < k; i++)
             for (int64_t c = 0; c < n; c++) {
                 const int64_t block = c / 64 * (k / 32) + i / 32, in_block = (i % 32 / 2 * 64 + c % 64) * 2 + i % 2;
-                cr_assert_eq(to[block * 32 * 64 + in_block], nn_narrow(turned ? w[c * COLS + i] : w[i * COLS + c]), "%d, %d",
-                             (int)i, (int)c);
+                cr_assert_eq(to[block * 32 * 64 + in_block], nn_narrow(turned ? w[c * COLS + i] : w[i * COLS + c]),
+                             "%d, %d", (int)i, (int)c);
             }
     }
 }

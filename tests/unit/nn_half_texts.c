@@ -1,5 +1,5 @@
-/* Networks of texts in bf16 beside their f32 twins: what linear layers over tokens and attention multiply is rounded, and what
- * lies between them. */
+/* Networks of texts in bf16 beside their f32 twins: what linear layers over tokens and attention multiply is rounded,
+ * and what lies between them. */
 #include "tests/unit/fixture.h"
 
 #include <dal/nn.h>
@@ -20,7 +20,8 @@ static dal_status encoder(const dal_host *host, uint32_t precision, dal_nn **out
     const dal_nn_value side = dal_nn_linear(nn, x, "side", WIDE, DAL_NN_BIAS | DAL_NN_RELU);
     const dal_nn_value qkv = dal_nn_linear(nn, x, "qkv", 3 * WIDE, DAL_NN_BIAS);
     dal_nn_value y = dal_nn_linear(nn, dal_nn_attention(nn, qkv, 4, 0.1), "out", WIDE, 0);
-    y = dal_nn_add(nn, y, dal_nn_dropout(nn, dal_nn_linear(nn, dal_nn_attention(nn, qkv, 1, 0), "out2", WIDE, 0), 0.1), 0);
+    y = dal_nn_add(nn, y, dal_nn_dropout(nn, dal_nn_linear(nn, dal_nn_attention(nn, qkv, 1, 0), "out2", WIDE, 0), 0.1),
+                   0);
     x = dal_nn_layer_norm(nn, dal_nn_add(nn, side, y, 0), "norm2", 1e-5);
     /* rows of this one are no whole number of floats in bf16 */
     const dal_nn_value odd = dal_nn_gelu(nn, dal_nn_linear(nn, x, "odd", 73, DAL_NN_BIAS));
@@ -100,8 +101,8 @@ static float *train(fixture *f, int steps, const dal_nn_rule *rule, dal_nn_resul
     cr_assert_not_null(t, "%s", err.text);
     for (int s = 0; s < steps; s++) {
         const int64_t n = rule && s % 2 ? 7 : TEXTS;
-        const dal_nn_batch b = {.struct_size = sizeof b, .n = n, .n_labelled = n, .classes = f->classes, .fill = fill, .ctx = f,
-                                .dropout = dal_rng_from_key(100 + (uint64_t)s)};
+        const dal_nn_batch b = {.struct_size = sizeof b, .n = n, .n_labelled = n, .classes = f->classes, .fill = fill,
+                                .ctx = f, .dropout = dal_rng_from_key(100 + (uint64_t)s)};
         *result = (dal_nn_result){.struct_size = sizeof *result};
         cr_assert_eq(dal_nn_train(t, rule, &b, result, &err), DAL_OK, "%s", err.text);
     }
@@ -140,8 +141,8 @@ Test(nn_half_texts, has_the_gradient_of_f32_but_for_the_roundings)
     drop(&h);
 }
 
-static const dal_nn_rule adam = {.struct_size = sizeof adam, .optimizer = DAL_NN_ADAM, .learning_rate = 0.01, .beta1 = 0.9,
-                                 .beta2 = 0.999, .epsilon = 1e-8};
+static const dal_nn_rule adam = {.struct_size = sizeof adam, .optimizer = DAL_NN_ADAM, .learning_rate = 0.01,
+                                 .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 
 Test(nn_half_texts, trains_to_the_same_bits_with_any_number_of_threads)
 {
@@ -151,7 +152,8 @@ Test(nn_half_texts, trains_to_the_same_bits_with_any_number_of_threads)
     for (int i = 0; i < 3; i++) {
         make(&f[i], DAL_NN_BF16, 1 + i);
         free(train(&f[i], 7, &adam, &r));
-        cr_assert_eq(memcmp(f[i].weights, f[0].weights, (size_t)f[0].info.n_weights * sizeof(float)), 0, "%d threads", 1 + i);
+        cr_assert_eq(memcmp(f[i].weights, f[0].weights, (size_t)f[0].info.n_weights * sizeof(float)), 0, "%d threads",
+                     1 + i);
     }
     for (int i = 0; i < 3; i++)
         drop(&f[i]);
@@ -164,7 +166,8 @@ Test(nn_half_texts, learns_a_batch_by_heart)
     dal_nn_result r;
     make(&f, DAL_NN_BF16, 2);
     free(train(&f, 161, &adam, &r));
-    cr_assert(r.hits >= TEXTS - 1 && r.loss / TEXTS < 0.2, "%d hits of %d, loss %g", (int)r.hits, TEXTS, r.loss / TEXTS);
+    cr_assert(r.hits >= TEXTS - 1 && r.loss / TEXTS < 0.2, "%d hits of %d, loss %g", (int)r.hits, TEXTS,
+              r.loss / TEXTS);
     drop(&f);
 }
 
@@ -193,7 +196,8 @@ Test(nn_half_texts, runs_ready_weights_and_leaves_other_passes_alone)
     const double of = off(together, want, N * CLASSES);
     cr_assert(of > 0 && of < 4 * U, "off by %g", of);
     for (int64_t i = 0; i < N; i++)
-        cr_assert_eq(memcmp(pass(&h, by_ready, i, 1), together + i * CLASSES, CLASSES * sizeof(float)), 0, "text %d", (int)i);
+        cr_assert_eq(memcmp(pass(&h, by_ready, i, 1), together + i * CLASSES, CLASSES * sizeof(float)), 0, "text %d",
+                     (int)i);
     dal_nn_pass_free(by_ready);
     dal_nn_pass_free(same);
     dal_nn_pass_free(plain);

@@ -1,5 +1,5 @@
-/* Losses over rows: values by their formulas, gradients against finite differences, what is refused, and networks that learn
- * by them. */
+/* Losses over rows: values by their formulas, gradients against finite differences, what is refused, and networks that
+ * learn by them. */
 #include "tests/unit/nn_networks.h"
 
 enum { N = 7, WIDTH = 5 };
@@ -37,7 +37,8 @@ static dal_status run_loss(int kind, const rows *r, const float *weights, float 
         return dal_nn_cross_entropy(&all, r->classes, loss, err);
     if (kind == MSE)
         return dal_nn_mse(&all, r->targets, loss, err);
-    return kind == BCE ? dal_nn_bce(&all, r->targets, loss, err) : dal_nn_margin_ranking(&all, r->targets, 0.7, loss, err);
+    return kind == BCE ? dal_nn_bce(&all, r->targets, loss, err)
+        : dal_nn_margin_ranking(&all, r->targets, 0.7, loss, err);
 }
 
 static double loss_of(int kind, const rows *r, const float *weights)
@@ -61,7 +62,8 @@ static double twin(int kind, const rows *r, const float *weights)
                    : kind == BCE ? -((double)t[k] * log(p) + (1 - (double)t[k]) * log(1 - p)) / WIDTH
                                  : 0;
         }
-        loss += (weights ? (double)weights[i] : 1) / N * (kind == SOFTMAX ? -log(exp((double)x[r->classes[i]]) / sum) : row);
+        loss += (weights ? (double)weights[i] : 1) / N * (kind == SOFTMAX ? -log(exp((double)x[r->classes[i]]) / sum)
+                                                          : row);
     }
     for (int i = 0; i < N / 2 && kind == RANKING; i++) {
         const int k = N - 1 - i, first = r->targets[i] > r->targets[k];
@@ -148,7 +150,8 @@ Test(nn_losses, tell_what_is_wrong_before_they_add_anything)
     fx_expect(&err, dal_nn_mse(&none, r.targets, &loss, &err), DAL_E_CONTRACT, "", "a loss of 0 rows of 2 numbers");
     const dal_nn_rows single = {.n = 2, .width = 1, .x = r.x};
     err = (dal_error)DAL_ERROR_INIT;
-    fx_expect(&err, dal_nn_margin_ranking(&single, r.targets, NAN, &loss, &err), DAL_E_INVALID, "", "expected 0 or more");
+    fx_expect(&err, dal_nn_margin_ranking(&single, r.targets, NAN, &loss, &err), DAL_E_INVALID, "",
+              "expected 0 or more");
 }
 
 /* ---- networks that learn by them ---------------------------------------------------------------- */

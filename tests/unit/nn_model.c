@@ -425,7 +425,8 @@ Test(nn_model, companions_gradients_reach_every_weight)
     along.unlabelled = &u->s;
     along.companions = list;
     along.n_companions = 2;
-    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {L_S, L_D}, .n_hidden = 2, .epochs = 1, .plain_rate = 1}, &l->s.spec, 2);
+    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {L_S, L_D}, .n_hidden = 2, .epochs = 1, .plain_rate = 1}, &l->s.spec,
+                              2);
     const dal_nn_model *m = s.self;
     float start[256], without[256], with[256];
     double want[256];

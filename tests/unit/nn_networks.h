@@ -27,8 +27,8 @@ static inline dal_nn_value conv(dal_nn *nn, dal_nn_value x, int64_t out, int64_t
                                                          .groups = groups, .flags = flags});
 }
 
-/* What a test goes through: each back end there is, and numbers of channels that oneDNN keeps together or does not. A test
- * runs in a process of its own. */
+/* What a test goes through: each back end there is, and numbers of channels that oneDNN keeps together or does not. A
+ * test runs in a process of its own. */
 static uint32_t backend = DAL_NN_OPENBLAS;
 static int wide;
 

@@ -4,8 +4,8 @@
 
 #include "tests/unit/models.h"
 
-static const dal_nn_training training = {.epochs = 20, .batch_size = 16, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.01,
-                                         .mc_dropout = 0.5};
+static const dal_nn_training training = {.epochs = 20, .batch_size = 16, .optimizer = DAL_NN_BY_ADAM,
+                                         .learning_rate = 0.01, .mc_dropout = 0.5};
 
 static void one_hidden(dal_nn *nn, dal_nn_value x, int64_t c, const void *options)
 {
@@ -18,9 +18,9 @@ static const int64_t width = 12;
 
 static dal_nn_model_plan plan_of(uint32_t takes)
 {
-    return (dal_nn_model_plan){.struct_size = sizeof(dal_nn_model_plan), .takes = takes, .id = "own", .layers = one_hidden,
-                               .options = &width, .training = &training, .training_size = sizeof training,
-                               .init = DAL_NN_UNIFORM};
+    return (dal_nn_model_plan){.struct_size = sizeof(dal_nn_model_plan), .takes = takes, .id = "own",
+                               .layers = one_hidden, .options = &width, .training = &training,
+                               .training_size = sizeof training, .init = DAL_NN_UNIFORM};
 }
 
 static const dal_model_impl impl = DAL_NN_MODEL_IMPL(NULL);
@@ -31,7 +31,8 @@ static float *learned(const dal_nn_model_plan *plan, fx_list *train, fx_list *te
     dal_runtime *rt = fx_runtime(2, 1);
     dal_error err = DAL_ERROR_INIT;
     void *self = NULL;
-    cr_assert_eq(dal_nn_model_new(dal_runtime_host(rt, "own"), plan, &train->s.spec, &self, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(dal_nn_model_new(dal_runtime_host(rt, "own"), plan, &train->s.spec, &self, &err), DAL_OK, "%s",
+                 err.text);
     fx_fit(&impl, self, train, 0, 0);
     float *z = fx_predict(&impl, self, test, 60);
     impl.destroy(self);

@@ -1,11 +1,13 @@
-/* Where a trainer's values lie, against a twin that runs a step over marks: whoever reads finds what was written for it. */
+/* Where a trainer's values lie, against a twin that runs a step over marks: whoever reads finds what was written for
+ * it. */
 #include "tests/unit/fixture.h"
 
 #include "sdk/lib/nn_layout.h"
 #include "sdk/lib/nn_places.h" /* linked in beside libdal, with operations that are but names */
 
 const nn_op nn_norm_op = {"batch_norm", NULL, NULL}, nn_add_op = {"add", NULL, NULL}, nn_relu_op = {"relu", NULL, NULL},
-            nn_relu6_op = {"relu6", NULL, NULL}, nn_max_pool_op = {"max_pool", NULL, NULL}, nn_avg_pool_op = {"avg_pool", NULL, NULL};
+            nn_relu6_op = {"relu6", NULL, NULL}, nn_max_pool_op = {"max_pool", NULL, NULL},
+            nn_avg_pool_op = {"avg_pool", NULL, NULL};
 static const nn_op product = {"product", NULL, NULL};
 
 enum { SAMPLES = 4, SHARDS = 2, MOST = 40 };
@@ -27,7 +29,8 @@ static void draw_network(dal_rng *r, nn_node *node, dal_nn *nn)
     *nn = (dal_nn){.node = node, .n = (int32_t)(3 + dal_rng_below(r, MOST - 3))};
     for (int32_t v = 0; v < nn->n; v++) {
         const int32_t a = v ? (int32_t)(v - 1 - dal_rng_below(r, v < 3 ? v : 3)) : -1;
-        node[v] = (nn_node){.op = v ? ops[dal_rng_below(r, 6)] : NULL, .in = {a, -1}, .c = 16, .block = dal_rng_below(r, 4) ? 16 : 1};
+        node[v] = (nn_node){.op = v ? ops[dal_rng_below(r, 6)] : NULL, .in = {a, -1}, .c = 16,
+                            .block = dal_rng_below(r, 4) ? 16 : 1};
         node[v].h = v && node[v].op != &product ? node[a].h : 1 + dal_rng_below(r, 2);
         node[v].w = 2;
         node[v].flags = v && node[v].op != &nn_relu_op && dal_rng_below(r, 2) ? DAL_NN_RELU : 0;
@@ -73,11 +76,13 @@ static void forth(step *s, int32_t v, int shard)
     mark(s, s->value[v], v, shard, v + 1);
 }
 
-/* Of norms whose channels do not lie together, and of what else ends in a ReLU or is one, the output; of products and norms the input. */
+/* Of norms whose channels do not lie together, and of what else ends in a ReLU or is one, the output; of products and
+ * norms the input. */
 static void read_back(const step *s, int32_t v, int shard)
 {
     const nn_node *k = &s->nn->node[v];
-    if (k->op == &nn_relu_op || ((k->flags & DAL_NN_RELU) && k->op != &nn_max_pool_op && !(k->op == &nn_norm_op && k->block > 1)))
+    if (k->op == &nn_relu_op || ((k->flags & DAL_NN_RELU) && k->op != &nn_max_pool_op &&
+                                 !(k->op == &nn_norm_op && k->block > 1)))
         expect(s, s->value[v], v, shard, v + 1);
     if (k->op == &product || k->op == &nn_norm_op)
         expect(s, s->value[k->in[0]], k->in[0], shard, k->in[0] + 1);

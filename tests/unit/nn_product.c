@@ -20,7 +20,8 @@ static int64_t at(int64_t rows, int64_t r, int64_t c)
 }
 
 /* The chain of the header, an element at a time. */
-static float element(int turned, int64_t rows, int64_t k, const float *a, const float *b, float start, int64_t r, int64_t c)
+static float element(int turned, int64_t rows, int64_t k, const float *a, const float *b, float start, int64_t r,
+                     int64_t c)
 {
     float sum = start;
     for (int64_t i = 0; i < k; i++)
@@ -67,8 +68,8 @@ static void multiply_rows(int turned, int64_t rows, int64_t cols, int64_t k, int
             float want = add || i >= cols ? before[r * ld + i] : 0;
             for (int64_t l = 0; i < cols && l < k; l++)
                 want = fmaf(a[l * step + r * row], b[l * ld + i], want);
-            cr_assert(c[r * ld + i] == want, "%lld x %lld x %lld at %lld, %lld", (long long)rows, (long long)cols, (long long)k,
-                      (long long)r, (long long)i);
+            cr_assert(c[r * ld + i] == want, "%lld x %lld x %lld at %lld, %lld", (long long)rows, (long long)cols,
+                      (long long)k, (long long)r, (long long)i);
         }
     free(a);
     free(b);
@@ -130,8 +131,8 @@ Test(nn_product, has_the_same_bits_from_every_kernel)
         for (int64_t rows = 1; all[i].there && rows <= 21; rows += 4)
             for (int64_t panels = 1; panels <= 3; panels++) {
                 const int64_t k = 32, n = rows * panels * NN_PANEL;
-                const nn_product_walk w = {2, 16, rows * NN_PANEL, 1, NN_PANEL, NN_PANEL, k * NN_PANEL, NN_PANEL, rows * NN_PANEL,
-                                           rows > 8};
+                const nn_product_walk w = {2, 16, rows * NN_PANEL, 1, NN_PANEL, NN_PANEL, k * NN_PANEL, NN_PANEL,
+                                           rows * NN_PANEL, rows > 8};
                 float *a = draw(rows * k, 1), *b = draw(k * panels * NN_PANEL, 2), *c = draw(n, 3), *want = draw(n, 3);
                 all[i].kernel(&w, rows, panels, a, b, c);
                 nn_product_plain(&w, rows, panels, a, b, want);

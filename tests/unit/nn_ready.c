@@ -64,7 +64,8 @@ static void run_ready(void)
     }
     float together[3 * DAL_NN_TILE];
     memcpy(together, p->value[f.info.output], sizeof together);
-    for (int64_t i = 0; i < f.n; i++) { /* alone, in the first place; then on from the stage and from the dropout layer */
+    /* alone, in the first place; then on from the stage and from the dropout layer */
+    for (int64_t i = 0; i < f.n; i++) {
         const dal_nn_value from[3] = {0, shown[0] + 1, dal_nn_dropout_value(f.nn, 0)};
         memcpy(p->value[0], f.x + i * f.info.n_inputs, (size_t)f.info.n_inputs * sizeof(float));
         for (int k = 0; k < 3; k++) {

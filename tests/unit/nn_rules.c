@@ -38,8 +38,8 @@ static void adadelta_by_hand(int connected)
 {
     fixture f = make_kind(connected);
     const int64_t n = f.info.n_weights;
-    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADADELTA, .learning_rate = 0.8, .beta2 = 0.95,
-                              .epsilon = 1e-6, .weight_decay = 0.01};
+    const dal_nn_rule rule = {.struct_size = sizeof rule, .optimizer = DAL_NN_ADADELTA, .learning_rate = 0.8,
+                              .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.01};
     dal_nn_trainer *t = dal_nn_trainer_new(f.nn, f.host, f.weights, f.state, f.n, NULL);
     float *g = malloc((size_t)n * sizeof *g);
     double *moves = calloc((size_t)n, sizeof *moves), *squares = calloc((size_t)n, sizeof *squares);
@@ -93,7 +93,8 @@ static void shorten(int connected)
     for (int64_t i = 0; i < f.info.n_weights; i++) {
         const int64_t at = i - last->offset;
         const double was = (double)free_one.weights[i], length = at >= 0 && at < last->count ? norm[at / in] : 0;
-        cr_assert_float_eq((double)f.weights[i], length > rule.max_norm ? was * rule.max_norm / length : was, 1e-6, "%lld", (long long)i);
+        cr_assert_float_eq((double)f.weights[i], length > rule.max_norm ? was * rule.max_norm / length : was, 1e-6,
+                           "%lld", (long long)i);
     }
     dal_nn_trainer_free(t);
     dal_nn_trainer_free(u);

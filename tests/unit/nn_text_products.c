@@ -1,5 +1,5 @@
-/* Layers over tokens that multiply by packed weights, while training and in passes by ready ones, beside the plain products of other
- * passes. */
+/* Layers over tokens that multiply by packed weights, while training and in passes by ready ones, beside the plain
+ * products of other passes. */
 #include "tests/unit/nn_texts.h"
 
 /* Widths that are no multiples of a vector's, texts of several tiles and of less than one. */
@@ -70,7 +70,8 @@ Test(nn_text_products, reads_by_ready_weights_as_by_others_in_any_place)
         cr_assert_float_eq((double)together[i], (double)plain->value[f.info.output][i], 1e-5, "number %d", i);
     for (int64_t i = 0; i < DAL_NN_TILE; i++) {
         run(&f, p, i, 1);
-        cr_assert_eq(memcmp(p->value[f.info.output], together + C * i, C * sizeof(float)), 0, "text %lld", (long long)i);
+        cr_assert_eq(memcmp(p->value[f.info.output], together + C * i, C * sizeof(float)), 0, "text %lld",
+                     (long long)i);
     }
     dal_nn_pass_free(p);
     dal_nn_pass_free(plain);

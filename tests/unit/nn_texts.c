@@ -10,7 +10,8 @@ static void read_as_twin(void)
     run(&f, p, 0, 16);
     for (int64_t i = 0; i < 16; i++) {
         double logits[C];
-        (kind == ATTENDS ? twin_text : kind == CONVOLVES ? twin_convolutions : kind == REMEMBERS ? twin_memories : twin_bags)(&f, i, logits);
+        (kind == ATTENDS ? twin_text : kind == CONVOLVES ? twin_convolutions : kind == REMEMBERS ? twin_memories
+         : twin_bags)(&f, i, logits);
         for (int c = 0; c < C; c++)
             cr_assert_float_eq((double)p->value[f.info.output][i * C + c], logits[c], 2e-5, "text %lld", (long long)i);
     }
@@ -51,7 +52,8 @@ Test(nn_texts, has_activations_to_the_last_digit)
         for (int i = 8; i < N; i++) {
             const double x = (double)p->value[0][i];
             const double want = k == 0 ? 0.5 * x * erfc(-x / sqrt(2)) : k == 1 ? tanh(x) : 1 / (1 + exp(-x));
-            cr_assert_float_eq((double)p->value[y][i], want, 3e-7 * fmax(fabs(k ? want : x), 1e-3), "layer %d at %g", k, x);
+            cr_assert_float_eq((double)p->value[y][i], want, 3e-7 * fmax(fabs(k ? want : x), 1e-3), "layer %d at %g",
+                               k, x);
         }
         dal_nn_pass_free(p);
         dal_nn_free(nn);
@@ -140,7 +142,8 @@ static void differ_while_training(void)
         moved += fabs(want) > 2e-3;
     }
     cr_assert_leq(off, (int)(f.info.n_weights / 100), "%d of %lld gradients are off", off, (long long)f.info.n_weights);
-    cr_assert_gt(moved, (int)(f.info.n_weights / (kind == REMEMBERS ? 6 : 3)), "%d of %lld move the loss", moved, (long long)f.info.n_weights);
+    cr_assert_gt(moved, (int)(f.info.n_weights / (kind == REMEMBERS ? 6 : 3)), "%d of %lld move the loss", moved,
+                 (long long)f.info.n_weights);
     free(g);
     dal_nn_trainer_free(t);
     drop(&f);
@@ -248,10 +251,12 @@ static void place_texts(void)
     cr_assert_eq(memcmp(q->value[wide.info.output], together, sizeof together), 0, "another longest");
     for (int64_t i = 0; i < DAL_NN_TILE; i++) {
         run(&f, p, i, DAL_NN_TILE - i < 3 ? DAL_NN_TILE - i : 3);
-        cr_assert_eq(memcmp(p->value[f.info.output], together + C * i, C * sizeof(float)), 0, "text %lld", (long long)i);
+        cr_assert_eq(memcmp(p->value[f.info.output], together + C * i, C * sizeof(float)), 0, "text %lld",
+                     (long long)i);
         for (int c = 0; c < 3 * C; c++)
             p->d[f.info.output][c] = (float)(c % C) - 1;
-        cr_assert_eq(dal_nn_run_back(f.nn, f.weights, NULL, p, DAL_NN_TILE - i < 3 ? DAL_NN_TILE - i : 3, NULL), DAL_OK);
+        cr_assert_eq(dal_nn_run_back(f.nn, f.weights, NULL, p, DAL_NN_TILE - i < 3 ? DAL_NN_TILE - i : 3, NULL),
+                     DAL_OK);
         cr_assert_eq(memcmp(p->d[1], d[i], (size_t)(tokens[i] * WIDTH) * sizeof(float)), 0, "gradient of text %lld",
                      (long long)i);
     }
@@ -296,7 +301,8 @@ Test(nn_texts, names_the_id_that_is_none)
     dal_nn_result r = {.struct_size = sizeof r};
     f.ids[4 * LONGEST + 1] = VOCABULARY;
     cr_assert_eq(dal_nn_train(t, NULL, &b, &r, &err), DAL_E_INVALID);
-    cr_assert(strstr(err.text, "token 1 of a text has id 13; the vocabulary of this network has 0..12"), "%s", err.text);
+    cr_assert(strstr(err.text, "token 1 of a text has id 13; the vocabulary of this network has 0..12"), "%s",
+              err.text);
     fill(&f, 4, 1, p->value[0]);
     cr_assert_eq(dal_nn_run(f.nn, f.weights, NULL, p, 1, 0, f.info.output, NULL), DAL_E_INVALID);
     f.ids[4 * LONGEST + 1] = -7;
@@ -337,9 +343,9 @@ Test(nn_texts, masks_tokens_by_hand_in_passes)
 Test(nn_texts, says_which_layer_does_not_fit)
 {
     static const char *const words[] = {"three times a multiple of 5 heads", "10 positions, the first 4", "no tokens",
-                                        "takes tokens", "reads the ids", "eps is 2", "dropout is 1", "not maps of 3 x 3",
-                                        "a kernel of 0 tokens", "takes vectors", "its directions are 4",
-                                        "0 numbers a direction of 12"};
+                                        "takes tokens", "reads the ids", "eps is 2", "dropout is 1",
+                                        "not maps of 3 x 3", "a kernel of 0 tokens", "takes vectors",
+                                        "its directions are 4", "0 numbers a direction of 12"};
     dal_runtime *rt = fx_runtime(1, 1);
     const dal_host *host = dal_runtime_host(rt, "nn");
     for (int fault = 0; fault < 12; fault++) {
@@ -375,7 +381,8 @@ Test(nn_texts, starts_from_the_weights_of_each_kind)
     for (int i = 0; i < VOCABULARY * WIDTH; i++)
         square += pow((double)parameter(&f, "embedding.words")[i], 2) / (VOCABULARY * WIDTH);
     cr_assert_float_eq(sqrt(square), 0.02, 0.004);
-    cr_assert(parameter(&f, "wide.bias")[3] == 0 && parameter(&f, "norm1.weight")[3] == 1 && parameter(&f, "norm1.bias")[3] == 0);
+    cr_assert(parameter(&f, "wide.bias")[3] == 0 && parameter(&f, "norm1.weight")[3] == 1 &&
+              parameter(&f, "norm1.bias")[3] == 0);
     dal_nn_draw(f.nn, DAL_NN_UNIFORM, &r, f.weights, NULL);
     for (int i = 0; i < 40 * WIDTH; i++)
         cr_assert_lt(fabs((double)parameter(&f, "embedding.positions")[i]), 0.25);
@@ -391,7 +398,8 @@ Test(nn_texts, names_the_slices_of_an_lstm_as_pytorch_does)
     static const struct {
         const char *name, *what;
     } all[] = {{"both.weight_ih_l0", "F32 [20, 12]"}, {"both.weight_hh_l0_reverse", "F32 [20, 5]"},
-               {"both.bias_hh_l0_reverse", "F32 [20]"}, {"back.weight_ih_l0_reverse", "F32 [28, 10]"}, {"on.weight_hh_l0", "F32 [12, 3]"}};
+               {"both.bias_hh_l0_reverse", "F32 [20]"}, {"back.weight_ih_l0_reverse", "F32 [28, 10]"},
+               {"on.weight_hh_l0", "F32 [12, 3]"}};
     char text[160];
     kind = REMEMBERS;
     fixture f = make(1, 1, LONGEST, 0);
@@ -443,7 +451,8 @@ Test(nn_texts, remembers_as_pytorch_does)
     }
     kind = REMEMBERS;
     fixture f = make(1, 16, LONGEST, 0);
-    const char *source = getenv("DAL_SRCDIR"), *weights = fx_path("w.safetensors"), *ids = fx_path("i.npy"), *z = fx_path("z.npy");
+    const char *source = getenv("DAL_SRCDIR"), *weights = fx_path("w.safetensors"), *ids = fx_path("i.npy"),
+        *z = fx_path("z.npy");
     dal_tensor all[32];
     char command[1024];
     dal_nn_pass *p = dal_nn_pass_new(f.nn, f.host, 0, NULL);
@@ -454,8 +463,8 @@ Test(nn_texts, remembers_as_pytorch_does)
     cr_assert_eq(dal_safetensors_write(weights, all, n, NULL, 0, NULL), DAL_OK);
     cr_assert_eq(dal_npy_write(ids, DAL_NPY_I32, 2, (const int64_t[]){16, LONGEST}, f.ids, NULL), DAL_OK);
     cr_assert_eq(dal_npy_write(z, DAL_NPY_F32, 2, (const int64_t[]){16, C}, p->value[f.info.output], NULL), DAL_OK);
-    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/unit/lstm_twin.py' '%s' '%s' '%s'", source ? source : "..",
-             weights, ids, z);
+    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/unit/lstm_twin.py' '%s' '%s' '%s'",
+             source ? source : "..", weights, ids, z);
     cr_assert_eq(system(command), 0, "%s", command);
     dal_nn_pass_free(p);
     drop(&f);

@@ -9,7 +9,8 @@
 
 enum { LONGEST = 9, VOCABULARY = 13, WIDTH = 12, HEADS = 3, C = 3 };
 
-/* What a test goes through: attention and what is around it, convolutions, LSTMs, bags. A test runs in a process of its own. */
+/* What a test goes through: attention and what is around it, convolutions, LSTMs, bags. A test runs in a process of its
+ * own. */
 #define ATTENDS 0
 #define CONVOLVES 1
 #define REMEMBERS 2
@@ -72,7 +73,8 @@ static inline dal_nn *memories(const dal_host *host, int64_t longest, double dro
     x = dropout > 0 ? dal_nn_dropout(nn, both, dropout) : both;
     const dal_nn_value back = dal_nn_lstm(nn, x, "back", 7, DAL_NN_BACKWARDS);
     const dal_nn_value on = dal_nn_lstm(nn, back, "on", 3, DAL_NN_FORWARDS);
-    x = dal_nn_join(nn, dal_nn_token_max(nn, both), dal_nn_join(nn, dal_nn_token_mean(nn, back), dal_nn_token_mean(nn, on)));
+    x = dal_nn_join(nn, dal_nn_token_max(nn, both), dal_nn_join(nn, dal_nn_token_mean(nn, back),
+                                                                dal_nn_token_mean(nn, on)));
     dal_nn_stage(nn, x);
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", C, DAL_NN_BIAS));
     cr_assert_eq(dal_nn_finish(nn, &err), DAL_OK, "%s", err.text);
@@ -85,7 +87,8 @@ static inline dal_nn *bags(const dal_host *host, int64_t longest, double dropout
     dal_nn *nn = dal_nn_new(host);
     dal_error err = DAL_ERROR_INIT;
     const dal_nn_value ids = dal_nn_tokens(nn, longest, VOCABULARY);
-    dal_nn_value x = dal_nn_join(nn, dal_nn_embedding_bag(nn, ids, "mean", 7, 1), dal_nn_embedding_bag(nn, ids, "sum", 5, 0));
+    dal_nn_value x = dal_nn_join(nn, dal_nn_embedding_bag(nn, ids, "mean", 7, 1),
+                                 dal_nn_embedding_bag(nn, ids, "sum", 5, 0));
     if (dropout > 0)
         x = dal_nn_dropout(nn, x, dropout);
     dal_nn_stage(nn, x);
@@ -132,7 +135,8 @@ static inline fixture make(int threads, int64_t n, int64_t longest, double dropo
 {
     fixture f = {.rt = fx_runtime(threads, 1), .n = n};
     f.host = dal_runtime_host(f.rt, "nn");
-    f.nn = (kind == ATTENDS ? every_layer : kind == CONVOLVES ? convolutions : kind == REMEMBERS ? memories : bags)(f.host, longest, dropout);
+    f.nn = (kind == ATTENDS ? every_layer : kind == CONVOLVES ? convolutions : kind == REMEMBERS ? memories
+            : bags)(f.host, longest, dropout);
     dal_nn_describe(f.nn, &f.info);
     f.weights = draw(f.info.n_weights, 5);
     make_texts(&f, longest);
@@ -218,7 +222,8 @@ static inline void twin_norm(const fixture *f, const char *name, double eps, dou
         x[i] = (x[i] - mean) / sqrt(variance + eps) * (double)parameter(f, gain)[i] + (double)parameter(f, bias)[i];
 }
 
-static inline void twin_linear(const fixture *f, const char *name, int bias, const double *x, int in, int out, double *y)
+static inline void twin_linear(const fixture *f, const char *name, int bias, const double *x, int in, int out,
+                               double *y)
 {
     char weight[32], at[32];
     snprintf(weight, sizeof weight, "%s.weight", name);
@@ -288,7 +293,8 @@ static inline void twin_text(const fixture *f, int64_t text, double *logits)
 }
 
 /* The convolution `name` around word p of x [n, in]. */
-static inline void twin_conv(const fixture *f, const char *name, int bias, double x[][3 * WIDTH], int64_t n, int64_t p, int in, int out,
+static inline void twin_conv(const fixture *f, const char *name, int bias, double x[][3 * WIDTH], int64_t n, int64_t p,
+                             int in, int out,
                       int kernel, double *y)
 {
     char weight[32], at[32];
@@ -328,7 +334,8 @@ static inline void twin_convolutions(const fixture *f, int64_t text, double *log
 }
 
 /* y [n] at `to` = an LSTM of w numbers over x [n, in], whose slices are `name`.* with `suffix`. */
-static inline void twin_lstm(const fixture *f, const char *name, const char *suffix, int reverse, double x[][3 * WIDTH], int64_t n, int in,
+static inline void twin_lstm(const fixture *f, const char *name, const char *suffix, int reverse,
+                             double x[][3 * WIDTH], int64_t n, int in,
                       int w, double y[][3 * WIDTH], int to)
 {
     static const char *const what[] = {"weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"};
@@ -359,7 +366,8 @@ static inline void twin_lstm(const fixture *f, const char *name, const char *suf
 
 static inline void twin_memories(const fixture *f, int64_t text, double *logits)
 {
-    double x[LONGEST][3 * WIDTH], both[LONGEST][3 * WIDTH], back[LONGEST][3 * WIDTH], on[LONGEST][3 * WIDTH], all[20] = {0};
+    double x[LONGEST][3 * WIDTH], both[LONGEST][3 * WIDTH], back[LONGEST][3 * WIDTH], on[LONGEST][3 * WIDTH],
+        all[20] = {0};
     const int32_t *ids = f->ids + text * f->info.n_inputs;
     int64_t n = 0;
     for (; n < f->info.n_inputs && ids[n] != DAL_NN_NO_TOKEN; n++)

@@ -8,13 +8,15 @@
 
 static dal_nn_training of_schedule(uint32_t schedule)
 {
-    return (dal_nn_training){.epochs = 20, .learning_rate = 0.5, .control = {.schedule = schedule, .gamma = 0.2, .step_epochs = 3}};
+    return (dal_nn_training){.epochs = 20, .learning_rate = 0.5, .control = {.schedule = schedule, .gamma = 0.2,
+                                                                             .step_epochs = 3}};
 }
 
 Test(nn_rate, follows_the_formula_of_each_schedule)
 {
     static const int64_t milestones[] = {4, 9, 15};
-    dal_nn_training constant = of_schedule(DAL_NN_RATE_CONSTANT), cosine = of_schedule(DAL_NN_RATE_COSINE), halves = of_schedule(DAL_NN_RATE_STEPS),
+    dal_nn_training constant = of_schedule(DAL_NN_RATE_CONSTANT), cosine = of_schedule(DAL_NN_RATE_COSINE),
+        halves = of_schedule(DAL_NN_RATE_STEPS),
                steps = of_schedule(DAL_NN_RATE_STEPS), step = of_schedule(DAL_NN_RATE_STEP);
     steps.control.milestones = (dal_i64_list){milestones, 3};
     for (int e = 0; e < 20; e++)
@@ -122,7 +124,8 @@ Test(nn_holdout, keeps_the_weights_of_the_epoch_with_the_least_loss)
     double best = INFINITY;
     int64_t best_epoch = 0;
     how.control = (dal_nn_control){0};
-    for (how.epochs = 1; how.epochs <= r.epochs; how.epochs++) { /* so many epochs on these rows, with nothing held out */
+    /* so many epochs on these rows, with nothing held out */
+    for (how.epochs = 1; how.epochs <= r.epochs; how.epochs++) {
         fx_subject plain = fx_mlp_new(&how, &l->s.spec, 1);
         fx_fit(plain.impl, plain.self, part, 0, 0);
         const double loss = held_out_loss(&plain, l, &h);
@@ -146,7 +149,8 @@ Test(nn_holdout, keeps_the_weights_of_the_epoch_with_the_least_loss)
 Test(nn_holdout, trains_to_the_end_on_labels_too_few_to_hold_any_out)
 {
     fx_list *l = fx_clusters(3, 10, 3, DAL_F32, 0.1, 1);
-    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {4}, .n_hidden = 1, .epochs = 7, .control = {.validation = 0.5, .patience = 1}},
+    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {4}, .n_hidden = 1, .epochs = 7,
+                                        .control = {.validation = 0.5, .patience = 1}},
                               &l->s.spec, 1);
     const dal_fit_report r = fx_fit(s.impl, s.self, l, 0, 0);
     cr_assert_eq(r.epochs, 7);
@@ -156,8 +160,9 @@ Test(nn_holdout, trains_to_the_end_on_labels_too_few_to_hold_any_out)
 
 /* ---- the same bits ------------------------------------------------------------------------------- */
 
-static const fx_mlp everything = {.hidden = {200, 130}, .n_hidden = 2, .epochs = 6, .batch_size = 50, .nadam = 1, .dropout = 0.2,
-                                  .control = {.schedule = DAL_NN_RATE_STEP, .gamma = 0.5, .step_epochs = 2, .warmup = 1, .clip = 0.1,
+static const fx_mlp everything = {.hidden = {200, 130}, .n_hidden = 2, .epochs = 6, .batch_size = 50, .nadam = 1,
+                                  .dropout = 0.2, .control = {.schedule = DAL_NN_RATE_STEP, .gamma = 0.5,
+                                                              .step_epochs = 2, .warmup = 1, .clip = 0.1,
                                               .validation = 0.2, .patience = 3}};
 
 Test(nn_training, gives_the_same_bits_with_any_number_of_threads_whatever_rules_it)
@@ -231,7 +236,8 @@ static uint64_t fit_far(uint32_t feed, int threads, int64_t fails_at, dal_error 
                         .classes = l.classes, .read = read_far};
     for (int i = 0; i < ROWS; i++)
         l.classes[i] = i % 3;
-    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {2}, .n_hidden = 1, .epochs = 2, .batch_size = 96}, &l.s.spec, threads);
+    fx_subject s = fx_mlp_new(&(fx_mlp){.hidden = {2}, .n_hidden = 1, .epochs = 2, .batch_size = 96}, &l.s.spec,
+                              threads);
     dal_nn_model *m = s.self;
     dal_fit_report report = {.struct_size = sizeof report};
     const dal_fit f = {.struct_size = sizeof f, .train = &l.s};

@@ -1,18 +1,21 @@
-/* Transposed convolutions and autoencoders, embedding bags: against plain loops, finite differences, the same bits, learning. */
+/* Transposed convolutions and autoencoders, embedding bags: against plain loops, finite differences, the same bits,
+ * learning. */
 #include "tests/unit/nn_networks.h"
 
 /* ---- numbers ------------------------------------------------------------------------------------ */
 
-static dal_nn_value widen(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
-                          int64_t output_pad, uint32_t flags)
+static dal_nn_value widen(dal_nn *nn, dal_nn_value x, const char *name, int64_t out, int64_t kernel, int64_t stride,
+                          int64_t pad, int64_t output_pad, uint32_t flags)
 {
-    return dal_nn_conv_transpose(nn, x, name, &(dal_nn_conv_transpose_shape){.out = out, .kernel = kernel, .stride = stride,
-                                                                            .pad = pad, .output_pad = output_pad, .flags = flags});
+    return dal_nn_conv_transpose(nn, x, name, &(dal_nn_conv_transpose_shape){.out = out, .kernel = kernel,
+                                                                             .stride = stride,
+                                                                            .pad = pad, .output_pad = output_pad,
+                                                                            .flags = flags});
 }
 
 /* Every product of the definition: an input place reaches kernel^2 output places. */
-static void twin(const float *w, const float *bias, const float *x, int64_t in, int64_t h, int64_t v, int64_t out, int64_t kernel,
-                 int64_t stride, int64_t pad, const int64_t shape[3], double *y)
+static void twin(const float *w, const float *bias, const float *x, int64_t in, int64_t h, int64_t v, int64_t out,
+                 int64_t kernel, int64_t stride, int64_t pad, const int64_t shape[3], double *y)
 {
     for (int64_t i = 0; i < shape[0] * shape[1] * shape[2]; i++)
         y[i] = bias ? (double)bias[i / (shape[1] * shape[2])] : 0;
@@ -44,22 +47,23 @@ static void widen_all(void)
             char text[160];
             dal_tensor t;
             dal_nn_use(nn, backend);
-            const dal_nn_value y = widen(nn, dal_nn_input(nn, all[s].c, all[s].h, all[s].w), "up", all[s].out, all[s].kernel,
-                                         all[s].stride, all[s].pad, all[s].output_pad, bias ? DAL_NN_BIAS : 0);
+            const dal_nn_value y = widen(nn, dal_nn_input(nn, all[s].c, all[s].h, all[s].w), "up", all[s].out,
+                                         all[s].kernel, all[s].stride, all[s].pad, all[s].output_pad,
+                                         bias ? DAL_NN_BIAS : 0);
             dal_nn_output(nn, y);
             cr_assert_eq(dal_nn_finish(nn, NULL), DAL_OK);
             dal_nn_describe(nn, &info);
             dal_nn_shape(nn, y, o);
-            cr_assert(o[0] == all[s].out && o[1] == all[s].oh && o[2] == all[s].ow, "shape %zu: %lld x %lld", s, (long long)o[1],
-                      (long long)o[2]);
+            cr_assert(o[0] == all[s].out && o[1] == all[s].oh && o[2] == all[s].ow, "shape %zu: %lld x %lld", s,
+                      (long long)o[1], (long long)o[2]);
             float *w = draw(info.n_weights, s + 1), *x = draw(3 * info.n_inputs, s + 50);
             double *want = malloc((size_t)info.n_outputs * sizeof *want);
             dal_nn_pass *p = dal_nn_pass_new(nn, host, 0, NULL);
             memcpy(p->value[0], x, (size_t)(3 * info.n_inputs) * sizeof *x);
             cr_assert_eq(dal_nn_run(nn, w, NULL, p, 3, 0, y, NULL), DAL_OK);
             for (int64_t i = 0; i < 3; i++) {
-                twin(w, bias ? w + dal_nn_parameter(nn, 1)->offset : NULL, x + i * info.n_inputs, all[s].c, all[s].h, all[s].w,
-                     all[s].out, all[s].kernel, all[s].stride, all[s].pad, o, want);
+                twin(w, bias ? w + dal_nn_parameter(nn, 1)->offset : NULL, x + i * info.n_inputs, all[s].c, all[s].h,
+                     all[s].w, all[s].out, all[s].kernel, all[s].stride, all[s].pad, o, want);
                 for (int64_t k = 0; k < info.n_outputs; k++)
                     cr_assert_float_eq((double)p->value[y][i * info.n_outputs + k], want[k], 1e-4, "shape %zu", s);
             }
@@ -129,8 +133,8 @@ static dal_status look(void *ctx, const dal_nn_step_view *view)
     for (int64_t i = 0; i < view->n; i++)
         for (int64_t c = 0; c < 2; c++)
             for (int64_t y = 0; y < 7; y++) {
-                const dal_nn_rows r = {.n = 1, .width = 6, .x = view->value[t->f.info.output] + i * out + (c * 8 + y) * 8,
-                                       .d = view->d[t->f.info.output] + i * out + (c * 8 + y) * 8};
+                const dal_nn_rows r = {.n = 1, .width = 6, .x = view->value[t->f.info.output] + i * out + (c * 8 + y) *
+                                       8, .d = view->d[t->f.info.output] + i * out + (c * 8 + y) * 8};
                 double loss;
                 const dal_status st = dal_nn_mse(&r, view->value[0] + i * in + (c * 7 + y) * 6, &loss, NULL);
                 if (st != DAL_OK)
@@ -243,8 +247,9 @@ Test(nn_transposed, gives_a_sample_the_same_gradient_in_any_place)
 
 Test(nn_transposed, tells_what_does_not_fit)
 {
-    static const char *const words[] = {"a kernel of 0 with stride 2", "output pad 2 makes no map of 3 x 3", "a kernel of 1 with stride 1, pad 1",
-                                        "takes no tokens", "and no dropout", "something else", "reads the ids"};
+    static const char *const words[] = {"a kernel of 0 with stride 2", "output pad 2 makes no map of 3 x 3",
+                                        "a kernel of 1 with stride 1, pad 1", "takes no tokens", "and no dropout",
+                                        "something else", "reads the ids"};
     dal_runtime *rt = fx_runtime(1, 1);
     const dal_host *host = dal_runtime_host(rt, "nn");
     dal_error err = DAL_ERROR_INIT;
@@ -257,7 +262,8 @@ Test(nn_transposed, tells_what_does_not_fit)
         x = fault == 5   ? dal_nn_embedding_bag(nn, x, "bag2", 3, 1)
             : fault == 6 ? dal_nn_linear(nn, x, "l", 3, 0)
             : fault == 4 ? dal_nn_dropout(nn, dal_nn_linear(nn, x, "l", 3, 0), 0.5)
-                         : widen(nn, x, "up", 2, fault == 0 ? 0 : fault == 2 ? 1 : 3, fault == 2 ? 1 : 2, fault == 2, fault == 1 ? 2 : 0, 0);
+                         : widen(nn, x, "up", 2, fault == 0 ? 0 : fault == 2 ? 1 : 3, fault == 2 ? 1 : 2, fault == 2,
+                                 fault == 1 ? 2 : 0, 0);
         dal_nn_output(nn, x);
         cr_assert_eq(dal_nn_finish(nn, &err), DAL_E_INVALID, "%d", fault);
         cr_assert(strstr(err.text, words[fault]), "%d: %s", fault, err.text);
@@ -266,7 +272,8 @@ Test(nn_transposed, tells_what_does_not_fit)
     task t = make_task(1, 4);
     const int32_t classes[4] = {0};
     dal_nn_trainer *trainer = dal_nn_trainer_new(t.f.nn, t.f.host, t.f.weights, t.f.state, 4, NULL);
-    const dal_nn_batch b = {.struct_size = sizeof b, .n = 4, .n_labelled = 4, .classes = classes, .fill = fill_task, .ctx = &t};
+    const dal_nn_batch b = {.struct_size = sizeof b, .n = 4, .n_labelled = 4, .classes = classes, .fill = fill_task,
+                            .ctx = &t};
     dal_nn_result r = {.struct_size = sizeof r};
     err = (dal_error)DAL_ERROR_INIT;
     cr_assert_eq(dal_nn_train(trainer, NULL, &b, &r, &err), DAL_E_CONTRACT);

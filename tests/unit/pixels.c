@@ -120,12 +120,12 @@ Test(pixels, refuses_what_is_no_image)
     for (int i = 0; i < 3; i++)
         fx_expect(&err, impls[i]->create(dal_runtime_host(rt, "x"), &o, &t.dataset, &self, &err), DAL_E_UNSUPPORTED, "",
                   "works on images, the dataset has vectors");
-    fx_expect(&err, resize_impl.create(dal_runtime_host(rt, "x"), &none, &t.dataset, &self, &err), DAL_E_INVALID, "size",
-              "1 numbers; expected [height, width]");
+    fx_expect(&err, resize_impl.create(dal_runtime_host(rt, "x"), &none, &t.dataset, &self, &err), DAL_E_INVALID,
+              "size", "1 numbers; expected [height, width]");
     t = toy(2, DAL_U8);
     fx_toy_open(&t);
-    fx_expect(&err, grayscale_impl.create(dal_runtime_host(rt, "x"), &o, &t.dataset, &self, &err), DAL_E_UNSUPPORTED, "",
-              "images of 2 channels");
+    fx_expect(&err, grayscale_impl.create(dal_runtime_host(rt, "x"), &o, &t.dataset, &self, &err), DAL_E_UNSUPPORTED,
+              "", "images of 2 channels");
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }

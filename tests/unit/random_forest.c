@@ -50,7 +50,8 @@ static void slow(const rows *r, const int *in, double q, int depth, double *shar
         if (!in[i])
             continue;
         const double left = gini(r, in, 0, at, 0, &a, NULL), right = gini(r, in, 0, at, 1, &b, NULL);
-        if (a >= r->min_leaf && b >= r->min_leaf && (left + right < best - 1e-9 || (left + right < best + 1e-9 && at < best_at))) {
+        if (a >= r->min_leaf && b >= r->min_leaf &&
+            (left + right < best - 1e-9 || (left + right < best + 1e-9 && at < best_at))) {
             best = left + right;
             best_at = at;
         }
@@ -94,7 +95,8 @@ Test(random_forest, grows_the_tree_that_looking_at_every_split_grows)
             dal_forest_shares(f, &q, got);
             slow(&r, in, (double)q, 0, want);
             for (int k = 0; k < 3; k++)
-                cr_assert_float_eq(got[k], want[k], 1e-6, "turn %d, %g: class %d has %g, not %g", turn, (double)q, k, got[k], want[k]);
+                cr_assert_float_eq(got[k], want[k], 1e-6, "turn %d, %g: class %d has %g, not %g", turn, (double)q, k,
+                                   got[k], want[k]);
         }
         dal_forest_free(f);
     }
@@ -111,7 +113,8 @@ Test(random_forest, parts_what_no_single_split_parts)
     const dal_forest_spec spec = {sizeof spec, 0, 20, 9, 1, 1};
     const dal_rng stream = dal_rng_from_key(2);
     dal_forest *f;
-    cr_assert_eq(dal_forest_grow_classes(dal_runtime_host(rt, "t"), &spec, &(dal_matrix){x, 4, 3, 3}, y, NULL, 2, &stream, &f, NULL),
+    cr_assert_eq(dal_forest_grow_classes(dal_runtime_host(rt, "t"), &spec, &(dal_matrix){x, 4, 3, 3}, y, NULL, 2,
+                                         &stream, &f, NULL),
                  DAL_OK);
     for (int i = 0; i < 4; i++) {
         double p[2];

@@ -15,13 +15,15 @@ Test(resnet, has_the_sizes_of_resnet18)
 Test(resnet, has_the_sizes_of_resnet34)
 {
     const options cifar = {.width = 64, .stem = STEM_CIFAR}, imagenet = {.width = 64, .stem = STEM_IMAGENET};
-    /* torchvision's resnet34 has 21,797,672 with 1000 classes; the small stem 3 x 64 x (49 - 9) less, 10 classes 513 x 990 */
+    /* torchvision's resnet34 has 21,797,672 with 1000 classes; the small stem 3 x 64 x (49 - 9) less, 10 classes 513 x
+     * 990 */
     fx_layers(&resnet34_impl, &imagenet, 3, 64, 1000, 21797672, (int64_t[]){16, 8, 4, 2}, 512);
     fx_layers(&resnet34_impl, &cifar, 3, 32, 10, 21797672 - 7680 - 507870, (int64_t[]){32, 16, 8, 4}, 512);
 }
 
-/* Conv without bias, and norm: 9 in out + 2 out; a shortcut in out + 2 out. 78,042 = 78,666 + 192 - 336 - 480: MLPerf Tiny's ResNet-8 has 78,666: without the
- * shortcuts' norms (192), with biases (336) and counts what its seven norms remember (480). */
+/* Conv without bias, and norm: 9 in out + 2 out; a shortcut in out + 2 out. 78,042 = 78,666 + 192 - 336 - 480: MLPerf
+ * Tiny's ResNet-8 has 78,666: without the shortcuts' norms (192), with biases (336) and counts what its seven norms
+ * remember (480). */
 Test(resnet, has_the_sizes_of_small_ones)
 {
     const options o = {.width = 16};

@@ -182,7 +182,8 @@ Test(rng_fill, draws_the_tails_of_a_normal)
     }
     for (int d = 1; d <= BEYOND; d++) {
         const double want = n * 2 * normal_below(-d);
-        cr_assert_lt(fabs(beyond[d] - want), 4 * sqrt(want) + 1, "beyond %d deviations: %g, expected %g", d, beyond[d], want);
+        cr_assert_lt(fabs(beyond[d] - want), 4 * sqrt(want) + 1, "beyond %d deviations: %g, expected %g", d, beyond[d],
+                     want);
     }
 }
 

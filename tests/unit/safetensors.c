@@ -46,14 +46,17 @@ static void refuse_header(const char *header, size_t bytes, const char *words)
 Test(safetensors, reads_what_numpy_would_write)
 {
     /* b'...' of json.dumps(...) and of numpy arrays' tobytes(): [[1, -2], [0.5, 65504]] as f2, [3.25] as f4, int64 7 */
-    static const char header[] = "{\"__metadata__\": {\"format\": \"np\"}, \"half\": {\"dtype\": \"F16\", \"shape\": [2, 2], "
-                                 "\"data_offsets\": [0, 8]}, \"one\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [8, 12]}, "
-                                 "\"brain\": {\"dtype\": \"BF16\", \"shape\": [2], \"data_offsets\": [12, 16]}, "
-                                 "\"scalar\": {\"dtype\": \"I64\", \"shape\": [], \"data_offsets\": [16, 24]}, "
-                                 "\"none\": {\"dtype\": \"F32\", \"shape\": [0, 3], \"data_offsets\": [24, 24]}, "
-                                 "\"double\": {\"dtype\": \"F64\", \"shape\": [1], \"data_offsets\": [24, 32]}}   ";
-    static const unsigned char data[] = {0x00, 0x3c, 0x00, 0xc0, 0x00, 0x38, 0xff, 0x7b, 0x00, 0x00, 0x50, 0x40, 0x80, 0x3f, 0x49, 0xc0,
-                                         7,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0xf8, 0x3f};
+    static const char header[] =
+                                 "{\"__metadata__\": {\"format\": \"np\"}, \"half\": {\"dtype\": \"F16\", \"shape\": "
+                                 "[2, 2], \"data_offsets\": [0, 8]}, \"one\": {\"dtype\": \"F32\", \"shape\": [1], "
+                                 "\"data_offsets\": [8, 12]}, \"brain\": {\"dtype\": \"BF16\", \"shape\": [2], "
+                                 "\"data_offsets\": [12, 16]}, \"scalar\": {\"dtype\": \"I64\", \"shape\": [], "
+                                 "\"data_offsets\": [16, 24]}, \"none\": {\"dtype\": \"F32\", \"shape\": [0, 3], "
+                                 "\"data_offsets\": [24, 24]}, \"double\": {\"dtype\": \"F64\", \"shape\": [1], "
+                                 "\"data_offsets\": [24, 32]}}   ";
+    static const unsigned char data[] = {0x00, 0x3c, 0x00, 0xc0, 0x00, 0x38, 0xff, 0x7b, 0x00, 0x00, 0x50, 0x40, 0x80,
+                                         0x3f, 0x49, 0xc0, 7,    0,    0,    0,    0,    0,    0,    0,    0,    0,
+                                         0,    0,    0,    0,    0xf8, 0x3f};
     size_t n;
     unsigned char bytes[4096];
     memcpy(bytes, file_of(header, sizeof data, &n), sizeof bytes);
@@ -96,10 +99,14 @@ Test(safetensors, reads_what_numpy_would_write)
 
 Test(safetensors, what_does_not_fit_is_told_with_both_sides)
 {
-    refuse_header("{" T("w", "F32", "2, 3", 0, 24) "}", 16, "tensor 'w' lies at bytes 0 to 24 of the data, which has 16");
-    refuse_header("{" T("w", "F32", "2, 3", 0, 16) "}", 16, "tensor 'w' is F32 [2, 3], which takes 24 bytes; its data_offsets give it 16");
-    refuse_header("{" T("a", "F32", "2", 0, 8) ", " T("b", "F32", "2", 4, 12) "}", 12, "tensors 'a' and 'b' overlap: one ends at byte 8 of the data, the other begins at 4");
-    refuse_header("{" T("a", "F32", "1", 0, 4) ", " T("b", "F32", "1", 8, 12) "}", 12, "bytes 4 to 8 of the data, before tensor 'b', belong to no tensor");
+    refuse_header("{" T("w", "F32", "2, 3", 0, 24) "}", 16,
+                  "tensor 'w' lies at bytes 0 to 24 of the data, which has 16");
+    refuse_header("{" T("w", "F32", "2, 3", 0, 16) "}", 16,
+                  "tensor 'w' is F32 [2, 3], which takes 24 bytes; its data_offsets give it 16");
+    refuse_header("{" T("a", "F32", "2", 0, 8) ", " T("b", "F32", "2", 4, 12) "}", 12,
+                  "tensors 'a' and 'b' overlap: one ends at byte 8 of the data, the other begins at 4");
+    refuse_header("{" T("a", "F32", "1", 0, 4) ", " T("b", "F32", "1", 8, 12) "}", 12,
+                  "bytes 4 to 8 of the data, before tensor 'b', belong to no tensor");
     refuse_header("{" T("a", "F32", "1", 0, 4) "}", 12, "its tensors end at byte 4 of the data, which has 12");
     refuse_header("{" T("a", "F32", "1", 8, 4) "}", 12, "lies at bytes 8 to 4");
     refuse_header("{" T("a", "F32", "1", -4, 0) "}", 12, "lies at bytes -4 to 0");
@@ -113,7 +120,8 @@ Test(safetensors, what_does_not_fit_is_told_with_both_sides)
     refuse_header("{" T("a", "F32", "1", 0, 99999999999999999999) "}", 8, "no JSON");
     refuse_header("{\"a\": 3}", 0, "tensor 'a' has no dtype");
     refuse_header("{\"a\": {\"dtype\": \"F32\", \"shape\": 1}}", 0, "tensor 'a' has no shape");
-    refuse_header("{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0]}}", 0, "has no data_offsets [begin, end]");
+    refuse_header("{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0]}}", 0,
+                  "has no data_offsets [begin, end]");
     refuse_header("{\"__metadata__\": {\"a\": 1}}", 0, "__metadata__: 'a' is no string");
     refuse_header("{\"__metadata__\": []}", 0, "__metadata__ is no object");
     refuse_header("[]", 0, "no JSON object of tensors");
@@ -140,9 +148,12 @@ Test(safetensors, what_is_no_file_is_refused)
     dal_safetensors *f = NULL;
     dal_runtime *rt = fx_runtime(1, 0);
     const dal_host *h = dal_runtime_host(rt, "st");
-    fx_expect(&err, dal_safetensors_open(h, fx_path("nowhere"), "weights", &f, &err), DAL_E_NOT_FOUND, "weights", "cannot open");
-    fx_expect(&err, dal_safetensors_open(h, fx_path("."), "weights", &f, &err), DAL_E_IO, "weights", "found a directory");
-    fx_expect(&err, dal_safetensors_open(h, fx_text("empty", ""), "weights", &f, &err), DAL_E_FORMAT, "weights", "0 bytes");
+    fx_expect(&err, dal_safetensors_open(h, fx_path("nowhere"), "weights", &f, &err), DAL_E_NOT_FOUND, "weights",
+              "cannot open");
+    fx_expect(&err, dal_safetensors_open(h, fx_path("."), "weights", &f, &err), DAL_E_IO, "weights",
+              "found a directory");
+    fx_expect(&err, dal_safetensors_open(h, fx_text("empty", ""), "weights", &f, &err), DAL_E_FORMAT, "weights",
+              "0 bytes");
     cr_assert_eq(dal_runtime_allocated(rt), 0);
     dal_runtime_free(rt);
 }
@@ -178,20 +189,24 @@ Test(safetensors, what_is_written_is_read_again)
 Test(safetensors, what_cannot_be_written_leaves_the_old_file)
 {
     const float a[] = {1};
-    dal_tensor all[] = {{sizeof *all, DAL_ST_F32, 1, 0, {1}, "a", a, 0, 0}, {sizeof *all, DAL_ST_F32, 1, 0, {1}, "a", a, 0, 0}};
+    dal_tensor all[] = {{sizeof *all, DAL_ST_F32, 1, 0, {1}, "a", a, 0, 0}, {sizeof *all, DAL_ST_F32, 1, 0, {1}, "a",
+                                                                             a, 0, 0}};
     const char *path = fx_text("old", "what was there");
     dal_error err = DAL_ERROR_INIT;
     size_t n;
-    fx_expect(&err, dal_safetensors_write(path, all, 2, NULL, 0, &err), DAL_E_INVALID, "", "tensor 'a' cannot be written");
+    fx_expect(&err, dal_safetensors_write(path, all, 2, NULL, 0, &err), DAL_E_INVALID, "",
+              "tensor 'a' cannot be written");
     all[1].name = "\xff";
     fx_expect(&err, dal_safetensors_write(path, all, 2, NULL, 0, &err), DAL_E_INVALID, "", "cannot be written");
     all[1].name = "__metadata__";
     fx_expect(&err, dal_safetensors_write(path, all, 2, NULL, 0, &err), DAL_E_INVALID, "", "cannot be written");
     all[1].name = "b";
     all[1].shape[0] = -1;
-    fx_expect(&err, dal_safetensors_write(path, all, 2, NULL, 0, &err), DAL_E_INVALID, "", "tensor 'b' cannot be written");
+    fx_expect(&err, dal_safetensors_write(path, all, 2, NULL, 0, &err), DAL_E_INVALID, "",
+              "tensor 'b' cannot be written");
     all[1].shape[0] = 1;
-    fx_expect(&err, dal_safetensors_write(fx_path("no/where"), all, 2, NULL, 0, &err), DAL_E_IO, "", "cannot be written");
+    fx_expect(&err, dal_safetensors_write(fx_path("no/where"), all, 2, NULL, 0, &err), DAL_E_IO, "",
+              "cannot be written");
     unsigned char *bytes = fx_slurp(path, &n);
     cr_assert_str_eq((char *)bytes, "what was there");
     free(bytes);

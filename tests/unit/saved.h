@@ -24,8 +24,8 @@ static inline void fx_numpy_agrees(const dal_model_impl *impl, void *self, const
     const uint32_t type = l->s.spec.dtype == DAL_U8 ? DAL_NPY_U8 : DAL_NPY_F32;
     cr_assert_eq(dal_npy_write(x, type, 1 + l->s.spec.ndim, shape, l->data, NULL), DAL_OK);
     cr_assert_eq(dal_npy_write(z, DAL_NPY_F32, 2, (const int64_t[]){n, l->s.spec.n_classes}, logits, NULL), DAL_OK);
-    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/unit/saved_twin.py' %s '%s' '%s' '%s'", source ? source : "..",
-             kind, model, x, z);
+    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tests/unit/saved_twin.py' %s '%s' '%s' '%s'",
+             source ? source : "..", kind, model, x, z);
     cr_assert_eq(system(command), 0, "%s", command);
     free(logits);
     free(saved.data);

@@ -202,7 +202,8 @@ Test(scaling, refuses_what_it_cannot_map)
 Test(normalise, takes_given_means_and_deviations)
 {
     static const double mean[] = {0.1, 0.5}, std[] = {0.25, 0.5}, three[] = {1, 2, 3};
-    const normalise_options o = {{mean, 2}, {std, 2}}, one = {{mean + 1, 1}, {std + 1, 1}}, odd = {{three, 3}, {std, 1}};
+    const normalise_options o = {{mean, 2}, {std, 2}}, one = {{mean + 1, 1}, {std + 1, 1}},
+        odd = {{three, 3}, {std, 1}};
     dal_error err = DAL_ERROR_INIT;
     void *self = NULL;
     dal_runtime *rt = fx_runtime(1, 0);

@@ -50,7 +50,8 @@ Test(store, gives_back_rounds_with_nan_infinity_and_everything)
     const int64_t pseudo_ids[] = {500, 400};
     const int32_t pseudo_classes[] = {1, 0};
     const float pseudo_weights[] = {1, 0.1f};
-    const explanation why[] = {{-1, NAN, 0, {-1, -1, -1}, {NAN, NAN, NAN}}, {18, 0.5, 3, {700, 9, 701}, {0, 0.25, 1e30}}};
+    const explanation why[] = {{-1, NAN, 0, {-1, -1, -1}, {NAN, NAN, NAN}},
+                               {18, 0.5, 3, {700, 9, 701}, {0, 0.25, 1e30}}};
     for (int k = 0; k < 2; k++) {
         fill_picks(p[k], k, N, k == 0);
         if (k == 1) {

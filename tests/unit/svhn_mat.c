@@ -95,10 +95,12 @@ Test(svhn_mat, refuses_other_files)
     refuse(with(fx_write("text", text, sizeof text)), DAL_E_FORMAT, "train", "text: ");
     refuse(with(mat("labels.mat", v5, no, u8, H, 3, N, bad, N)), DAL_E_FORMAT, "train",
            "labels.mat: label 3 of y is none, expected 1..10 (10 is the digit 0)");
-    refuse(with(mat("half.mat", v5, no, u8, H, 3, N, half, N)), DAL_E_FORMAT, "train", "half.mat: label 2 of y is none");
+    refuse(with(mat("half.mat", v5, no, u8, H, 3, N, half, N)), DAL_E_FORMAT, "train",
+           "half.mat: label 2 of y is none");
     refuse(with(mat("few.mat", v5, no, u8, H, 3, N, labels, N - 1)), DAL_E_FORMAT, "train",
            "few.mat: y is [6, 1], but there are 7 pictures");
-    refuse(with(mat("i8.mat", v5, no, MAT_C_INT8, H, 3, N, labels, N)), DAL_E_FORMAT, "train", "i8.mat: X is not of class uint8");
+    refuse(with(mat("i8.mat", v5, no, MAT_C_INT8, H, 3, N, labels, N)), DAL_E_FORMAT, "train",
+           "i8.mat: X is not of class uint8");
     refuse(with(mat("four.mat", v5, no, u8, H, 4, N, labels, N)), DAL_E_FORMAT, "train",
            "four.mat: X is [4, 3, 4, 7], expected [32, 32, 3, n]");
     options o = with(mat("train.mat", v5, no, u8, H, 3, N, labels, N));
@@ -160,7 +162,8 @@ Test(svhn_mat, without_matio_says_so)
     void *self = NULL;
     dal_runtime *rt = fx_runtime(1, 0);
     const options o = {.train = "x.mat", .extra = "", .test = ""};
-    fx_expect(&err, svhn_impl.create(dal_runtime_host(rt, "svhn"), &o, NULL, &self, &err), DAL_E_UNSUPPORTED, "train", "libmatio-dev");
+    fx_expect(&err, svhn_impl.create(dal_runtime_host(rt, "svhn"), &o, NULL, &self, &err), DAL_E_UNSUPPORTED, "train",
+              "libmatio-dev");
     dal_runtime_free(rt);
 }
 #endif

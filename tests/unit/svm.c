@@ -71,7 +71,8 @@ Test(svm, reads_gamma)
     cr_assert(svm_read_gamma("0.25", &g, &err) == DAL_OK && g == 0.25);
     static const char *const bad[] = {"0", "-1", "nan", "inf", "0.5x", "automatic", " "};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        fx_expect(&err, svm_read_gamma(bad[i], &g, &err), DAL_E_INVALID, "gamma", "expected scale, auto or a number above 0");
+        fx_expect(&err, svm_read_gamma(bad[i], &g, &err), DAL_E_INVALID, "gamma",
+                  "expected scale, auto or a number above 0");
 }
 
 #ifndef DAL_HAVE_SVM
@@ -82,7 +83,8 @@ Test(svm, says_that_it_was_left_out)
     dal_error err = DAL_ERROR_INIT;
     void *self = NULL;
     const dal_sample_spec spec = fx_vector_spec(3, DAL_F32, 2);
-    fx_expect(&err, impl.create(dal_runtime_host(rt, "svm"), NULL, &spec, &self, &err), DAL_E_UNSUPPORTED, "", "libsvm-dev");
+    fx_expect(&err, impl.create(dal_runtime_host(rt, "svm"), NULL, &spec, &self, &err), DAL_E_UNSUPPORTED, "",
+              "libsvm-dev");
     dal_runtime_free(rt);
 }
 
@@ -131,8 +133,9 @@ static void agrees_with_libsvm(const svm_options *o, int n, int d, int c, double
     }
     const struct svm_problem problem = {n, y, rows};
     const struct svm_parameter how = {.svm_type = C_SVC, .kernel_type = kinds[o->kernel], .degree = (int)o->degree,
-                                      .gamma = k->kernel.gamma, .coef0 = o->coef0, .cache_size = 10, .eps = o->tol, .C = o->C,
-                                      .nr_weight = c, .weight_label = labels, .weight = weight, .shrinking = 1};
+                                      .gamma = k->kernel.gamma, .coef0 = o->coef0, .cache_size = 10, .eps = o->tol,
+                                      .C = o->C, .nr_weight = c, .weight_label = labels, .weight = weight,
+                                      .shrinking = 1};
     svm_set_print_string_function(quiet);
     struct svm_model *whole = svm_train(&problem, &how);
     cr_assert_eq(whole->l, k->l, "%d support vectors, not %lld", whole->l, (long long)k->l);
@@ -141,11 +144,12 @@ static void agrees_with_libsvm(const svm_options *o, int n, int d, int c, double
     cr_assert_eq(svm_machine_decide(k, &b, mine, &err), DAL_OK);
     for (int i = 0; i < 100; i++) {
         for (int j = 0; j <= d; j++)
-            x[j] = j < d ? (struct svm_node){j + 1, (double)((float *)test->data)[i * d + j]} : (struct svm_node){-1, 0};
+            x[j] = j < d ? (struct svm_node){j + 1,
+                                             (double)((float *)test->data)[i * d + j]} : (struct svm_node){-1, 0};
         svm_predict_values(whole, x, theirs);
         for (int p = 0; p < c * (c - 1) / 2; p++)
-            cr_assert_float_eq(mine[i * c * (c - 1) / 2 + p], theirs[p], 1e-9 * (1 + fabs(theirs[p])), "sample %d, pair %d: %g, not %g",
-                               i, p, mine[i * c * (c - 1) / 2 + p], theirs[p]);
+            cr_assert_float_eq(mine[i * c * (c - 1) / 2 + p], theirs[p], 1e-9 * (1 + fabs(theirs[p])),
+                               "sample %d, pair %d: %g, not %g", i, p, mine[i * c * (c - 1) / 2 + p], theirs[p]);
     }
     svm_free_and_destroy_model(&whole);
     free(nodes);
@@ -371,8 +375,9 @@ static void make_sparse(sparse *l, fx_list *dense)
         }
         l->offsets[i + 1] = at;
     }
-    l->s = (dal_samples){.struct_size = sizeof l->s, .impl = l, .n = 200, .classes = dense->classes, .sizes = sparse_sizes,
-                         .read = sparse_read, .spec = {sizeof l->s.spec, DAL_SPARSE, DAL_F32, 1, {26}, 3}};
+    l->s = (dal_samples){.struct_size = sizeof l->s, .impl = l, .n = 200, .classes = dense->classes,
+                         .sizes = sparse_sizes, .read = sparse_read, .spec = {sizeof l->s.spec, DAL_SPARSE, DAL_F32, 1,
+                                                                              {26}, 3}};
 }
 
 Test(svm, takes_sparse_samples_as_it_takes_dense_ones)
@@ -434,7 +439,8 @@ Test(svm, says_what_it_cannot_take)
     fx_expect(&err, impl.create(host, &o, &l->s.spec, &self, &err), DAL_E_INVALID, "gamma", "'big'; expected scale");
     o = usual;
     o.class_weights = (dal_f64_list){weights, 3};
-    fx_expect(&err, impl.create(host, &o, &l->s.spec, &self, &err), DAL_E_INVALID, "class_weights", "one for each of 2 classes");
+    fx_expect(&err, impl.create(host, &o, &l->s.spec, &self, &err), DAL_E_INVALID, "class_weights",
+              "one for each of 2 classes");
     o = usual;
     o.features = FEATURES_INPUTS;
     fx_expect(&err, impl.create(host, &o, &sparse_spec, &self, &err), DAL_E_INVALID, "features", "decisions only");

@@ -33,7 +33,8 @@ Test(eigen, gives_rows_that_the_matrix_only_stretches)
                 double sum = 0;
                 for (int64_t k = 0; k < n; k++)
                     sum += a[j * n + k] * v[i * n + k];
-                cr_assert_float_eq(sum, w[i] * v[i * n + j], 1e-9 * w[n - 1], "n %d row %d col %d: %g %g", (int)n, (int)i, (int)j, sum, w[i] * v[i * n + j]);
+                cr_assert_float_eq(sum, w[i] * v[i * n + j], 1e-9 * w[n - 1], "n %d row %d col %d: %g %g", (int)n,
+                                   (int)i, (int)j, sum, w[i] * v[i * n + j]);
                 top = fabs(v[i * n + j]) > fabs(top) ? v[i * n + j] : top;
             }
             cr_assert_gt(top, 0);

@@ -119,7 +119,8 @@ Test(lines, refuse_what_is_no_text)
     char *big = malloc((size_t)DAL_LINE_MOST + 10);
     memset(big, 'x', (size_t)DAL_LINE_MOST + 10);
     l = dal_lines_open("f", "path", big, DAL_LINE_MOST + 10);
-    fx_expect(&err, dal_lines_next(&l, &text, &n, &err), DAL_E_FORMAT, "path", "f:1:1: a line of more than 67108864 bytes");
+    fx_expect(&err, dal_lines_next(&l, &text, &n, &err), DAL_E_FORMAT, "path",
+              "f:1:1: a line of more than 67108864 bytes");
     free(big);
 }
 

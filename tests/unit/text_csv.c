@@ -185,10 +185,10 @@ Test(text_csv, reads_ag_news)
         cr_assert_eq(counts[c], 1900);
     cr_assert_str_eq(d.info.class_names[fx_class(&d, DAL_SPLIT_TRAIN, 0)], "Business");
     cr_assert_str_eq(fx_text_of(&d, DAL_SPLIT_TRAIN, 1),
-                     "The Race is On: Second Private Team Sets Launch Date for Human Spaceflight (SPACE.com) SPACE.com - "
-                     "TORONTO, Canada -- A second team of rocketeers competing for the  #36;10 million Ansari X Prize, a "
-                     "contest for privately funded suborbital space flight, has officially announced the first launch "
-                     "date for its manned rocket.");
+                     "The Race is On: Second Private Team Sets Launch Date for Human Spaceflight (SPACE.com) SPACE.com "
+                     "- TORONTO, Canada -- A second team of rocketeers competing for the  #36;10 million Ansari X "
+                     "Prize, a contest for privately funded suborbital space flight, has officially announced the "
+                     "first launch date for its manned rocket.");
     text_csv_impl.destroy(d.self);
     dal_runtime_free(rt);
 }
@@ -231,6 +231,7 @@ Test(text_csv, takes_tables_out_of_an_archive)
     o.test_member = "";
     cr_assert_str_eq(split_of(o, DAL_SPLIT_TEST), "1:d");
     o.member = "yelp/dev.csv";
-    refuse(o, DAL_E_NOT_FOUND, "path", "yelp.tgz: there is no member 'yelp/dev.csv' in it; it has yelp/readme.txt, yelp/train.csv");
+    refuse(o, DAL_E_NOT_FOUND, "path",
+           "yelp.tgz: there is no member 'yelp/dev.csv' in it; it has yelp/readme.txt, yelp/train.csv");
 }
 #endif

@@ -48,9 +48,10 @@ static const char *tar(const char *name, const char *const *files)
     return fx_gzip(name, t.data, t.n);
 }
 
-static const char *const imdb[] = {"aclImdb/README", "about", "aclImdb/train/urls_pos.txt", "http", "aclImdb/train/pos/1_9.txt", "good",
-                                   "aclImdb/train/pos/0_8.txt", "fine", "aclImdb/test/neg/0_2.txt", "bad", "aclImdb/train/neg/0_3.txt",
-                                   "dull", "aclImdb/test/pos/0_9.txt", "", "aclImdb/train/unsup/0_0.txt", "unseen", NULL};
+static const char *const imdb[] = {"aclImdb/README", "about", "aclImdb/train/urls_pos.txt", "http",
+                                   "aclImdb/train/pos/1_9.txt", "good", "aclImdb/train/pos/0_8.txt", "fine",
+                                   "aclImdb/test/neg/0_2.txt", "bad", "aclImdb/train/neg/0_3.txt", "dull",
+                                   "aclImdb/test/pos/0_9.txt", "", "aclImdb/train/unsup/0_0.txt", "unseen", NULL};
 
 static void check_imdb(const char *path)
 {
@@ -92,7 +93,8 @@ Test(text_folder, tells_splits_by_names_or_has_one_pool)
 {
     static const char *const news[] = {"20news-bydate-train/sci.med/2", "b", "20news-bydate-train/alt.atheism/1", "a",
                                        "20news-bydate-test/sci.med/3", "c", NULL};
-    static const char *const plain[] = {"cat/1.txt", "a", "dog/1.txt", "b", "dog/notes.md", "c", ".hidden/x", "d", "top", "e", NULL};
+    static const char *const plain[] = {"cat/1.txt", "a", "dog/1.txt", "b", "dog/notes.md", "c", ".hidden/x", "d",
+                                        "top", "e", NULL};
     static const char *const own[] = {"part1/cat/1", "a", "part2/cat/1", "b", "part3/cat/1", "c", NULL};
     static const char *const order[] = {"dog", "cat"};
     cr_assert_str_eq(split_text(with(folder("news", news)), DAL_SPLIT_TRAIN), "alt.atheism:a|sci.med:b");
@@ -117,7 +119,8 @@ Test(text_folder, tells_splits_by_names_or_has_one_pool)
 /* By hand from the lines of scikit-learn's strip_newsgroup_header, _quoting and _footer. */
 Test(text_folder, strips_mail_as_scikit_learn_does)
 {
-    static const char *const mail[] = {"a/1", "From: x\nSubject: y\n\nIn article <1>:\n> old\nnew\nJoe writes:\nmore\n---\nJoe\n", NULL};
+    static const char *const mail[] =
+        {"a/1", "From: x\nSubject: y\n\nIn article <1>:\n> old\nnew\nJoe writes:\nmore\n---\nJoe\n", NULL};
     static const char *const bare[] = {"a/1", "one line\nanother", NULL};
     options o = with(folder("mail", mail));
     o.strip_headers = 1;

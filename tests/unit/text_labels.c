@@ -19,7 +19,8 @@ static const char *pool(options o)
 
 Test(text_labels, splits_the_label_from_the_text)
 {
-    cr_assert_str_eq(pool(with(fx_text("a", "1 good one .\r\n0\tbad   one \n\n  \n1\n"))), "1:good one .|0:bad   one|1:");
+    cr_assert_str_eq(pool(with(fx_text("a", "1 good one .\r\n0\tbad   one \n\n  \n1\n"))),
+                     "1:good one .|0:bad   one|1:");
     cr_assert_str_eq(pool(with(fx_gzip("b.gz", "pos fine\nneg no", 15))), "pos:fine|neg:no");
     cr_assert_str_eq(pool(with(fx_text("c", " no label\n? nor this\npos x\n"))), "-:no label|-:nor this|pos:x");
 }

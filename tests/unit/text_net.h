@@ -83,7 +83,8 @@ static inline text_subject subject_new(const dal_model_impl *impl, const void *o
 {
     text_subject s = {fx_runtime(threads, 7), impl, options, NULL, text_set_new()};
     dal_error err = DAL_ERROR_INIT;
-    cr_assert_eq(impl->create(dal_runtime_host(s.rt, "text"), options, &s.texts->s.spec, &s.self, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(impl->create(dal_runtime_host(s.rt, "text"), options, &s.texts->s.spec, &s.self, &err), DAL_OK, "%s",
+                 err.text);
     return s;
 }
 
@@ -196,10 +197,12 @@ static inline void shows_features_that_agree_with_its_answers(const dal_model_im
         cr_assert_float_eq((double)z[i], sum, 1e-4);
     }
     cr_assert_geq(stages->count(s.self), 1);
-    float **out = calloc((size_t)stages->count(s.self), sizeof *out), *stage = malloc((size_t)(TEXTS * stages->width(s.self, 0)) * 4);
+    float **out = calloc((size_t)stages->count(s.self), sizeof *out),
+        *stage = malloc((size_t)(TEXTS * stages->width(s.self, 0)) * 4);
     out[0] = stage;
     cr_assert_eq(stages->stages(s.self, &x, out, &err), DAL_OK, "%s", err.text);
-    cr_assert_arr_eq(stage + 2 * stages->width(s.self, 0), stage + 20 * stages->width(s.self, 0), (size_t)stages->width(s.self, 0) * 4);
+    cr_assert_arr_eq(stage + 2 * stages->width(s.self, 0), stage + 20 * stages->width(s.self, 0),
+                     (size_t)stages->width(s.self, 0) * 4);
     free(out);
     free(stage);
     free(h);
@@ -281,7 +284,8 @@ static inline void has_a_gradient_by_its_embedded_words(const dal_model_impl *im
         for (int side = 0; side < 2; side++) {
             *v = keep + (side ? -2e-3f : 2e-3f);
             cr_assert_eq(ext->forward(s.self, x + 7 * width, 1, got, &err), DAL_OK);
-            answer[side] = (double)got[0] * (double)q[0] + (double)got[1] * (double)q[1] + (double)got[2] * (double)q[2];
+            answer[side] = (double)got[0] * (double)q[0] + (double)got[1] * (double)q[1] + (double)got[2] *
+                (double)q[2];
         }
         *v = keep;
         const double have = (double)g[7 * width + k], diff = (answer[0] - answer[1]) / 4e-3;

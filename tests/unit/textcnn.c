@@ -2,8 +2,8 @@
 
 #include "plugins/models/textcnn.c"
 
-static const options small = {.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.005, .dropout = 0.3,
-                                     .mc_dropout = 0.5},
+static const options small = {.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM,
+                                     .learning_rate = 0.005, .dropout = 0.3, .mc_dropout = 0.5},
                               .dim = 10, .longest = 12, .min_count = 1, .word_dropout = 0.05, .maps = 6};
 
 TEXT_NET_TESTS(textcnn, &impl, &small)

@@ -27,7 +27,8 @@ static const char *make(const char *name, change c)
     z = (zip_maker){.n = 0};
     c.wnids = c.wnids ? c.wnids : "n02\nn01\r\nn03\n";
     c.words = c.words ? c.words : "n01\tgoldfish, Carassius auratus\nn02\tcrane\nn03\tcrane, a bird\nn99\tnobody\n";
-    c.annotations = c.annotations ? c.annotations : "val_0.JPEG\tn03\t0\t32\t44\t62\nval_10.JPEG\tn02\t1\t2\t3\t4\nval_2.JPEG\tn01\n";
+    c.annotations = c.annotations ? c.annotations
+        : "val_0.JPEG\tn03\t0\t32\t44\t62\nval_10.JPEG\tn02\t1\t2\t3\t4\nval_2.JPEG\tn01\n";
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < 2; i++) {
             snprintf(path, sizeof path, "set/train/%s/images/%s_%d.JPEG", ids[k], ids[k], i);
@@ -120,20 +121,27 @@ Test(tiny_imagenet, refuses_what_does_not_fit_together)
     refuse((change){.wnids = ""}, DAL_E_FORMAT, "there is no wnids.txt in it");
     refuse((change){.wnids = "\n\n"}, DAL_E_FORMAT, "wnids.txt:1: expected WordNet ids");
     refuse((change){.wnids = "n01\nn02\nn01\n"}, DAL_E_FORMAT, "tiny.zip:set/wnids.txt:3: a second time 'n01'");
-    refuse((change){.wnids = "n01\nn\033 2\n"}, DAL_E_FORMAT, "wnids.txt:2: expected a WordNet id such as n01443537, found 'n? 2'");
-    refuse((change){.wnids = "n01\nn 2\n"}, DAL_E_FORMAT, "wnids.txt:2: expected a WordNet id such as n01443537, found 'n 2'");
+    refuse((change){.wnids = "n01\nn\033 2\n"}, DAL_E_FORMAT,
+           "wnids.txt:2: expected a WordNet id such as n01443537, found 'n? 2'");
+    refuse((change){.wnids = "n01\nn 2\n"}, DAL_E_FORMAT,
+           "wnids.txt:2: expected a WordNet id such as n01443537, found 'n 2'");
     refuse((change){.wnids = "n01\nn02\n"}, DAL_E_FORMAT, "n03_0.JPEG: its folder is no class of wnids.txt");
-    refuse((change){.words = "n01\tfish\nn02"}, DAL_E_FORMAT, "words.txt:2: expected an id, a tab and words, found 'n02'");
+    refuse((change){.words = "n01\tfish\nn02"}, DAL_E_FORMAT,
+           "words.txt:2: expected an id, a tab and words, found 'n02'");
     refuse((change){.words = "n01\tfi\377sh\n"}, DAL_E_FORMAT, "words.txt: no UTF-8 text at offset 6");
     refuse((change){.annotations = "val_0.JPEG\tn03\nval_2.JPEG\n"}, DAL_E_FORMAT,
            "val_annotations.txt:2: expected a picture, a tab and its class, found 'val_2.JPEG'");
     refuse((change){.annotations = "val_0.JPEG\tn03\nval_7.JPEG\tn01\t"}, DAL_E_FORMAT,
            "val_annotations.txt:2: there is no such picture in val/images: 'val_7.JPEG");
-    refuse((change){.annotations = "val_0.JPEG\tn04\t1"}, DAL_E_FORMAT, "val_annotations.txt:1: no class of wnids.txt: 'n04");
-    refuse((change){.annotations = "val_0.JPEG\tn03\nval_0.JPEG\tn03\n"}, DAL_E_FORMAT, "val_annotations.txt:2: a second time 'val_0.JPEG");
-    refuse((change){.annotations = "val_0.JPEG\tn03\nval_10.JPEG\tn03\n"}, DAL_E_FORMAT, "val_2.JPEG: it has no line in val_annotations.txt");
+    refuse((change){.annotations = "val_0.JPEG\tn04\t1"}, DAL_E_FORMAT,
+           "val_annotations.txt:1: no class of wnids.txt: 'n04");
+    refuse((change){.annotations = "val_0.JPEG\tn03\nval_0.JPEG\tn03\n"}, DAL_E_FORMAT,
+           "val_annotations.txt:2: a second time 'val_0.JPEG");
+    refuse((change){.annotations = "val_0.JPEG\tn03\nval_10.JPEG\tn03\n"}, DAL_E_FORMAT,
+           "val_2.JPEG: it has no line in val_annotations.txt");
     refuse((change){.annotations = "../val/val_0.JPEG\tn03\n"}, DAL_E_FORMAT, "there is no such picture");
-    refuse((change){.extra = "set/train/free.JPEG"}, DAL_E_FORMAT, "train/free.JPEG: its folder is no class of wnids.txt");
+    refuse((change){.extra = "set/train/free.JPEG"}, DAL_E_FORMAT,
+           "train/free.JPEG: its folder is no class of wnids.txt");
 }
 
 Test(tiny_imagenet, survives_every_failed_allocation)
@@ -196,15 +204,20 @@ Test(tiny_imagenet, has_its_known_counts_and_pixels)
 {
     static const known train = {
         2500, 3454695979,
-        {{0, 1269139, {0, 0, 0, 7, 9, 3, 2, 5}, {1, 11, 2, 21, 87, 127, 255, 27}, {138, 183, 139, 144, 58, 119, 37, 164}},
-         {777, 1044864, {75, 100, 125, 139, 163, 199, 232, 249}, {4, 4, 2, 2, 2, 1, 0, 0}, {43, 23, 13, 16, 18, 13, 8, 11}},
+        {{0, 1269139, {0, 0, 0, 7, 9, 3, 2, 5}, {1, 11, 2, 21, 87, 127, 255, 27},
+          {138, 183, 139, 144, 58, 119, 37, 164}},
+         {777, 1044864, {75, 100, 125, 139, 163, 199, 232, 249}, {4, 4, 2, 2, 2, 1, 0, 0},
+          {43, 23, 13, 16, 18, 13, 8, 11}},
          {2499, 1077823, {126, 123, 120, 119, 117, 115, 120, 128}, {35, 28, 44, 45, 63, 42, 41, 32},
           {71, 71, 73, 72, 71, 69, 69, 68}}}};
     static const known val = {
         500, 694003907,
-        {{0, 1179517, {100, 101, 104, 107, 111, 114, 117, 118}, {89, 91, 92, 91, 94, 98, 96, 91}, {31, 38, 41, 37, 32, 30, 30, 28}},
-         {77, 984766, {125, 125, 125, 126, 127, 127, 128, 128}, {24, 7, 7, 2, 0, 15, 18, 123}, {0, 0, 0, 0, 1, 2, 5, 5}},
-         {499, 1114706, {37, 41, 1, 12, 119, 90, 83, 123}, {140, 255, 240, 243, 241, 249, 252, 174}, {65, 60, 81, 69, 67, 76, 22, 0}}}};
+        {{0, 1179517, {100, 101, 104, 107, 111, 114, 117, 118}, {89, 91, 92, 91, 94, 98, 96, 91},
+          {31, 38, 41, 37, 32, 30, 30, 28}},
+         {77, 984766, {125, 125, 125, 126, 127, 127, 128, 128}, {24, 7, 7, 2, 0, 15, 18, 123},
+          {0, 0, 0, 0, 1, 2, 5, 5}},
+         {499, 1114706, {37, 41, 1, 12, 119, 90, 83, 123}, {140, 255, 240, 243, 241, 249, 252, 174},
+          {65, 60, 81, 69, 67, 76, 22, 0}}}};
     static const int classes[] = {1, 7, 6, 1, 0, 0, 2, 6};
     const char *path = fx_data("tiny-imagenet/tiny-imagenet-10class-subset.tar.gz");
     if (!path)

@@ -36,7 +36,8 @@ static dal_tokens *open_with(const dal_tokens_options *o)
 
 static dal_tokens *of_words(uint32_t kind, const char *const *words, int64_t n, uint32_t cased)
 {
-    const dal_tokens_options o = {.struct_size = sizeof o, .kind = kind, .tokens = words, .n_tokens = n, .cased = cased};
+    const dal_tokens_options o = {.struct_size = sizeof o, .kind = kind, .tokens = words, .n_tokens = n,
+                                  .cased = cased};
     return open_with(&o);
 }
 
@@ -82,7 +83,8 @@ static const char *numbers(const dal_tokens *t, const char *text)
 /* ---- WordPiece ---------------------------------------------------------------------------------- */
 
 /* The vocabulary of the tests that came with BERT. */
-static const char *const bert[] = {"[UNK]", "[CLS]", "[SEP]", "want", "##want", "##ed", "wa", "un", "runn", "##ing", ","};
+static const char *const bert[] = {"[UNK]", "[CLS]", "[SEP]", "want", "##want", "##ed", "wa", "un", "runn", "##ing",
+                                   ","};
 
 Test(tokens, wordpiece_gives_the_examples_of_bert)
 {
@@ -101,11 +103,13 @@ Test(tokens, wordpiece_gives_the_examples_of_bert)
 
 Test(tokens, wordpiece_cleans_splits_and_drops_marks)
 {
-    static const char *const words[] = {"[UNK]", "a", "##b", "b", "!", "\xe4\xb8\xad", "i", "##1", "\xe2\x80\x94", "[", "]", "unk", "##a"};
+    static const char *const words[] = {"[UNK]", "a", "##b", "b", "!", "\xe4\xb8\xad", "i", "##1", "\xe2\x80\x94", "[",
+                                        "]", "unk", "##a"};
     dal_tokens *t = of_words(DAL_WORDPIECE, words, 13, 0), *cased = of_words(DAL_WORDPIECE, words, 13, 1);
     cr_assert_str_eq(pieces(t, " \tA\xc2\xa0\x42\r\n!!a\xe2\x80\xa8\x62"), "a b ! ! a b"); /* no-break space, U+2028 */
     cr_assert_str_eq(pieces(t, "\xc3\x84\x62 a\xcc\x88\x62"), "a ##b a ##b");              /* both ways to write it */
-    cr_assert_str_eq(pieces(t, "a\xc2\xad\x62\xef\xbf\xbd\x07 a\xe2\x80\x8b\x62"), "a ##b a ##b"); /* soft hyphen, U+FFFD, BEL, U+200B */
+    /* soft hyphen, U+FFFD, BEL, U+200B */
+    cr_assert_str_eq(pieces(t, "a\xc2\xad\x62\xef\xbf\xbd\x07 a\xe2\x80\x8b\x62"), "a ##b a ##b");
     cr_assert_str_eq(pieces(t, "a\xe4\xb8\xad\x61"), "a \xe4\xb8\xad a");
     cr_assert_str_eq(pieces(t, "a\xe2\x80\x94\x62"), "a \xe2\x80\x94 b");
     cr_assert_str_eq(pieces(t, "\xc4\xb0\x31"), "i ##1"); /* capital i with a dot */
@@ -164,7 +168,8 @@ Test(tokens, sequences_begin_end_and_are_cut)
     cr_assert_eq(used, 0);
     cr_assert_eq(ids[0], DAL_TOKEN_NONE);
     fx_expect(&err, dal_tokens_sequence(t, "", 0, 0, ids, 2, &used, &err), DAL_E_INVALID, "", "3 or more");
-    fx_expect(&err, dal_tokens_sequence(plain, "", 0, 0, ids, 6, &used, &err), DAL_E_UNSUPPORTED, "", "has no [CLS] and [SEP]");
+    fx_expect(&err, dal_tokens_sequence(plain, "", 0, 0, ids, 6, &used, &err), DAL_E_UNSUPPORTED, "",
+              "has no [CLS] and [SEP]");
     dal_tokens_close(plain);
     dal_tokens_close(t);
 }
@@ -203,7 +208,8 @@ static dal_tokens *open_bpe(const char *vocabulary, const char *merges, uint32_t
 Test(tokens, bpe_merges_the_first_pairs_first)
 {
     const char *v = byte_vocabulary("vocab.json", lower, 4);
-    dal_tokens *t = open_bpe(v, fx_text("merges.txt", LOWER_MERGES), 1), *plain = open_bpe(v, fx_text("merges.txt", LOWER_MERGES), 0);
+    dal_tokens *t = open_bpe(v, fx_text("merges.txt", LOWER_MERGES), 1),
+        *plain = open_bpe(v, fx_text("merges.txt", LOWER_MERGES), 0);
     cr_assert_eq(dal_tokens_count(t), 260);
     cr_assert_str_eq(pieces(t, "lower newer"), "\xc4\xa0low er \xc4\xa0 n e w er");
     cr_assert_str_eq(pieces(plain, "lower newer"), "l o w er \xc4\xa0 n e w er");
@@ -335,12 +341,14 @@ Test(tokens, vocabularies_that_are_none_are_refused)
 
 Test(tokens, bpe_files_that_do_not_belong_together_are_refused)
 {
-    dal_tokens_options o = {.struct_size = sizeof o, .kind = DAL_BPE, .vocabulary_key = "vocabulary", .merges_key = "merges"};
+    dal_tokens_options o = {.struct_size = sizeof o, .kind = DAL_BPE, .vocabulary_key = "vocabulary",
+                            .merges_key = "merges"};
     o.vocabulary = byte_vocabulary("good.json", lower, 4);
     refuse(&o, DAL_E_INVALID, "merges", "needs merges");
     static const char *const merges[][2] = {
         {"x", "merges.txt:1: expected two tokens"},          {"e r\n\n", "merges.txt:2: expected two tokens"},
-        {"e r s\n", "merges.txt:1: expected two tokens"},    {"e r\ne r\n", "merges.txt:2: this pair is in a line before"},
+        {"e r s\n", "merges.txt:1: expected two tokens"},
+        {"e r\ne r\n", "merges.txt:2: this pair is in a line before"},
         {"e x\n", "1: what the two tokens become is not in"}, {"ex r\n", "merges.txt:1: the first token is not in"},
         {"#version: 1\ne rr\n", "merges.txt:2: the second token is not in"}};
     for (size_t i = 0; i < sizeof merges / sizeof *merges; i++) {
@@ -446,7 +454,8 @@ static fx_texts toy(void)
 
 Test(tokenise, makes_sequences_of_the_pools_words)
 {
-    const options o = {.tokeniser = DAL_WHITESPACE, .vocabulary = "", .merges = "", .length = 4, .max_words = 0, .min_texts = 1};
+    const options o = {.tokeniser = DAL_WHITESPACE, .vocabulary = "", .merges = "", .length = 4, .max_words = 0,
+                       .min_texts = 1};
     fx_texts t = toy();
     dal_runtime *own = fx_runtime(2, 0);
     fx_texts_open(&t);

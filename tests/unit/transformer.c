@@ -2,8 +2,8 @@
 
 #include "plugins/models/transformer.c"
 
-static const options small = {.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM, .learning_rate = 0.003, .dropout = 0.1,
-                                     .mc_dropout = 0.5},
+static const options small = {.nn = {.epochs = 10, .batch_size = 8, .optimizer = DAL_NN_BY_ADAM,
+                                     .learning_rate = 0.003, .dropout = 0.1, .mc_dropout = 0.5},
                               .dim = 12, .longest = 12, .min_count = 1, .word_dropout = 0.05, .layers = 2, .heads = 3,
                               .feed_forward = 20};
 

@@ -67,8 +67,8 @@ static void world_init(world *w, int threads, const dal_strategy_impl *impl, con
     const dal_runtime_config config = {.struct_size = sizeof config, .threads = threads, .seed = 1};
     w->rt = dal_runtime_new(&config, &err);
     cr_assert(w->rt, "%s", err.text);
-    w->p = (provider){.host = dal_runtime_host(w->rt, "test"), .block = BLOCK_COMPUTED, .n_classes = C, .d = D, .outputs = outputs,
-                      .features = features, .lacks = lacks, .model = &w->model};
+    w->p = (provider){.host = dal_runtime_host(w->rt, "test"), .block = BLOCK_COMPUTED, .n_classes = C, .d = D,
+                      .outputs = outputs, .features = features, .lacks = lacks, .model = &w->model};
     for (int64_t i = 0; i < N; i++)
         w->ids[i] = 3 * i; /* pool indices are not row numbers */
     w->sets = (row_sets){.ids = {w->ids, w->ids, w->ids, w->ids, w->ids}, .n = {N, 0, 0, N, 0}};

@@ -65,8 +65,8 @@ typedef struct dal_error {
 
 #define DAL_ERROR_INIT {sizeof(dal_error), DAL_OK, {0}, {0}}
 
-/* Fill err (which may be NULL) and return st, so that a slot can end `return dal_fail(...)`. The text is one line, fit for
- * a terminal: control characters, which names out of a file may hold, become '?'. */
+/* Fill err (which may be NULL) and return st, so that a slot can end `return dal_fail(...)`. The text is one line, fit
+ * for a terminal: control characters, which names out of a file may hold, become '?'. */
 DAL_PRINTF(4, 5)
 static inline dal_status dal_fail(dal_error *err, dal_status st, const char *key, const char *fmt, ...)
 {

@@ -38,8 +38,8 @@ DAL_PUBLIC void dal_derived_destroy(void *self); /* accepts NULL; the slot of ob
 DAL_PUBLIC dal_status dal_derived_classes_below(const dal_derived *d, uint32_t split, int32_t **out,
                                                 dal_error *err);
 
-/* [main] The group of every sample of a split below into *out [below.n[split]], the caller's to free, and how many groups
- * there are. DAL_E_UNSUPPORTED when the input tells none; a group that it has not is DAL_E_CONTRACT. */
+/* [main] The group of every sample of a split below into *out [below.n[split]], the caller's to free, and how many
+ * groups there are. DAL_E_UNSUPPORTED when the input tells none; a group that it has not is DAL_E_CONTRACT. */
 DAL_PUBLIC dal_status dal_derived_groups_below(const dal_derived *d, uint32_t split, int32_t **out, int64_t *n_groups,
                                                dal_error *err);
 

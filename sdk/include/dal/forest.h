@@ -60,11 +60,12 @@ DAL_PUBLIC int64_t dal_forest_classes(const dal_forest *f);
 
 /* ---- as bytes ----------------------------------------------------------------------------------- */
 
-/* [any] How many bytes it takes, written to out unless that is NULL. All but which rows a tree drew: a forest that comes
- * back has no rows out of bag. */
+/* [any] How many bytes it takes, written to out unless that is NULL. All but which rows a tree drew: a forest that
+ * comes back has no rows out of bag. */
 DAL_PUBLIC int64_t dal_forest_pack(const dal_forest *f, void *out);
 /* [main] A forest from n bytes that nobody vouches for: DAL_E_FORMAT unless each tree is one. */
-DAL_PUBLIC dal_status dal_forest_unpack(const dal_host *host, const void *data, int64_t n, dal_forest **out, dal_error *err);
+DAL_PUBLIC dal_status dal_forest_unpack(const dal_host *host, const void *data, int64_t n, dal_forest **out,
+                                        dal_error *err);
 
 #ifdef __cplusplus
 }

@@ -223,24 +223,24 @@ typedef struct dal_model_companion {
 } dal_model_companion;
 
 /* ---- DAL_CAP_MISSING -------------------------------------------------------------------------- */
-/* A word, not a table: get_extension may give anything for it, or NULL. Real values (f32) of samples are finite: the host
- * reads them with a check, and ends the run with the sample and the place of one that is not. A model that provides this
- * takes NaN for a value that is missing, when it trains and when it predicts: that is let through (infinities are not), and
- * its outputs and features are finite all the same. */
+/* A word, not a table: get_extension may give anything for it, or NULL. Real values (f32) of samples are finite: the
+ * host reads them with a check, and ends the run with the sample and the place of one that is not. A model that
+ * provides this takes NaN for a value that is missing, when it trains and when it predicts: that is let through
+ * (infinities are not), and its outputs and features are finite all the same. */
 
 /* ---- DAL_CAP_CHOICES -------------------------------------------------------------------------- */
-/* A CHOICE parameter may have a word that leaves the choice to the model, by what the machine has ("auto"). What it chose is
- * part of a run's result, so the host asks, tells the user, keeps it with the run, and whenever the run goes on, on whichever
- * machine, gives the chosen word in place of the other: the model takes it, or create refuses, with `key` the parameter. A model
- * that is given a chosen word is the one that chose it, bit for bit.
+/* A CHOICE parameter may have a word that leaves the choice to the model, by what the machine has ("auto"). What it
+ * chose is part of a run's result, so the host asks, tells the user, keeps it with the run, and whenever the run goes
+ * on, on whichever machine, gives the chosen word in place of the other: the model takes it, or create refuses, with
+ * `key` the parameter. A model that is given a chosen word is the one that chose it, bit for bit.
  *
- * By agreement `precision` is in what numbers a model multiplies: one of f32, f16, bf16. The conformance suite expects outputs
- * to follow their gradients no better than these let them. */
+ * By agreement `precision` is in what numbers a model multiplies: one of f32, f16, bf16. The conformance suite expects
+ * outputs to follow their gradients no better than these let them. */
 typedef struct dal_model_choices {
     uint32_t struct_size;
     uint32_t reserved;
-    /* [any] What a CHOICE parameter became: one of its words, until destroy. Of parameters that leave nothing open: the word
-     * it was given, or NULL. Known from create on, whatever is fitted. */
+    /* [any] What a CHOICE parameter became: one of its words, until destroy. Of parameters that leave nothing open: the
+     * word it was given, or NULL. Known from create on, whatever is fitted. */
     const char *(*chosen)(void *self, const char *parameter);
 } dal_model_choices;
 

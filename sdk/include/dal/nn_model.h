@@ -1,8 +1,8 @@
 /* dal/nn_model.h: (libdal) a model from a list of layers: everything of a model plugin but the network itself.
  *
- * A plugin declares its layers with the calls of dal/nn.h and gives its parameters defaults; training (mini-batches read and
- * augmented ahead, optimisers, schedules, early stopping, warm starts, a strategy's companions), prediction, saved models as
- * safetensors, and the capabilities of DAL_NN_MODEL_PROVIDES are the same for all:
+ * A plugin declares its layers with the calls of dal/nn.h and gives its parameters defaults; training (mini-batches
+ * read and augmented ahead, optimisers, schedules, early stopping, warm starts, a strategy's companions), prediction,
+ * saved models as safetensors, and the capabilities of DAL_NN_MODEL_PROVIDES are the same for all:
  *
  *     typedef struct options {
  *         dal_nn_training training; // first: what the host fills in for DAL_NN_TRAINING
@@ -20,8 +20,8 @@
  *         P(T, width, I64, "32", "1..256", "channels", "of the first layer")
  *     #define COMPONENTS(C) C(MODEL, "my-net", my_net_impl, "...", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
  *
- * `dalhost plugin new --kind network` writes such a plugin. Samples are images or vectors, f32 or u8 (pixels become v / 255);
- * rows of the network's input are planar. Other samples, as texts, take a reader of the plugin's own, see below.
+ * `dalhost plugin new --kind network` writes such a plugin. Samples are images or vectors, f32 or u8 (pixels become v /
+ * 255); rows of the network's input are planar. Other samples, as texts, take a reader of the plugin's own, see below.
  *
  * Law 3: a fit depends on the seed and the samples, not on the number of threads.
  */
@@ -35,8 +35,8 @@
 extern "C" {
 #endif
 
-/* How networks are trained here: by the same version the same bits. A module whose version tells it lets runs that go on be
- * told of a change. */
+/* How networks are trained here: by the same version the same bits. A module whose version tells it lets runs that go
+ * on be told of a change. */
 #define DAL_NN_TRAINING_VERSION "1.6"
 
 /* What rules training beside the optimiser. */
@@ -82,13 +82,16 @@ typedef struct dal_nn_training {
       "up over the first tenth of all steps, then down to 0")                                                         \
     P(dal_nn_control, milestones, I64S, "[]", "1..1000000", "epochs",                                                 \
       "steps: epochs after which the rate falls; none: half and three quarters of all")                               \
-    P(dal_nn_control, step_epochs, I64, "30", "1..1000000", "epochs", "step: epochs from one fall of the rate to the next") \
+    P(dal_nn_control, step_epochs, I64, "30", "1..1000000", "epochs",                                                  \
+      "step: epochs from one fall of the rate to the next")                                                            \
     P(dal_nn_control, gamma, F64, "0.1", "(0..1]", "", "steps, step: what the rate is multiplied by")                 \
     P(dal_nn_control, warmup, I64, "0", "0..1000000", "epochs", "epochs over which the rate grows from 0")            \
-    P(dal_nn_control, clip, F64, CLIP, "0..", "", "largest norm of a step's gradient, which is shortened to it; 0: any") \
+    P(dal_nn_control, clip, F64, CLIP, "0..", "",                                                                      \
+      "largest norm of a step's gradient, which is shortened to it; 0: any")                                           \
     P(dal_nn_control, validation, F64, "0", "[0..1)", "",                                                             \
       "share of each class's labels held out; the weights of the epoch with the least loss on them are kept; 0: none") \
-    P(dal_nn_control, patience, I64, "10", "1..1000000", "epochs", "validation: stop after so many epochs without a new least loss")
+    P(dal_nn_control, patience, I64, "10", "1..1000000", "epochs",                                                     \
+      "validation: stop after so many epochs without a new least loss")
 
 /* Of an options struct that begins with a dal_nn_training: its members, with these defaults. */
 #define DAL_NN_TRAINING(P, EPOCHS, BATCH, OPTIMIZER, RATE, DECAY, SCHEDULE, CROP, FLIP, DROPOUT)                      \
@@ -99,21 +102,24 @@ typedef struct dal_nn_training {
     P(dal_nn_training, learning_rate, F64, RATE, "(0..", "", "size of a step")                                        \
     P(dal_nn_training, momentum, F64, "0.9", "[0..1)", "", "sgd: share of the last step in the next")                 \
     P(dal_nn_training, nesterov, BOOL, "false", "", "", "sgd: look ahead (Nesterov)")                                 \
-    P(dal_nn_training, weight_decay, F64, DECAY, "0..", "", "decay * weight is added to the gradient (adamw: decoupled)") \
+    P(dal_nn_training, weight_decay, F64, DECAY, "0..", "",                                                            \
+      "decay * weight is added to the gradient (adamw: decoupled)")                                                    \
     DAL_NN_CONTROL(P, SCHEDULE)                                                                                       \
     P(dal_nn_training, crop, I64, CROP, "0..64", "pixels",                                                            \
       "training: shift each image by up to so much, and half of a side at most; zeros around it")                     \
     P(dal_nn_training, flip, BOOL, FLIP, "", "", "training: mirror half of the images")                               \
-    P(dal_nn_training, stop_accuracy, F64, "0", "0..1", "", "stop once an epoch's training accuracy is this; 0: never") \
+    P(dal_nn_training, stop_accuracy, F64, "0", "0..1", "",                                                            \
+      "stop once an epoch's training accuracy is this; 0: never")                                                      \
     P(dal_nn_training, dropout, F64, DROPOUT, "[0..1)", "", "rate of dropout before the last layer; 0: none")         \
-    P(dal_nn_training, mc_dropout, F64, "0.5", "(0..1)", "", "rate on the features in Monte-Carlo passes, where dropout is 0") \
+    P(dal_nn_training, mc_dropout, F64, "0.5", "(0..1)", "",                                                           \
+      "rate on the features in Monte-Carlo passes, where dropout is 0")                                                \
     P(dal_nn_training, backend, CHOICE, "auto", "auto|openblas|onednn", "",                                           \
       "who convolves; auto: onednn where it was built in. They differ by rounding: only the same one repeats a run")  \
     P(dal_nn_training, precision, CHOICE, "f32", "f32|bf16|auto", "",                                                 \
-      "what is multiplied; bf16, where the processor has AMX-BF16 or AVX512-BF16: with AMX twice as fast in training, " \
-      "two to three times in use, but for small maps; with another result: maps are rounded to 8 bits; weights, "     \
-      "statistics and gradients of inputs stay f32. auto: bf16 with AMX and onednn, where most products make maps of 64 " \
-      "places or more; else f32")
+      "what is multiplied; bf16, where the processor has AMX-BF16 or AVX512-BF16: with AMX twice as fast in "          \
+      "training, two to three times in use, but for small maps; with another result: maps are rounded to 8 bits; "     \
+      "weights, statistics and gradients of inputs stay f32. auto: bf16 with AMX and onednn, where most products "     \
+      "make maps of 64 places or more; else f32")
 
 /* ---- the model ----------------------------------------------------------------------------------- */
 
@@ -131,12 +137,12 @@ typedef struct dal_nn_training {
 
 typedef struct dal_nn_model dal_nn_model;
 
-/* Declares the layers from x, the input, to the features and the output of c classes. Parameters whose default is no layer, as
- * a dropout of 0, are for this function to look at. */
+/* Declares the layers from x, the input, to the features and the output of c classes. Parameters whose default is no
+ * layer, as a dropout of 0, are for this function to look at. */
 typedef void dal_nn_layers(dal_nn *nn, dal_nn_value x, int64_t c, const void *options);
 
-/* How samples become rows of the input, where these are no images or vectors. Slots that are not called optional are there. A row of
- * texts is int32_t [longest], see dal/nn.h. */
+/* How samples become rows of the input, where these are no images or vectors. Slots that are not called optional are
+ * there. A row of texts is int32_t [longest], see dal/nn.h. */
 typedef struct dal_nn_reader {
     uint32_t struct_size;
     int32_t vectors; /* rows are vectors [shape[0]], not ids of tokens */
@@ -145,7 +151,8 @@ typedef struct dal_nn_reader {
     dal_status (*read)(const dal_nn_model *m, const dal_batch *x, int64_t first, int64_t n, float *to, dal_error *err);
     /* All rows of a list, [samples->n, inputs]. */
     dal_status (*rows)(const dal_nn_model *m, const dal_samples *samples, float *to, dal_error *err);
-    /* [main] Before a fit from fresh weights: what the training set says of the network's shape, see dal_nn_model_declare. */
+    /* [main] Before a fit from fresh weights: what the training set says of the network's shape, see
+     * dal_nn_model_declare. */
     dal_status (*prepare)(dal_nn_model *m, const dal_samples *train, dal_error *err);
     /* [any] Optional: n rows of a training step, of pool indices ids, from the epoch's stream. */
     void (*augment)(const dal_nn_model *m, const dal_rng *epoch, const int64_t *ids, int64_t n, float *rows);
@@ -155,11 +162,11 @@ typedef struct dal_nn_reader {
     void (*drop)(dal_nn_model *m); /* [main] the last user leaves m->known */
     /* [main] Optional: fresh weights were drawn for a fit; those that are known go in their place. */
     dal_status (*begin)(dal_nn_model *m, dal_error *err);
-    /* [any] Optional: the tensors that a saved model has, in place of the network's own: how many; out (NULL: not wanted) lies in
-     * m->weights. What save writes is text then, which goes into the metadata. */
+    /* [any] Optional: the tensors that a saved model has, in place of the network's own: how many; out (NULL: not
+     * wanted) lies in m->weights. What save writes is text then, which goes into the metadata. */
     int64_t (*tensors)(const dal_nn_model *m, dal_tensor *out);
-    /* [any] Optional: the i-th text that goes beside those tensors into the metadata (DAL_ST_BESIDE, DAL_ST_ELSEWHERE), and its
-     * key; NULL: no more. */
+    /* [any] Optional: the i-th text that goes beside those tensors into the metadata (DAL_ST_BESIDE, DAL_ST_ELSEWHERE),
+     * and its key; NULL: no more. */
     const char *(*beside)(const dal_nn_model *m, int64_t i, const char **key);
     /* [main] With beside: what a saved model has under such a key goes in its place. */
     dal_status (*put)(dal_nn_model *m, const char *key, const char *text, dal_error *err);
@@ -175,8 +182,9 @@ typedef struct dal_nn_model_plan {
     uint32_t takes;         /* DAL_NN_TAKES_..., one or both; not looked at with a reader */
     const char *id;         /* of the component, for messages; static */
     dal_nn_layers *layers;
-    const void *options;    /* for layers; looked at during dal_nn_model_new alone. With a reader whose prepare or load declares the
-                               network: until the model is destroyed, and begins with the dal_nn_training */
+    const void *options;    /* for layers; looked at during dal_nn_model_new alone. With a reader whose prepare or load
+                               declares the network: until the model is destroyed, and begins with the
+                               dal_nn_training */
     const dal_nn_training *training; /* looked at during dal_nn_model_new alone */
     uint32_t training_size; /* sizeof(dal_nn_training), as the plugin was built */
     uint32_t init;          /* how fresh weights are drawn: DAL_NN_UNIFORM... */
@@ -191,8 +199,8 @@ typedef struct dal_nn_model_plan {
      .options = (options_), .training = (const dal_nn_training *)(options_), .training_size = sizeof(dal_nn_training), \
      .init = (init_)}
 
-/* [main] What create does. DAL_E_INVALID: the samples do not fit the network, with both shapes; DAL_E_UNSUPPORTED with the key
- * "backend" or "precision": not here. */
+/* [main] What create does. DAL_E_INVALID: the samples do not fit the network, with both shapes; DAL_E_UNSUPPORTED with
+ * the key "backend" or "precision": not here. */
 DAL_PUBLIC dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *plan, const dal_sample_spec *spec,
                                        void **self, dal_error *err);
 
@@ -209,18 +217,19 @@ DAL_PUBLIC const void *dal_nn_model_get_extension(void *self, const char *id);
      .get_extension = dal_nn_model_get_extension}
 
 /* name_impl, the table of a component that is no more than its layers: what create would do, and the slots. */
-#define DAL_NN_MODEL(name_, id_, layers_, init_)                                                                         \
-    static dal_status name_##_create(const dal_host *host, const void *options_, const dal_sample_spec *spec, void **self, \
-                                     dal_error *err)                                                                     \
-    {                                                                                                                    \
-        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id_, layers_, options_, init_);                                 \
-        return dal_nn_model_new(host, &plan, spec, self, err);                                                           \
-    }                                                                                                                    \
+#define DAL_NN_MODEL(name_, id_, layers_, init_)                                                                       \
+    static dal_status name_##_create(const dal_host *host, const void *options_, const dal_sample_spec *spec,          \
+                                     void **self, dal_error *err)                                                      \
+    {                                                                                                                  \
+        const dal_nn_model_plan plan = DAL_NN_MODEL_PLAN(id_, layers_, options_, init_);                               \
+        return dal_nn_model_new(host, &plan, spec, self, err);                                                         \
+    }                                                                                                                  \
     static const dal_model_impl name_##_impl = DAL_NN_MODEL_IMPL(name_##_create);
 
 /* ---- models that are more than a list of layers ------------------------------------------------------- */
 
-/* Batches made ahead by a thread of their own: where samples are not kept in memory and there is more than one thread. */
+/* Batches made ahead by a thread of their own: where samples are not kept in memory and there is more than one
+ * thread. */
 #define DAL_NN_FEED_AUTO 0u
 #define DAL_NN_FEED_ALWAYS 1u
 #define DAL_NN_FEED_NEVER 2u
@@ -230,7 +239,8 @@ typedef struct dal_nn_fine {
     double beta1, beta2, epsilon; /* 0.9, 0.999, 1e-8 */
     uint32_t raw_epsilon, spare, decoupled; /* see dal_nn_rule; 0, 0, with adamw */
     double l2;                    /* 0 */
-    double tol;                   /* the end after more than n_idle epochs in which the loss fell by less; n_idle 0: never */
+    /* the end after more than n_idle epochs in which the loss fell by less; n_idle 0: never */
+    double tol;
     int64_t n_idle;
     uint32_t feed; /* DAL_NN_FEED_...: 0 */
     double max_norm; /* of rows of the last layer's weights; 0: any */
@@ -256,27 +266,29 @@ struct dal_nn_model {
     size_t size;             /* of the whole object, for copies */
     int64_t *users;          /* of nn, milestones and known: the model and its copies */
     int64_t *milestones;     /* those of the options */
-    dal_nn_ready *ready;     /* the weights made ready for passes, once they have been asked for; NULL: not yet; atomic */
+    /* the weights made ready for passes, once they have been asked for; NULL: not yet; atomic */
+    dal_nn_ready *ready;
     int32_t lent;            /* somebody may write the weights at any time */
 };
 
 /* [any] The plan's `extra` bytes, zeroed at first; copies of the model have copies of them. */
 DAL_PUBLIC void *dal_nn_model_extra(const dal_nn_model *m);
-/* [main] Of a model with a reader: lets go of the network, declares it for texts of up to shape[0] ids below shape[1], and takes
- * memory for its weights. The reader's `known` becomes this. */
+/* [main] Of a model with a reader: lets go of the network, declares it for texts of up to shape[0] ids below shape[1],
+ * and takes memory for its weights. The reader's `known` becomes this. */
 DAL_PUBLIC dal_status dal_nn_model_declare(dal_nn_model *m, const int64_t shape[3], void *known, dal_error *err);
 /* [main] The weights have changed, or are about to. */
 DAL_PUBLIC void dal_nn_model_changed(dal_nn_model *m);
 /* [any] Fitted, and x a batch of samples like those of create? */
 DAL_PUBLIC dal_status dal_nn_model_ready(const dal_nn_model *m, const dal_batch *x, dal_error *err);
-/* [any] A pass over the weights as they are now: by ready weights, so that all answers of a model are of one kind, or, with
- * gradients, by the weights themselves. */
+/* [any] A pass over the weights as they are now: by ready weights, so that all answers of a model are of one kind, or,
+ * with gradients, by the weights themselves. */
 typedef struct dal_nn_model_pass {
     const dal_nn_model *m;
     dal_nn_ready *ready; /* the model's, or of its own where the weights are lent; NULL with gradients */
     dal_nn_pass *pass;
 } dal_nn_model_pass;
-DAL_PUBLIC dal_status dal_nn_model_pass_open(const dal_nn_model *m, int gradients, dal_nn_model_pass *p, dal_error *err);
+DAL_PUBLIC dal_status dal_nn_model_pass_open(const dal_nn_model *m, int gradients, dal_nn_model_pass *p,
+                                             dal_error *err);
 DAL_PUBLIC void dal_nn_model_pass_close(dal_nn_model_pass *p);
 /* What done looks at, beside the features and the output: nothing, stages too, gradients too (and stages). */
 #define DAL_NN_SHOW_VALUES 0
@@ -284,8 +296,8 @@ DAL_PUBLIC void dal_nn_model_pass_close(dal_nn_model_pass *p);
 #define DAL_NN_SHOW_GRADIENTS 2
 /* [any] Each tile of x, forward to value `to`, then done(ctx, pass, first, n). */
 DAL_PUBLIC dal_status dal_nn_model_tiles(const dal_nn_model *m, const dal_batch *x, dal_nn_value to, int what,
-                                         dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n), void *ctx,
-                                         dal_error *err);
+                                         dal_status (*done)(void *ctx, dal_nn_pass *p, int64_t first, int64_t n),
+                                         void *ctx, dal_error *err);
 
 #ifdef __cplusplus
 }

@@ -129,12 +129,13 @@ static inline void dal_rng_shuffle(dal_rng *r, int64_t *x, int64_t n, int64_t k)
 
 /* ---- many at once (libdal) --------------------------------------------------------------------- */
 
-/* [any] The first n numbers of a copy of r, one from each 32-bit word of its blocks from r->counter on: out [n]. Value i depends on r
- * and i alone; they are other numbers than those that the calls above draw, and about 30 times as fast. The same bits on every
- * processor. Uniform in [-width, width], steps of width 2^-31 and, above width 2^-7, of a float. */
+/* [any] The first n numbers of a copy of r, one from each 32-bit word of its blocks from r->counter on: out [n]. Value
+ * i depends on r and i alone; they are other numbers than those that the calls above draw, and about 30 times as fast.
+ * The same bits on every processor. Uniform in [-width, width], steps of width 2^-31 and, above width 2^-7, of a
+ * float. */
 DAL_PUBLIC void dal_rng_fill_uniform(const dal_rng *r, float width, int64_t n, float *out);
-/* [any] The same, normal with mean 0 and this deviation (Box-Muller, 31 and 32 bits a pair, in f32 to within 2e-6 deviations; none lies
- * beyond 6.7 deviations, where one of 3 10^10 would). */
+/* [any] The same, normal with mean 0 and this deviation (Box-Muller, 31 and 32 bits a pair, in f32 to within 2e-6
+ * deviations; none lies beyond 6.7 deviations, where one of 3 10^10 would). */
 DAL_PUBLIC void dal_rng_fill_normal(const dal_rng *r, float deviation, int64_t n, float *out);
 
 #ifdef __cplusplus

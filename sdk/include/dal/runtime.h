@@ -34,8 +34,8 @@ typedef struct dal_runtime_config {
     int64_t fail_alloc;
 } dal_runtime_config;
 
-/* [main] config may be NULL: all defaults. NULL with err filled when threads or memory cannot be had. Puts OpenBLAS on one thread for the
- * whole process: all parallelism is parallel_for's. */
+/* [main] config may be NULL: all defaults. NULL with err filled when threads or memory cannot be had. Puts OpenBLAS on
+ * one thread for the whole process: all parallelism is parallel_for's. */
 DAL_PUBLIC dal_runtime *dal_runtime_new(const dal_runtime_config *config, dal_error *err);
 DAL_PUBLIC void dal_runtime_free(dal_runtime *rt); /* [main] accepts NULL; ends the threads */
 

@@ -1,13 +1,14 @@
-/* dal/safetensors.h: (libdal) files of named tensors, as Hugging Face's safetensors has them: read through a memory map,
- * written whole or not at all.
+/* dal/safetensors.h: (libdal) files of named tensors, as Hugging Face's safetensors has them: read through a memory
+ * map, written whole or not at all.
  *
  * The format (github.com/huggingface/safetensors): 8 bytes, little-endian, the length of the header; the header, a JSON
- * object of name: {"dtype", "shape", "data_offsets": [begin, end]} with offsets from its end, and perhaps "__metadata__", an
- * object of strings; then the numbers, little-endian, in C order, one tensor behind the other without gaps.
+ * object of name: {"dtype", "shape", "data_offsets": [begin, end]} with offsets from its end, and perhaps
+ * "__metadata__", an object of strings; then the numbers, little-endian, in C order, one tensor behind the other
+ * without gaps.
  *
- * A file is hostile input: lengths, types, shapes, products, offsets, overlaps, gaps and bytes after the last tensor are
- * checked before anything of it is used, and what does not fit is one error that names the file, the tensor and both sides.
- * Nothing in it is executed. The file must not be cut short by somebody else while it is open.
+ * A file is hostile input: lengths, types, shapes, products, offsets, overlaps, gaps and bytes after the last tensor
+ * are checked before anything of it is used, and what does not fit is one error that names the file, the tensor and
+ * both sides. Nothing in it is executed. The file must not be cut short by somebody else while it is open.
  */
 #ifndef DAL_SAFETENSORS_H
 #define DAL_SAFETENSORS_H
@@ -39,15 +40,15 @@ extern "C" {
 
 #define DAL_ST_MAX_DIMS 8
 
-/* A key of the metadata that begins so names a file, and its value is what that holds: texts that other programs want beside the
- * tensors. A model may save them along; `dalhost runs export --model` writes them beside when it writes a folder, and
- * leaves them out otherwise. Names of files are [A-Za-z0-9._-]+ and begin with a letter. */
+/* A key of the metadata that begins so names a file, and its value is what that holds: texts that other programs want
+ * beside the tensors. A model may save them along; `dalhost runs export --model` writes them beside when it writes a
+ * folder, and leaves them out otherwise. Names of files are [A-Za-z0-9._-]+ and begin with a letter. */
 #define DAL_ST_BESIDE "file:"
-/* The key of the metadata that says which tensors of a model lie in another file, from which it was made, and need not be kept
- * with it. Its value is JSON: {"file": absolute path of a .safetensors file, "hash": 16 hexadecimal digits, "tensors": {name in
- * the whole: name in that file}}. The hash is h after h = 0 and, for each tensor of that file in the order of
- * dal_safetensors_tensor, h = dal_hash64(h, name), h = dal_hash64(h, bytes). `dalhost runs export --model` writes these
- * tensors and those of the model as one, or refuses where that file is gone or another. */
+/* The key of the metadata that says which tensors of a model lie in another file, from which it was made, and need not
+ * be kept with it. Its value is JSON: {"file": absolute path of a .safetensors file, "hash": 16 hexadecimal digits,
+ * "tensors": {name in the whole: name in that file}}. The hash is h after h = 0 and, for each tensor of that file in
+ * the order of dal_safetensors_tensor, h = dal_hash64(h, name), h = dal_hash64(h, bytes). `dalhost runs export --model`
+ * writes these tensors and those of the model as one, or refuses where that file is gone or another. */
 #define DAL_ST_ELSEWHERE "elsewhere"
 
 typedef struct dal_tensor {
@@ -64,8 +65,8 @@ typedef struct dal_tensor {
 typedef struct dal_safetensors dal_safetensors;
 
 /* [main] key: what errors call the file (the parameter it comes from). host, path and key live until close. */
-DAL_PUBLIC dal_status dal_safetensors_open(const dal_host *host, const char *path, const char *key, dal_safetensors **out,
-                                           dal_error *err);
+DAL_PUBLIC dal_status dal_safetensors_open(const dal_host *host, const char *path, const char *key,
+                                           dal_safetensors **out, dal_error *err);
 /* The same of bytes[n] in memory, which stay there until close; `name` is what messages call them. */
 DAL_PUBLIC dal_status dal_safetensors_view(const dal_host *host, const char *name, const char *key, const void *bytes,
                                            int64_t n, dal_safetensors **out, dal_error *err);
@@ -87,9 +88,9 @@ DAL_PUBLIC const char *dal_tensor_describe(const dal_tensor *t, char out[160]);
  * DAL_E_UNSUPPORTED. */
 DAL_PUBLIC dal_status dal_tensor_to_f32(const dal_tensor *t, float *out, dal_error *err);
 
-/* [any] Write n tensors (name, dtype, ndim, shape and data of each are read; names differ) to path, in this order, and the
- * pairs metadata[2 * n_metadata] of a key and its value, all UTF-8. First under another name in the same directory, then
- * onto the disk, then renamed: on failure whatever was at path is untouched. */
+/* [any] Write n tensors (name, dtype, ndim, shape and data of each are read; names differ) to path, in this order, and
+ * the pairs metadata[2 * n_metadata] of a key and its value, all UTF-8. First under another name in the same directory,
+ * then onto the disk, then renamed: on failure whatever was at path is untouched. */
 DAL_PUBLIC dal_status dal_safetensors_write(const char *path, const dal_tensor *tensors, int64_t n,
                                             const char *const *metadata, int64_t n_metadata, dal_error *err);
 /* [any] The same into a stream. name: what messages call it. */

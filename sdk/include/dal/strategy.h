@@ -94,8 +94,8 @@ typedef struct dal_view {
     dal_status (*pseudo_label)(const struct dal_view *v, int64_t id, int32_t cls, float weight,
                                dal_error *err);
     /* DAL_CAP_TRUTH (a bound that cheats, where the strategy names it in its needs): const dal_view_truth *;
-     * DAL_CAP_GROUPS (likewise, where it is in its needs): const dal_view_groups *; DAL_CAP_CONCURRENT: the model, when its [worker] slots allow several calls at once; others, or not known:
-     * NULL. */
+     * DAL_CAP_GROUPS (likewise, where it is in its needs): const dal_view_groups *; DAL_CAP_CONCURRENT: the model, when
+     * its [worker] slots allow several calls at once; others, or not known: NULL. */
     const void *(*get_extension)(const struct dal_view *v, const char *id);
 } dal_view;
 

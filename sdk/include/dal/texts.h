@@ -1,9 +1,9 @@
 /* dal/texts.h: (libdal) a table of labelled texts: what datasets of text share, whatever their files look like.
  *
- * A dataset's object begins with a dal_texts. Its create is dal_texts_create with a function that adds a row for each text
- * in each of its files, which stay where they are (mapped, or inflated once), and numbers the classes with
- * dal_texts_settle. read asks its `decode` for the texts that are wanted. The other slots of the table are the functions
- * of DAL_TEXTS_SLOTS.
+ * A dataset's object begins with a dal_texts. Its create is dal_texts_create with a function that adds a row for each
+ * text in each of its files, which stay where they are (mapped, or inflated once), and numbers the classes with
+ * dal_texts_settle. read asks its `decode` for the texts that are wanted. The other slots of the table are the
+ * functions of DAL_TEXTS_SLOTS.
  */
 #ifndef DAL_TEXTS_H
 #define DAL_TEXTS_H

@@ -1,14 +1,15 @@
 /* dal/tokens.h: (libdal) texts as numbers of a vocabulary: words between white space, WordPiece, byte-level BPE.
  *
- * WordPiece (Schuster & Nakajima, ICASSP 2012; as BERT has it, Devlin et al., NAACL 2019): control characters and U+FFFD are
- * dropped, CJK ideographs stand alone, words end at white space and at each punctuation character; uncased, letters are
- * made small and marks dropped (canonical decomposition, category Mn). Of each word the longest beginning that is in the
- * vocabulary, then the longest that goes on, written ##...; a word of more than 100 characters, or one with a rest that no
- * piece begins, is [UNK] as a whole.
+ * WordPiece (Schuster & Nakajima, ICASSP 2012; as BERT has it, Devlin et al., NAACL 2019): control characters and
+ * U+FFFD are dropped, CJK ideographs stand alone, words end at white space and at each punctuation character; uncased,
+ * letters are made small and marks dropped (canonical decomposition, category Mn). Of each word the longest beginning
+ * that is in the vocabulary, then the longest that goes on, written ##...; a word of more than 100 characters, or one
+ * with a rest that no piece begins, is [UNK] as a whole.
  *
  * Byte-level BPE (Sennrich et al., ACL 2016; as GPT-2 and RoBERTa have it, Radford et al. 2019): contractions, letters,
- * digits and signs are split apart, the space before them theirs; each part is its UTF-8 bytes, and of all neighbours the
- * pair that merges.txt has first becomes one, wherever it stands, until no pair is there. O(n log n) for a part of n bytes.
+ * digits and signs are split apart, the space before them theirs; each part is its UTF-8 bytes, and of all neighbours
+ * the pair that merges.txt has first becomes one, wherever it stands, until no pair is there. O(n log n) for a part of
+ * n bytes.
  *
  * White space: words are what stands between white space, found in the vocabulary or unknown.
  *
@@ -64,8 +65,9 @@ DAL_PUBLIC int32_t dal_tokens_find(const dal_tokens *t, const char *token);
 /* A token as the vocabulary writes it (BPE: one printable character for each byte), *bytes long, not ended by NUL. */
 DAL_PUBLIC const char *dal_tokens_text(const dal_tokens *t, int32_t token, int64_t *bytes);
 
-/* Tokens with a meaning of their own: [PAD] [UNK] [CLS] [SEP] [MASK] or <pad> <unk> <s> </s> <mask>, whichever is there; a
- * BPE vocabulary without <s> has <|endoftext|> for BEGIN and END (GPT-2). DAL_TOKEN_NONE: not in the vocabulary. */
+/* Tokens with a meaning of their own: [PAD] [UNK] [CLS] [SEP] [MASK] or <pad> <unk> <s> </s> <mask>, whichever is
+ * there; a BPE vocabulary without <s> has <|endoftext|> for BEGIN and END (GPT-2). DAL_TOKEN_NONE: not in the
+ * vocabulary. */
 #define DAL_TOKEN_PAD 0u
 #define DAL_TOKEN_UNKNOWN 1u
 #define DAL_TOKEN_BEGIN 2u
@@ -74,11 +76,12 @@ DAL_PUBLIC const char *dal_tokens_text(const dal_tokens *t, int32_t token, int64
 #define DAL_TOKEN_MEANINGS 5u
 DAL_PUBLIC int32_t dal_tokens_special(const dal_tokens *t, uint32_t meaning);
 
-/* The first `room` tokens of text[n] into out; *count: how many were written. Text that is no UTF-8 is DAL_E_INVALID. */
+/* The first `room` tokens of text[n] into out; *count: how many were written. Text that is no UTF-8 is
+ * DAL_E_INVALID. */
 DAL_PUBLIC dal_status dal_tokens_encode(const dal_tokens *t, const char *text, int64_t n, int32_t *out, int64_t room,
                                         int64_t *count, dal_error *err);
-/* A sequence of `length` >= 3: BEGIN, the first length - 2 tokens, END, then DAL_TOKEN_NONE from *used on. With `plain`,
- * neither BEGIN nor END; DAL_E_UNSUPPORTED where they are asked for and not in the vocabulary. */
+/* A sequence of `length` >= 3: BEGIN, the first length - 2 tokens, END, then DAL_TOKEN_NONE from *used on. With
+ * `plain`, neither BEGIN nor END; DAL_E_UNSUPPORTED where they are asked for and not in the vocabulary. */
 DAL_PUBLIC dal_status dal_tokens_sequence(const dal_tokens *t, const char *text, int64_t n, int plain, int32_t *out,
                                           int64_t length, int64_t *used, dal_error *err);
 

@@ -84,7 +84,8 @@ dal_status dal_dense_rows_gather(dal_dense_rows *r, const int64_t *rows, int64_t
     return DAL_OK;
 }
 
-dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out, dal_error *err)
+dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out,
+                              dal_error *err)
 {
     dal_dense_rows r;
     dal_status st = dal_dense_rows_init(&r, host, samples, width, err);

@@ -34,8 +34,8 @@ static dal_status take_buffers(nn_companions *c, int64_t capacity, dal_error *er
     return DAL_OK;
 }
 
-dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const dal_fit *fit, int64_t epochs, int64_t capacity,
-                               dal_error *err)
+dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const dal_fit *fit, int64_t epochs,
+                               int64_t capacity, dal_error *err)
 {
     *c = (nn_companions){.m = m, .fit = fit};
     if (fit->n_companions == 0)

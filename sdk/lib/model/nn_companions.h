@@ -16,8 +16,8 @@ typedef struct nn_companions {
 
 /* [main] Buffers for batches of `capacity` rows, and every companion's begin. With none in `fit` nothing is taken.
  * fini accepts a zeroed one. */
-dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const dal_fit *fit, int64_t epochs, int64_t capacity,
-                               dal_error *err);
+dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const dal_fit *fit, int64_t epochs,
+                               int64_t capacity, dal_error *err);
 void nn_companions_fini(nn_companions *c);
 /* [main] Show a step to each; what it gives is added to the step's gradients. ids [n], classes [n_labelled]. */
 dal_status nn_companions_run(nn_companions *c, int64_t epoch, int64_t step, const int64_t *ids, const int32_t *classes,

@@ -33,7 +33,8 @@ static dal_status features(void *self, const dal_batch *x, float *out, float *ou
 {
     const dal_nn_model *m = self;
     features_job j = {m, out, outputs};
-    return dal_nn_model_tiles(m, x, outputs ? m->info.output : m->info.features, DAL_NN_SHOW_VALUES, keep_features, &j, err);
+    return dal_nn_model_tiles(m, x, outputs ? m->info.output : m->info.features, DAL_NN_SHOW_VALUES, keep_features, &j,
+                              err);
 }
 
 const dal_model_features nn_model_features = {
@@ -81,7 +82,8 @@ static dal_status keep_stages(void *ctx, dal_nn_pass *p, int64_t first, int64_t 
         int64_t shape[3];
         dal_nn_shape(j->m->nn, v, shape);
         for (int64_t i = 0; j->out[s] && i < n; i++)
-            nn_model_pool(j->m, v, p->value[v] + i * shape[0] * shape[1] * shape[2], j->out[s] + (first + i) * shape[0]);
+            nn_model_pool(j->m, v, p->value[v] + i * shape[0] * shape[1] * shape[2],
+                          j->out[s] + (first + i) * shape[0]);
     }
     return DAL_OK;
 }
@@ -123,8 +125,8 @@ static int64_t dropout_size(const dal_nn_model *m, int64_t k)
     return shape[0] * shape[1] * shape[2];
 }
 
-static dal_status mc_plan_init(mc_plan *p, const dal_nn_model *m, const dal_rng *stream, int64_t first, int64_t n_passes,
-                               dal_error *err)
+static dal_status mc_plan_init(mc_plan *p, const dal_nn_model *m, const dal_rng *stream, int64_t first,
+                               int64_t n_passes, dal_error *err)
 {
     const int64_t own = own_masks(m);
     const double rate = own ? m->options.dropout : m->options.mc_dropout;
@@ -140,7 +142,8 @@ static dal_status mc_plan_init(mc_plan *p, const dal_nn_model *m, const dal_rng 
     p->layers = dal_array(m->host, own + 1, sizeof *p->layers);
     p->features = dal_array(m->host, TILE * m->info.n_features, sizeof *p->features);
     if (!p->masks || !p->layers || !p->features)
-        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the masks of %lld Monte-Carlo passes", (long long)n_passes);
+        return dal_fail(err, DAL_E_NOMEM, "", "no memory for the masks of %lld Monte-Carlo passes",
+                        (long long)n_passes);
     for (int64_t k = 0; k < n_passes; k++) {
         dal_rng r = dal_rng_at(stream, (uint64_t)(first + k));
         for (int64_t i = 0; i < p->width; i++)
@@ -211,7 +214,8 @@ static dal_status last_layer(void *self, dal_matrix *weights, const float **bias
     return st;
 }
 
-const dal_model_last_layer nn_model_last_layer = {.struct_size = sizeof(dal_model_last_layer), .last_layer = last_layer};
+const dal_model_last_layer nn_model_last_layer = {.struct_size = sizeof(dal_model_last_layer),
+                                                  .last_layer = last_layer};
 
 /* ---- input gradient ----------------------------------------------------------------------------- */
 
@@ -293,8 +297,8 @@ static dal_status gradient(void *self, const float *inputs, int64_t n, const flo
     return gradient_from(m, m->info.output, m->n_classes, inputs, n, output_gradient, out, err);
 }
 
-static dal_status gradient_by_features(void *self, const float *inputs, int64_t n, const float *feature_gradient, float *out,
-                                       dal_error *err)
+static dal_status gradient_by_features(void *self, const float *inputs, int64_t n, const float *feature_gradient,
+                                       float *out, dal_error *err)
 {
     const dal_nn_model *m = self;
     return gradient_from(m, m->info.features, m->info.n_features, inputs, n, feature_gradient, out, err);

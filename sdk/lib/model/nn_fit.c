@@ -1,9 +1,9 @@
 /* Training: epochs of shuffled mini-batches, augmentation, companions, when to stop.
  *
  * The order of an epoch, the masks of a step and the shifts and mirrorings of an image are drawn from streams keyed by
- * (seed, round, epoch) and by the image's pool index, so that neither threads nor batches matter. A fit starts from fresh
- * weights; a warm one from the last weights if there are any, with the optimiser's moments at zero. Samples too many to be kept
- * in memory are read, decoded and moved by a thread of its own, a few batches ahead.
+ * (seed, round, epoch) and by the image's pool index, so that neither threads nor batches matter. A fit starts from
+ * fresh weights; a warm one from the last weights if there are any, with the optimiser's moments at zero. Samples too
+ * many to be kept in memory are read, decoded and moved by a thread of its own, a few batches ahead.
  */
 #include "nn_model.h"
 
@@ -190,7 +190,8 @@ static void begin_feed(training *t)
 {
     const dal_nn_model *m = t->m;
     const int read = !t->labelled.all || (t->n_more > 0 && !t->unlabelled.all);
-    const int wanted = m->fine.feed == DAL_NN_FEED_AUTO ? read && m->host->threads(m->host) > 1 : m->fine.feed == DAL_NN_FEED_ALWAYS;
+    const int wanted = m->fine.feed == DAL_NN_FEED_AUTO ? read && m->host->threads(m->host) > 1
+        : m->fine.feed == DAL_NN_FEED_ALWAYS;
     if (wanted && !m->plan.reader)
         t->feed = nn_feed_new(m->host, 2 * t->batch * m->info.n_inputs, make_ahead, t);
 }
@@ -207,7 +208,8 @@ static dal_status begin(training *t)
     const dal_nn_model *m = t->m;
     const dal_host *h = m->host;
     const dal_rng held = h->rng(h, "validation", t->fit->round);
-    const dal_status split = nn_holdout_init(&t->holdout, m, t->fit->train, m->options.control.validation, &held, t->err);
+    const dal_status split = nn_holdout_init(&t->holdout, m, t->fit->train, m->options.control.validation, &held,
+                                             t->err);
     if (split != DAL_OK)
         return split;
     const int64_t n = t->holdout.n_train;

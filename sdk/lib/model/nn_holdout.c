@@ -9,7 +9,8 @@ static int64_t *take_rows(const nn_holdout *h, int64_t n)
     return dal_array(h->m->host, n, sizeof(int64_t));
 }
 
-/* Marks held[i] = 1 where row i is held out; returns how many. Rows of a class are shuffled as they stand in the list. */
+/* Marks held[i] = 1 where row i is held out; returns how many. Rows of a class are shuffled as they stand in the
+ * list. */
 static int64_t draw(const nn_holdout *h, double share, const dal_rng *stream, int64_t *order, int64_t *held)
 {
     const dal_samples *s = h->samples;
@@ -20,7 +21,8 @@ static int64_t draw(const nn_holdout *h, double share, const dal_rng *stream, in
         for (int64_t i = 0; i < s->n; i++)
             if (s->classes[i] == c)
                 order[n++] = i;
-        const int64_t wanted = (int64_t)(share * (double)n + 0.5), most = n > 0 ? n - 1 : 0, k = wanted < most ? wanted : most;
+        const int64_t wanted = (int64_t)(share * (double)n + 0.5), most = n > 0 ? n - 1 : 0, k = wanted < most ? wanted
+            : most;
         dal_rng_shuffle(&r, order, n, k);
         for (int64_t i = 0; i < k; i++)
             held[order[i]] = 1;
@@ -47,8 +49,8 @@ static dal_status split(nn_holdout *h, double share, const dal_rng *stream)
     return there ? DAL_OK : DAL_E_NOMEM;
 }
 
-dal_status nn_holdout_init(nn_holdout *h, const dal_nn_model *m, const dal_samples *samples, double share, const dal_rng *stream,
-                           dal_error *err)
+dal_status nn_holdout_init(nn_holdout *h, const dal_nn_model *m, const dal_samples *samples, double share,
+                           const dal_rng *stream, dal_error *err)
 {
     const dal_nn_info *info = &m->info;
     *h = (nn_holdout){.m = m, .samples = samples, .best = INFINITY};
@@ -61,7 +63,8 @@ dal_status nn_holdout_init(nn_holdout *h, const dal_nn_model *m, const dal_sampl
     h->best_weights = dal_array(m->host, info->n_weights, sizeof *h->best_weights);
     h->best_state = dal_array(m->host, info->n_state, sizeof *h->best_state);
     if (!h->losses || !h->best_weights || !h->best_state)
-        return dal_fail(err, DAL_E_NOMEM, "validation", "no memory to keep the best %lld weights", (long long)info->n_weights);
+        return dal_fail(err, DAL_E_NOMEM, "validation", "no memory to keep the best %lld weights",
+                        (long long)info->n_weights);
     return DAL_OK;
 }
 

@@ -48,7 +48,8 @@ static dal_status declare(dal_nn_model *m, const dal_nn_model_plan *plan, dal_er
         return dal_fail(err, st, "", "%s cannot be made for texts of %lld tokens and %lld words: %s", m->id,
                         (long long)m->shape[0], (long long)m->shape[1], e.text);
     if (st != DAL_OK && m->shape[1] * m->shape[2] == 1)
-        return dal_fail(err, st, "", "%s cannot be made for samples of %lld values: %s", m->id, (long long)m->shape[0], e.text);
+        return dal_fail(err, st, "", "%s cannot be made for samples of %lld values: %s", m->id, (long long)m->shape[0],
+                        e.text);
     if (st != DAL_OK)
         return dal_fail(err, st, "", "%s does not take images of %lld x %lld x %lld: %s", m->id, (long long)m->shape[0],
                         (long long)m->shape[1], (long long)m->shape[2], e.text);
@@ -93,14 +94,15 @@ void *dal_nn_model_extra(const dal_nn_model *m)
     return (char *)(uintptr_t)m + ALIGNED(sizeof *m);
 }
 
-dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *given, const dal_sample_spec *spec, void **self,
-                            dal_error *err)
+dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *given, const dal_sample_spec *spec,
+                            void **self, dal_error *err)
 {
     dal_nn_model_plan plan = {.struct_size = sizeof plan};
     memcpy(&plan, given, given->struct_size < sizeof plan ? given->struct_size : sizeof plan);
     plan.provides = plan.provides ? plan.provides : DAL_NN_MODEL_PROVIDES;
     if (!is_whole(&plan))
-        return dal_fail(err, DAL_E_CONTRACT, "", "a plan of a network without an id, layers, training or what it takes");
+        return dal_fail(err, DAL_E_CONTRACT, "",
+                        "a plan of a network without an id, layers, training or what it takes");
     if (spec->n_classes < 2)
         return dal_fail(err, DAL_E_INVALID, "", "%s needs 2 or more classes; this dataset has %lld", plan.id,
                         (long long)spec->n_classes);
@@ -113,8 +115,8 @@ dal_status dal_nn_model_new(const dal_host *host, const dal_nn_model_plan *given
     if (!m)
         return dal_fail(err, DAL_E_NOMEM, "", "no memory for a model");
     memset(m, 0, size);
-    *m = (dal_nn_model){.host = host, .id = plan.id, .size = size, .options = training, .plan = plan, .n_classes = spec->n_classes,
-                        .shape = {plan.shape[0], plan.shape[1], plan.shape[2]},
+    *m = (dal_nn_model){.host = host, .id = plan.id, .size = size, .options = training, .plan = plan,
+                        .n_classes = spec->n_classes, .shape = {plan.shape[0], plan.shape[1], plan.shape[2]},
                         .fine = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                                  .decoupled = training.optimizer == DAL_NN_BY_ADAMW}};
     st = declare(m, &m->plan, err);
@@ -196,7 +198,8 @@ static dal_nn_ready *take_ready(const dal_nn_model *m, dal_error *err)
     if (found)
         return found;
     found = dal_nn_ready_new(m->nn, m->host, m->weights, m->state, err);
-    if (!found || m->lent || __atomic_compare_exchange_n(&cache->ready, &none, found, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    if (!found || m->lent || __atomic_compare_exchange_n(&cache->ready, &none, found, 0, __ATOMIC_ACQ_REL,
+                                                         __ATOMIC_ACQUIRE))
         return found;
     dal_nn_ready_free(found);
     return none;

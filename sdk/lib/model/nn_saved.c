@@ -1,7 +1,8 @@
-/* Save and load. A saved model is a .safetensors file: what the reader keeps as a tensor "reader" of bytes, then the tensors
- * of the network (dal_nn_tensor), so that a stored model opens in other programs as it is. Its metadata: format "pt" (shapes
- * and names are PyTorch's), the model's id, and a checksum of all tensors and of the texts below. A reader that names the
- * tensors itself has what it keeps in the metadata, too, and perhaps texts beside it (DAL_ST_BESIDE, DAL_ST_ELSEWHERE). */
+/* Save and load. A saved model is a .safetensors file: what the reader keeps as a tensor "reader" of bytes, then the
+ * tensors of the network (dal_nn_tensor), so that a stored model opens in other programs as it is. Its metadata: format
+ * "pt" (shapes and names are PyTorch's), the model's id, and a checksum of all tensors and of the texts below. A reader
+ * that names the tensors itself has what it keeps in the metadata, too, and perhaps texts beside it (DAL_ST_BESIDE,
+ * DAL_ST_ELSEWHERE). */
 #include "nn_model.h"
 
 #include <math.h>
@@ -104,8 +105,8 @@ static void texts_of(const dal_nn_model *m, const char *reader, texts *t)
         add_text(t, key, text);
 }
 
-static dal_status write_all(const dal_nn_model *m, const dal_writer *w, const dal_tensor *all, int64_t n, const char *reader,
-                            dal_error *err)
+static dal_status write_all(const dal_nn_model *m, const dal_writer *w, const dal_tensor *all, int64_t n,
+                            const char *reader, dal_error *err)
 {
     char checksum[17];
     const char *metadata[2 * (3 + MOST_TEXTS)] = {"format", "pt", "model", m->id, "checksum", checksum};
@@ -155,16 +156,19 @@ static dal_status check_id(const dal_nn_model *m, const dal_safetensors *f, dal_
 {
     const char *format = dal_safetensors_metadata(f, "format"), *id = dal_safetensors_metadata(f, "model");
     if (!format || strcmp(format, "pt") != 0 || !id)
-        return dal_fail(err, DAL_E_FORMAT, "", NAME ": its metadata name no model, where %s writes its own name", m->id);
+        return dal_fail(err, DAL_E_FORMAT, "", NAME ": its metadata name no model, where %s writes its own name",
+                        m->id);
     return strcmp(id, m->id) == 0 ? DAL_OK
-                                  : dal_fail(err, DAL_E_FORMAT, "", NAME ": it is one of %.64s; expected one of %s", id, m->id);
+                                  : dal_fail(err, DAL_E_FORMAT, "", NAME ": it is one of %.64s; expected one of %s",
+                                             id, m->id);
 }
 
 static dal_status load_text(dal_nn_model *m, const dal_safetensors *f, dal_error *err)
 {
     const char *text = dal_safetensors_metadata(f, READER);
     if (!text)
-        return dal_fail(err, DAL_E_FORMAT, "", NAME ": its metadata have no '" READER "', where %s keeps what it was made with", m->id);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        NAME ": its metadata have no '" READER "', where %s keeps what it was made with", m->id);
     kept bytes = {.data = (unsigned char *)(uintptr_t)text, .n = (int64_t)strlen(text)};
     const dal_reader r = {sizeof r, 0, &bytes, give_bytes};
     return m->plan.reader->load(m, &r, err);
@@ -176,26 +180,27 @@ static dal_status load_reader(dal_nn_model *m, const dal_safetensors *f, dal_err
         return load_text(m, f, err);
     const dal_tensor *t = dal_safetensors_find(f, READER);
     if (!t || t->dtype != DAL_ST_U8)
-        return dal_fail(err, DAL_E_FORMAT, "", NAME ": it has no tensor '" READER "' of U8, which %s keeps its words in", m->id);
+        return dal_fail(err, DAL_E_FORMAT, "",
+                        NAME ": it has no tensor '" READER "' of U8, which %s keeps its words in", m->id);
     kept bytes = {.data = (unsigned char *)(uintptr_t)t->data, .n = t->bytes};
     const dal_reader r = {sizeof r, 0, &bytes, give_bytes};
     return m->plan.reader->load(m, &r, err);
 }
 
 /* The file's tensor for each of the network's, in `found`. */
-static dal_status match(const dal_nn_model *m, const dal_safetensors *f, const dal_tensor *all, int64_t n, dal_tensor *found,
-                        dal_error *err)
+static dal_status match(const dal_nn_model *m, const dal_safetensors *f, const dal_tensor *all, int64_t n,
+                        dal_tensor *found, dal_error *err)
 {
     char have[160], want[160];
     for (int64_t i = 0; i < n; i++) {
         const dal_tensor mine = all[i];
         const dal_tensor *t = dal_safetensors_find(f, mine.name);
         if (!t)
-            return dal_fail(err, DAL_E_FORMAT, "", NAME " of other layers: it has no tensor '%s'; %s has one here, %s", mine.name,
-                            m->id, dal_tensor_describe(&mine, want));
+            return dal_fail(err, DAL_E_FORMAT, "", NAME " of other layers: it has no tensor '%s'; %s has one here, %s",
+                            mine.name, m->id, dal_tensor_describe(&mine, want));
         if (t->dtype != mine.dtype || t->ndim != mine.ndim || memcmp(t->shape, mine.shape, sizeof mine.shape) != 0)
-            return dal_fail(err, DAL_E_FORMAT, "", NAME " of other layers: tensor '%s' is %s; %s has %s here", mine.name,
-                            dal_tensor_describe(t, have), m->id, dal_tensor_describe(&mine, want));
+            return dal_fail(err, DAL_E_FORMAT, "", NAME " of other layers: tensor '%s' is %s; %s has %s here",
+                            mine.name, dal_tensor_describe(t, have), m->id, dal_tensor_describe(&mine, want));
         found[i] = *t;
     }
     if (has_reader_tensor(m))
@@ -212,12 +217,14 @@ static dal_status check_finite(const dal_tensor *t, dal_error *err)
         float x;
         memcpy(&x, (const char *)t->data + i * (int64_t)sizeof x, sizeof x);
         if (!isfinite(x))
-            return dal_fail(err, DAL_E_FORMAT, "", NAME ": number %lld of tensor '%s' is %g", (long long)i, t->name, (double)x);
+            return dal_fail(err, DAL_E_FORMAT, "", NAME ": number %lld of tensor '%s' is %g", (long long)i, t->name,
+                            (double)x);
     }
     return DAL_OK;
 }
 
-static dal_status check_numbers(const dal_nn_model *m, const dal_safetensors *f, const dal_tensor *found, int64_t n, dal_error *err)
+static dal_status check_numbers(const dal_nn_model *m, const dal_safetensors *f, const dal_tensor *found, int64_t n,
+                                dal_error *err)
 {
     const char *said = dal_safetensors_metadata(f, "checksum");
     char checksum[17];

@@ -2,8 +2,8 @@
  *
  *     conv 3x3 w, pool, conv 3x3 2w, pool, linear 8w, dropout, linear
  *
- * with ReLU after each but the last; w is the parameter width, 8w the width of the features. Training, augmentation, saved
- * models and what strategies ask of a network come with dal/nn_model.h.
+ * with ReLU after each but the last; w is the parameter width, 8w the width of the features. Training, augmentation,
+ * saved models and what strategies ask of a network come with dal/nn_model.h.
  */
 #include <dal/nn_model.h>
 
@@ -44,5 +44,6 @@ DAL_NN_MODEL(network, "@ID@", layers, DAL_NN_UNIFORM)
 
 /* The second part of the version tells how networks are trained: a run that goes on with another one says so. */
 #define COMPONENTS(C) \
-    C(MODEL, "@ID@", network_impl, "two 3x3 convolutions, a hidden layer", "", "", DAL_NN_MODEL_PROVIDES, options, PARAMS)
+    C(MODEL, "@ID@", network_impl, "two 3x3 convolutions, a hidden layer", "", "", DAL_NN_MODEL_PROVIDES, options,     \
+      PARAMS)
 DAL_MODULE(@MODULE@, "0.1+" DAL_NN_TRAINING_VERSION, "MIT", COMPONENTS, NULL, NULL)

@@ -99,18 +99,22 @@ static dal_status predict_place(void *self, const dal_batch *x, float *out, dal_
     return st;
 }
 
-static dal_status create_text(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create_text(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self,
+                              dal_error *err)
 {
-    return spec->modality == DAL_TEXT ? create(host, given, spec, self, err) : dal_fail(err, DAL_E_UNSUPPORTED, "", "only texts");
+    return spec->modality == DAL_TEXT ? create(host, given, spec, self, err)
+        : dal_fail(err, DAL_E_UNSUPPORTED, "", "only texts");
 }
 
-static dal_status create_sparse(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create_sparse(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self,
+                                dal_error *err)
 {
     return spec->modality == DAL_SPARSE ? create(host, given, spec, self, err)
                                         : dal_fail(err, DAL_E_UNSUPPORTED, "", "only sparse samples");
 }
 
-static dal_status create_none(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create_none(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self,
+                              dal_error *err)
 {
     (void)host, (void)given, (void)spec, (void)self;
     return dal_fail(err, DAL_E_UNSUPPORTED, "", "not these");
@@ -173,7 +177,8 @@ static const char *choose_other(void *self, const char *parameter)
     return strcmp(parameter, "side") == 0 ? m->right ? "left" : "right" : NULL;
 }
 
-static dal_status create_side(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create_side(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self,
+                              dal_error *err)
 {
     const sides *o = given;
     const dal_status st = create(host, given, spec, self, err);
@@ -231,10 +236,11 @@ MODEL_WITH(other_impl, create_side, predict, load, other);
     PLAIN(C, "sparse-bound", sparse_impl)                                                           \
     PLAIN(C, "choosy", none_impl)                                                                   \
     PLAIN(C, "trusting", trusting_impl)                                                             \
-    C(MODEL, "undecided", maybe_impl, "chooses what is no choice", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES, sides, SIDES) \
+    C(MODEL, "undecided", maybe_impl, "chooses what is no choice", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES,       \
+      sides, SIDES)                                                                                                    \
     C(MODEL, "wavering", other_impl, "chooses anew", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_CHOICES, sides, SIDES) \
-    C(MODEL, "holed", first_impl, "takes missing values and hands them on", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_MISSING, \
-      options, PARAMS)                                                                               \
+    C(MODEL, "holed", first_impl, "takes missing values and hands them on", "-", "",                                   \
+      DAL_CAP_OUTPUTS " " DAL_CAP_MISSING, options, PARAMS)                                                            \
     C(MODEL, "boasts", sound, "offers what it has not", "-", "", DAL_CAP_OUTPUTS " " DAL_CAP_FEATURES, \
       options, PARAMS)
 DAL_MODULE(bad_models, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -16,7 +16,8 @@ typedef struct model {
     uint32_t precision;
 } model;
 
-static dal_status create(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self, dal_error *err)
+static dal_status create(const dal_host *host, const void *given, const dal_sample_spec *spec, void **self,
+                         dal_error *err)
 {
     if (spec->modality != DAL_VECTOR || spec->dtype != DAL_F32)
         return dal_fail(err, DAL_E_UNSUPPORTED, "", "only vectors");
@@ -87,7 +88,8 @@ static dal_status load(void *self, const dal_reader *r, dal_error *err)
     size_t got;
     (void)self;
     const dal_status st = r->read(r, all, sizeof all, &got, err);
-    return st || (got == sizeof all && memcmp(all, "rough", 5) == 0) ? st : dal_fail(err, DAL_E_FORMAT, "", "no saved model");
+    return st || (got == sizeof all && memcmp(all, "rough", 5) == 0) ? st
+        : dal_fail(err, DAL_E_FORMAT, "", "no saved model");
 }
 
 static int64_t width(void *self)
@@ -121,7 +123,8 @@ static dal_status gradient(void *self, const float *inputs, int64_t n, const flo
     return DAL_OK;
 }
 
-static dal_status gradient_shifted(void *self, const float *inputs, int64_t n, const float *by, float *gradient, dal_error *err)
+static dal_status gradient_shifted(void *self, const float *inputs, int64_t n, const float *by, float *gradient,
+                                   dal_error *err)
 {
     (void)inputs, (void)err;
     fill(self, n, by, 1, gradient);
@@ -141,7 +144,8 @@ static const void *right(void *self, const char *id)
     static const dal_model_input_gradient table = {.struct_size = sizeof table, .width = width, .embed = embed,
                                                    .forward = forward, .gradient = gradient};
     (void)self;
-    return strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0 ? (const void *)&table : strcmp(id, DAL_CAP_CHOICES) == 0 ? &choices : NULL;
+    return strcmp(id, DAL_CAP_INPUT_GRADIENT) == 0 ? (const void *)&table : strcmp(id, DAL_CAP_CHOICES) == 0 ? &choices
+        : NULL;
 }
 
 static const void *wrong(void *self, const char *id)
@@ -153,8 +157,8 @@ static const void *wrong(void *self, const char *id)
 
 #define MODEL(name, get_extension_)                                                                                \
     static const dal_model_impl name = {.struct_size = sizeof(dal_model_impl), .output = DAL_LOGITS, .create = create, \
-                                        .destroy = destroy, .fit = fit, .predict = predict, .save = save, .load = load, \
-                                        .get_extension = get_extension_}
+                                        .destroy = destroy, .fit = fit, .predict = predict, .save = save,              \
+                                        .load = load, .get_extension = get_extension_}
 MODEL(rough, right);
 MODEL(slanted, wrong);
 

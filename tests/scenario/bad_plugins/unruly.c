@@ -98,7 +98,8 @@ TABLE(crashes, select)
 TABLE(scores_nan, score)
 
 /* Sparse samples: sample i has columns i mod 5 and 7, in which the tenth of each split has no number. */
-static dal_status create(const dal_host *host, const void *options, const dal_dataset *input, void **self, dal_error *err)
+static dal_status create(const dal_host *host, const void *options, const dal_dataset *input, void **self,
+                         dal_error *err)
 {
     (void)host, (void)options, (void)input, (void)self, (void)err;
     return DAL_OK;
@@ -147,8 +148,8 @@ static dal_status read(void *self, uint32_t split, const int64_t *ids, int64_t n
     return DAL_OK;
 }
 
-static const dal_dataset_impl holed_impl = {.struct_size = sizeof holed_impl, .create = create, .destroy = destroy, .info = info,
-                                            .classes = classes, .read = read, .sizes = sizes};
+static const dal_dataset_impl holed_impl = {.struct_size = sizeof holed_impl, .create = create, .destroy = destroy,
+                                            .info = info, .classes = classes, .read = read, .sizes = sizes};
 
 #define ONE(C, id, name, needs) \
     C(STRATEGY, id, name##_impl, "not to be used", "-", needs, "", dal_no_options, DAL_NO_PARAMS)

@@ -123,8 +123,8 @@ Test(bait, keeps_its_numbers_over_many_steps)
     fx_round_free(r);
 }
 
-/* By hand: two classes, one feature h, nothing labelled, lambda 1: I(x) = v h^2 (1 -1; -1 1), v = p (1 - p); F = f (1 -1;
- * -1 1), f the mean of v h^2. Along (1, -1), M is 1 + 2 sum v h^2: tr(M^-1 F) = 2 f / (1 + 2 sum v h^2). */
+/* By hand: two classes, one feature h, nothing labelled, lambda 1: I(x) = v h^2 (1 -1; -1 1), v = p (1 - p); F = f (1
+ * -1; -1 1), f the mean of v h^2. Along (1, -1), M is 1 + 2 sum v h^2: tr(M^-1 F) = 2 f / (1 + 2 sum v h^2). */
 Test(bait, agrees_with_a_sum_by_hand)
 {
     static fx_picks p;

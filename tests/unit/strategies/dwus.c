@@ -1,4 +1,5 @@
-/* The dwus strategy through its table; its twin has the same centres and does the rest by plain sums and Newton's method. */
+/* The dwus strategy through its table; its twin has the same centres and does the rest by plain sums and Newton's
+ * method. */
 #include "tests/unit/strategies/tabular.h"
 
 #include "plugins/strategies/dwus.c"
@@ -25,7 +26,8 @@ static double loss_at(const tw_table *t, const double *c, int64_t k, const doubl
     return loss;
 }
 
-/* Newton from 0 with differences for derivatives, steps halved until they help; the gradient's own steps where it bends. */
+/* Newton from 0 with differences for derivatives, steps halved until they help; the gradient's own steps where it
+ * bends. */
 static void newton(const tw_table *t, const double *c, int64_t k, const double *resp, const double *y, double reg,
                    double *v)
 {
@@ -136,7 +138,8 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
             most = fmax(most, pos[q * t.n + i]);
             total += pos[q * t.n + i];
         }
-        const double doubtful = one_class || t.problems == 0 ? 0.5 : t.problems == 1 ? fmin(most, 1 - most) : 1 - most / total;
+        const double doubtful = one_class || t.problems == 0 ? 0.5 : t.problems == 1 ? fmin(most, 1 - most)
+            : 1 - most / total;
         score[i] = doubtful * density[t.n_l + i];
     }
     for (int64_t i = 0; i < b; i++) {

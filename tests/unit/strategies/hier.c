@@ -190,7 +190,8 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
 Test(hier, draws_what_its_slow_twin_draws)
 {
     /* well labelled, so that there are splits; and the common shapes in which no two distances are equal */
-    static const fx_spec rich[] = {{31, 60, 120, 0, 2, 6, 0, 0}, {32, 150, 150, 0, 3, 4, 0, 0}, {33, 100, 200, 0, 4, 3, 0, 0}};
+    static const fx_spec rich[] = {{31, 60, 120, 0, 2, 6, 0, 0}, {32, 150, 150, 0, 3, 4, 0, 0},
+                                   {33, 100, 200, 0, 4, 3, 0, 0}};
     int64_t most = 0;
     for (int k = 0; k < 3; k++) {
         fx_twin_agrees(&hier_impl, &plain, twin, &rich[k], 1, 30);

@@ -349,8 +349,8 @@ Test(kdpp, fills_up_with_the_least_sure_when_the_kernel_has_no_more_dimensions)
 /* ---- committees ------------------------------------------------------------------------------- */
 
 /* GLAD over all classes, as it is written: the posterior of every class, and gradients by differences. */
-static double slow_objective(const int32_t *votes, int64_t e, int64_t n, int64_t c, const double *alpha, const double *b,
-                             double (*posterior)[8])
+static double slow_objective(const int32_t *votes, int64_t e, int64_t n, int64_t c, const double *alpha,
+                             const double *b, double (*posterior)[8])
 {
     double sum = 0;
     for (int64_t j = 0; j < e; j++)

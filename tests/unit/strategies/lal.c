@@ -78,7 +78,8 @@ static int64_t twin(const fx_round *r, const dal_host *host, const void *options
     lal s = {.host = host, .opt = options_};
     tw_table t = tw_make(r, 0);
     const int64_t all = t.n_l + t.n, d = t.d;
-    double *score = tw_array(t.n), *y = tw_array(t.n_l), *p = tw_array(t.n), *dev = tw_array(t.n), *oob = tw_array(t.n_l);
+    double *score = tw_array(t.n), *y = tw_array(t.n_l), *p = tw_array(t.n), *dev = tw_array(t.n),
+        *oob = tw_array(t.n_l);
     double *share = tw_array(d);
     float *x = malloc((size_t)(all * d) * sizeof *x);
     char *taken = calloc((size_t)t.n, 1);

@@ -8,7 +8,8 @@ static const options plain_spal = {0.1, 0.1, 0, 1, 1e-10, DAL_KERNEL_RBF, 1, 200
 
 /* ---- the two halves --------------------------------------------------------------------------- */
 
-/* min 1/2 s x' K x + q' x, 0 <= x <= 1, w' x = its present value: the pair that violates the conditions most, exactly. */
+/* min 1/2 s x' K x + q' x, 0 <= x <= 1, w' x = its present value: the pair that violates the conditions most,
+ * exactly. */
 static void by_pairs(const double *k, int64_t ld, int64_t n, double s, const double *q, const double *w, double *x)
 {
     double *g = tw_array(n);
@@ -35,7 +36,8 @@ static void by_pairs(const double *k, int64_t ld, int64_t n, double s, const dou
                 single = i;
             }
         if (single >= 0) {
-            const double to = fmax(0, fmin(1, x[single] - g[single] / (s * k[single * ld + single]))), t = to - x[single];
+            const double to = fmax(0, fmin(1, x[single] - g[single] / (s * k[single * ld + single]))),
+                t = to - x[single];
             x[single] = to;
             for (int64_t i = 0; i < n; i++)
                 g[i] += s * t * k[i * ld + single];
@@ -44,7 +46,8 @@ static void by_pairs(const double *k, int64_t ld, int64_t n, double s, const dou
         if (up < 0 || down < 0 || g[down] / w[down] - g[up] / w[up] < 1e-10)
             break;
         const double a = 1 / w[up], b = 1 / w[down];
-        const double curve = s * (a * a * k[up * ld + up] + b * b * k[down * ld + down] - 2 * a * b * k[up * ld + down]);
+        const double curve = s * (a * a * k[up * ld + up] + b * b * k[down * ld + down] - 2 * a * b *
+                                  k[up * ld + down]);
         double t = (g[down] * b - g[up] * a) / fmax(curve, 1e-300);
         t = fmin(t, fmin((1 - x[up]) / a, x[down] / b));
         x[up] = (1 - x[up]) / a <= t ? 1 : x[up] + t * a;
@@ -184,7 +187,8 @@ static int64_t twin_of_spal(const fx_round *r, const dal_host *host, const void 
 }
 
 static const fx_spec plain_rounds[] = {
-    {41, 60, 10, 0, 2, 5, 0, 0}, {42, 90, 24, 0, 3, 8, 0, 0}, {43, 40, 12, 0, 2, 12, 0, 0}, {44, 50, 0, 0, 2, 10, 0, 0}};
+    {41, 60, 10, 0, 2, 5, 0, 0}, {42, 90, 24, 0, 3, 8, 0, 0}, {43, 40, 12, 0, 2, 12, 0, 0},
+        {44, 50, 0, 0, 2, 10, 0, 0}};
 
 Test(matching, of_bmdr_picks_what_its_slow_twin_picks)
 {

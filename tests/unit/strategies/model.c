@@ -252,7 +252,8 @@ static dal_status features_of_inputs(void *self, const float *x, int64_t n, floa
     return DAL_OK;
 }
 
-static dal_status gradient_by_features(void *self, const float *x, int64_t n, const float *by, float *out, dal_error *err)
+static dal_status gradient_by_features(void *self, const float *x, int64_t n, const float *by, float *out,
+                                       dal_error *err)
 {
     model *m = self;
     (void)err;

@@ -125,7 +125,8 @@ static void slow_objectives(const fx_round *r, double step, int curved, double *
 {
     const fx_rows *pool = &r->set[DAL_ROWS_CANDIDATES], *l = &r->set[DAL_ROWS_LABELLED];
     const int64_t d = r->d, c = r->c;
-    double *mu = calloc((size_t)(c * d), sizeof *mu), *h = calloc((size_t)(2 * d), sizeof *h), *towards = h + d, trace = 0,
+    double *mu = calloc((size_t)(c * d), sizeof *mu), *h = calloc((size_t)(2 * d), sizeof *h), *towards = h + d,
+        trace = 0,
            p[1000];
     double *sigma = calloc((size_t)(d * d), sizeof *sigma), least = INFINITY;
     int64_t count[1000] = {0};
@@ -153,7 +154,8 @@ static void slow_objectives(const fx_round *r, double step, int curved, double *
             h[j] = (double)(float)slow_feature(curved, (double)pool->features[i * d + j]);
         b[i] = slow_m(mu, count, c, sigma, d, h, towards);
         for (int64_t j = 0; step > 0 && j < d; j++) { /* tanh rises, so the step has the sign of the slope */
-            const float x = pool->features[i * d + j], up = (float)step * ((float)(towards[j] > 0) - (float)(towards[j] < 0));
+            const float x = pool->features[i * d + j],
+                up = (float)step * ((float)(towards[j] > 0) - (float)(towards[j] < 0));
             h[j] = (double)(float)slow_feature(curved, (double)(x + up));
         }
         if (step > 0)
@@ -177,7 +179,8 @@ static int dominates(int64_t a, int64_t b, int64_t x, int64_t y)
     return a >= x && b >= y && (a > x || b > y);
 }
 
-static int64_t slow_picks(const fx_round *r, const dal_host *host, const void *options_, int curved, int64_t b, int64_t *rows)
+static int64_t slow_picks(const fx_round *r, const dal_host *host, const void *options_, int curved, int64_t b,
+                          int64_t *rows)
 {
     const options *opt = options_;
     const int64_t n = r->set[DAL_ROWS_CANDIDATES].n;

@@ -24,7 +24,8 @@ Test(quire, scores_the_worked_example)
         fx_select(r, &quire_impl, &opt, 1, 1, &p);
         cr_assert_eq(p.ids[0], 30);
         cr_assert_float_eq(p.scores[0], want[variant][2], 1e-6, "%.7f", p.scores[0]);
-        /* the others, as the only candidate beside samples that stay unlabelled: every first pick's score is absolute */
+        /* the others, as the only candidate beside samples that stay unlabelled: every first pick's score is
+         * absolute */
         for (int64_t i = 0; i < 3 && variant == EXACT; i++) {
             fx_round *one = fx_round_of(1, 2, NULL, 1, (const float[]){(const float[]){0.5f, 1, 1.4f}[i]});
             fx_round_add(one, DAL_ROWS_LABELLED, 2, (const int32_t[]){1, 0}, NULL, (const float[]){0, 3});
@@ -204,7 +205,8 @@ static int64_t eager_twin(const fx_round *r, const dal_host *host, const void *o
     tw_table t = tw_make(r, opt->standardise);
     const int64_t n = t.n_l + t.n;
     double *k = tw_rbf(&t, opt->gamma, opt->lambda), *kept = tw_rbf(&t, opt->gamma, opt->lambda);
-    double *ll = tw_array(t.n_l * t.n_l), *y = tw_array(t.n_l * t.problems), *weight = tw_array(t.n), *score = tw_array(t.n);
+    double *ll = tw_array(t.n_l * t.n_l), *y = tw_array(t.n_l * t.problems), *weight = tw_array(t.n),
+        *score = tw_array(t.n);
     char *taken = calloc((size_t)t.n, 1);
     (void)host;
     for (int64_t i = 0; i < t.n_l; i++) {

@@ -133,8 +133,8 @@ Test(source_quota, counts_what_is_of_no_known_source_as_a_source_more)
     fx_round_free(r);
 }
 
-static int64_t source_twin(const fx_round *r, const source_options *opt, const int32_t *groups, int64_t n_groups, int64_t b,
-                           int64_t *rows)
+static int64_t source_twin(const fx_round *r, const source_options *opt, const int32_t *groups, int64_t n_groups,
+                           int64_t b, int64_t *rows)
 {
     const int64_t n = r->set[DAL_ROWS_CANDIDATES].n;
     int64_t *wanted = malloc((size_t)n * sizeof *wanted), count[8] = {0}, present = 0, got = 0;
@@ -175,8 +175,8 @@ Test(source_quota, picks_what_its_slow_twin_picks)
                 for (int b = 0; b < 3; b++) {
                     fx_select(r, &source_impl, &all[k], sizes[b], 1, &p);
                     const int64_t m = source_twin(r, &all[k], groups, n_groups, sizes[b], want);
-                    cr_assert_eq(m, p.n, "shape %d, %d sources: %d picks, the twin makes %d", (int)s, (int)n_groups, (int)p.n,
-                                 (int)m);
+                    cr_assert_eq(m, p.n, "shape %d, %d sources: %d picks, the twin makes %d", (int)s, (int)n_groups,
+                                 (int)p.n, (int)m);
                     cr_assert_arr_eq(p.rows, want, (size_t)m * sizeof *want);
                 }
                 fx_round_free(r);

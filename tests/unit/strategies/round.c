@@ -206,8 +206,8 @@ void fx_round_survives_no_memory(fx_round *r, const dal_strategy_impl *impl, con
         once(r, impl, options, b, rt, &p);
         dal_runtime_free(rt);
         if (p.status != DAL_OK)
-            cr_assert(p.status == DAL_E_NOMEM && p.err.text[0], "allocation %lld fails: status %d, '%s'", (long long)fail,
-                      p.status, p.err.text);
+            cr_assert(p.status == DAL_E_NOMEM && p.err.text[0], "allocation %lld fails: status %d, '%s'",
+                      (long long)fail, p.status, p.err.text);
         cr_assert_lt(fail, 10000);
     } while (p.status != DAL_OK);
     cr_assert_gt(fail, 1, "it takes no memory at all");

@@ -1,4 +1,5 @@
-/* What the twins of the strategies for small tables share: the table in double, kernels, elimination. Nothing of libdal. */
+/* What the twins of the strategies for small tables share: the table in double, kernels, elimination. Nothing of
+ * libdal. */
 #ifndef TESTS_STRATEGY_TABULAR_H
 #define TESTS_STRATEGY_TABULAR_H
 
