@@ -80,7 +80,7 @@ struct dal_nn_ready {
     float **weights, **bias; /* [n values]; bias: NULL: its own */
 };
 
-/* The batch-norm that alone reads convolution v, or 0. */
+/* The batch-norm right behind convolution v, which alone reads it, or 0. */
 int32_t nn_norm_of(const dal_nn *nn, int32_t v);
 
 /* What a layer works on: samples first..first+n-1 of a batch, on the calling thread. */

@@ -8,16 +8,22 @@
 #include "nn_packed.h"
 #include "nn_product.h"
 
-int32_t nn_norm_of(const dal_nn *nn, int32_t v)
+/* Is value v there for the next one alone? It is not shown, and no ReLU ends it. */
+static int is_for_next(const dal_nn *nn, int32_t v)
 {
     const nn_node *k = &nn->node[v];
-    int32_t reader = 0, n = 0;
-    for (int32_t r = v + 1; r < nn->n; r++)
-        if (nn->node[r].in[0] == v || nn->node[r].in[1] == v) {
-            reader = r;
-            n++;
-        }
-    return n == 1 && !k->shown && !(k->flags & DAL_NN_RELU) && nn->node[reader].op == &nn_norm_op ? reader : 0;
+    if (k->shown || (k->flags & DAL_NN_RELU) || v + 1 >= nn->n || nn->node[v + 1].in[0] != v)
+        return 0;
+    for (int32_t r = v + 2; r < nn->n; r++)
+        if (nn->node[r].in[0] == v || nn->node[r].in[1] == v)
+            return 0;
+    return 1;
+}
+
+/* Right behind it: passes lay values where others are done with, and go on behind stages. */
+int32_t nn_norm_of(const dal_nn *nn, int32_t v)
+{
+    return is_for_next(nn, v) && nn->node[v + 1].op == &nn_norm_op ? v + 1 : 0;
 }
 
 /* The layer's weights scaled, and the bias that is left. */

@@ -5,7 +5,8 @@
 
 /* ---- ready weights ------------------------------------------------------------------------------ */
 
-/* Convolutions with and without batch-norm, one of which is a stage, skips over each, 3x3 of sixteens of channels. */
+/* Convolutions with and without batch-norm, one of which is a stage, skips over each, 3x3 of sixteens of channels; with ReLU6 behind
+ * the batch-norm, once read by another layer, too. */
 static dal_nn *norms_everywhere(const dal_host *host)
 {
     dal_nn *nn = dal_nn_new(host);
@@ -24,17 +25,41 @@ static dal_nn *norms_everywhere(const dal_host *host)
     x = dal_nn_add(nn, dal_nn_batch_norm(nn, y, "bn5", 0), z, DAL_NN_RELU);
     x = conv(nn, dal_nn_dropout(nn, x, 0.5), c, 3, 1, 1, 1, DAL_NN_RELU);
     x = dal_nn_batch_norm(nn, x, "bn6", 0);
+    x = dal_nn_relu6(nn, dal_nn_batch_norm(nn, conv(nn, x, c, 3, 1, 1, c, 0), "bn7", 0)); /* a filter a channel */
+    y = dal_nn_batch_norm(nn, conv(nn, x, c, 1, 1, 0, 1, 0), "bn8", 0);
+    x = dal_nn_add(nn, y, dal_nn_relu6(nn, y), 0);
     x = dal_nn_global_pool(nn, dal_nn_add(nn, x, conv(nn, x, c, 3, 1, 1, 1, DAL_NN_BIAS), 0));
     dal_nn_output(nn, dal_nn_linear(nn, x, "output", 3, DAL_NN_BIAS));
     cr_assert_eq(dal_nn_finish(nn, NULL), DAL_OK);
     return nn;
 }
 
-static void draw_ready(fixture *f)
+/* A batch-norm and a ReLU6 long after their convolutions; in between are layers that are done by then, and a stage. */
+static dal_nn *norms_later(const dal_host *host)
+{
+    dal_nn *nn = dal_nn_new(host);
+    dal_nn_use(nn, backend);
+    const int64_t c = wide ? 32 : 6;
+    const dal_nn_value input = dal_nn_input(nn, 3, 7, 5);
+    const dal_nn_value early = conv(nn, input, c, 3, 1, 1, 1, 0);
+    dal_nn_value x = conv(nn, conv(nn, input, c, 3, 1, 1, 1, DAL_NN_RELU), c, 3, 1, 1, 1, DAL_NN_RELU);
+    const dal_nn_value normed = dal_nn_batch_norm(nn, early, "bn1", 0);
+    const dal_nn_value next = dal_nn_batch_norm(nn, conv(nn, x, c, 1, 1, 0, 1, 0), "bn2", 0);
+    x = conv(nn, conv(nn, x, c, 3, 1, 1, 1, DAL_NN_RELU), c, 3, 1, 1, 1, DAL_NN_RELU);
+    dal_nn_stage(nn, x);
+    x = dal_nn_add(nn, dal_nn_add(nn, dal_nn_relu6(nn, next), x, 0), normed, 0);
+    dal_nn_stage(nn, x);
+    x = dal_nn_global_pool(nn, dal_nn_dropout(nn, x, 0.5));
+    dal_nn_output(nn, dal_nn_linear(nn, x, "output", 3, DAL_NN_BIAS));
+    cr_assert_eq(dal_nn_finish(nn, NULL), DAL_OK);
+    return nn;
+}
+
+static void draw_ready(fixture *f, dal_nn *(*declare)(const dal_host *))
 {
     *f = (fixture){.rt = fx_runtime(1, 1), .n = DAL_NN_TILE};
     f->host = dal_runtime_host(f->rt, "nn");
-    f->nn = norms_everywhere(f->host);
+    f->nn = declare(f->host);
     dal_nn_describe(f->nn, &f->info);
     f->weights = draw(f->info.n_weights, 2);
     f->state = draw(f->info.n_state, 3);
@@ -45,10 +70,10 @@ static void draw_ready(fixture *f)
     f->x = draw(f->n * f->info.n_inputs, 4);
 }
 
-static void run_ready(void)
+static void run_ready(dal_nn *(*declare)(const dal_host *))
 {
     fixture f;
-    draw_ready(&f);
+    draw_ready(&f, declare);
     dal_nn_ready *r = dal_nn_ready_new(f.nn, f.host, f.weights, f.state, NULL);
     dal_nn_pass *plain = dal_nn_pass_new(f.nn, f.host, 1, NULL), *p = dal_nn_ready_pass(r, f.host, NULL);
     const dal_nn_value shown[3] = {dal_nn_stage_value(f.nn, 0), dal_nn_stage_value(f.nn, 1), f.info.output};
@@ -83,7 +108,13 @@ static void run_ready(void)
 Test(nn, runs_ready_weights_as_it_runs_the_others)
 {
     for (int i = 0; next_case(i); i++)
-        run_ready();
+        run_ready(norms_everywhere);
+}
+
+Test(nn, runs_ready_weights_of_a_batch_norm_far_behind_its_convolution)
+{
+    for (int i = 0; next_case(i); i++)
+        run_ready(norms_later);
 }
 
 Test(nn, does_without_memory_for_ready_weights)
@@ -91,7 +122,7 @@ Test(nn, does_without_memory_for_ready_weights)
     for (int i = 0; next_case(i); i++) {
         int failures = 0;
         fixture f;
-        draw_ready(&f);
+        draw_ready(&f, norms_everywhere);
         for (int64_t n = 1;; n++) {
             dal_error err = DAL_ERROR_INIT;
             const dal_runtime_config tight = {.struct_size = sizeof tight, .threads = 1, .seed = 1, .fail_alloc = n};
