@@ -152,7 +152,8 @@ static dnnl_status_t make_conv(const maker *m, conv_plan *p)
     dnnl_status_t st = half ? describe_half(m->in, m->n, &p->x) : describe(m->in, m->n, 0, lanes, &p->x);
     if (st == dnnl_success)
         st = half ? describe_half(m->k, m->n, &p->y) : describe(m->k, m->n, 0, lanes, &p->y);
-    for (int w = 0; w < WAYS && st == dnnl_success; w++) {
+    const int ways = p->fused ? FORWARD + 1 : WAYS;
+    for (int w = 0; w < ways && st == dnnl_success; w++) {
         if (w == BACK_DATA && nn_few_fits(m->nn, m->v))
             continue;
         if (nn_patches_fit(m->nn, m->v, w)) {
@@ -185,19 +186,24 @@ static int64_t rows_of_pass(const nn_node *k)
     return k->n_weights > MANY_WEIGHTS || k->n_weights * k->h * k->w < FEW_PRODUCTS ? 4 : 1;
 }
 
-/* Passes over bf16 are by ready weights: what follows a convolution is done before it is rounded. */
+/* By ready weights, as all passes over bf16 are, what follows a convolution is done before its numbers are written, and
+ * rounded. */
 static void plan_rows(const dal_nn *nn, int32_t v, int64_t n, conv_plan *p)
 {
-    p->n = n ? n : nn_patches_fit(nn, v, FORWARD) ? DAL_NN_TILE : rows_of_pass(&nn->node[v]);
-    p->fused = n == 0 && nn->is_half;
+    p->n = n > 0 ? n : nn_patches_fit(nn, v, FORWARD) ? DAL_NN_TILE : rows_of_pass(&nn->node[v]);
+    p->fused = n == NN_READY_PASSES;
     p->biased = nn->node[v].bias >= 0 || (p->fused && nn_norm_of(nn, v));
 }
 
 dnnl_primitive_attr_t nn_attr_of(const dal_nn *nn, int32_t v, int w, const conv_plan *p)
 {
+    const struct nn_onednn *o = nn->onednn;
     const int32_t norm = nn_norm_of(nn, v);
-    const int relu = p && p->fused && w == FORWARD && (nn->node[norm ? norm : v].flags & DAL_NN_RELU);
-    return relu ? nn->onednn->attr_relu : nn->onednn->attr;
+    if (!p || !p->fused || w != FORWARD)
+        return o->attr;
+    if (nn->node[norm ? norm : v].flags & DAL_NN_RELU)
+        return o->attr_relu;
+    return nn_clip_of(nn, v) ? o->attr_relu6 : o->attr;
 }
 
 /* Making them takes the time of some steps: on all threads. */
@@ -209,7 +215,7 @@ typedef struct plans_job {
 /* Has a shard, or a row of a pass, another way? Passes without ready weights have not. */
 static int is_left_out(const dal_nn *nn, int32_t v, int64_t n)
 {
-    return nn->node[v].op != &nn_conv_op || (n > 0 && nn_way_of(nn, v));
+    return nn->node[v].op != &nn_conv_op || (n != NN_PASSES && nn_way_of(nn, v));
 }
 
 static dal_status make_task(void *ctx, int64_t v)
@@ -301,14 +307,16 @@ int64_t nn_plans_scratch(const nn_plans *p)
     return p->scratch;
 }
 
-const nn_plans *nn_tile_plans(const dal_nn *nn, dal_error *err)
+const nn_plans *nn_tile_plans(const dal_nn *nn, int ready, dal_error *err)
 {
     struct nn_onednn *o = nn->onednn;
+    nn_plans **plans = ready ? &o->ready_tile : &o->tile;
     pthread_mutex_lock(&o->lock);
-    if (!o->tile)
-        o->tile = nn_plans_new(nn, 0, err);
+    if (!*plans)
+        *plans = nn_plans_new(nn, ready ? NN_READY_PASSES : NN_PASSES, err);
+    const nn_plans *made = *plans;
     pthread_mutex_unlock(&o->lock);
-    return o->tile;
+    return made;
 }
 
 /* ---- orders of weights ------------------------------------------------------------------------- */
@@ -381,16 +389,18 @@ void nn_engine_close(struct nn_onednn *o)
         dnnl_engine_destroy(o->engine);
 }
 
-static dnnl_status_t add_relu(struct nn_onednn *o)
+/* The plain attributes with a function of each number behind. */
+static dnnl_status_t make_ending(const struct nn_onednn *o, dnnl_alg_kind_t what, float alpha, float beta,
+                                 dnnl_primitive_attr_t *out)
 {
     dnnl_post_ops_t then = NULL;
-    dnnl_status_t st = dnnl_primitive_attr_clone(&o->attr_relu, o->attr);
+    dnnl_status_t st = dnnl_primitive_attr_clone(out, o->attr);
     if (st == dnnl_success)
         st = dnnl_post_ops_create(&then);
     if (st == dnnl_success)
-        st = dnnl_post_ops_append_eltwise(then, 1, dnnl_eltwise_relu, 0, 0);
+        st = dnnl_post_ops_append_eltwise(then, 1, what, alpha, beta);
     if (st == dnnl_success)
-        st = dnnl_primitive_attr_set_post_ops(o->attr_relu, then);
+        st = dnnl_primitive_attr_set_post_ops(*out, then);
     if (then)
         dnnl_post_ops_destroy(then);
     return st;
@@ -409,7 +419,9 @@ static dal_status open_engine(dal_nn *nn, dal_error *err)
     memset(o->conv, 0, (size_t)nn->n * sizeof *o->conv);
     dnnl_status_t st = nn_engine_open(o);
     if (st == dnnl_success)
-        st = add_relu(o);
+        st = make_ending(o, dnnl_eltwise_relu, 0, 0, &o->attr_relu);
+    if (st == dnnl_success)
+        st = make_ending(o, dnnl_eltwise_clip, 0, 6, &o->attr_relu6);
     return st == dnnl_success ? DAL_OK
                               : dal_fail(err, status_of(st), "",
                                          "oneDNN does not start (its status %d): try back end openblas", (int)st);
@@ -433,6 +445,7 @@ void nn_onednn_close(dal_nn *nn)
     if (!o)
         return;
     nn_plans_free(nn, o->tile);
+    nn_plans_free(nn, o->ready_tile);
     for (int32_t v = 0; o->conv && v < nn->n; v++) {
         drop(o->conv[v].pack[FORWARD]);
         drop(o->conv[v].pack[BACK_DATA]);
@@ -440,6 +453,8 @@ void nn_onednn_close(dal_nn *nn)
     }
     if (o->attr_relu)
         dnnl_primitive_attr_destroy(o->attr_relu);
+    if (o->attr_relu6)
+        dnnl_primitive_attr_destroy(o->attr_relu6);
     nn_engine_close(o);
     pthread_mutex_destroy(&o->lock);
     nn->host->free(nn->host, o->conv);

@@ -20,13 +20,16 @@ int nn_onednn_gains_by_bf16(int tokens);
 dal_status nn_onednn_open(dal_nn *nn, dal_error *err);
 void nn_onednn_close(dal_nn *nn); /* accepts a network without */
 
-/* [any] For calls of n rows; 0: for passes, a few rows at a time. */
+/* [any] For calls of n rows, or for passes, a few rows at a time: by ready weights, forward alone, or by the weights as
+ * they are. */
+#define NN_READY_PASSES (-1)
+#define NN_PASSES 0
 nn_plans *nn_plans_new(const dal_nn *nn, int64_t n, dal_error *err);
 void nn_plans_free(const dal_nn *nn, nn_plans *p); /* accepts NULL */
 int64_t nn_plans_rows(const nn_plans *p);
 int64_t nn_plans_scratch(const nn_plans *p); /* floats a thread needs */
-/* [any] The network's own for passes, made when first asked for. */
-const nn_plans *nn_tile_plans(const dal_nn *nn, dal_error *err);
+/* [any] The network's own for passes, by ready weights or not, made when first asked for. */
+const nn_plans *nn_tile_plans(const dal_nn *nn, int ready, dal_error *err);
 
 /* [any] Floats of value v's weights in oneDNN's order; 0: it does not multiply them. */
 int64_t nn_onednn_packed_size(const dal_nn *nn, int32_t v);

@@ -75,10 +75,10 @@ typedef struct conv_orders {
 struct nn_onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream; /* one for all: a stream of the CPU keeps nothing between calls */
-    dnnl_primitive_attr_t attr, attr_relu; /* with a ReLU behind */
+    dnnl_primitive_attr_t attr, attr_relu, attr_relu6; /* with nothing behind, or one of these */
     conv_orders *conv; /* [n values] */
     pthread_mutex_t lock;
-    nn_plans *tile;
+    nn_plans *tile, *ready_tile; /* of passes; of those by ready weights */
 };
 
 

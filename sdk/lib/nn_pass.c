@@ -26,15 +26,22 @@ static int64_t aux_of(const nn_node *k)
     return k->op == &nn_dropout_op ? 0 : k->aux;
 }
 
-/* The last layer that reads value x while values lie over one another; n: it stays. A batch-norm may be in its
- * convolution, which then reads while it writes the norm's value, and a dropout in the sum behind it. */
+/* The convolution that value v may be made by, where v is a batch-norm's or that of a ReLU6 behind one; 0: none. */
+static int32_t made_by(const dal_nn *nn, int32_t v)
+{
+    const int32_t norm = nn->node[v].op == &nn_relu6_op ? nn->node[v].in[0] : v, conv = nn->node[norm].in[0];
+    return nn->node[norm].op == &nn_norm_op && nn->node[conv].op == &nn_conv_op ? conv : 0;
+}
+
+/* The last layer that reads value x while values lie over one another; n: it stays. A batch-norm, and a ReLU6 behind
+ * it, may be in its convolution, which then reads while it writes their value, and a dropout in the sum behind it. */
 static int32_t last_reader(const dal_nn *nn, int32_t x)
 {
     int32_t last = x;
     for (int32_t r = x + 1; r < nn->n; r++) {
         const dal_nn_value a = nn->node[r].in[0];
-        const int behind = a > x && nn->node[r].op == &nn_norm_op && nn->node[a].op == &nn_conv_op &&
-            nn->node[a].in[0] == x;
+        const int32_t conv = made_by(nn, r);
+        const int behind = conv > x && nn->node[conv].in[0] == x;
         const dal_nn_value b = nn->node[r].in[1];
         const int folded = b > x && nn->node[b].folded && nn->node[b].in[0] == x;
         if (a == x || b == x || behind || folded)
@@ -83,7 +90,7 @@ static dal_status take(const dal_nn *nn, const dal_host *host, int gradients, da
         bytes += room(aux_of(&nn->node[v]));
     }
     if (nn->onednn) {
-        m->plans = nn_tile_plans(nn, err);
+        m->plans = nn_tile_plans(nn, m->ready != NULL, err);
         if (!m->plans)
             return DAL_E_FAILED;
         scratch = nn_plans_scratch(m->plans) > scratch ? nn_plans_scratch(m->plans) : scratch;
@@ -196,7 +203,7 @@ dal_status dal_nn_run(const dal_nn *network, const float *weights, const float *
     const dal_nn *nn = j.nn;
     pass_memory *m = p->impl;
     j.masks = masks;
-    if (j.ready && from > 1 && j.ready->drawn[from])
+    while (j.ready && from > 1 && j.ready->drawn[from])
         from = nn->node[from].in[0];
     dal_status st = nn->vocabulary > 0 ? nn_find_tokens(nn, m->value[0], j.n, m->token_at, NULL) : DAL_OK;
     for (int32_t v = 1; !p->no_stages && v < from; v++) /* the caller may have changed them */

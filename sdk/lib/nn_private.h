@@ -75,13 +75,16 @@ typedef struct nn_turns {
 struct dal_nn_ready {
     const dal_nn *nn;
     const dal_host *host;
-    int32_t *norm;        /* [n values] of a convolution: the batch-norm drawn into it, whose value it makes; 0: none */
-    unsigned char *drawn; /* [n values] a batch-norm that is in its convolution */
+    int32_t *made;        /* [n values] of a convolution with a batch-norm drawn into it: whose value it makes, that
+                             one's or that of the ReLU6 behind it, which is drawn in, too; 0: its own */
+    unsigned char *drawn; /* [n values] a batch-norm, or a ReLU6, that is in its convolution */
     float **weights, **bias; /* [n values]; bias: NULL: its own */
 };
 
 /* The batch-norm right behind convolution v, which alone reads it, or 0. */
 int32_t nn_norm_of(const dal_nn *nn, int32_t v);
+/* The ReLU6 right behind that one, which alone reads it, where convolutions by ready weights end with it, or 0. */
+int32_t nn_clip_of(const dal_nn *nn, int32_t v);
 
 /* What a layer works on: samples first..first+n-1 of a batch, on the calling thread. */
 typedef struct nn_job {
@@ -232,7 +235,7 @@ static inline int64_t nn_token_conv_rows(const nn_node *k)
 /* Of a convolution: the value it makes, its weights, its bias (NULL: none), whether ReLU ends it. */
 static inline int32_t nn_conv_out(const nn_job *j, int32_t v)
 {
-    return j->ready && j->ready->norm[v] ? j->ready->norm[v] : v;
+    return j->ready && j->ready->made[v] ? j->ready->made[v] : v;
 }
 
 static inline const float *nn_conv_weights(const nn_job *j, int32_t v)

@@ -1,12 +1,13 @@
 /* Weights made ready for passes: convolutions in the order their back end wants, and with the scale and shift of a
- * batch-norm that follows drawn into them, so that the norm itself, and its ReLU, cost nothing; those of linear layers
- * in panels. */
+ * batch-norm that follows drawn into them, so that the norm itself, and its ReLU or ReLU6, cost nothing; those of
+ * linear layers in panels. */
 #include "nn_private.h"
 
 #include <math.h>
 
 #include "nn_packed.h"
 #include "nn_product.h"
+#include "nn_way.h"
 
 /* Is value v there for the next one alone? It is not shown, and no ReLU ends it. */
 static int is_for_next(const dal_nn *nn, int32_t v)
@@ -24,6 +25,13 @@ static int is_for_next(const dal_nn *nn, int32_t v)
 int32_t nn_norm_of(const dal_nn *nn, int32_t v)
 {
     return is_for_next(nn, v) && nn->node[v + 1].op == &nn_norm_op ? v + 1 : 0;
+}
+
+int32_t nn_clip_of(const dal_nn *nn, int32_t v)
+{
+    const int32_t norm = nn_norm_of(nn, v);
+    const int ends_so = nn->onednn && !nn->is_half && !nn_way_of(nn, v);
+    return ends_so && norm && is_for_next(nn, norm) && nn->node[norm + 1].op == &nn_relu6_op ? norm + 1 : 0;
 }
 
 /* The layer's weights scaled, and the bias that is left. */
@@ -46,7 +54,7 @@ static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, c
 {
     const dal_nn *nn = r->nn;
     const nn_node *k = &nn->node[v];
-    const int32_t norm = nn_norm_of(nn, v);
+    const int32_t norm = nn_norm_of(nn, v), clip = nn_clip_of(nn, v);
     const float *from = weights + k->weight;
     float *own = NULL;
     dal_status st = DAL_OK;
@@ -57,8 +65,9 @@ static dal_status make_ready(dal_nn_ready *r, int32_t v, const float *weights, c
             draw_in(k, &nn->node[norm], weights, state, own, r->bias[v]);
         else
             st = DAL_E_NOMEM;
-        r->norm[v] = norm;
-        r->drawn[norm] = 1;
+        r->made[v] = clip ? clip : norm;
+        for (int32_t d = norm; d <= r->made[v]; d++)
+            r->drawn[d] = 1;
         from = own;
     }
     if (nn_packed_size(nn, v) > 0 && st == DAL_OK) {
@@ -95,17 +104,17 @@ dal_nn_ready *dal_nn_ready_new(const dal_nn *nn, const dal_host *host, const flo
     dal_status st = r ? DAL_OK : DAL_E_NOMEM;
     if (r) {
         *r = (dal_nn_ready){.nn = nn->half ? nn->half : nn, .host = host,
-                            .norm = dal_array(host, nn->n, sizeof *r->norm), .drawn = dal_array(host, nn->n, 1),
+                            .made = dal_array(host, nn->n, sizeof *r->made), .drawn = dal_array(host, nn->n, 1),
                             .weights = dal_array(host, nn->n, sizeof *r->weights),
                             .bias = dal_array(host, nn->n, sizeof *r->bias)};
         if (r->weights)
             memset(r->weights, 0, (size_t)nn->n * sizeof *r->weights);
         if (r->bias)
             memset(r->bias, 0, (size_t)nn->n * sizeof *r->bias);
-        st = r->norm && r->drawn && r->weights && r->bias ? DAL_OK : DAL_E_NOMEM;
+        st = r->made && r->drawn && r->weights && r->bias ? DAL_OK : DAL_E_NOMEM;
     }
     if (st == DAL_OK) {
-        memset(r->norm, 0, (size_t)nn->n * sizeof *r->norm);
+        memset(r->made, 0, (size_t)nn->n * sizeof *r->made);
         memset(r->drawn, 0, (size_t)nn->n);
     }
     for (int32_t v = 1; v < nn->n && st == DAL_OK; v++)
@@ -134,6 +143,6 @@ void dal_nn_ready_free(dal_nn_ready *r)
     host->free(host, r->bias);
     host->free(host, r->weights);
     host->free(host, r->drawn);
-    host->free(host, r->norm);
+    host->free(host, r->made);
     host->free(host, r);
 }

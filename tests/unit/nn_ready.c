@@ -5,8 +5,8 @@
 
 /* ---- ready weights ------------------------------------------------------------------------------ */
 
-/* Convolutions with and without batch-norm, one of which is a stage, skips over each, 3x3 of sixteens of channels; with ReLU6 behind
- * the batch-norm, once read by another layer, too. */
+/* Convolutions with and without batch-norm, one of which is a stage, skips over each, 3x3 of sixteens of channels; with
+ * ReLU6 behind the batch-norm, once read by another layer, too. */
 static dal_nn *norms_everywhere(const dal_host *host)
 {
     dal_nn *nn = dal_nn_new(host);
@@ -55,9 +55,9 @@ static dal_nn *norms_later(const dal_host *host)
     return nn;
 }
 
-static void draw_ready(fixture *f, dal_nn *(*declare)(const dal_host *))
+static void draw_ready(fixture *f, int threads, dal_nn *(*declare)(const dal_host *))
 {
-    *f = (fixture){.rt = fx_runtime(1, 1), .n = DAL_NN_TILE};
+    *f = (fixture){.rt = fx_runtime(threads, 1), .n = DAL_NN_TILE};
     f->host = dal_runtime_host(f->rt, "nn");
     f->nn = declare(f->host);
     dal_nn_describe(f->nn, &f->info);
@@ -73,7 +73,7 @@ static void draw_ready(fixture *f, dal_nn *(*declare)(const dal_host *))
 static void run_ready(dal_nn *(*declare)(const dal_host *))
 {
     fixture f;
-    draw_ready(&f, declare);
+    draw_ready(&f, 1, declare);
     dal_nn_ready *r = dal_nn_ready_new(f.nn, f.host, f.weights, f.state, NULL);
     dal_nn_pass *plain = dal_nn_pass_new(f.nn, f.host, 1, NULL), *p = dal_nn_ready_pass(r, f.host, NULL);
     const dal_nn_value shown[3] = {dal_nn_stage_value(f.nn, 0), dal_nn_stage_value(f.nn, 1), f.info.output};
@@ -117,12 +117,52 @@ Test(nn, runs_ready_weights_of_a_batch_norm_far_behind_its_convolution)
         run_ready(norms_later);
 }
 
+#define TILES 4
+
+typedef struct tiles {
+    const fixture *f;
+    const dal_nn_ready *ready;
+    float out[TILES][3 * DAL_NN_TILE];
+} tiles;
+
+static dal_status run_tile(void *ctx, int64_t tile)
+{
+    tiles *t = ctx;
+    const fixture *f = t->f;
+    dal_nn_pass *p = dal_nn_ready_pass(t->ready, f->host, NULL);
+    float *x = draw(f->n * f->info.n_inputs, 10 + (uint64_t)tile);
+    memcpy(p->value[0], x, (size_t)(f->n * f->info.n_inputs) * sizeof *x);
+    const dal_status st = dal_nn_run(f->nn, f->weights, f->state, p, f->n, 0, f->info.output, NULL);
+    memcpy(t->out[tile], p->value[f->info.output], sizeof t->out[tile]);
+    free(x);
+    dal_nn_pass_free(p);
+    return st;
+}
+
+Test(nn, runs_ready_weights_to_the_same_bits_with_any_number_of_threads)
+{
+    for (int i = 0; next_case(i); i++) {
+        tiles t[3];
+        for (int k = 0; k < 3; k++) {
+            fixture f;
+            draw_ready(&f, 1 + k, norms_everywhere);
+            dal_nn_ready *r = dal_nn_ready_new(f.nn, f.host, f.weights, f.state, NULL);
+            t[k].f = &f;
+            t[k].ready = r;
+            cr_assert_eq(f.host->parallel_for(f.host, TILES, run_tile, &t[k]), DAL_OK);
+            cr_assert_eq(memcmp(t[k].out, t[0].out, sizeof t[k].out), 0, "%d threads", 1 + k);
+            dal_nn_ready_free(r);
+            drop(&f);
+        }
+    }
+}
+
 Test(nn, does_without_memory_for_ready_weights)
 {
     for (int i = 0; next_case(i); i++) {
         int failures = 0;
         fixture f;
-        draw_ready(&f, norms_everywhere);
+        draw_ready(&f, 1, norms_everywhere);
         for (int64_t n = 1;; n++) {
             dal_error err = DAL_ERROR_INIT;
             const dal_runtime_config tight = {.struct_size = sizeof tight, .threads = 1, .seed = 1, .fail_alloc = n};

@@ -37,7 +37,7 @@ extern "C" {
 
 /* How networks are trained here: by the same version the same bits. A module whose version tells it lets runs that go
  * on be told of a change. */
-#define DAL_NN_TRAINING_VERSION "1.6"
+#define DAL_NN_TRAINING_VERSION "1.7"
 
 /* What rules training beside the optimiser. */
 typedef struct dal_nn_control {
