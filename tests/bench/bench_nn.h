@@ -23,13 +23,13 @@ typedef struct bench_net {
 
 int bench_is_texts(const bench_net *t);
 
-/* Of a network: a step, the time from the start of the process to the first one, that one, a sample in use, and the
- * processor time of each; seconds. adds: multiply-adds of a
- * forward pass, a sample. */
+/* Of a network: a step, the time from the start of the process to the first one, that one, what a second fit takes
+ * until its first step is over beyond a warm one, a sample in use, and the processor time of each; seconds. adds:
+ * multiply-adds of a forward pass, a sample. */
 typedef struct bench_figures {
     const char *net, *backend;
     int batch, threads;
-    double step, step_cpu, ready, ready_cpu, first, first_cpu, sample, sample_cpu, adds;
+    double step, step_cpu, ready, ready_cpu, first, first_cpu, again, again_cpu, sample, sample_cpu, adds;
 } bench_figures;
 
 /* Prints them, beside the machine's own limit. */
