@@ -403,7 +403,7 @@ static dal_status save(void *self, const dal_writer *w, dal_error *err)
     dal_status st = ask(c, "save", answer, err);
     if (st != DAL_OK)
         return st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a pipe would be waited for */
     if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         if (fd >= 0)
             close(fd);

@@ -135,14 +135,29 @@ static void last_words(const command_process *p, char *out, size_t size)
     out[at] = '\0';
 }
 
+/* Has the program ended? It is not waited for yet: until then its number, which is that of the group, stays its own. */
+static int has_ended(const command_process *p)
+{
+    siginfo_t info = {.si_pid = 0};
+    return p->pid > 0 && waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == p->pid;
+}
+
+/* Of a program that has ended: what it left running goes with it. */
+static void collect(command_process *p, int *status)
+{
+    kill(-p->pid, SIGKILL);
+    waitpid(p->pid, status, 0);
+    p->pid = 0;
+}
+
 /* Why there will be no answer. */
 static dal_status tell_end(command_process *p, dal_error *err)
 {
     char words[512], how[64] = "it closed its output";
     int status = 0;
     for (int i = 0; p->pid > 0 && i < 20; i++) { /* it may be on its way out */
-        if (waitpid(p->pid, &status, WNOHANG) == p->pid) {
-            p->pid = 0;
+        if (has_ended(p)) {
+            collect(p, &status);
             if (WIFEXITED(status))
                 snprintf(how, sizeof how, "it ended with exit status %d", WEXITSTATUS(status));
             else
@@ -164,6 +179,8 @@ static dal_status wait_for(command_process *p, short events, double deadline, da
         const int n = poll(&f, 1, WAIT_MS);
         if (n > 0)
             return DAL_OK;
+        if (n == 0 && has_ended(p) && poll(&f, 1, 0) == 0) /* something it left running holds the line open */
+            return tell_end(p, err);
         if (n < 0 && errno != EINTR)
             return dal_fail(err, DAL_E_IO, "run", "'%s' cannot be listened to (%s)", p->program, strerror(errno));
         if (p->host->cancelled(p->host))
@@ -191,11 +208,27 @@ static dal_status send_line(command_process *p, const char *request, double dead
     return DAL_OK;
 }
 
+/* What it says before it is asked would pass for the answer. */
+static dal_status check_silence(command_process *p, const char *request, dal_error *err)
+{
+    const ssize_t n = p->n_line > 0 ? 0 : recv(p->fd, p->line, sizeof p->line, MSG_DONTWAIT);
+    p->n_line += n > 0 ? (size_t)n : 0;
+    if (p->n_line == 0)
+        return DAL_OK;
+    const char *end = memchr(p->line, '\n', p->n_line);
+    const size_t length = end ? (size_t)(end - p->line) : p->n_line;
+    return dal_fail(err, DAL_E_CONTRACT, "run", "'%s' says '%.*s' before it is asked to '%s'; expected one line for "
+                    "each line it is given (what is printed belongs on standard error)", p->program,
+                    (int)(length < 100 ? length : 100), p->line, request);
+}
+
 dal_status command_ask(command_process *p, const char *request, char *answer, dal_error *err)
 {
     const double deadline = p->timeout > 0 ? now() + p->timeout : (double)INFINITY;
     dal_status st = p->pid > 0 ? DAL_OK : dal_fail(err, DAL_E_FAILED, "run", "'%s' is not running any more",
                                                    p->program);
+    if (st == DAL_OK && request)
+        st = check_silence(p, request, err);
     if (st == DAL_OK && request)
         st = send_line(p, request, deadline, err);
     while (st == DAL_OK) {
@@ -228,7 +261,7 @@ dal_status command_ask(command_process *p, const char *request, char *answer, da
 static int gone(command_process *p, int tries)
 {
     for (int i = 0; i < tries; i++) {
-        if (waitpid(p->pid, NULL, WNOHANG) != 0)
+        if (has_ended(p))
             return 1;
         poll(NULL, 0, 20);
     }
@@ -244,10 +277,7 @@ void command_stop(command_process *p)
         return;
     if (!gone(p, 100)) {
         kill(-p->pid, SIGTERM);
-        if (!gone(p, 50)) {
-            kill(-p->pid, SIGKILL);
-            waitpid(p->pid, NULL, 0);
-        }
+        gone(p, 50);
     }
-    p->pid = 0;
+    collect(p, NULL);
 }

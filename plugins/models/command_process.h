@@ -1,7 +1,7 @@
 /* command_process.h: another program that answers line by line on its standard input and output.
  *
  * One thread at a time. The program runs in a process group of its own, so that Ctrl-C reaches it through us alone, and
- * ends when its input does; what it says on standard error is kept in a file.
+ * ends when its input does, with all that it started there; what it says on standard error is kept in a file.
  */
 #ifndef COMMAND_PROCESS_H
 #define COMMAND_PROCESS_H
