@@ -65,12 +65,32 @@ static dal_status check_finite(const model_provider *p, const char *what, const 
     return DAL_OK;
 }
 
+/* The same of n rows of classes; probabilities are such. */
+static dal_status check_outputs(const model_provider *p, const char *what, const float *x, int64_t n, dal_error *err)
+{
+    const int64_t c = p->base.n_classes;
+    const dal_status st = check_finite(p, what, x, n * c, err);
+    for (int64_t i = 0; st == DAL_OK && p->base.output_kind == DAL_PROBS && i < n; i++) {
+        double sum = 0;
+        float least = 0;
+        for (int64_t k = 0; k < c; k++) {
+            sum += (double)x[i * c + k];
+            least = x[i * c + k] < least ? x[i * c + k] : least;
+        }
+        if (least < 0 || !(fabs(sum - 1) < 1e-2))
+            return dal_fail(err, DAL_E_CONTRACT, "", "model '%s' gives %s that are no probabilities: those of a sample "
+                            "sum to %g%s; expected numbers from 0 that sum to 1", p->desc->id, what, sum,
+                            least < 0 ? ", with negative ones" : "");
+    }
+    return st;
+}
+
 dal_status model_predict(model_provider *p, const dal_batch *x, float *out, dal_error *err)
 {
     enter(p);
     const dal_status st = CALL(p->desc, predict, p->handle.impl->predict(p->handle.self, x, out, err), err);
     leave(p);
-    return st == DAL_OK ? check_finite(p, "outputs", out, x->n * p->base.n_classes, err) : st;
+    return st == DAL_OK ? check_outputs(p, "outputs", out, x->n, err) : st;
 }
 
 static bool of_validation(const provider *base, const int64_t *ids, int64_t n)
@@ -135,7 +155,7 @@ static dal_status features(const provider *base, scratch *s, const int64_t *ids,
     if (st == DAL_OK)
         st = check_finite(p, "features", h, n * base->d, err);
     if (st == DAL_OK && both)
-        st = check_finite(p, "outputs", z, n * base->n_classes, err);
+        st = check_outputs(p, "outputs", z, n, err);
     *out = (dal_matrix){h, n, base->d, base->d};
     if (both)
         *both = (dal_matrix){z, n, base->n_classes, base->n_classes};
@@ -154,7 +174,7 @@ static dal_status mc(const provider *base, scratch *s, const int64_t *ids, int64
     st = CALL(p->desc, mc, p->mc->mc(p->handle.self, &s->batch.batch, &p->stream, 0, passes, z, err), err);
     leave(p);
     if (st == DAL_OK)
-        st = check_finite(p, "Monte-Carlo outputs", z, passes * n * base->n_classes, err);
+        st = check_outputs(p, "Monte-Carlo outputs", z, passes * n, err);
     *out = (dal_tensor3){z, passes, n, base->n_classes};
     return st;
 }
