@@ -289,6 +289,18 @@ static void remove_files(const char *folder, const parts *p)
     rmdir(folder);
 }
 
+/* What is said of files in `made` is said of those in `asked`, which they were to become. */
+static void name_as_asked(const char *made, const char *asked, dal_error *err)
+{
+    const size_t n = strlen(made);
+    const char *at = err ? strstr(err->text, made) : NULL;
+    if (!at)
+        return;
+    char *words = xasprintf("%.*s%s%s", (int)(at - err->text), err->text, asked, at + n);
+    snprintf(err->text, sizeof err->text, "%s", words);
+    free(words);
+}
+
 static dal_status write_folder(const char *folder, const parts *p, dal_error *err)
 {
     char *other = xasprintf("%s.XXXXXX", folder);
@@ -303,8 +315,10 @@ static dal_status write_folder(const char *folder, const parts *p, dal_error *er
     st = write_files(other, p, err);
     if (st == DAL_OK && (chmod(other, 0777 & ~mask) != 0 || rename(other, folder) != 0))
         st = dal_fail(err, DAL_E_IO, "", "%s: cannot be made: %s", folder, strerror(errno));
-    if (st != DAL_OK)
+    if (st != DAL_OK) {
         remove_files(other, p);
+        name_as_asked(other, folder, err);
+    }
     free(other);
     return st;
 }

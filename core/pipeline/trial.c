@@ -99,8 +99,8 @@ static void check_sizes(trial *t, diags *d)
         diags_error(d, m->dataset->at, "the train split has no samples; expected at least 1 to choose from");
     if (c < 2)
         diags_error(d, m->dataset->at,
-                    "the dataset has %lld classes; expected at least 2 (does it name its labels or classes?)",
-                    (long long)c);
+                    "the dataset has %lld class%s; expected at least 2 (does it name its labels or classes?)",
+                    (long long)c, c == 1 ? "" : "es");
     if (m->initial_size > n)
         diags_error(d, m->at_initial_size, "initial.size is %lld, but the pool has %lld samples; expected at most %lld",
                     (long long)m->initial_size, (long long)n, (long long)n);
