@@ -252,6 +252,10 @@ static int print_version(void)
 static int print_help(char **words, int n, bool man)
 {
     const cli_command *c = NULL;
+    if (man && n == 1 && strcmp(words[0], "manifest") == 0) {
+        help_manifest(stdout);
+        return EXIT_OK;
+    }
     for (int i = 0; n > 0 && !c && cli_commands[i]; i++)
         c = matches(cli_commands[i], words, n) ? cli_commands[i] : NULL;
     if (n > 0 && !c && (n > 1 || man || !is_group(words[0])))

@@ -104,7 +104,8 @@ static void print_names(const other_names *names, const char *word)
     if (table_rows(t) > 0)
         table_print(t, stdout, 0, 100);
     else
-        printf("nobody is known to call a component so%s%s\n", word ? ": " : "", word ? word : "");
+        printf("no component here is known by another name like '%s': dalhost component list has all ids\n",
+               word ? word : "");
     table_free(t);
 }
 

@@ -128,7 +128,7 @@ static int write_card(const cli_args *a, const char *name, const opened *o, cons
     else if (!cli_flag(a, "force") && access(path, F_OK) == 0)
         code = cli_bad(a, "%s is there already; --force writes over it, --name gives the card another name", path);
     else if (card_words(name, title ? title : name, o->source, v, o->m->dataset, notes, &words, &err) != DAL_OK ||
-             make_folder_of(path, &err) != DAL_OK || file_write(path, words.s, words.n, &err) != DAL_OK)
+             make_folder_of(path, "--output", &err) != DAL_OK || file_write(path, words.s, words.n, &err) != DAL_OK)
         code = cli_error(a, EXIT_FAILED, &err);
     if (code == EXIT_OK) {
         print_field("card", path, stdout);

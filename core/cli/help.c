@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "cli/roff.h"
 #include "util/table.h"
 #include "util/text.h"
 
@@ -29,6 +30,8 @@ static const struct {
     {"DAL_CARD_PATH", "where dataset cards are looked for, colon-separated, before ~/.local/share/dalhost/cards and "
                       "those that came with dalhost"},
     {"DAL_LOG", "how much components may say: warning (default), info or debug"},
+    {"XDG_DATA_HOME", "where the user's folder dalhost of data, cards and plugins is; default ~/.local/share"},
+    {"NO_COLOR", "if it is set and not empty: no colours"},
     {"TMPDIR", "where bulk data without a name is kept; default /tmp"},
 };
 
@@ -110,57 +113,7 @@ void help_command(const cli_command *c, FILE *out)
         fprintf(out, "  %-4d %s\n", exit_codes[i].code, exit_codes[i].meaning);
 }
 
-/* ---- roff ---- */
-
-static void roff(FILE *out, const char *s)
-{
-    for (bool start = true; *s; s++) {
-        if (start && (*s == '.' || *s == '\''))
-            fputs("\\&", out);
-        if (*s == '\\')
-            fputs("\\e", out);
-        else if (*s == '-')
-            fputs("\\-", out);
-        else
-            fputc(*s, out);
-        start = *s == '\n';
-    }
-}
-
-/* One paragraph in lines of the length that roff's own tools ask for. */
-static void roff_folded(FILE *out, const char *s)
-{
-    char *folded = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&folded, &n);
-    if (f) {
-        fold_text(f, s, 0, 0, 76);
-        fclose(f);
-    }
-    roff(out, f ? folded : s);
-    free(folded);
-}
-
-static void roff_paragraphs(FILE *out, const char *s)
-{
-    while (s && *s) {
-        const char *end = strstr(s, "\n\n");
-        char *one = xstrndup(s, end ? (size_t)(end - s) : strlen(s));
-        roff_folded(out, one);
-        free(one);
-        s = end ? end + 2 : NULL;
-        if (s)
-            fputs(".PP\n", out);
-    }
-}
-
-/* A sentence of a table, which has no full stop there. */
-static void roff_sentence(FILE *out, const char *s, const char *end)
-{
-    char *sentence = xasprintf("%s%s.", s, end);
-    roff_folded(out, sentence);
-    free(sentence);
-}
+/* ---- man pages ---- */
 
 static void roff_options(FILE *out, const cli_option *o)
 {
@@ -188,20 +141,16 @@ static void roff_tail(FILE *out, const cli_command *self)
         fprintf(out, ".TP\n.B %s\n", environment[i].name);
         roff_sentence(out, environment[i].what, "");
     }
-    fputs(".SH SEE ALSO\n", out);
-    const char *comma = "";
-    if (self) {
-        fputs(".BR dalhost (1)", out);
-        comma = ",\n";
-    }
+    fputs(".SH SEE ALSO\n.BR dalhost\\-manifest (5)", out);
+    if (self)
+        fputs(",\n.BR dalhost (1)", out);
     for (int i = 0; cli_commands[i]; i++) {
         if (cli_commands[i] == self)
             continue;
-        fprintf(out, "%s.BR dalhost\\-", comma);
+        fputs(",\n.BR dalhost\\-", out);
         for (const char *p = cli_commands[i]->name; *p; p++)
             fputs(*p == ' ' || *p == '-' ? "\\-" : (char[2]){*p, 0}, out);
         fputs(" (1)", out);
-        comma = ",\n";
     }
     fputc('\n', out);
 }
@@ -218,18 +167,12 @@ static char *page_name(const cli_command *c)
 void help_man(const cli_command *c, FILE *out)
 {
     char *name = page_name(c);
-    fputs(".TH ", out);
-    for (const char *p = name; *p; p++)
-        fputs(*p == '-' ? "\\-" : (char[2]){(char)toupper((unsigned char)*p), 0}, out);
-    fprintf(out, " 1 " DAL_RELEASE_DATE " \"dalhost %s\" \"User Commands\"\n.SH NAME\n", PACKAGE_VERSION);
-    roff(out, name);
-    fputs(" \\- ", out);
-    roff(out, c ? c->summary : "run deep active learning experiments");
-    fputs("\n.SH SYNOPSIS\n.B dalhost", out);
+    roff_head(out, name, 1, c ? c->summary : "run deep active learning experiments");
+    fputs(".SH SYNOPSIS\n.B dalhost", out);
     if (c) {
         fprintf(out, " %s\n", c->name);
         roff(out, c->operands);
-        fputs(" [\\fIOPTION\\fR]...\n", out);
+        fputs(*c->operands ? " [\\fIOPTION\\fR]...\n" : "[\\fIOPTION\\fR]...\n", out);
         if (c->description) {
             fputs(".SH DESCRIPTION\n", out);
             roff_paragraphs(out, c->description);

@@ -14,5 +14,7 @@ void help_group(const char *group, FILE *out);
 void help_command(const cli_command *c, FILE *out);
 /* A man page (section 1) in roff: of one command, or of dalhost itself when c is NULL. */
 void help_man(const cli_command *c, FILE *out);
+/* manifest_page.c: the one of manifests (section 5). */
+void help_manifest(FILE *out);
 
 #endif

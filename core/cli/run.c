@@ -328,7 +328,8 @@ const cli_command cmd_run = {
     .description =
         "Trains the model on the labelled samples, measures it on the test split, lets the strategy choose what to "
         "label next, asks the oracle, and repeats. MANIFEST is a file, - for standard input, or the name of one that "
-        "came with dalhost (glyphs, mnist, fashion-mnist); without it glyphs is run, which needs no data.\n\n"
+        "came with dalhost, as fashion-mnist (dalhost check lists them where there is none of a name); without it "
+        "glyphs is run, which needs no data.\n\n"
         "A manifest with several strategies or trials is several runs; strategies of one trial start from the same "
         "labelled set. Every round is one transaction in the run store, durable before the next begins: a run "
         "that was interrupted, killed, or waits for labels goes on with --resume and ends exactly as it would have "

@@ -12,15 +12,15 @@
 #include "dataset/transfer.h"
 #include "util/text.h"
 
-dal_status make_folder_of(const char *path, dal_error *err)
+dal_status make_folder_of(const char *path, const char *option, dal_error *err)
 {
     char *folder = xstrdup(path);
     dal_status st = DAL_OK;
     for (char *slash = strchr(folder + 1, '/'); st == DAL_OK && slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-            st = dal_fail(err, DAL_E_IO, "", "%s: cannot make this folder: %s; name another with --into", folder,
-                          strerror(errno));
+            st = dal_fail(err, DAL_E_IO, "", "%s: cannot make this folder: %s; name another with %s", folder,
+                          strerror(errno), option);
         *slash = '/';
     }
     free(folder);
@@ -167,7 +167,7 @@ dal_status fetch_file(const fetch_job *job, dal_error *err)
 {
     part p = {job, xasprintf("%s.part", job->path), -1};
     bool done = false;
-    dal_status st = make_folder_of(job->path, err);
+    dal_status st = make_folder_of(job->path, "--into", err);
     if (st == DAL_OK)
         st = open_part(&p, &done, err);
     if (st == DAL_OK && !done)

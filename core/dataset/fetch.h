@@ -28,7 +28,7 @@ const char *fetch_unavailable(void);
 
 dal_status fetch_file(const fetch_job *job, dal_error *err);
 
-/* mkdir -p of the folder that path is in. */
-dal_status make_folder_of(const char *path, dal_error *err);
+/* mkdir -p of the folder that path is in. option: what names another one, for the error. */
+dal_status make_folder_of(const char *path, const char *option, dal_error *err);
 
 #endif

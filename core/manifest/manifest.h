@@ -147,4 +147,8 @@ const char *domain_check_f64(const char *domain, double x, char out[96]);
 /* Bounds of an interval domain; where there is none, +-INFINITY. 0 when malformed. */
 int domain_interval(const char *domain, double *low, int *low_open, double *high, int *high_open);
 
+/* The keys that are no component's parameters, in the order of their table: section "" and no `what` for those at the
+ * top of a manifest; `what`: what the section is about. All live as long as the program. */
+void manifest_each_key(void (*key)(void *ctx, const char *section, const char *what, const param_desc *p), void *ctx);
+
 #endif

@@ -78,3 +78,16 @@ const section manifest_sections[SECTION_N] = {
                        COUNT(train_params)},
     [SECTION_RECORD] = {"record", "what the run store keeps", record_params, COUNT(record_params)},
 };
+
+static void each_of(const section *s, void (*key)(void *, const char *, const char *, const param_desc *), void *ctx)
+{
+    for (int i = 0; i < s->n_params; i++)
+        key(ctx, s->name, s->summary, &s->params[i]);
+}
+
+void manifest_each_key(void (*key)(void *ctx, const char *section, const char *what, const param_desc *p), void *ctx)
+{
+    each_of(&manifest_root, key, ctx);
+    for (int i = 0; i < SECTION_N; i++)
+        each_of(&manifest_sections[i], key, ctx);
+}

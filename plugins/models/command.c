@@ -5,24 +5,8 @@
  * of its own, DAL_MODEL_DIR in its environment (DAL_THREADS: how many threads it may use). A program in Python is some
  * forty lines: sdk/examples/sklearn_model.py.
  *
- *   it says first            dal-model 1
- *   spec modality=M dtype=T shape=AxB classes=C
- *                            M: vector, image, text, sparse; T: f32, u8. Answer to this and all that follow: `ok`, or
- *                            `error` and a message for the user
- *   fit n=N round=R seed=S warm=0|1 weights=0|1
- *                            learn from x, y.npy int32 [N] and, with weights=1, w.npy float32 [N]. The answer may tell
- *                            `ok loss=L accuracy=A`
- *   predict n=N              x: write p.npy [N, C], probabilities
- *   features n=N             (command-features) also write f.npy [N, d], the penultimate features
- *   save                     write model.bin, all that load needs
- *   load                     model.bin is there: be that model
- *   end of input             end
- *
- * x is x.npy [N, shape], float32 or uint8; of text x.jsonl, a JSON string a line; of sparse samples data.npy float32
- * [nnz], indices.npy int32 [nnz] and indptr.npy int64 [N + 1], the three arrays of a CSR matrix of `shape` columns.
- *
- * Fits begin anew unless warm=1 (never sent: no warm start is offered). That equal seeds give equal models is up to the
- * program. What it writes is checked like any file: shapes, and no NaN (by the host).
+ * The lines and files of the protocol are in sdk/README.md, under "A model in another process". What the program writes
+ * is checked like any file: shapes, and no NaN (by the host).
  */
 #include <dal/model.h>
 #include <dal/npy.h>

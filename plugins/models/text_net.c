@@ -384,7 +384,7 @@ dal_status text_net_new(const dal_host *host, const char *id, const char *provid
     if (spec->modality != DAL_TEXT)
         return dal_fail(err, DAL_E_INVALID, "", "%s reads texts; these samples are %s", id,
                         spec->modality == DAL_IMAGE    ? "images: try model lenet"
-                        : spec->modality == DAL_SPARSE ? "sparse rows: try model logistic-sparse"
+                        : spec->modality == DAL_SPARSE ? "sparse rows: try model sparse-logistic"
                                                        : "vectors: try model mlp");
     const dal_status st = dal_nn_model_new(host, &plan, spec, self, err);
     if (st != DAL_OK)

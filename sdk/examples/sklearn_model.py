@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A scikit-learn classifier as a dalhost model; the protocol stands in plugins/models/command.c.
+"""A scikit-learn classifier as a dalhost model; the protocol is in the SDK's README, which lies with dalhost's documentation.
 
     model: {use: command, run: [python3, sklearn_model.py]}
 """
