@@ -1,7 +1,7 @@
 /* file: an oracle made of people and two CSV files a round.
  *
- * It writes what it asks to round-<k>.queries.csv (columns id, rank, score, describe) and looks for the
- * answers in round-<k>.answers.csv beside it: columns id and label, found by the names in the first line
+ * It writes what it asks to round-<k>.queries.csv (columns id, rank, score, describe, and of texts the text) and looks
+ * for the answers in round-<k>.answers.csv beside it: columns id and label, found by the names in the first line
  * (so the answers may be a copy of the queries with one more column), or two columns without a header.
  * A label is the name of a class, or its number where no name is a number; "?" or "abstain" when nobody
  * can say; "ood" when none of the classes fits; empty when it is still to come.
@@ -29,6 +29,7 @@ typedef struct options {
 #define MAX_PATH 4096
 #define MAX_FILE ((int64_t)1 << 30) /* an answers file that inflates to more is no answers file */
 #define MAX_NAMES 12                /* class names listed in a message */
+#define MAX_TEXT 16384              /* bytes of a text that are shown: cells of spreadsheets hold 32,767 characters */
 #define MAX_COLUMNS 64
 
 typedef struct file_oracle {
@@ -118,11 +119,55 @@ static void put_field(FILE *f, const char *s)
     fputc('"', f);
 }
 
-static void put_queries(FILE *f, const file_oracle *self, const dal_question *q)
+/* Row i of a list of texts, for people: control characters are blanks, and of a long one the beginning is enough. */
+static dal_status put_text(FILE *f, const file_oracle *self, const dal_samples *s, int64_t i, dal_error *err)
+{
+    int64_t n = 0, offsets[2] = {0, 0};
+    dal_status st = s->sizes(s, &i, 1, &n, err);
+    char *text = st == DAL_OK ? self->host->alloc(self->host, (size_t)n + 4, 0) : NULL;
+    if (st == DAL_OK && !text)
+        st = dal_fail(err, DAL_E_NOMEM, "", "no memory for a text of %lld bytes", (long long)n);
+    offsets[1] = n;
+    dal_batch b = {.struct_size = sizeof b, .spec = &s->spec, .n = 1, .data = text, .offsets = offsets};
+    if (st == DAL_OK)
+        st = s->read(s, &i, 1, &b, err);
+    if (st == DAL_OK) {
+        int64_t shown = n < MAX_TEXT ? n : MAX_TEXT;
+        while (shown < n && shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80)
+            shown--; /* no character is cut */
+        for (int64_t k = 0; k < shown; k++)
+            if (((unsigned char)text[k] < 0x20 && text[k] != '\n') || text[k] == 0x7f)
+                text[k] = ' ';
+        strcpy(text + shown, shown < n ? "..." : "");
+        fputc(',', f);
+        put_field(f, text);
+    }
+    self->host->free(self->host, text);
+    return st;
+}
+
+/* *out: the samples of the question, where they are texts; NULL: others, which a line of a table cannot show. */
+static dal_status open_texts(const file_oracle *self, const dal_question *q, dal_samples **out, dal_error *err)
+{
+    const dal_oracle_task *t = self->task;
+    *out = NULL;
+    if (!t->samples || q->n == 0)
+        return DAL_OK;
+    const dal_status st = t->samples(t, q->ids, q->n, out, err);
+    if (st == DAL_OK && (*out)->spec.modality != DAL_TEXT) {
+        t->release(t, *out);
+        *out = NULL;
+    }
+    return st;
+}
+
+static dal_status put_queries(FILE *f, const file_oracle *self, const dal_question *q, dal_error *err)
 {
     char name[512];
-    fputs("id,rank,score,describe\n", f);
-    for (int64_t i = 0; i < q->n; i++) {
+    dal_samples *texts;
+    dal_status st = open_texts(self, q, &texts, err);
+    fprintf(f, "id,rank,score,describe%s\n", texts ? ",text" : "");
+    for (int64_t i = 0; i < q->n && st == DAL_OK; i++) {
         fprintf(f, "%lld,%lld,", (long long)q->ids[i], (long long)i + 1);
         if (!isnan(q->scores[i]))
             fprintf(f, "%.9g", q->scores[i]);
@@ -131,8 +176,13 @@ static void put_queries(FILE *f, const file_oracle *self, const dal_question *q)
         if (self->task->describe)
             self->task->describe(self->task, q->ids[i], name, sizeof name);
         put_field(f, name);
+        if (texts)
+            st = put_text(f, self, texts, i, err);
         fputc('\n', f);
     }
+    if (texts)
+        self->task->release(self->task, texts);
+    return st;
 }
 
 /* A rename lasts only when its folder is on the disk too. */
@@ -157,8 +207,8 @@ static dal_status write_queries(const round_files *r, const dal_question *q, dal
     FILE *f = fopen(temporary, "we");
     if (!f)
         return io_fault(temporary, "write", err);
-    put_queries(f, self, q);
-    if (ferror(f) || fflush(f) != 0 || fsync(fileno(f)) != 0)
+    st = put_queries(f, self, q, err);
+    if (st == DAL_OK && (ferror(f) || fflush(f) != 0 || fsync(fileno(f)) != 0))
         st = io_fault(temporary, "write", err);
     if (fclose(f) != 0 && st == DAL_OK)
         st = io_fault(temporary, "write", err);
@@ -486,6 +536,7 @@ static const dal_oracle_impl file_impl = {
     P(T, directory, PATH, "", "", "", "folder of this run's files; default: beside the run store")      \
     P(T, cost, F64, "1", "0..", "", "of each answer, abstentions too")
 #define COMPONENTS(C)                                                                                   \
-    C(ORACLE, "file", file_impl, "asks people: writes a CSV of queries, waits for a CSV of answers", "", "", "", \
+    C(ORACLE, "file", file_impl,                                                                                       \
+      "asks people: writes a CSV of queries, with the texts of texts, waits for a CSV of answers", "", "", "",         \
       options, PARAMS)
 DAL_MODULE(file, "1.0", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -1,6 +1,7 @@
 #include "tests/unit/fixture.h"
 
 #include "plugins/oracles/file.c"
+#include <dal/text.h>
 
 static const char *const animals[] = {"cat", "dog", "polar bear"};
 
@@ -124,6 +125,79 @@ Test(file_oracle, takes_a_copy_of_the_queries_with_one_more_column)
     cr_assert_eq(ask(&s, four, 4, &err), DAL_OK, "%s", err.text);
     cr_assert_eq(got.cls[0], 1);
     cr_assert_eq(got.answer[1], 99, "an empty label is still to come");
+    close_scene(&s);
+}
+
+/* ---- texts ---- */
+
+#define LONG 40000
+
+static char long_text[LONG + 1];
+static const char *const lines[] = {"plain", "one; \"two\",\nthree", "tab\tand\x01 escape", long_text};
+
+static dal_status sizes_of(const dal_samples *s, const int64_t *rows, int64_t n, int64_t *out, dal_error *err)
+{
+    (void)s, (void)err;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (int64_t)strlen(lines[rows[i]]);
+    return DAL_OK;
+}
+
+static dal_status read_lines(const dal_samples *s, const int64_t *rows, int64_t n, dal_batch *out, dal_error *err)
+{
+    (void)s, (void)err;
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)out->data + out->offsets[i], lines[rows[i]], (size_t)(out->offsets[i + 1] - out->offsets[i]));
+    return DAL_OK;
+}
+
+static dal_samples texts = {.struct_size = sizeof texts, .spec = {.struct_size = sizeof texts.spec,
+                            .modality = DAL_TEXT}, .n = 4, .sizes = sizes_of, .read = read_lines};
+static int borrowed;
+
+static dal_status lend(const dal_oracle_task *t, const int64_t *ids, int64_t n, dal_samples **out, dal_error *err)
+{
+    (void)t, (void)ids, (void)err;
+    cr_assert_eq(n, 4);
+    borrowed++;
+    *out = &texts;
+    return DAL_OK;
+}
+
+static void take_back(const dal_oracle_task *t, dal_samples *s)
+{
+    (void)t;
+    cr_assert_eq(s, &texts);
+    borrowed--;
+}
+
+Test(file_oracle, shows_texts_and_takes_a_copy_of_them)
+{
+    scene s;
+    dal_error err;
+    char *written;
+    size_t n;
+    long_text[0] = 'a';
+    for (int i = 1; i + 1 < LONG; i += 2) /* a cut after MAX_TEXT bytes would be within a character */
+        memcpy(long_text + i, "\xc3\xa9", 2);
+    open_scene(&s, animals, 3);
+    s.task.samples = lend;
+    s.task.release = take_back;
+    cr_assert_eq(ask(&s, four, 4, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(borrowed, 0);
+    written = (char *)fx_slurp(fx_path("run.db-run7/round-3.queries.csv"), &n);
+    cr_assert(strstr(written, "id,rank,score,describe,text\n42,1,0.5,\"pen, \"\"42\"\"\",plain\n"), "%.200s", written);
+    cr_assert(strstr(written, ",\"one; \"\"two\"\",\nthree\"\n"));
+    cr_assert(strstr(written, ",tab and  escape\n"));
+    const char *cut = strstr(written, "\xa9...\n");
+    cr_assert(cut && dal_utf8_fault(written, (int64_t)n) < 0);
+    cr_assert_eq(cut + 1 - strstr(written, ",a\xc3\xa9") - 1, MAX_TEXT - 1);
+    answer(&s, "id,rank,score,describe,text,label\n7,2,0.25,x,\"one; "
+               "\"\"two\"\",\nthree\",cat\n42,1,0.5,y,plain,dog\n");
+    cr_assert_eq(ask(&s, four, 4, &err), DAL_OK, "%s", err.text);
+    cr_assert_eq(got.cls[0], 1);
+    cr_assert_eq(got.cls[1], 0);
+    free(written);
     close_scene(&s);
 }
 
