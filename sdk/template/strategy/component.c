@@ -9,6 +9,7 @@
 #include <dal/strategy.h>
 
 #include <math.h>
+#include <stdio.h>
 
 typedef struct options {
     double temperature;
@@ -68,12 +69,22 @@ static dal_status score(void *self, const dal_block *block, double *out, dal_err
     return DAL_OK;
 }
 
+/* What one selection takes, told before it runs; `dalhost run --memory` refuses what is above. */
+static void cost(void *self, const void *given, const dal_problem *problem, dal_cost *out)
+{
+    (void)self, (void)given;
+    out->bytes = 0;
+    out->flops = 40 * (double)problem->n * (double)problem->c; /* an exponential and a logarithm, mostly */
+    snprintf(out->formula, sizeof out->formula, "O(n c) time");
+}
+
 static const dal_strategy_impl impl = {
     .struct_size = sizeof(dal_strategy_impl),
     .order = DAL_SMALLEST_FIRST,
     .create = create,
     .destroy = destroy,
     .score = score,
+    .cost = cost,
 };
 
 #define COMPONENTS(C)                                                             \
