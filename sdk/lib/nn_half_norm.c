@@ -31,9 +31,9 @@ static int64_t numbers_of(const nn_job *j, int32_t v, int64_t c, numbers *to)
     float *const row[NN_NORM_ROWS] = {to->scale, to->shift, to->mean, to->inverse, to->mean_dy, to->mean_product};
     memset(to, 0, sizeof *to);
     for (int64_t l = 0; l < lanes && !j->training; l++) {
-        float of[4];
+        float of[NN_NORM_FORWARD];
         nn_norm_remembered(j, k, c + l, of);
-        for (int r = 0; r < 4; r++)
+        for (int r = 0; r < NN_NORM_FORWARD; r++)
             row[r][l] = of[r];
     }
     for (int r = 0; r < NN_NORM_ROWS && j->training; r++)

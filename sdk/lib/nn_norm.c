@@ -1,5 +1,7 @@
 /* Batch normalisation (Ioffe & Szegedy 2015). In passes y = gain (x - mean) / sqrt(var + eps) + bias with what it
- * remembers; in training with the batch's own mean and variance, which take a look at all shards: see dal_nn_train. */
+ * remembers; in training with the batch's own mean and variance, which take a look at all shards: see dal_nn_train.
+ * Here of values whose rows are planar, [c, h, w]; nn_strips_norm.c has those whose channels lie side by side,
+ * nn_half_norm.c those in bf16. */
 #include "nn_private.h"
 
 #include <math.h>
@@ -87,10 +89,10 @@ void nn_norm_statistics(const nn_node *k, const float *weights, float *state, co
         const double mean = sums[c] / count, spread = sums[k->c + c] / count - mean * mean;
         const double variance = spread > 0 ? spread : 0, inverse = 1 / sqrt(variance + NN_NORM_EPS);
         const double gain = (double)weights[k->weight + c], bias = (double)weights[k->bias + c];
-        norm[c] = (float)(gain * inverse);
-        norm[k->c + c] = (float)(bias - gain * inverse * mean);
-        norm[2 * k->c + c] = (float)mean;
-        norm[3 * k->c + c] = (float)inverse;
+        norm[NN_NORM_SCALE * k->c + c] = (float)(gain * inverse);
+        norm[NN_NORM_SHIFT * k->c + c] = (float)(bias - gain * inverse * mean);
+        norm[NN_NORM_MEAN * k->c + c] = (float)mean;
+        norm[NN_NORM_INVERSE * k->c + c] = (float)inverse;
         float *running = state + k->state + c;
         const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
         running[0] = (float)((1 - MOMENTUM) * (double)running[0] + MOMENTUM * mean);
@@ -98,23 +100,23 @@ void nn_norm_statistics(const nn_node *k, const float *weights, float *state, co
     }
 }
 
-void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4])
+void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[NN_NORM_FORWARD])
 {
     const double mean = (double)j->state[k->state + c], variance = (double)j->state[k->state + k->c + c];
     const double inverse = 1 / sqrt(variance + NN_NORM_EPS), gain = (double)j->weights[k->weight + c];
-    out[0] = (float)(gain * inverse);
-    out[1] = (float)((double)j->weights[k->bias + c] - gain * inverse * mean);
-    out[2] = (float)mean;
-    out[3] = (float)inverse;
+    out[NN_NORM_SCALE] = (float)(gain * inverse);
+    out[NN_NORM_SHIFT] = (float)((double)j->weights[k->bias + c] - gain * inverse * mean);
+    out[NN_NORM_MEAN] = (float)mean;
+    out[NN_NORM_INVERSE] = (float)inverse;
 }
 
-static void channel(const nn_job *j, const nn_node *k, int32_t v, int64_t c, float out[4])
+static void channel(const nn_job *j, const nn_node *k, int32_t v, int64_t c, float out[NN_NORM_FORWARD])
 {
     if (!j->training) {
         nn_norm_remembered(j, k, c, out);
         return;
     }
-    for (int r = 0; r < 4; r++)
+    for (int r = 0; r < NN_NORM_FORWARD; r++)
         out[r] = j->norm[v][r * k->c + c];
 }
 
@@ -127,11 +129,11 @@ static dal_status forward(const nn_job *j, int32_t v)
     if (nn_has_strips(k))
         return nn_strips_norm_forward(j, v);
     for (int64_t c = 0; c < k->c; c++) {
-        float s[4];
+        float s[NN_NORM_FORWARD];
         channel(j, k, v, c, s);
         for (int64_t i = j->first; i < j->first + j->n; i++) {
             float *y = nn_row(j->value, k, v, i) + c * map;
-            scale_shift(nn_row(j->value, k, k->in[0], i) + c * map, s[0], s[1], map, y);
+            scale_shift(nn_row(j->value, k, k->in[0], i) + c * map, s[NN_NORM_SCALE], s[NN_NORM_SHIFT], map, y);
             if (k->flags & DAL_NN_RELU)
                 nn_relu(y, map);
         }
@@ -157,10 +159,10 @@ void nn_norm_back_sums(const nn_job *j, int32_t v, double *sums)
         if (k->flags & DAL_NN_RELU)
             nn_relu_back(nn_row(j->value, k, v, i), dy, k->size);
         for (int64_t c = 0; c < k->c; c++) {
-            float s[4];
+            float s[NN_NORM_FORWARD];
             channel(j, k, v, c, s);
-            sum_products(dy + c * map, nn_row(j->value, k, k->in[0], i) + c * map, s[2], s[3], map, &sums[c],
-                         &sums[k->c + c]);
+            sum_products(dy + c * map, nn_row(j->value, k, k->in[0], i) + c * map, s[NN_NORM_MEAN], s[NN_NORM_INVERSE],
+                         map, &sums[c], &sums[k->c + c]);
         }
     }
 }
@@ -169,20 +171,21 @@ void nn_norm_back_statistics(const nn_node *k, const double *sums, int64_t n, fl
 {
     const double count = (double)(n * map_of(k));
     for (int64_t c = 0; c < k->c; c++) {
-        norm[4 * k->c + c] = (float)(sums[c] / count);
-        norm[5 * k->c + c] = (float)(sums[k->c + c] / count);
+        norm[NN_NORM_MEAN_DY * k->c + c] = (float)(sums[c] / count);
+        norm[NN_NORM_MEAN_PRODUCT * k->c + c] = (float)(sums[k->c + c] / count);
         gradient[k->bias + c] = (float)sums[c];
         gradient[k->weight + c] = (float)sums[k->c + c];
     }
 }
 
 /* d loss / d x through the batch's own mean and variance. */
-DAL_CLONES static void back_map(const float *dy, const float *x, const float s[4], float mean_dy, float mean_product,
-                                int64_t n, int add, float *dx)
+DAL_CLONES static void back_map(const float *dy, const float *x, const float s[NN_NORM_FORWARD], float mean_dy,
+                                float mean_product, int64_t n, int add, float *dx)
 {
+    const float scale = s[NN_NORM_SCALE], mean = s[NN_NORM_MEAN], inverse = s[NN_NORM_INVERSE];
 #pragma GCC ivdep /* dx may be dy */
     for (int64_t i = 0; i < n; i++) {
-        const float d = s[0] * (dy[i] - mean_dy - (x[i] - s[2]) * s[3] * mean_product);
+        const float d = scale * (dy[i] - mean_dy - (x[i] - mean) * inverse * mean_product);
         dx[i] = add ? dx[i] + d : d;
     }
 }
@@ -197,12 +200,12 @@ static void back_remembered(const nn_job *j, int32_t v)
         if (k->flags & DAL_NN_RELU)
             nn_relu_back(nn_row(j->value, k, v, i), dy, k->size);
         for (int64_t c = 0; c < k->c; c++) {
-            float s[4];
+            float s[NN_NORM_FORWARD];
             double sums[2] = {0};
             const float *x = nn_row(j->value, k, k->in[0], i) + c * map;
             nn_norm_remembered(j, k, c, s);
             if (j->gradient) {
-                sum_products(dy + c * map, x, s[2], s[3], map, &sums[0], &sums[1]);
+                sum_products(dy + c * map, x, s[NN_NORM_MEAN], s[NN_NORM_INVERSE], map, &sums[0], &sums[1]);
                 j->gradient[k->bias + c] += (float)sums[0];
                 j->gradient[k->weight + c] += (float)sums[1];
             }
@@ -228,11 +231,11 @@ static dal_status backward(const nn_job *j, int32_t v)
         return DAL_OK;
     for (int64_t i = j->first; i < j->first + j->n; i++)
         for (int64_t c = 0; c < k->c; c++) {
-            float s[4];
+            float s[NN_NORM_FORWARD];
             channel(j, k, v, c, s);
             back_map(nn_row(j->d, k, v, i) + c * map, nn_row(j->value, k, k->in[0], i) + c * map, s,
-                     j->norm[v][4 * k->c + c], j->norm[v][5 * k->c + c], map, !k->first_writer[0],
-                     nn_row(j->d, k, k->in[0], i) + c * map);
+                     j->norm[v][NN_NORM_MEAN_DY * k->c + c], j->norm[v][NN_NORM_MEAN_PRODUCT * k->c + c], map,
+                     !k->first_writer[0], nn_row(j->d, k, k->in[0], i) + c * map);
         }
     return DAL_OK;
 }

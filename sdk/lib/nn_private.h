@@ -255,16 +255,26 @@ static inline int nn_conv_relu(const nn_job *j, int32_t v)
 }
 
 #define NN_NORM_EPS 1e-5
-/* Scale, shift, mean, 1 / deviation of channel c of what a batch-norm remembers. */
-void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[4]);
+/* What a batch-norm does to a channel: y = scale x + shift, which is gain xhat + bias with xhat = (x - mean) inverse.
+ * The last two are of the way back, means over the batch of dy and dy xhat. */
+enum {
+    NN_NORM_SCALE,
+    NN_NORM_SHIFT,
+    NN_NORM_MEAN,
+    NN_NORM_INVERSE,
+    NN_NORM_MEAN_DY,
+    NN_NORM_MEAN_PRODUCT,
+    NN_NORM_ROWS
+};
+#define NN_NORM_FORWARD NN_NORM_MEAN_DY /* as many of them are known before the way back */
+/* Of channel c, by what a batch-norm remembers. */
+void nn_norm_remembered(const nn_job *j, const nn_node *k, int64_t c, float out[NN_NORM_FORWARD]);
 
 /* Batch-norm knows its batch only when all shards have been seen. Per channel, of a shard, [2 c] doubles: forward the
  * sums of x and x^2; backward those of dy and dy xhat (after ReLU's way back, on d[k] itself). */
 void nn_norm_sums(const nn_job *j, int32_t k, double *sums);
 void nn_norm_back_sums(const nn_job *j, int32_t k, double *sums);
-/* What the next shards need, [6 c] floats: y = scale x + shift; mean, 1 / deviation; and for the way back the means of
- * dy and dy xhat. From the sums of n samples; moves the running statistics. */
-#define NN_NORM_ROWS 6
+/* What the next shards need, norm [NN_NORM_ROWS, c]: from the sums of n samples; moves the running statistics. */
 void nn_norm_statistics(const nn_node *k, const float *weights, float *state, const double *sums, int64_t n,
                         float *norm);
 /* The gradient of gain and bias too. */

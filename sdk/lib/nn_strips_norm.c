@@ -19,13 +19,13 @@ static numbers numbers_of(const nn_job *j, int32_t v, int64_t c)
     numbers n;
     memset(&n, 0, sizeof n);
     for (int64_t l = 0; l < L && j->training; l++) {
-        const float *row = j->norm[v] + c + l;
-        n.scale[l] = row[0];
-        n.shift[l] = row[k->c];
-        n.mean[l] = row[2 * k->c];
-        n.inverse[l] = row[3 * k->c];
-        n.mean_dy[l] = row[4 * k->c];
-        n.mean_product[l] = row[5 * k->c];
+        const float *of = j->norm[v] + c + l;
+        n.scale[l] = of[NN_NORM_SCALE * k->c];
+        n.shift[l] = of[NN_NORM_SHIFT * k->c];
+        n.mean[l] = of[NN_NORM_MEAN * k->c];
+        n.inverse[l] = of[NN_NORM_INVERSE * k->c];
+        n.mean_dy[l] = of[NN_NORM_MEAN_DY * k->c];
+        n.mean_product[l] = of[NN_NORM_MEAN_PRODUCT * k->c];
     }
     for (int64_t l = 0; l < L && !j->training; l++) {
         const double mean = (double)j->state[k->state + c + l], variance = (double)j->state[k->state + k->c + c + l];
