@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "check/suite.h"
+#include "registry/blame.h"
 #include "util/text.h"
 
 #define OUTPUT_KEPT 2000 /* bytes of what a failed child printed */
@@ -71,6 +72,7 @@ static noreturn void run_child(const check_test *t, const subject *s, int fd, in
     const struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
     setpgid(0, 0);
+    blame_all_exits(false); /* the parent tells of it, and by which test */
     const int null = open("/dev/null", O_RDONLY);
     dup2(null, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);

@@ -6,10 +6,8 @@
 
 json_t *json_must(json_t *j)
 {
-    if (!j) {
-        fputs("dalhost: out of memory\n", stderr);
-        exit(70);
-    }
+    if (!j)
+        out_of_memory();
     return j;
 }
 

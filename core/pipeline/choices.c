@@ -45,11 +45,19 @@ dal_status choices_of_model(const component_spec *given, const dal_instance *mod
     const dal_model_impl *impl = model->impl;
     const dal_model_choices *told = NULL;
     *out = NULL;
-    if (dal_has_word(desc->provides, DAL_CAP_CHOICES) && DAL_HAS(dal_model_impl, impl, get_extension))
+    if (dal_has_word(desc->provides, DAL_CAP_CHOICES) && DAL_HAS(dal_model_impl, impl, get_extension)) {
+        call_begin(desc, "get_extension");
         told = impl->get_extension(model->self, DAL_CAP_CHOICES);
+        call_end(desc, "get_extension", DAL_OK, NULL);
+    }
     for (int i = 0; DAL_HAS(dal_model_choices, told, chosen) && i < desc->n_params; i++) {
         const param_desc *p = &desc->params[i];
-        const char *word = p->type == DAL_PARAM_CHOICE ? told->chosen(model->self, p->name) : NULL;
+        const char *word = NULL;
+        if (p->type == DAL_PARAM_CHOICE) {
+            call_begin(desc, "chosen");
+            word = told->chosen(model->self, p->name);
+            call_end(desc, "chosen", DAL_OK, NULL);
+        }
         const int64_t choice = word ? choice_of(p, word) : given->values[i].choice;
         if (choice < 0) {
             free(*out);

@@ -125,7 +125,7 @@ void tell_who(const component_desc *c, dal_error *err)
 
 void call_begin(const component_desc *c, const char *slot)
 {
-    blame_push(c->module->name, c->module->path, slot);
+    blame_push(kind_name(c->kind), c->id, c->module->name, c->module->path, slot);
 }
 
 dal_status call_end(const component_desc *c, const char *slot, dal_status st, dal_error *err)

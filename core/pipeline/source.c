@@ -223,7 +223,9 @@ void source_describe(source *s, uint32_t split, int64_t id, char *out, size_t si
     snprintf(out, size, "%lld", (long long)id);
     if (DAL_HAS(dal_dataset_impl, s->top.impl, describe)) {
         enter(s);
+        call_begin(top_desc(s), "describe");
         s->top.impl->describe(s->top.self, split, id, out, size);
+        call_end(top_desc(s), "describe", DAL_OK, NULL);
         leave(s);
         if (size > 0)
             out[size - 1] = '\0';

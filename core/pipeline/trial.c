@@ -192,7 +192,9 @@ static void look_at_model(trial *t, const component_spec *spec, const dal_instan
         if (strncmp(id, "dal.model.", 10) != 0 || strcmp(id, DAL_CAP_OUTPUTS) == 0 ||
             strcmp(id, DAL_CAP_WARM_START) == 0 || strcmp(id, DAL_CAP_MISSING) == 0)
             continue;
+        call_begin(spec->desc, "get_extension");
         const void *table = DAL_HAS(dal_model_impl, impl, get_extension) ? impl->get_extension(i->self, id) : NULL;
+        call_end(spec->desc, "get_extension", DAL_OK, NULL);
         if (!table)
             diags_error(d, spec->at, "%s says it provides %s, but does not hand it out; its module is faulty",
                         spec_title(spec, title), id);

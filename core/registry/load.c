@@ -81,7 +81,7 @@ const dal_plugin *registry_open(registry *r, const module_desc *d, dal_error *er
     }
     if (!start_libltdl(err))
         return NULL;
-    blame_push(m->name, m->path, "loading");
+    blame_push(NULL, NULL, m->name, m->path, "loading");
     const dal_status st = open_module(m, &h, err);
     const dal_plugin *p = st ? NULL : lt_dlsym(h, "dal_plugin");
     blame_pop();
@@ -106,7 +106,7 @@ static dal_status start(registry *r, module *m, const dal_host *host, dal_error 
         m->failed = (dal_error)DAL_ERROR_INIT;
         if (DAL_HAS(dal_plugin, m->live, init)) {
             dal_error said = DAL_ERROR_INIT;
-            blame_push(m->name, m->path, "init");
+            blame_push(NULL, NULL, m->name, m->path, "init");
             const dal_status st = m->live->init(host, &said);
             blame_pop();
             if (st)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "registry/blame.h"
 #include "registry/note.h"
 #include "registry/private.h"
 #include "util/paths.h"
@@ -298,9 +299,12 @@ void registry_free(registry *r)
     if (!r)
         return;
     while (r->n_started > 0) {
-        const dal_plugin *p = r->started[--r->n_started]->live;
-        if (DAL_HAS(dal_plugin, p, fini))
-            p->fini();
+        const module *m = r->started[--r->n_started];
+        if (DAL_HAS(dal_plugin, m->live, fini)) {
+            blame_push(NULL, NULL, m->name, m->path, "fini");
+            m->live->fini();
+            blame_pop();
+        }
     }
     for (int i = 0; i < r->n_modules; i++)
         free_module(r->modules[i]);

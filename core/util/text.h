@@ -4,6 +4,7 @@
 
 #include <dal/base.h>
 #include <stdbool.h>
+#include <stdnoreturn.h>
 
 /* A growing string. Zero-initialise; text_free when done. After a failed allocation the program ends
  * with "out of memory": texts are small. */
@@ -18,6 +19,7 @@ void text_addf(text *t, const char *fmt, ...) DAL_PRINTF(2, 3);
 char *text_take(text *t); /* never NULL; the caller frees it */
 
 /* malloc family that never returns NULL (prints "out of memory", exits 70). */
+noreturn void out_of_memory(void);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t bytes);
 char *xstrdup(const char *s);

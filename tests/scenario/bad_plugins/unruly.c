@@ -4,6 +4,8 @@
 #include <dal/dataset.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static dal_status picks_twice(void *self, const dal_view *view, dal_picks *picks, dal_error *err)
 {
@@ -76,6 +78,48 @@ static dal_status crashes(void *self, const dal_view *view, dal_picks *picks, da
     abort();
 }
 
+static dal_status leaves(void *self, const dal_view *view, dal_picks *picks, dal_error *err)
+{
+    (void)self;
+    (void)view;
+    (void)picks;
+    (void)err;
+    exit(0);
+}
+
+static dal_status leaves_fast(void *self, const dal_view *view, dal_picks *picks, dal_error *err)
+{
+    (void)self;
+    (void)view;
+    (void)picks;
+    (void)err;
+    quick_exit(0);
+}
+
+/* Each block is scored on any thread. */
+static dal_status leaves_scoring(void *self, const dal_block *block, double *out, dal_error *err)
+{
+    (void)self;
+    (void)block;
+    (void)out;
+    (void)err;
+    exit(0);
+}
+
+/* What a forked child does with its end is nobody's business. */
+static dal_status forks(void *self, const dal_view *view, dal_picks *picks, dal_error *err)
+{
+    int status = 1;
+    const pid_t child = fork();
+    (void)self;
+    if (child == 0)
+        exit(0);
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        return dal_fail(err, DAL_E_FAILED, "", "the child ended with status %d", status);
+    pick_in_order(view, picks);
+    return DAL_OK;
+}
+
 static dal_status scores_nan(void *self, const dal_block *block, double *out, dal_error *err)
 {
     (void)self;
@@ -95,6 +139,10 @@ TABLE(picks_too_many, select)
 TABLE(fails, select)
 TABLE(fails_silently, select)
 TABLE(crashes, select)
+TABLE(leaves, select)
+TABLE(leaves_fast, select)
+TABLE(leaves_scoring, score)
+TABLE(forks, select)
 TABLE(scores_nan, score)
 
 /* Sparse samples: sample i has columns i mod 5 and 7, in which the tenth of each split has no number. */
@@ -134,7 +182,8 @@ static dal_status sizes(void *self, uint32_t split, const int64_t *ids, int64_t 
     return DAL_OK;
 }
 
-static dal_status read(void *self, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out, dal_error *err)
+static dal_status read_block(void *self, uint32_t split, const int64_t *ids, int64_t n, dal_batch *out,
+                             dal_error *err)
 {
     float *x = out->data;
     (void)self, (void)split, (void)err;
@@ -149,7 +198,7 @@ static dal_status read(void *self, uint32_t split, const int64_t *ids, int64_t n
 }
 
 static const dal_dataset_impl holed_impl = {.struct_size = sizeof holed_impl, .create = create, .destroy = destroy,
-                                            .info = info, .classes = classes, .read = read, .sizes = sizes};
+                                            .info = info, .classes = classes, .read = read_block, .sizes = sizes};
 
 #define ONE(C, id, name, needs) \
     C(STRATEGY, id, name##_impl, "not to be used", "-", needs, "", dal_no_options, DAL_NO_PARAMS)
@@ -162,6 +211,10 @@ static const dal_dataset_impl holed_impl = {.struct_size = sizeof holed_impl, .c
     ONE(C, "fails", fails, "")                      \
     ONE(C, "fails-silently", fails_silently, "")    \
     ONE(C, "crashes", crashes, "")                  \
+    ONE(C, "leaves", leaves, "")                    \
+    ONE(C, "leaves-fast", leaves_fast, "")          \
+    ONE(C, "leaves-scoring", leaves_scoring, "")    \
+    ONE(C, "forks", forks, "")                      \
     ONE(C, "scores-nan", scores_nan, "")            \
     ONE(C, "needs-stages", fails, DAL_CAP_STAGES)   \
     C(DATASET, "holed", holed_impl, "not to be used", "-", "", "", dal_no_options, DAL_NO_PARAMS) \
