@@ -175,8 +175,13 @@ static dal_status look_at(dal_files *f, walk *w, int dir, const char *name, dal_
 {
     struct stat s;
     entry *e;
-    if (fstatat(dir, name, &s, 0) != 0)
-        return cannot(f, w->name, "look at it", err);
+    if (fstatat(dir, name, &s, 0) != 0) {
+        if (errno != ENOENT || fstatat(dir, name, &s, AT_SYMLINK_NOFOLLOW) != 0)
+            return cannot(f, w->name, "look at it", err);
+        return dal_fail(err, DAL_E_IO, f->key,
+                        "%s/%.300s: a symbolic link to nothing; remove it, or bring back what it leads to", f->path,
+                        w->name);
+    }
     if (S_ISDIR(s.st_mode))
         return enter(f, w, &s, err);
     if (!S_ISREG(s.st_mode))
