@@ -9,7 +9,9 @@
 typedef struct question {
     dal_question api;
     run *r;
-    int64_t *ids, *position; /* of each question among the picks */
+    int64_t *ids, *position; /* of each question among the picks; behind the open ones of ids, those answered before */
+    uint32_t *answered_as;
+    int32_t *answered_classes;
     double *scores;
     bool *answered;
     pick *fresh; /* answered, not yet in the store */
@@ -69,12 +71,20 @@ static void pose(question *q, run *r)
     q->scores = xcalloc((size_t)n, sizeof *q->scores);
     q->answered = xcalloc((size_t)n, sizeof *q->answered);
     q->fresh = xcalloc((size_t)n, sizeof *q->fresh);
-    int64_t open = 0;
+    q->answered_as = xcalloc((size_t)n, sizeof *q->answered_as);
+    q->answered_classes = xcalloc((size_t)n, sizeof *q->answered_classes);
+    int64_t open = 0, before = 0;
     for (int64_t i = 0; i < n; i++)
         if (r->picks[i].answer == DAL_ANSWER_PENDING) {
             q->ids[open] = r->picks[i].id;
             q->scores[open] = r->picks[i].score;
             q->position[open++] = i;
+        }
+    for (int64_t i = 0; i < n; i++)
+        if (r->picks[i].answer != DAL_ANSWER_PENDING) {
+            q->ids[open + before] = r->picks[i].id;
+            q->answered_as[before] = r->picks[i].answer;
+            q->answered_classes[before++] = r->picks[i].cls;
         }
     q->api = (dal_question){
         .struct_size = sizeof q->api,
@@ -85,6 +95,10 @@ static void pose(question *q, run *r)
         .scores = q->scores,
         .answer = answer,
         .flush = flush,
+        .n_answered = before,
+        .answered_ids = q->ids + open,
+        .answered_as = q->answered_as,
+        .answered_classes = q->answered_classes,
     };
 }
 
@@ -116,6 +130,8 @@ dal_status ask_oracle(run *r, int64_t *pending, dal_error *err)
     free(q.position);
     free(q.scores);
     free(q.answered);
+    free(q.answered_as);
+    free(q.answered_classes);
     free(q.fresh);
     return st;
 }

@@ -7,8 +7,8 @@
  * can say; "ood" when none of the classes fits; empty when it is still to come.
  *
  * The answers file is taken whole or not at all: one bad line, and nothing of it is used. Samples
- * without an answer stay pending. Files lie in <store>-run<run>/, or in `directory`, which must then be
- * this run's own.
+ * without an answer stay pending. An answer that the run has stays; a line that says otherwise is told. Files lie in
+ * <store>-run<run>/, or in `directory`, which must then be this run's own.
  */
 #include <dal/csv.h>
 #include <dal/file.h>
@@ -47,6 +47,7 @@ typedef struct query {
     int64_t line; /* of its answer, 0: none */
     uint32_t answer;
     int32_t cls;
+    int known; /* answered before, which is what answer and cls are */
 } query;
 
 /* One round's files and samples. */
@@ -307,6 +308,14 @@ static dal_status load_queries(round_files *r, const dal_question *q, dal_error 
                             r->queries_path, (long long)q->ids[i]);
         p->at = i;
     }
+    for (int64_t i = 0; DAL_HAS(dal_question, q, answered_classes) && i < q->n_answered; i++) {
+        query *p = find(r, q->answered_ids[i]);
+        if (p) {
+            p->known = 1;
+            p->answer = q->answered_as[i];
+            p->cls = p->answer == DAL_ANSWER_CLASS ? q->answered_classes[i] : DAL_LABEL_NONE;
+        }
+    }
     return DAL_OK;
 }
 
@@ -401,6 +410,8 @@ static dal_status parse_label(const file_oracle *self, const dal_csv *csv, const
 typedef struct answers {
     round_files *r;
     int64_t id_column, label_column; /* -1: not known yet */
+    int64_t n_late, late_line;       /* lines that differ from what the run has, and the first of them */
+    const query *late;
 } answers;
 
 static int is_word(const dal_csv_field *f, const char *word)
@@ -470,6 +481,13 @@ static dal_status answer_row(void *ctx, const dal_csv *csv, const dal_csv_field 
     st = parse_label(a->r->self, csv, label, &given, err);
     if (st != DAL_OK)
         return st;
+    if (asked->known) {
+        if ((asked->answer != given.answer || asked->cls != given.cls) && a->n_late++ == 0) {
+            a->late = asked;
+            a->late_line = label->line;
+        }
+        return DAL_OK;
+    }
     if (asked->line && (asked->answer != given.answer || asked->cls != given.cls))
         return dal_fail(err, DAL_E_FORMAT, "",
                         "%s:%lld:%lld: sample %lld has another answer here than in line %lld; keep one of them",
@@ -479,6 +497,22 @@ static dal_status answer_row(void *ctx, const dal_csv *csv, const dal_csv_field 
     asked->answer = given.answer;
     asked->cls = given.cls;
     return DAL_OK;
+}
+
+static void tell_late(const answers *a)
+{
+    const dal_oracle_task *t = a->r->self->task;
+    const query *q = a->late;
+    char more[64] = "";
+    if (a->n_late > 1)
+        snprintf(more, sizeof more, " (and %lld more)", (long long)a->n_late - 1);
+    if (a->n_late > 0)
+        dal_logf(a->r->self->host, DAL_LOG_WARNING,
+                 "%s:%lld: sample %lld has an answer in the run already, '%.60s', which stays%s", a->r->answers_path,
+                 (long long)a->late_line, (long long)q->id,
+                 q->answer == DAL_ANSWER_CLASS     ? t->class_names[q->cls]
+                 : q->answer == DAL_ANSWER_ABSTAIN ? "?"
+                                                   : "ood", more);
 }
 
 static dal_status give_answers(const round_files *r, const dal_question *q, int64_t *pending, dal_error *err)
@@ -499,7 +533,7 @@ static dal_status file_label(void *p, const dal_question *q, char *waiting_for, 
 {
     const file_oracle *self = p;
     round_files r = {.self = self};
-    answers a = {&r, -1, -1};
+    answers a = {.r = &r, .id_column = -1, .label_column = -1};
     int64_t pending = q->n;
     dal_status st = DAL_OK;
     snprintf(r.queries_path, sizeof r.queries_path, "%s/round-%lld.queries.csv", self->directory, (long long)q->round);
@@ -510,8 +544,10 @@ static dal_status file_label(void *p, const dal_question *q, char *waiting_for, 
         st = load_queries(&r, q, err);
     if (st == DAL_OK && access(r.answers_path, F_OK) == 0) {
         st = each_row(self->host, r.answers_path, answer_row, &a, err);
-        if (st == DAL_OK)
+        if (st == DAL_OK) {
+            tell_late(&a);
             st = give_answers(&r, q, &pending, err);
+        }
     }
     if (size > 0)
         waiting_for[0] = '\0';

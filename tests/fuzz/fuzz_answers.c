@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const file_oracle self = {.host = dal_runtime_host(rt, "file"), .task = &task};
     query asked[] = {{.id = 0, .at = 1}, {.id = 7, .at = -1}, {.id = 42, .at = 0}};
     round_files r = {.self = &self, .queries = asked, .n = 3};
-    answers a = {&r, -1, -1};
+    answers a = {.r = &r, .id_column = -1, .label_column = -1};
     snprintf(r.queries_path, sizeof r.queries_path, "queries.csv");
     if (each_row(self.host, file.path, answer_row, &a, &err) != DAL_OK)
         fuzz_complaint(&err);

@@ -45,6 +45,11 @@ typedef struct dal_question {
     dal_status (*answer)(const struct dal_question *q, int64_t i, uint32_t answer, int32_t cls,
                          double cost, dal_error *err);
     dal_status (*flush)(const struct dal_question *q, dal_error *err);
+    /* Since 1.1: of the same round, what was answered on an earlier visit, [n_answered] each. It stays as it is. */
+    int64_t n_answered;
+    const int64_t *answered_ids;
+    const uint32_t *answered_as;     /* DAL_ANSWER_CLASS, _OUT_OF_CLASS or _ABSTAIN */
+    const int32_t *answered_classes; /* of DAL_ANSWER_CLASS */
 } dal_question;
 
 typedef struct dal_oracle_impl {
