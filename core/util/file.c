@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/new_file.h"
 #include "util/text.h"
 
 static dal_status failed(dal_error *err, const char *what, const char *path)
@@ -45,37 +45,17 @@ dal_status file_read(const char *path, size_t most, char **data, size_t *n, dal_
     return DAL_OK;
 }
 
-static bool write_all(int fd, const char *data, size_t n)
-{
-    while (n > 0) {
-        const ssize_t put = write(fd, data, n);
-        if (put < 0 && errno != EINTR)
-            return false;
-        if (put > 0) {
-            data += put;
-            n -= (size_t)put;
-        }
-    }
-    return true;
-}
-
 dal_status file_write(const char *path, const void *data, size_t n, dal_error *err)
 {
-    char *other = xasprintf("%s.XXXXXX", path);
-    const int fd = mkostemp(other, O_CLOEXEC);
-    if (fd < 0) {
-        const dal_status st = failed(err, "written", path);
-        free(other);
+    new_file f;
+    dal_status st = new_file_open(path, &f, err);
+    if (st != DAL_OK)
         return st;
-    }
-    const mode_t mask = umask(0);
-    umask(mask);
-    bool good = write_all(fd, data, n) && fchmod(fd, 0666 & ~mask) == 0 && fsync(fd) == 0;
-    good = close(fd) == 0 && good;
-    good = good && rename(other, path) == 0;
-    const dal_status st = good ? DAL_OK : failed(err, "written", path);
-    if (!good)
-        unlink(other);
-    free(other);
+    setvbuf(f.out, NULL, _IONBF, 0); /* it is one piece */
+    errno = 0;
+    if (fwrite(data, 1, n, f.out) == n)
+        return new_file_commit(&f, err);
+    st = failed(err, "written", path);
+    new_file_drop(&f);
     return st;
 }

@@ -50,6 +50,7 @@ static void sync_directory_of(char *path)
 
 struct whole_file {
     int fd;
+    mode_t mode; /* of what is replaced, 0: nothing is */
     char path[PATH_MAX], temp[PATH_MAX + 64];
 };
 
@@ -62,12 +63,14 @@ static dal_status fail_write(const whole_file *w, int why, dal_error *err)
 static dal_status set_target(whole_file *w, const char *path, const char *what, dal_error *err)
 {
     struct stat info;
+    w->mode = 0;
     if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path)
         return dal_fail(err, DAL_E_IO, "", "%s: cannot be written (%s)", path, strerror(ENAMETOOLONG));
     if (stat(path, &info) != 0)
         return DAL_OK;
     if (!S_ISREG(info.st_mode))
         return dal_fail(err, DAL_E_IO, "", "%s: is not a regular file, %s can only replace one", path, what);
+    w->mode = info.st_mode & 0777;
     return realpath(path, w->path) ? DAL_OK : fail_write(w, errno, err);
 }
 
@@ -93,7 +96,7 @@ dal_status whole_file_append(whole_file *w, const void *data, int64_t bytes, dal
 
 dal_status whole_file_close(whole_file *w, int durable, dal_error *err)
 {
-    int failed = durable && fsync(w->fd) != 0, why = errno;
+    int failed = (w->mode && fchmod(w->fd, w->mode) != 0) || (durable && fsync(w->fd) != 0), why = errno;
     if (close(w->fd) != 0 && !failed) {
         failed = 1;
         why = errno;

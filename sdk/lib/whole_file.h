@@ -7,7 +7,8 @@
 
 typedef struct whole_file whole_file;
 
-/* what: for messages, "a .npy file". A link is followed; what is there and no regular file is refused. */
+/* what: for messages, "a .npy file". A link is followed; the mode of a file that is there is kept; what
+ * is there and no regular file is refused. */
 dal_status whole_file_open(const char *path, const char *what, whole_file **out, dal_error *err);
 dal_status whole_file_append(whole_file *w, const void *data, int64_t bytes, dal_error *err);
 /* Renames (durable: when it is on the disk) and ends w whatever it returns. */
