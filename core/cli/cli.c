@@ -296,12 +296,7 @@ static int dispatch(cli_args *a)
     if (c->max_operands >= 0 && a->n_operands > c->max_operands)
         return cli_bad(a, "unexpected '%s'; usage: dalhost %s%s%s [OPTION]...", a->operands[c->max_operands],
                        c->name, *c->operands ? " " : "", c->operands);
-    int code = c->main(a);
-    if (fflush(stdout) || ferror(stdout)) {
-        perror("dalhost: standard output");
-        code = code ? code : EXIT_FAILED;
-    }
-    return code;
+    return c->main(a);
 }
 
 /* Words before the command may be global options; the command is the first words that are not. */
@@ -361,10 +356,20 @@ static int parse_and_run(cli_args *a, int argc, char **argv)
     return dispatch(a);
 }
 
+/* What went to standard output is really there, or the command has failed. */
+static int printed(int code)
+{
+    const bool flushed = fflush(stdout) == 0;
+    if (flushed && !ferror(stdout))
+        return code;
+    fprintf(stderr, "dalhost: standard output: %s\n", flushed ? "some of it could not be written" : strerror(errno));
+    return code ? code : EXIT_FAILED;
+}
+
 int cli_main(int argc, char **argv)
 {
     cli_args a = {.operands = xcalloc((size_t)argc + 1, sizeof(char *))};
-    const int code = parse_and_run(&a, argc, argv);
+    const int code = printed(parse_and_run(&a, argc, argv));
     free(a.given);
     free(a.values);
     free(a.operands);

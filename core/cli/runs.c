@@ -31,16 +31,6 @@ static store *open_store(const cli_args *a)
     return s;
 }
 
-/* What went to standard output is really there. */
-static int finish(const cli_args *a, int code)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    dal_error err = DAL_ERROR_INIT;
-    dal_fail(&err, DAL_E_IO, "", "standard output: %s", strerror(errno));
-    return cli_error(a, EXIT_FAILED, &err);
-}
-
 /* ---- runs named by operands ---- */
 
 typedef struct runs {
@@ -67,6 +57,14 @@ static bool read_one(const cli_args *a, store *s, runs *r, int64_t id)
     return false;
 }
 
+static bool is_there(const runs *r, int64_t id)
+{
+    bool there = false;
+    for (int i = 0; i < r->n; i++)
+        there |= r->items[i]->head.id == id;
+    return there;
+}
+
 static bool read_all(const cli_args *a, store *s, runs *r)
 {
     dal_error err = DAL_ERROR_INIT;
@@ -78,12 +76,12 @@ static bool read_all(const cli_args *a, store *s, runs *r)
     }
     bool good = true;
     for (int64_t i = 0; good && i < n; i++)
-        good = read_one(a, s, r, heads[i].id);
+        good = is_there(r, heads[i].id) || read_one(a, s, r, heads[i].id);
     store_list_free(heads, n);
     return good;
 }
 
-/* Every operand is a run's number, or "all". False after a complaint. */
+/* Every operand is a run's number, or "all"; one named twice is one. False after a complaint. */
 static bool read_runs(const cli_args *a, store *s, runs *r)
 {
     for (int i = 0; i < cli_n_operands(a); i++) {
@@ -97,7 +95,7 @@ static bool read_runs(const cli_args *a, store *s, runs *r)
         } else if (errno || *end || end == word || id < 1) {
             cli_bad(a, "%s: expected the number of a run, or all; dalhost runs list shows them", word);
             return false;
-        } else if (!read_one(a, s, r, id)) {
+        } else if (!is_there(r, id) && !read_one(a, s, r, id)) {
             return false;
         }
     }
@@ -127,7 +125,7 @@ static void add_line(grid *g, const run_head *h, const run_standing *at, int64_t
     grid_cell(g, "%lld", (long long)at->rounds);
     grid_cell(g, "%s", human_count(at->labels, labels));
     grid_real(g, at->accuracy, 4);
-    grid_cell(g, "%s", shown_state(h, writer));
+    grid_cell(g, "%s", run_state_shown(h, writer));
     if (wide)
         started_cell(g, h->started);
 }
@@ -138,7 +136,7 @@ static json_t *line_json(const run_head *h, const run_standing *at, int64_t writ
     json_object_del(j, "manifest");
     json_object_del(j, "components");
     json_object_del(j, "class_names");
-    json_object_set_new(j, "state", json_string(shown_state(h, writer)));
+    json_object_set_new(j, "state", json_string(run_state_shown(h, writer)));
     json_object_set_new(j, "rounds", json_integer(at->rounds));
     json_object_set_new(j, "labels", json_integer(at->labels));
     json_object_set_new(j, "accuracy", isfinite(at->accuracy) ? json_real(at->accuracy) : json_null());
@@ -189,7 +187,7 @@ static int list_main(const cli_args *a)
                                                                : cli_error(a, EXIT_BAD_INPUT, &err);
     store_list_free(heads, n);
     store_close(s);
-    return finish(a, code);
+    return code;
 }
 
 static const cli_option list_options[] = {
@@ -297,7 +295,7 @@ static int show_main(const cli_args *a)
     const int code = read_runs(a, s, &r) ? show(a, s, &r) : EXIT_BAD_INPUT;
     runs_fini(&r);
     store_close(s);
-    return finish(a, code);
+    return code;
 }
 
 static const cli_option show_options[] = {
@@ -456,7 +454,7 @@ static int export_main(const cli_args *a)
     }
     runs_fini(&r);
     store_close(s);
-    return finish(a, code);
+    return code;
 }
 
 static const cli_option export_options[] = {

@@ -74,7 +74,8 @@ static void note_unfinished(run *r)
     if (!r->events || !r->events->note || find_earlier(r, false, &found, &err) != DAL_OK)
         return;
     char *note = xasprintf("run %lld of the same manifest is unfinished (%s); this is a new run, --resume would go on "
-                           "with that one", (long long)found.id, run_state_name(found.state));
+                           "with that one", (long long)found.id,
+                           run_state_shown(&found, store_writer(r->store, found.id)));
     r->events->note(r->events->ctx, note);
     free(note);
 }

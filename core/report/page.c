@@ -25,11 +25,6 @@ static void print_title(FILE *out, const char *title)
     fprintf(out, "\n%s\n", title);
 }
 
-const char *shown_state(const run_head *h, int64_t writer)
-{
-    return h->state == RUN_RUNNING && writer == 0 ? "interrupted" : run_state_name(h->state);
-}
-
 /* ---- head ---- */
 
 static void print_when(FILE *out, const run_head *h)
@@ -64,7 +59,7 @@ static void print_head(FILE *out, const stored_run *r, int64_t writer, terminal 
     text_addf(&title, "Run %lld: %s, %s", (long long)h->id, h->name, h->strategy);
     print_shown(out, title.s, 0, to.utf8);
     text_free(&title);
-    fprintf(out, " (%s", shown_state(h, writer));
+    fprintf(out, " (%s", run_state_shown(h, writer));
     if (writer > 0)
         fprintf(out, " in process %lld", (long long)writer);
     fputs(")\n", out);

@@ -9,9 +9,6 @@
 #include "report/terminal.h"
 #include "store/store.h"
 
-/* Its state for people: a run that is "running" and has no writer was interrupted. */
-const char *shown_state(const run_head *h, int64_t writer);
-
 /* Head, components, rounds, learning curve, what was queried. */
 void page_run(FILE *out, const stored_run *r, int64_t writer, terminal to);
 /* One round and why its first n picks were picked. explain: what they stand for, which the round must keep. */

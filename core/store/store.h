@@ -166,6 +166,8 @@ dal_status store_read_standing(store *s, int64_t run, run_standing *out, dal_err
 /* The process that writes this run now; 0: none, so a run that is still "running" was interrupted; -1: it
  * cannot be told. Works for a store opened for reading too. */
 int64_t store_writer(store *s, int64_t run);
+/* Its state for people: a run that is "running" and has no writer was interrupted. */
+const char *run_state_shown(const run_head *h, int64_t writer);
 /* Heads of all runs, newest last. */
 dal_status store_list(store *s, run_head **heads, int64_t *n, dal_error *err);
 void store_list_free(run_head *heads, int64_t n);

@@ -16,6 +16,11 @@ const char *run_state_name(run_state s)
     return (unsigned)s < 4 ? state_names[s] : "unknown";
 }
 
+const char *run_state_shown(const run_head *h, int64_t writer)
+{
+    return h->state == RUN_RUNNING && writer == 0 ? "interrupted" : run_state_name(h->state);
+}
+
 static int word(const char *name, const char *const *words, int n)
 {
     for (int i = 0; name && i < n; i++)
