@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,6 +58,22 @@ static void clear_locked(void)
     line.shown = false;
 }
 
+/* A line that is wrapped cannot be rewritten: no more than the terminal is wide. */
+static void draw_locked(const char *words)
+{
+    struct winsize size;
+    const int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
+    int bytes = 0, characters = 0;
+    for (; words[bytes]; bytes++) {
+        characters += ((unsigned char)words[bytes] & 0xc0) != 0x80; /* each character begins once */
+        if (characters > columns)
+            break;
+    }
+    clear_locked();
+    fprintf(stderr, "%.*s", bytes, words);
+    line.shown = true;
+}
+
 void events_clear(void)
 {
     pthread_mutex_lock(&line.lock);
@@ -69,11 +86,10 @@ void events_stage(const char *stage)
     pthread_mutex_lock(&line.lock);
     snprintf(line.stage, sizeof line.stage, "%s", stage);
     if (isatty(STDERR_FILENO)) {
-        clear_locked();
-        if (*stage) {
-            fputs(stage, stderr);
-            line.shown = true;
-        }
+        if (*stage)
+            draw_locked(stage);
+        else
+            clear_locked();
     }
     pthread_mutex_unlock(&line.lock);
 }
@@ -85,18 +101,18 @@ static void progress(void *ctx, const char *component, int64_t done, int64_t tot
     const double now = seconds();
     pthread_mutex_lock(&line.lock);
     if (now - line.last >= 0.1) { /* ten times a second at most */
-        char bar[WIDTH + 1], count[32];
+        char words[256], bar[WIDTH + 4] = "", count[32];
         line.last = now;
         const int full = total > 0 && done <= total ? (int)(WIDTH * done / total) : 0;
-        for (int i = 0; i < WIDTH; i++)
-            bar[i] = i < full ? '#' : '.';
-        bar[WIDTH] = '\0';
-        clear_locked();
-        fprintf(stderr, "%s%s%s", line.stage, *line.stage ? "  " : "", component);
-        if (total > 0)
-            fprintf(stderr, " [%s]", bar);
-        fprintf(stderr, " %s %s", human_count(done, count), what);
-        line.shown = true;
+        if (total > 0) {
+            memset(bar, '.', sizeof bar - 1);
+            memcpy(bar, " [", 2);
+            memset(bar + 2, '#', (size_t)full);
+            bar[WIDTH + 2] = ']';
+        }
+        snprintf(words, sizeof words, "%s%s%s%s %s %s", line.stage, *line.stage ? "  " : "", component, bar,
+                 human_count(done, count), what);
+        draw_locked(words);
     }
     pthread_mutex_unlock(&line.lock);
 }
