@@ -80,6 +80,17 @@ static void note_unfinished(run *r)
     free(note);
 }
 
+/* Who goes on with an experiment of days does not want to find that it began anew, as after a changed key. */
+static void note_nothing_to_resume(const run *r)
+{
+    if (!r->events || !r->events->note || r->head.trial != 0 || r->spec != r->m->strategies[0])
+        return; /* what comes first is in the store, if anything is */
+    char *note = xasprintf("nothing to go on with: %s has no run of this manifest with these very keys and this seed; "
+                           "a new one begins", store_path(r->store));
+    r->events->note(r->events->ctx, note);
+    free(note);
+}
+
 /* What each link of the dataset's chain has, as rows of the store. */
 typedef struct data_rows {
     store_link *links; /* [n] */
@@ -389,7 +400,9 @@ dal_status run_strategy(trial *t, int strategy, store *s, const run_options *o, 
             st = find_resumed(&r, &found, &fresh, err);
     }
     if (st == DAL_OK && fresh) {
-        if (!o->resume)
+        if (o->resume)
+            note_nothing_to_resume(&r);
+        else
             note_unfinished(&r);
         st = start_new(&r, err);
     }
