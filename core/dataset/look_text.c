@@ -134,7 +134,7 @@ static bool is_labelled(const lines *l)
 typedef struct column {
     char *name; /* of the header, or its number */
     char **values; /* [n] */
-    int n, numbers, missing;
+    int n, numbers, missing, endless; /* endless: infinite, or beyond what a double holds */
     int64_t characters, blanks;
     int distinct;
 } column;
@@ -151,6 +151,16 @@ static bool is_missing(const char *s)
            strcasecmp(s, "nan") == 0 || strcasecmp(s, "null") == 0;
 }
 
+/* Would be a number, if it were finite. */
+static bool is_endless(const char *s)
+{
+    s += *s == '-' || *s == '+';
+    if (strcasecmp(s, "inf") == 0 || strcasecmp(s, "infinity") == 0)
+        return true;
+    char *end;
+    return isdigit((unsigned char)*s) && isinf(strtod(s, &end)) && !*end;
+}
+
 static void add_value(column *c, const dal_csv_field *f)
 {
     char words[512];
@@ -159,6 +169,7 @@ static void add_value(column *c, const dal_csv_field *f)
     c->values[c->n++] = xstrdup(words);
     c->numbers += dal_csv_number(f, &x) != 0;
     c->missing += is_missing(words);
+    c->endless += is_endless(words);
     c->characters += f->size;
     for (const char *p = words; *p; p++)
         c->blanks += *p == ' ';
@@ -283,14 +294,15 @@ static int label_column(const grid *g)
     return -1;
 }
 
-/* The columns of words that are to be left out, or those that can be one-hot; *names tells which. */
+/* The columns of words that are to be left out, or those that can be one-hot; *names tells which. Not those that would
+ * be numbers if all of theirs were finite: whoever has them wants to know. */
 static char *list_words(const grid *g, int label, bool many, text *names)
 {
     text list = {0};
     for (int i = 0; i < g->width; i++) {
         const column *c = &g->columns[i];
         const bool has_many = c->distinct > 20 || c->distinct * 3 > c->n + 3;
-        if (i == label || c->numbers + c->missing >= c->n || has_many != many)
+        if (i == label || c->numbers + c->missing + c->endless >= c->n || has_many != many)
             continue;
         char *quoted = yaml_quoted(c->name, strlen(c->name));
         text_addf(&list, "%s%s", list.n ? ", " : "[", quoted);

@@ -3,6 +3,7 @@
 #include <dal/dense.h>
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "util/text.h"
@@ -29,6 +30,26 @@ static void leave(source *s)
 
 /* ---- opening ---- */
 
+/* The class of a sample, its places in the lists of pool.h, what is predicted of it: in memory, whatever it is
+ * itself. */
+#define NOTES_OF_A_SAMPLE 48
+
+/* More of them than this machine has memory for would end the program where it cannot say why. */
+static dal_status room_for_notes(const dal_dataset_info *i, dal_error *err)
+{
+    const double pages = (double)sysconf(_SC_PHYS_PAGES), memory = pages * (double)sysconf(_SC_PAGESIZE);
+    double samples = 0;
+    for (int k = 0; k < (int)DAL_SPLITS; k++)
+        samples += (double)i->n[k];
+    if (pages <= 0 || samples * NOTES_OF_A_SAMPLE <= memory)
+        return DAL_OK;
+    char needed[32], there[32];
+    return dal_fail(err, DAL_E_NOMEM, "",
+                    "has %.0f samples; what is noted of each while a run lasts, its class and its places in lists, "
+                    "would take %s, and this machine has %s of memory", samples,
+                    human_bytes(samples * NOTES_OF_A_SAMPLE, needed), human_bytes(memory, there));
+}
+
 static dal_status check_info(const dal_dataset_info *i, dal_error *err)
 {
     static const char *const split[] = {"train", "validation", "test"};
@@ -52,7 +73,7 @@ static dal_status check_info(const dal_dataset_info *i, dal_error *err)
         if (i->n[k] < 0)
             return dal_fail(err, DAL_E_CONTRACT, "", "says its %s split has %lld samples", split[k],
                             (long long)i->n[k]);
-    return DAL_OK;
+    return room_for_notes(i, err);
 }
 
 static dal_status read_classes(source *s, uint32_t split, dal_error *err)
