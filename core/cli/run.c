@@ -193,7 +193,7 @@ static void on_note(void *ctx, const char *what)
 /* ---- the command ---- */
 
 /* One strategy on one trial; *waiting is set when it waits for labels. */
-static int run_one(trial *t, int strategy, store *s, const run_options *o, bool *waiting)
+static int run_one(trial *t, int strategy, store *s, const run_options *o, const printer *p, bool *waiting)
 {
     dal_error err = DAL_ERROR_INIT;
     run_state state;
@@ -208,7 +208,8 @@ static int run_one(trial *t, int strategy, store *s, const run_options *o, bool 
         fflush(stdout);
         const char *key = *err.key ? err.key : "";
         fprintf(stderr, "dalhost run: %s%s%s\n", key, *key ? ": " : "", *err.text ? err.text : "failed");
-        return EXIT_FAILED;
+        const bool refused = p->n_runs == 0 && (st == DAL_E_INVALID || st == DAL_E_UNSUPPORTED);
+        return refused ? EXIT_BAD_INPUT : EXIT_FAILED;
     }
     *waiting |= state == RUN_WAITING;
     return EXIT_OK;
@@ -258,7 +259,7 @@ static int run_trials(const cli_args *a, experiment *e, store **s, const run_opt
         for (int i = 0; code == EXIT_OK && i < e->m->n_strategies; i++) {
             p->plan = &t->plans[i];
             p->pool = count_pool(t->source);
-            code = run_one(t, i, *s, o, &waiting);
+            code = run_one(t, i, *s, o, p, &waiting);
         }
         trial_close(t);
         if (k > 0)
