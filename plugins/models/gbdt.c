@@ -21,7 +21,6 @@
 
 #include "array_file.h"
 #include "model_table.h"
-#include "sample_block.h"
 
 #define MAGIC "DALBOOS2"
 #define MAX_CLASSES 4096
@@ -139,26 +138,6 @@ static dal_status configure(const gbdt *m, BoosterHandle b, int64_t round, dal_e
     return bad ? failed("does not take its parameters", err) : DAL_OK;
 }
 
-/* All samples into x [n, d], where missing values stay NaN. */
-static dal_status read_samples(const gbdt *m, const dal_samples *s, float *x, dal_error *err)
-{
-    sample_block b = {.host = m->host};
-    dal_status st = DAL_OK;
-    for (int64_t first = 0; st == DAL_OK && first < s->n; first += SAMPLE_BLOCK) {
-        const int64_t n = s->n - first < SAMPLE_BLOCK ? s->n - first : SAMPLE_BLOCK;
-        st = sample_block_read(&b, s, first, n, err);
-        if (st == DAL_OK)
-            dal_dense_read(&b.batch, 0, n, x + first * m->d);
-    }
-    sample_block_free(&b);
-    const int64_t bad = st == DAL_OK ? dal_first_not_finite(x, s->n * m->d, 1) : -1;
-    return bad < 0 ? st
-                   : dal_fail(err, DAL_E_INVALID, "",
-                              "training sample %lld has the value %g at place %lld; expected numbers, or nan where one "
-                              "is missing", (long long)dal_pool_id(s, bad / m->d), (double)x[bad],
-                              (long long)(bad % m->d));
-}
-
 /* 0 where no sample has a value. */
 static dal_status find_means(gbdt *m, const float *x, int64_t n, dal_error *err)
 {
@@ -185,7 +164,7 @@ static dal_status give_samples(gbdt *m, const dal_samples *s, DMatrixHandle *out
     int64_t cells = 0;
     float *x = dal_size_mul(s->n, m->d, &cells) ? dal_array(h, cells, sizeof *x) : NULL;
     float *of_each = dal_array(h, s->n, sizeof *of_each);
-    dal_status st = x && of_each ? read_samples(m, s, x, err)
+    dal_status st = x && of_each ? dal_dense_rows_all(h, s, m->d, 1, x, err)
                                  : dal_fail(err, DAL_E_NOMEM, "", "no memory for %lld training samples",
                                             (long long)s->n);
     if (st == DAL_OK)

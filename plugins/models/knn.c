@@ -107,7 +107,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
         return st;
     st = allocate(m, s->n, err);
     if (st == DAL_OK)
-        st = dal_dense_rows_all(m->host, s, m->d, m->x, err);
+        st = dal_dense_rows_all(m->host, s, m->d, 0, m->x, err);
     for (int64_t i = 0; st == DAL_OK && i < s->n; i++) {
         m->classes[i] = s->classes[i];
         m->weights[i] = s->weights ? s->weights[i] : 1;

@@ -129,7 +129,7 @@ static dal_status fit(void *self, const dal_fit *f, dal_fit_report *report, dal_
     for (int64_t i = 0; weights && i < s->n; i++)
         weights[i] = (double)s->weights[i];
     if (st == DAL_OK)
-        st = dal_dense_rows_all(m->host, s, m->d, x, err);
+        st = dal_dense_rows_all(m->host, s, m->d, 0, x, err);
     if (st == DAL_OK)
         st = grow(m, f, &(dal_matrix){x, s->n, m->d, m->d}, weights, err);
     m->host->free(m->host, x);

@@ -25,6 +25,7 @@ typedef struct dal_dense_rows {
     const dal_samples *samples;
     int64_t width;
     float *all;      /* [n, width], or NULL: too many to keep */
+    int missing;     /* NaN is let through */
     int taken;       /* error belongs to whoever came first */
     dal_error error; /* of a gather that failed */
 } dal_dense_rows;
@@ -34,9 +35,9 @@ DAL_PUBLIC dal_status dal_dense_rows_init(dal_dense_rows *r, const dal_host *hos
 DAL_PUBLIC void dal_dense_rows_fini(dal_dense_rows *r); /* [main] accepts a zeroed one */
 /* [any] Rows rows[n] into out [n, width]. */
 DAL_PUBLIC dal_status dal_dense_rows_gather(dal_dense_rows *r, const int64_t *rows, int64_t n, float *out);
-/* [main] All samples at once into out [n, width]. */
-DAL_PUBLIC dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out,
-                                         dal_error *err);
+/* [main] All samples at once into out [n, width]; missing: NaN is a missing value (DAL_CAP_MISSING), not refused. */
+DAL_PUBLIC dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, int missing,
+                                         float *out, dal_error *err);
 
 #ifdef __cplusplus
 }

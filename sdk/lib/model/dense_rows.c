@@ -28,12 +28,13 @@ static dal_status read_rows(dal_dense_rows *r, const int64_t *rows, int64_t n, f
     if (!direct)
         r->host->free(r->host, raw.data);
     if (st == DAL_OK && direct) {
-        const int64_t bad = dal_first_not_finite(out, n * r->width, 0);
+        const int64_t bad = dal_first_not_finite(out, n * r->width, r->missing);
         if (bad >= 0)
             st = dal_fail(&e, DAL_E_INVALID, "", "training sample %lld has the value %g at place %lld; "
-                          "expected finite numbers: clean the data, or drop the sample",
+                          "expected finite numbers%s: clean the data, or drop the sample",
                           (long long)(s->ids ? s->ids[rows[bad / r->width]] : rows[bad / r->width]),
-                          (double)out[bad], (long long)(bad % r->width));
+                          (double)out[bad], (long long)(bad % r->width),
+                          r->missing ? ", or nan where one is missing" : "");
     }
     if (st != DAL_OK) {
         e.status = st;
@@ -52,6 +53,14 @@ static dal_status read_block(void *ctx, int64_t i)
     return read_rows(r, rows, n, r->all + first * r->width);
 }
 
+static dal_status read_all(dal_dense_rows *r, dal_error *err)
+{
+    const dal_status st = r->host->parallel_for(r->host, (r->samples->n + BLOCK - 1) / BLOCK, read_block, r);
+    if (st != DAL_OK && err)
+        *err = r->error;
+    return st;
+}
+
 dal_status dal_dense_rows_init(dal_dense_rows *r, const dal_host *host, const dal_samples *samples, int64_t width,
                            dal_error *err)
 {
@@ -62,10 +71,7 @@ dal_status dal_dense_rows_init(dal_dense_rows *r, const dal_host *host, const da
     r->all = dal_array(host, values, sizeof *r->all);
     if (!r->all)
         return DAL_OK;
-    const dal_status st = host->parallel_for(host, (samples->n + BLOCK - 1) / BLOCK, read_block, r);
-    if (st != DAL_OK && err)
-        *err = r->error;
-    return st;
+    return read_all(r, err);
 }
 
 void dal_dense_rows_fini(dal_dense_rows *r)
@@ -84,19 +90,10 @@ dal_status dal_dense_rows_gather(dal_dense_rows *r, const int64_t *rows, int64_t
     return DAL_OK;
 }
 
-dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, float *out,
-                              dal_error *err)
+dal_status dal_dense_rows_all(const dal_host *host, const dal_samples *samples, int64_t width, int missing,
+                              float *out, dal_error *err)
 {
-    dal_dense_rows r;
-    dal_status st = dal_dense_rows_init(&r, host, samples, width, err);
-    for (int64_t first = 0; st == DAL_OK && first < samples->n; first += BLOCK) {
-        int64_t ids[BLOCK];
-        const int64_t n = samples->n - first < BLOCK ? samples->n - first : BLOCK;
-        for (int64_t i = 0; i < n; i++)
-            ids[i] = first + i;
-        if ((st = dal_dense_rows_gather(&r, ids, n, out + first * width)) != DAL_OK && err)
-            *err = r.error;
-    }
-    dal_dense_rows_fini(&r);
-    return st;
+    dal_dense_rows r = {.host = host, .samples = samples, .width = width, .all = out, .missing = missing,
+                        .error = DAL_ERROR_INIT};
+    return read_all(&r, err);
 }
