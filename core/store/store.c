@@ -268,31 +268,47 @@ static dal_status make_tables(store *s, dal_error *err)
     return st == DAL_OK ? sync_folder(s, err) : st;
 }
 
-static dal_status check_format(store *s, bool *empty, dal_error *err)
+typedef struct {
+    int64_t application, format, objects;
+} file_kind;
+
+/* In one transaction: between two, another process can have made the store. */
+static dal_status read_kind(store *s, file_kind *kind, dal_error *err)
 {
-    int64_t application = 0, format = 0, objects = 0;
-    dal_status st = read_number(s, "PRAGMA application_id", &application, err);
-    if (st == DAL_OK)
-        st = read_number(s, "PRAGMA user_version", &format, err);
-    if (st == DAL_OK)
-        st = read_number(s, "SELECT count(*) FROM sqlite_schema", &objects, err);
+    dal_status st = run_sql(s, "BEGIN", "read it", err);
     if (st != DAL_OK)
         return st;
-    *empty = application == 0 && format == 0 && objects == 0;
+    st = read_number(s, "PRAGMA application_id", &kind->application, err);
+    if (st == DAL_OK)
+        st = read_number(s, "PRAGMA user_version", &kind->format, err);
+    if (st == DAL_OK)
+        st = read_number(s, "SELECT count(*) FROM sqlite_schema", &kind->objects, err);
+    if (!sqlite3_get_autocommit(s->db)) /* as in store_end */
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return st;
+}
+
+static dal_status check_format(store *s, bool *empty, dal_error *err)
+{
+    file_kind kind = {0};
+    const dal_status st = read_kind(s, &kind, err);
+    if (st != DAL_OK)
+        return st;
+    *empty = kind.application == 0 && kind.format == 0 && kind.objects == 0;
     if (*empty)
         return DAL_OK;
-    if (application != STORE_APPLICATION_ID)
+    if (kind.application != STORE_APPLICATION_ID)
         return dal_fail(
             err, DAL_E_FORMAT, "store",
             "%s: an SQLite database, but not a run store (application_id is %lld, expected %d): "
             "choose another store with -o or --store",
-            s->path, (long long)application, STORE_APPLICATION_ID);
-    s->format = format;
-    if (format < 1 || format > STORE_FORMAT)
+            s->path, (long long)kind.application, STORE_APPLICATION_ID);
+    s->format = kind.format;
+    if (kind.format < 1 || kind.format > STORE_FORMAT)
         return dal_fail(err, DAL_E_FORMAT, "store", "%s: store format %lld, this dalhost reads 1 to %d: %s",
-                        s->path, (long long)format, STORE_FORMAT,
-                        format > STORE_FORMAT ? "use a newer dalhost, or another store with -o"
-                                              : "choose another store with -o");
+                        s->path, (long long)kind.format, STORE_FORMAT,
+                        kind.format > STORE_FORMAT ? "use a newer dalhost, or another store with -o"
+                                                   : "choose another store with -o");
     return DAL_OK;
 }
 

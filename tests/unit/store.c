@@ -379,6 +379,31 @@ Test(store, serves_two_processes_at_once)
     store_close(s);
 }
 
+/* Who opens while another makes the store sees no file, an empty one, or all of it: never a part. */
+Test(store, is_seen_whole_or_not_at_all_while_another_process_makes_it, .timeout = 120)
+{
+    for (int round = 0; round < 200; round++) {
+        const pid_t maker = fork();
+        if (maker == 0) {
+            store_close(open_store());
+            _exit(0);
+        }
+        for (bool made = false; !made;) {
+            dal_error err = DAL_ERROR_INIT;
+            store *s;
+            const dal_status st = store_open(file, false, true, &s, &err);
+            made = st == DAL_OK;
+            cr_assert(made || st == DAL_E_NOT_FOUND || strstr(err.text, "the file is empty"), "%s", err.text);
+            if (made)
+                store_close(s);
+        }
+        int status;
+        cr_assert_eq(waitpid(maker, &status, 0), maker);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the maker ends with %d", status);
+        cr_assert_eq(unlink(file), 0);
+    }
+}
+
 /* A round of 200 picks, the first 100 of which got answers in a second transaction: all or none. */
 static void check_whole(const round_record *r, bool told)
 {
