@@ -6,8 +6,8 @@
  *     y   = V (h_1, ..., h_S) + a        [outputs]
  *
  * It learns by Adam (Kingma & Ba, ICLR 2015) in the steps of the model's training, a tenth as fast from 0.8 of the
- * epochs on. Up to `detach` of the epochs the gradient by x_s goes on into the model. A unit of the head is always summed
- * up in one order, so that a sample's y depends on nothing but the sample.
+ * epochs on. Up to `detach` of the epochs the gradient by x_s goes on into the model. A unit of the head is always
+ * summed up in one order, so that a sample's y depends on nothing but the sample.
  */
 #ifndef LOSS_HEAD_H
 #define LOSS_HEAD_H
