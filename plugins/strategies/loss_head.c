@@ -346,8 +346,8 @@ dal_status loss_head_save(const loss_head *h, const dal_writer *w, dal_error *er
     return st == DAL_OK ? w->write(w, h->weights, (size_t)h->n_weights * sizeof *h->weights, err) : st;
 }
 
-/* The weights of a head of this shape, from bytes that may be anything: where they promise more than there is, no page of
- * the room for it was touched. */
+/* The weights of a head of this shape, from bytes that may be anything: where they promise more than there is, no page
+ * of the room for it was touched. */
 static dal_status load_shape(loss_head *h, const dal_reader *r, const int64_t *head, dal_error *err)
 {
     int64_t widths[MAX_STAGES];

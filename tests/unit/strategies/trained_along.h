@@ -1,5 +1,5 @@
-/* What the tests of learning-loss and tidal share: a model with stages, a fit that shows them to a strategy's companion,
- * and the head in double. */
+/* What the tests of learning-loss and tidal share: a model with stages, a fit that shows them to a strategy's
+ * companion, and the head in double. */
 #ifndef TESTS_STRATEGY_TRAINED_ALONG_H
 #define TESTS_STRATEGY_TRAINED_ALONG_H
 
