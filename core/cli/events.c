@@ -117,24 +117,38 @@ static void progress(void *ctx, const char *component, int64_t done, int64_t tot
     pthread_mutex_unlock(&line.lock);
 }
 
+static const char *const level_name[] = {[DAL_LOG_DEBUG] = "debug", [DAL_LOG_INFO] = "info",
+                                         [DAL_LOG_WARNING] = "warning", [DAL_LOG_ERROR] = "error"};
+static uint32_t least = DAL_LOG_WARNING; /* what is told */
+
+static void read_level(void)
+{
+    const char *wanted = getenv("DAL_LOG");
+    if (!wanted || !*wanted)
+        return;
+    for (uint32_t level = DAL_LOG_DEBUG; level <= DAL_LOG_ERROR; level++)
+        if (strcmp(wanted, level_name[level]) == 0) {
+            least = level;
+            return;
+        }
+    fprintf(stderr, "dalhost: DAL_LOG=%s: expected debug, info, warning or error; warnings and errors are told\n", wanted);
+}
+
 static void log_line(void *ctx, const char *component, uint32_t level, const char *words)
 {
     (void)ctx;
-    static const char *const name[] = {"debug", "info", "warning", "error"};
-    const char *wanted = getenv("DAL_LOG");
-    const uint32_t least = wanted && strcmp(wanted, "debug") == 0  ? DAL_LOG_DEBUG
-                           : wanted && strcmp(wanted, "info") == 0 ? DAL_LOG_INFO
-                                                                   : DAL_LOG_WARNING;
     if (level < least)
         return;
     pthread_mutex_lock(&line.lock);
     clear_locked();
-    fprintf(stderr, "%s: %s: %s\n", component, name[level < 4 ? level : 3], words);
+    fprintf(stderr, "%s: %s: %s\n", component, level_name[level < DAL_LOG_ERROR ? level : DAL_LOG_ERROR], words);
     pthread_mutex_unlock(&line.lock);
 }
 
 composer_events events_for_terminal(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_level);
     return (composer_events){
         .log = log_line,
         .progress = isatty(STDERR_FILENO) ? progress : NULL,

@@ -29,7 +29,7 @@ static const struct {
                       "default ../shared/data, then ~/.local/share/dalhost/data"},
     {"DAL_CARD_PATH", "where dataset cards are looked for, colon-separated, before ~/.local/share/dalhost/cards and "
                       "those that came with dalhost"},
-    {"DAL_LOG", "how much components may say: warning (default), info or debug"},
+    {"DAL_LOG", "how much components may say: error, warning (default), info or debug"},
     {"XDG_DATA_HOME", "where the user's folder dalhost of data, cards and plugins is; default ~/.local/share"},
     {"NO_COLOR", "if it is set and not empty: no colours"},
     {"TMPDIR", "where bulk data without a name is kept; default /tmp"},

@@ -134,6 +134,7 @@ static bool is_labelled(const lines *l)
 typedef struct column {
     char *name; /* of the header, or its number */
     char **values; /* [n] */
+    int commas; /* numbers, if a comma stood before decimals */
     int n, numbers, missing, endless; /* endless: infinite, or beyond what a double holds */
     int64_t characters, blanks;
     int distinct;
@@ -142,7 +143,7 @@ typedef struct column {
 typedef struct grid {
     column *columns;
     int width, n;
-    bool header;
+    bool header, comma; /* before the decimals of numbers */
 } grid;
 
 static bool is_missing(const char *s)
@@ -168,6 +169,7 @@ static void add_value(column *c, const dal_csv_field *f)
     dal_csv_text(f, words, sizeof words);
     c->values[c->n++] = xstrdup(words);
     c->numbers += dal_csv_number(f, &x) != 0;
+    c->commas += memchr(f->text, ',', (size_t)f->size) && dal_csv_decimal(f, ',', &x);
     c->missing += is_missing(words);
     c->endless += is_endless(words);
     c->characters += f->size;
@@ -213,6 +215,35 @@ static grid read_grid(const char *path, const char *data, int64_t size, char del
     return g;
 }
 
+static bool number(const char *s)
+{
+    char *end;
+    strtod(s, &end);
+    return end != s && !*end;
+}
+
+/* Decimal commas, unless some column has points or one has words beside: then they are numbers, as all below has them. */
+static void settle_decimal(grid *g)
+{
+    bool points = false;
+    for (int i = 0; i < g->width; i++) {
+        const column *c = &g->columns[i];
+        for (int k = 0; k < c->n; k++)
+            points |= number(c->values[k]) && strchr(c->values[k], '.');
+        g->comma |= c->commas > 0 && c->commas + c->numbers + c->missing + 1 >= c->n; /* 1: its name */
+    }
+    g->comma &= !points;
+    for (int i = 0; i < g->width && g->comma; i++) {
+        column *c = &g->columns[i];
+        for (int k = 0; k < c->n; k++) {
+            char *value = c->values[k], *comma = strchr(value, ',');
+            if (comma && strspn(value, "0123456789+-,eE") == strlen(value))
+                *comma = '.';
+        }
+        c->numbers += c->commas;
+    }
+}
+
 static void free_grid(grid *g)
 {
     for (int i = 0; i < g->width; i++) {
@@ -231,13 +262,6 @@ static bool names_a_label(const char *s)
         if (strcasecmp(s, words[i]) == 0)
             return true;
     return false;
-}
-
-static bool number(const char *s)
-{
-    char *end;
-    strtod(s, &end);
-    return end != s && !*end;
 }
 
 /* Words above numbers, or a word that names labels. Then columns have names, and one value less. */
@@ -356,6 +380,10 @@ static void look_at_table(const grid *g, char delimiter, look *l)
         look_set(l, "label", xstrdup("\"\""));
     }
     look_set(l, "header", xstrdup(g->header ? "yes" : "no"));
+    if (g->comma && !prose) {
+        text_add(&l->odd, "a comma stands before the decimals of numbers\n");
+        look_set(l, "decimal", xstrdup("comma"));
+    }
     if (!prose)
         look_at_words(g, label, l);
     if (!prose && missing) {
@@ -409,6 +437,7 @@ void look_at_text(const char *path, const char *data, size_t size, look *l)
         const char delimiter = dal_csv_guess(data, (int64_t)n);
         grid g = read_grid(path, data, (int64_t)size, delimiter);
         if (g.width >= 2 && g.n >= 2) {
+            settle_decimal(&g);
             settle_header(&g);
             look_at_table(&g, delimiter, l);
         } else {

@@ -17,11 +17,12 @@
 
 typedef struct options {
     const char *path, *test_path, *delimiter;
-    uint32_t header;
+    uint32_t header, decimal;
     TABLE_OPTIONS;
 } options;
 
 enum { HEADER_AUTO, HEADER_YES, HEADER_NO };
+enum { DECIMAL_POINT, DECIMAL_COMMA };
 
 #define MAX_CONTENT ((int64_t)1 << 32) /* a gzip file that inflates to more is refused */
 
@@ -80,12 +81,18 @@ static int is_empty(const options *o, const dal_csv_field *f)
     return 0;
 }
 
+/* A number, with any sign for decimals: which one it is may be what the options get wrong. */
+static int any_number(const dal_csv_field *f)
+{
+    double x;
+    return dal_csv_number(f, &x) || dal_csv_decimal(f, ',', &x);
+}
+
 /* A first record is a header when it has a word above a column that begins with a number. */
 static int looks_like_header(const options *o, const dal_csv_field *first, const dal_csv_field *second, int64_t n)
 {
-    double x;
     for (int64_t j = 0; j < n; j++)
-        if (!dal_csv_number(&first[j], &x) && !is_empty(o, &first[j]) && dal_csv_number(&second[j], &x))
+        if (!any_number(&first[j]) && !is_empty(o, &first[j]) && any_number(&second[j]))
             return 1;
     return 0;
 }
@@ -115,6 +122,7 @@ static dal_status open_source(void *p, int i, dal_error *err)
     const dal_host *host = self->t.host;
     int64_t size = 0;
     char delimiter = ',';
+    self->t.decimal = ((const options *)self->t.options)->decimal == DECIMAL_COMMA ? ',' : '.';
     dal_status st = dal_file_open(host, in->path, in->key, &s->file, err);
     if (st == DAL_OK)
         st = dal_file_load(s->file, MAX_CONTENT, 0, err);
@@ -223,8 +231,9 @@ static const dal_dataset_impl csv_impl = {
     P(T, test_path, PATH, "", "file", "", "a table with the same columns, for the test split")          \
     P(T, header, CHOICE, "auto", "auto|yes|no", "", "is the first line names of columns")               \
     P(T, delimiter, STR, "auto", "nonempty", "", "auto, comma, semicolon, tab, blanks or one character") \
+    P(T, decimal, CHOICE, "point", "point|comma", "", "what stands before the decimals of a number")    \
     TABLE_PARAMS(P, T, "['?', NA, N/A, nan, 'null']", "['?']")
 #define COMPONENTS(C)                                                                                   \
     C(DATASET, "csv", csv_impl, "vectors from a table in text, of numbers or with words, plain or packed", "", "", \
       DAL_CAP_CONCURRENT, options, PARAMS)
-DAL_MODULE(csv, "1.1", "Apache-2.0", COMPONENTS, NULL, NULL)
+DAL_MODULE(csv, "1.2", "Apache-2.0", COMPONENTS, NULL, NULL)

@@ -155,9 +155,9 @@ static int is_one_of(const dal_csv_field *f, const dal_str_list *list, int any_c
     return 0;
 }
 
-static int is_number(const dal_csv_field *f, double *x)
+static int is_number(const table *t, const dal_csv_field *f, double *x)
 {
-    return dal_csv_number(f, x) && fabs(*x) <= (double)FLT_MAX;
+    return dal_csv_decimal(f, t->decimal ? t->decimal : '.', x) && fabs(*x) <= (double)FLT_MAX;
 }
 
 /* A field as a text that can be a name. */
@@ -273,7 +273,7 @@ dal_status table_look(table *t, int file, const dal_csv_field *fields, dal_error
         }
         if (c->declared)
             continue;
-        if (!c->odd[0] && (c->asked || !is_number(f, &x))) {
+        if (!c->odd[0] && (c->asked || !is_number(t, f, &x))) {
             table_shown(f, c->odd);
             c->odd_line = f->line;
             c->odd_column = f->column;
@@ -382,10 +382,13 @@ static dal_status no_number(const table *t, int file, const dal_csv_field *f, in
 {
     const table_file *in = &t->files[file];
     char text[48], name[96];
-    return dal_fail(err, DAL_E_FORMAT, in->key,
-                    "%s:%lld:%lld: found '%s' in %s, expected a number that fits f32; columns may be left out with "
-                    "drop, or made one-hot",
-                    in->path, (long long)f->line, (long long)f->column, table_shown(f, text), column_name(t, j, name));
+    double x;
+    const char *mend = t->decimal != ',' && dal_csv_decimal(f, ',', &x)
+                           ? "decimal: comma reads it as one (of a csv)"
+                           : "columns may be left out with drop, or made one-hot";
+    return dal_fail(err, DAL_E_FORMAT, in->key, "%s:%lld:%lld: found '%s' in %s, expected a number that fits f32; %s",
+                    in->path, (long long)f->line, (long long)f->column, table_shown(f, text), column_name(t, j, name),
+                    mend);
 }
 
 /* Fill `row` with what one field is; NaN stands for a missing number until the splits are known. */
@@ -404,7 +407,7 @@ static dal_status take_value(const table *t, int file, const dal_csv_field *f, i
     if (c->marker >= 0)
         row[c->marker] = (float)missing;
     if (c->kind == TABLE_NUMBERS) {
-        if (!missing && !is_number(f, &x))
+        if (!missing && !is_number(t, f, &x))
             return no_number(t, file, f, j, err);
         row[c->at] = missing ? NAN : (float)x;
         return DAL_OK;

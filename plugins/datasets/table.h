@@ -85,6 +85,7 @@ typedef struct table {
     const dal_host *host;
     table_rule rule;
     const void *options; /* of the loader */
+    char decimal;        /* sign for decimals: 0 or '.': a point; ',' */
     int n_files;
     table_file files[2]; /* of the pool, of the test split */
     const dal_csv_field *names; /* [width] of the columns, or NULL; until table_settle */

@@ -186,21 +186,29 @@ int64_t dal_csv_text(const dal_csv_field *f, char *out, size_t size)
 }
 
 /* strtod would take "nan", "0x10" and what the user's locale says. */
-int dal_csv_number(const dal_csv_field *f, double *out)
+int dal_csv_decimal(const dal_csv_field *f, char sign, double *out)
 {
     char text[64], *end;
     if (f->size < 1 || f->size >= (int64_t)sizeof text)
         return 0;
     memcpy(text, f->text, (size_t)f->size);
     text[f->size] = '\0';
-    if (strspn(text, "0123456789+-.eE") != (size_t)f->size)
+    if (strspn(text, sign == ',' ? "0123456789+-,eE" : "0123456789+-.eE") != (size_t)f->size)
         return 0;
+    char *comma = strchr(text, ',');
+    if (comma)
+        *comma = '.'; /* a second one ends the number */
     const locale_t c = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
     const double x = c ? strtod_l(text, &end, c) : (end = text, 0);
     if (c)
         freelocale(c);
     *out = x;
     return *end == '\0' && isfinite(x);
+}
+
+int dal_csv_number(const dal_csv_field *f, double *out)
+{
+    return dal_csv_decimal(f, '.', out);
 }
 
 int dal_csv_integer(const dal_csv_field *f, int64_t *out)

@@ -49,6 +49,22 @@ Test(csv_dataset, tells_headers_and_delimiters_by_themselves)
     cr_assert_str_eq(pool(o), "cat:0,2 dog:1,2");
 }
 
+Test(csv_dataset, takes_decimal_commas_where_it_is_told)
+{
+    const char *path = fx_text("comma", "x;y;c\n1,5;2;cat\n-3;4,25;dog\n");
+    options o = with(path);
+    o.decimal = DECIMAL_COMMA;
+    cr_assert_str_eq(pool(o), "cat:1.5,2 dog:-3,4.25");
+    refuse(with(path), DAL_E_FORMAT, "path", ":2:1: found '1,5' in column 0 ('x'), expected a number that fits f32; "
+                                             "decimal: comma reads it as one");
+    o = with(fx_text("point", "x;c\n1,5;cat\n2.5;dog\n"));
+    o.decimal = DECIMAL_COMMA;
+    refuse(o, DAL_E_FORMAT, "path", ":3:1: found '2.5' in column 0 ('x')");
+    o = with(fx_text("quoted", "x,c\n\"1,5\",cat\n\"2,5\",dog\n"));
+    o.decimal = DECIMAL_COMMA;
+    cr_assert_str_eq(pool(o), "cat:1.5 dog:2.5");
+}
+
 Test(csv_dataset, finds_the_label_and_drops_columns_by_name_or_number)
 {
     const char *path = fx_text("a", "id,x,c,y\n7,1,cat,2\n8,3,dog,4\n");

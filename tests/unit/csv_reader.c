@@ -89,6 +89,14 @@ Test(csv, reads_numbers_and_nothing_else_as_numbers)
         if (cases[i].ok)
             cr_assert_float_eq(x, cases[i].value, 1e-12);
     }
+    double x = 0;
+    for (const char *const *p = (const char *const[]){"-1,5e3", "1500", "+,5", "1.5", "1,5,0", ",", NULL}; *p; p++) {
+        const dal_csv_field f = {.text = *p, .size = (int64_t)strlen(*p)};
+        const double want = **p == '-' ? -1500 : **p == '+' ? .5 : 1500;
+        const int ok = strchr("-+", **p) || strcmp(*p, "1500") == 0;
+        cr_assert_eq(dal_csv_decimal(&f, ',', &x), ok, "'%s'", *p);
+        cr_assert(!ok || x == want, "'%s' is %g", *p, x);
+    }
     const dal_csv_field big = {.text = "9223372036854775808", .size = 19};
     int64_t n;
     cr_assert_not(dal_csv_integer(&big, &n));

@@ -49,6 +49,8 @@ DAL_PUBLIC dal_status dal_csv_next(dal_csv *r, dal_csv_field *fields, int64_t ro
 DAL_PUBLIC int64_t dal_csv_text(const dal_csv_field *f, char *out, size_t size);
 /* The number a field is, always with a point for decimals. 0 when it is none or not finite. */
 DAL_PUBLIC int dal_csv_number(const dal_csv_field *f, double *out);
+/* The same with this sign for decimals, '.' or ','; the other one makes it no number. */
+DAL_PUBLIC int dal_csv_decimal(const dal_csv_field *f, char sign, double *out);
 DAL_PUBLIC int dal_csv_integer(const dal_csv_field *f, int64_t *out);
 
 #ifdef __cplusplus
