@@ -292,6 +292,12 @@ static row_sets sets_of(const job *j, int64_t *ids, int64_t *drawn, int64_t *mis
     };
 }
 
+/* What was not given, or does not fit, shows itself at times only to the strategy. */
+static int code_of(dal_status st)
+{
+    return st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : st == DAL_E_INVALID ? EXIT_BAD_INPUT : EXIT_FAILED;
+}
+
 static int tell_picks(const cli_args *a, const job *j, const selection *s, const reasons *r)
 {
     dal_error err = DAL_ERROR_INIT;
@@ -354,7 +360,7 @@ static int select_from(const cli_args *a, job *j)
         ? cli_bad(a, "strategy '%s' reads the classes of the labelled samples: give --labelled-classes "
                                     "C.npy, [n labelled]", j->strategy->component->id)
                      : st == DAL_OK ? tell_picks(a, j, &s, explained ? &r : NULL)
-                                    : cli_error(a, st == DAL_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
+                                    : cli_error(a, code_of(st), &err);
     if (st == DAL_OK && !lost && *s.reason)
         fprintf(stderr, "dalhost select: %lld of %lld picked: %s\n", (long long)s.n, (long long)j->query, s.reason);
     selection_free(&s);

@@ -1,7 +1,9 @@
 /* Runs of the same manifest that the store has already: which one goes on, and what the model has to be for that. */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "pipeline/choices.h"
+#include "pipeline/differ.h"
 #include "pipeline/run_private.h"
 #include "pipeline/versions.h"
 #include "store/chosen.h"
@@ -48,6 +50,42 @@ dal_status find_earlier(const run *r, bool finished, run_head *found, dal_error 
         *err = none;
     text_free(&other);
     return st;
+}
+
+/* In how many places the runs differ; told in *out, at most three of them. */
+static int run_differs(const run_head *there, const run *here, text *out)
+{
+    const bool other = strcmp(there->strategy, here->head.strategy) != 0;
+    if (other && out)
+        text_addf(out, "strategy %s, here %s", there->strategy, here->head.strategy);
+    return other + manifests_differ(there->manifest, here->head.manifest, 3 - other, out);
+}
+
+char *nearest_run(const run *r)
+{
+    run_head *heads = NULL;
+    int64_t n = 0, at = -1;
+    int least = INT_MAX;
+    dal_error none = DAL_ERROR_INIT;
+    if (store_list(r->store, &heads, &n, &none) != DAL_OK)
+        return NULL;
+    for (int64_t i = 0; i < n; i++) {
+        const int differs = run_differs(&heads[i], r, NULL);
+        if (differs <= least) { /* the last of those alike */
+            least = differs;
+            at = i;
+        }
+    }
+    text what = {0};
+    if (at >= 0 && least > 0)
+        run_differs(&heads[at], r, &what);
+    char *words = at < 0 ? NULL
+                         : xasprintf("run %lld comes nearest: %s%s", (long long)heads[at].id,
+                                     least > 0 ? what.s : "its strategy has other parameters",
+                                     least > 3 ? "; and more" : "");
+    text_free(&what);
+    store_list_free(heads, n);
+    return words;
 }
 
 dal_status open_model(run *r, const component_spec *spec, dal_error *err)

@@ -85,9 +85,12 @@ static void note_nothing_to_resume(const run *r)
 {
     if (!r->events || !r->events->note || r->head.trial != 0 || r->spec != r->m->strategies[0])
         return; /* what comes first is in the store, if anything is */
-    char *note = xasprintf("nothing to go on with: %s has no run of this manifest with these very keys and this seed; "
-                           "a new one begins", store_path(r->store));
+    char *nearest = nearest_run(r);
+    char *note = xasprintf("nothing to go on with: %s has no run of this manifest with these very keys and this "
+                           "seed%s%s%s; a new one begins", store_path(r->store), nearest ? " (" : "",
+                           nearest ? nearest : "", nearest ? ")" : "");
     r->events->note(r->events->ctx, note);
+    free(nearest);
     free(note);
 }
 

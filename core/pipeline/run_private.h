@@ -78,6 +78,8 @@ dal_status open_model(run *r, const component_spec *spec, dal_error *err);
 /* The last run in the store that this one would be, but for what its model chose; finished: also of finished ones.
  * DAL_E_NOT_FOUND; DAL_E_INVALID: there are only such of other versions of modules. Strings as store_find_run's. */
 dal_status find_earlier(const run *r, bool finished, run_head *found, dal_error *err);
+/* For people, the stored run that is most like this one and in what it differs; NULL: there is none. */
+char *nearest_run(const run *r);
 /* The model becomes what that of `found` was; NULL: that of the last run of the same manifest, if there is one. Refuses
  * where it cannot be had. */
 dal_status go_by_earlier(run *r, const run_head *found, dal_error *err);
