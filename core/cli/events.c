@@ -131,7 +131,8 @@ static void read_level(void)
             least = level;
             return;
         }
-    fprintf(stderr, "dalhost: DAL_LOG=%s: expected debug, info, warning or error; warnings and errors are told\n", wanted);
+    fprintf(stderr, "dalhost: DAL_LOG=%s: expected debug, info, warning or error; warnings and errors are told\n",
+            wanted);
 }
 
 static void log_line(void *ctx, const char *component, uint32_t level, const char *words)

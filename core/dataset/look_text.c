@@ -222,7 +222,7 @@ static bool number(const char *s)
     return end != s && !*end;
 }
 
-/* Decimal commas, unless some column has points or one has words beside: then they are numbers, as all below has them. */
+/* Decimal commas, unless some column has points: what they are in becomes numbers, as all below takes them. */
 static void settle_decimal(grid *g)
 {
     bool points = false;
