@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/complete.h"
 #include "cli/help.h"
 #include "util/text.h"
 
@@ -139,7 +140,7 @@ int cli_error(const cli_args *a, int code, const dal_error *err)
 
 /* ---- parsing ---- */
 
-static const cli_option *find_option(const cli_command *c, const char *name, size_t n)
+const cli_option *cli_find_option(const cli_command *c, const char *name, size_t n)
 {
     const cli_option *const tables[] = {c ? c->options : NULL, cli_global_options};
     for (int t = 0; t < 2; t++)
@@ -172,7 +173,7 @@ static bool parse_option(cli_args *a, int argc, char **argv, int *i)
     const bool is_long = word[1] == '-';
     const char *name = word + 1 + is_long, *equals = is_long ? strchr(name, '=') : NULL;
     const size_t n = equals ? (size_t)(equals - name) : is_long ? strlen(name) : 1;
-    const cli_option *o = find_option(a->command, name, n);
+    const cli_option *o = cli_find_option(a->command, name, n);
     if (!o || (is_long && n == 1)) {
         unknown_option(a, word);
         return false;
@@ -271,12 +272,14 @@ static int print_help(char **words, int n, bool man)
     return EXIT_OK;
 }
 
-/* What is no command but tells about them: help [COMMAND...], GROUP --help, and man [COMMAND...], which is how the man
- * pages are built and not in --help. -1: none of these. */
+/* What is no command but tells about them: help [COMMAND...], GROUP --help, and, not in --help, man [COMMAND...], which
+ * is how the man pages are built, and complete [WORD...], which shells ask. -1: none of these. */
 static int about_commands(char **words, int n)
 {
     if (n > 0 && (strcmp(words[0], "man") == 0 || strcmp(words[0], "help") == 0))
         return print_help(words + 1, n - 1, *words[0] == 'm');
+    if (n > 0 && strcmp(words[0], "complete") == 0)
+        return complete_words((const char *const *)words + 1, n - 1);
     if (n == 2 && is_group(words[0]) && (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0))
         return print_help(words, 1, false);
     return -1;

@@ -41,6 +41,9 @@ extern const cli_command *const cli_commands[];
 /* Is it "GROUP word"? */
 bool cli_in_group(const cli_command *c, const char *group);
 
+/* The option of a command (NULL: of none), or of all commands, by its name of n bytes or its letter; NULL: no such. */
+const cli_option *cli_find_option(const cli_command *c, const char *name, size_t n);
+
 /* What the user gave; names are checked against the command's table (a slip is our bug: assert). */
 bool cli_flag(const cli_args *a, const char *name);
 const char *cli_value(const cli_args *a, const char *name); /* last one given, or NULL */

@@ -22,33 +22,45 @@ char *find_manifest(const char *operand)
     return xstrdup(operand);
 }
 
+const char **experiment_manifests(int *n)
+{
+    char *folder = paths_data("manifests");
+    struct dirent **files = NULL;
+    const int n_files = scandir(folder, &files, NULL, alphasort);
+    const char **names = xcalloc((size_t)(n_files > 0 ? n_files : 0) + 1, sizeof *names);
+    *n = 0;
+    for (int i = 0; i < n_files; i++) {
+        const char *name = files[i]->d_name, *dot = strrchr(name, '.');
+        if (dot && strcmp(dot, ".yaml") == 0)
+            names[(*n)++] = xstrndup(name, (size_t)(dot - name));
+        free(files[i]);
+    }
+    free(files);
+    free(folder);
+    return names;
+}
+
+void experiment_free_names(const char **names, int n)
+{
+    for (int i = 0; i < n; i++)
+        free((char *)(uintptr_t)names[i]);
+    free(names);
+}
+
 /* A word that is neither a file nor a manifest of ours: say what there is. */
 static bool is_unknown_word(const char *path, diags *d)
 {
     if (strcmp(path, "-") == 0 || strchr(path, '/') || access(path, F_OK) == 0)
         return false;
-    char *folder = paths_data("manifests");
-    struct dirent **files = NULL;
-    const int n = scandir(folder, &files, NULL, alphasort);
-    const char **names = xcalloc((size_t)(n > 0 ? n : 0) + 1, sizeof *names);
+    int n;
+    const char **names = experiment_manifests(&n);
     text all = {0};
-    int n_names = 0;
-    for (int i = 0; i < n; i++) {
-        char *dot = strrchr(files[i]->d_name, '.');
-        if (!dot || strcmp(dot, ".yaml") != 0)
-            continue;
-        *dot = '\0';
-        names[n_names++] = files[i]->d_name;
-        text_addf(&all, "%s%s", all.n ? ", " : "", files[i]->d_name);
-    }
-    const char *near = nearest(path, names, n_names);
+    for (int i = 0; i < n; i++)
+        text_addf(&all, "%s%s", all.n ? ", " : "", names[i]);
+    const char *near = nearest(path, names, n);
     diags_error(d, (place){path, 0, 0}, "there is no such file, nor a manifest of that name with dalhost (%s)%s%s%s",
                 all.n ? all.s : "there are none", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    for (int i = 0; i < n; i++)
-        free(files[i]);
-    free(files);
-    free(names);
-    free(folder);
+    experiment_free_names(names, n);
     text_free(&all);
     return true;
 }

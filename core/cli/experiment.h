@@ -27,6 +27,9 @@ typedef struct experiment {
  * "glyphs"). EXIT_OK, or the code to return after everything that is wrong has been printed. */
 int experiment_read(const cli_args *a, experiment *e);
 void experiment_free(experiment *e);
+/* The names of the manifests that came with the program, in order; freed by experiment_free_names. */
+const char **experiment_manifests(int *n);
+void experiment_free_names(const char **names, int n);
 /* The file that a word without a slash names when it is none here: a manifest that came with the program. NULL:
  * "glyphs". Caller frees. */
 char *find_manifest(const char *operand);
