@@ -501,7 +501,7 @@ static void cost(const subject *s, int arg)
         check_skip("it tells no cost");
     double last = 0;
     for (int64_t n = 1; n <= 1000000; n *= 1000) {
-        const dal_problem problem = {sizeof problem, 0, n, n / 2, n / 10 + 1, 10, n > 1 ? 128 : 0};
+        const dal_problem problem = {sizeof problem, 0, n, n / 2, n / 10 + 1, 10, n > 1 ? 128 : 0, 0};
         dal_cost *c = guard_new(sizeof *c);
         *c = (dal_cost){.struct_size = sizeof *c};
         impl->cost(st.instance->self, NULL, &problem, c);

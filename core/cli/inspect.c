@@ -13,9 +13,9 @@
 
 /* Sizes that people know: a toy, CIFAR-100 with a ResNet-18, ImageNet. */
 static const dal_problem examples[] = {
-    {sizeof examples[0], 0, 10000, 500, 100, 10, 64},
-    {sizeof examples[0], 0, 50000, 5000, 1000, 100, 512},
-    {sizeof examples[0], 0, 1000000, 100000, 1000, 1000, 2048},
+    {sizeof examples[0], 0, 10000, 500, 100, 10, 64, 0},
+    {sizeof examples[0], 0, 50000, 5000, 1000, 100, 512, 0},
+    {sizeof examples[0], 0, 1000000, 100000, 1000, 1000, 2048, 0},
 };
 enum { N_EXAMPLES = sizeof examples / sizeof *examples };
 

@@ -416,7 +416,7 @@ static bool read_arguments(const cli_args *a, job *j)
 static void weigh(job *j, diags *d)
 {
     const matrices *m = &j->m;
-    dal_problem p = {sizeof p, 0, j->candidates, m->n_labelled, j->query, m->base.n_classes, m->base.d};
+    dal_problem p = {sizeof p, 0, j->candidates, m->n_labelled, j->query, m->base.n_classes, m->base.d, 0};
     cost_tree *t = cost_open(j->composer, j->spec, j->strategy);
     const int64_t n = cost_candidates(t, &p, &j->memory, (place){0}, d);
     if (n > 0) {

@@ -227,6 +227,7 @@ static dal_problem largest_query(const trial *t, int64_t d)
         .n_query = m->query_size,
         .c = t->source->info.spec.n_classes,
         .d = d,
+        .inputs = spec_is_dense(&t->source->info.spec) ? dal_sample_values(&t->source->info.spec) : 0,
     };
 }
 
@@ -274,7 +275,8 @@ static void look_at_initial(trial *t, const component_spec *spec, const dal_inst
         return;
     }
     const dal_problem p = {sizeof p, 0, t->m->candidates > 0 && t->m->candidates < n ? t->m->candidates : n, 0,
-                           t->m->initial_size, inputs->n_classes, dal_sample_values(inputs)};
+                           t->m->initial_size, inputs->n_classes, dal_sample_values(inputs),
+                           dal_sample_values(inputs)};
     cost_tree *tree = cost_open(t->composer, spec, i);
     cost_candidates(tree, &p, &rule, spec->at, d);
     cost_close(tree);

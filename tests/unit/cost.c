@@ -49,7 +49,7 @@ static void open_probe(probe *w, void (*cost)(void *, const void *, const dal_pr
     w->tree = cost_open(NULL, &w->spec, &w->instance.base);
 }
 
-static const dal_problem thousand = {sizeof thousand, 0, 1000, 0, 10, 5, 0};
+static const dal_problem thousand = {sizeof thousand, 0, 1000, 0, 10, 5, 0, 0};
 
 Test(cost, hands_the_options_over_and_takes_the_bound_as_told)
 {

@@ -143,6 +143,7 @@ typedef struct dal_problem {
     uint32_t struct_size;
     uint32_t reserved;
     int64_t n, n_labelled, n_query, c, d; /* d: 0 while no features are known */
+    int64_t inputs; /* values of a sample; 0: not known, or texts, or sparse */
 } dal_problem;
 typedef struct dal_cost {
     uint32_t struct_size;

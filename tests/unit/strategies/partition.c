@@ -104,7 +104,7 @@ Test(partition, survives_when_there_is_no_memory)
 Test(partition, tells_the_cost_of_a_part)
 {
     const options opt = {FIRST_OUTPUT, 4, 0};
-    const dal_problem problem = {sizeof problem, 0, 1000, 50, 100, 3, 8};
+    const dal_problem problem = {sizeof problem, 0, 1000, 50, 100, 3, 8, 0};
     dal_cost cost = {.struct_size = sizeof cost};
     partition_cost(NULL, &opt, &problem, &cost);
     cr_assert(cost.bytes >= 8000 && strstr(cost.formula, "4 times the strategy inside, on 250 candidates each"));
