@@ -288,6 +288,7 @@ typedef struct probe {
     int begun, epochs_ended;
     int64_t steps, rows, more_rows;
     int64_t seen[U_N]; /* unlabelled ids, of the first step */
+    int64_t n_unlabelled;
     dal_status fail;
 } probe;
 
@@ -313,6 +314,7 @@ static dal_status probe_begin(void *self, const dal_companion_setup *setup, dal_
     p->begun++;
     cr_assert(setup->c == L_C && setup->d == L_D && setup->n_train == L_N && setup->n_stages == 2);
     cr_assert(setup->stage_widths[0] == L_S && setup->stage_widths[1] == L_D);
+    p->n_unlabelled = setup->n_unlabelled;
     return DAL_OK;
 }
 
@@ -466,6 +468,7 @@ Test(nn_model, companions_see_every_step_and_can_end_the_fit)
     cr_assert_eq(s.impl->fit(s.self, &f, &r, &err), DAL_OK, "%s", err.text);
     cr_assert_eq(p.steps, 3 * 4);
     cr_assert(p.rows == 3 * L_N && p.more_rows == 3 * L_N, "7 unlabelled samples come round again");
+    cr_assert_eq(p.n_unlabelled, 7);
     p = (probe){.wants = DAL_WANT_UNLABELLED, .fail = DAL_E_CONTRACT};
     fx_expect(&err, s.impl->fit(s.self, &f, &r, &err), DAL_E_CONTRACT, "probe", "enough");
     cr_assert_eq(p.steps, 1);

@@ -186,6 +186,7 @@ typedef struct dal_companion_setup {
     uint32_t reserved;
     int64_t round, n_train, epochs, c, d, n_stages;
     const int64_t *stage_widths; /* [n_stages] */
+    int64_t n_unlabelled; /* how many unlabelled samples the fit has; 0: none, or not told */
 } dal_companion_setup;
 
 /* One half (labelled or unlabelled) of one step, in training mode. Arrays a companion did not ask for

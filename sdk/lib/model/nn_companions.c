@@ -51,7 +51,8 @@ dal_status nn_companions_begin(nn_companions *c, const dal_nn_model *m, const da
         widths[s] = stage_shape(m, s, shape);
     }
     const dal_companion_setup setup = {sizeof setup, 0, fit->round, fit->train->n, epochs, m->n_classes,
-                                       m->info.n_features, m->info.n_stages, widths};
+                                       m->info.n_features, m->info.n_stages, widths,
+                                       fit->unlabelled ? fit->unlabelled->n : 0};
     for (int64_t i = 0; i < fit->n_companions && st == DAL_OK; i++)
         if (DAL_HAS(dal_companion, fit->companions[i], begin))
             st = fit->companions[i]->begin(fit->companions[i]->self, &setup, err);

@@ -129,7 +129,7 @@ static inline dal_status ta_begin(const fx_round *r, const dal_companion *c, int
 {
     const int64_t widths[] = {r->d, TA_SMALL};
     const dal_companion_setup setup = {sizeof setup, 0, r->round, r->set[DAL_ROWS_LABELLED].n, epochs, r->c, r->d,
-                                       TA_STAGES, widths};
+                                       TA_STAGES, widths, 0};
     return c->begin(c->self, &setup, err);
 }
 
@@ -287,7 +287,7 @@ static inline void ta_refuses_other_models(const dal_strategy_impl *impl, const 
     fx_round *r = ta_round(20, 12, 3, 5);
     ta_run t = ta_open(r, impl, options, 1);
     const dal_companion *c = impl->companion(t.self);
-    const dal_companion_setup none = {sizeof none, 0, 0, 12, 3, 3, 5, 0, NULL};
+    const dal_companion_setup none = {sizeof none, 0, 0, 12, 3, 3, 5, 0, NULL, 0};
     cr_assert_eq(c->wants, DAL_WANT_STAGES);
     fx_expect(&err, c->begin(c->self, &none, &err), DAL_E_UNSUPPORTED, "", "the model shows no stages");
     cr_assert_eq(ta_fit(r, c, 2, 6, &err), DAL_OK);
