@@ -179,6 +179,7 @@ static void check_groups(const trial *t, const component_spec *spec, const char 
 
 typedef struct model_facts {
     int64_t d;
+    uint32_t offers; /* DAL_WANT_*: what it shows a companion */
 } model_facts;
 
 static void look_at_model(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
@@ -200,6 +201,8 @@ static void look_at_model(trial *t, const component_spec *spec, const dal_instan
                         spec_title(spec, title), id);
         else if (strcmp(id, DAL_CAP_FEATURES) == 0)
             facts->d = ((const dal_model_features *)table)->width(i->self);
+        else if (strcmp(id, DAL_CAP_COMPANION) == 0)
+            facts->offers = ((const dal_model_companion *)table)->offers;
     }
     free(provides);
     component_spec *chosen = NULL;
@@ -212,7 +215,7 @@ static void look_at_model(trial *t, const component_spec *spec, const dal_instan
 
 typedef struct plan_job {
     strategy_plan *plan;
-    int64_t d;
+    model_facts model;
 } plan_job;
 
 /* The sizes of the run's largest query. */
@@ -231,6 +234,28 @@ static dal_problem largest_query(const trial *t, int64_t d)
     };
 }
 
+/* What is trained along must be shown all that it wants. */
+static void check_companion(const trial *t, const component_spec *spec, const dal_instance *i, uint32_t offers,
+                            diags *d)
+{
+    static const char *const what[] = {"features", "stages", "unlabelled samples"}; /* DAL_WANT_*, bit by bit */
+    const dal_strategy_impl *impl = i->impl;
+    char title[96];
+    if (!DAL_HAS(dal_strategy_impl, impl, companion) || !dal_has_word(t->m->model->desc->provides, DAL_CAP_COMPANION))
+        return;
+    call_begin(spec->desc, "companion");
+    const dal_companion *companion = impl->companion(i->self);
+    call_end(spec->desc, "companion", DAL_OK, NULL);
+    for (size_t k = 0; companion && k < sizeof what / sizeof *what; k++)
+        if (companion->wants & ~offers & (1u << k)) {
+            diags_error(d, spec->at,
+                        "%s is trained along with the model and wants to see its %s, which model '%s' does not show; "
+                        "expected another model, or another strategy", spec_title(spec, title), what[k],
+                        t->m->model->desc->id);
+            return;
+        }
+}
+
 static void look_at_strategy(trial *t, const component_spec *spec, const dal_instance *i, void *ctx, diags *d)
 {
     const plan_job *job = ctx;
@@ -243,9 +268,10 @@ static void look_at_strategy(trial *t, const component_spec *spec, const dal_ins
         .fewer = "set query.candidates to",
         .instead = "set query.over_memory to subsample",
     };
-    plan->problem = largest_query(t, job->d);
+    plan->problem = largest_query(t, job->model.d);
     check_truth(t, spec, i->component->needs, d);
     check_groups(t, spec, i->component->needs, d);
+    check_companion(t, spec, i, job->model.offers, d);
     cost_tree *tree = cost_open(t->composer, spec, i);
     const int64_t n = plan->problem.n > 0 ? cost_candidates(tree, &plan->problem, &rule, spec->at, d) : 0;
     plan->candidates = n > 0 && n < plan->problem.n ? n : m->candidates;
@@ -285,11 +311,11 @@ static void look_at_initial(trial *t, const component_spec *spec, const dal_inst
 static void check_components(trial *t, diags *d)
 {
     const manifest *m = t->m;
-    model_facts facts = {0};
+    model_facts facts = {.offers = UINT32_MAX}; /* until the model is open and says */
     if (t->source->info.spec.n_classes >= 2)
         try_open(t, m->model, &t->source->info.spec, look_at_model, &facts, d);
     for (int i = 0; i < m->n_strategies; i++) {
-        plan_job job = {&t->plans[i], facts.d};
+        plan_job job = {&t->plans[i], facts};
         try_open(t, m->strategies[i], NULL, look_at_strategy, &job, d);
     }
     if (m->initial_strategy)
