@@ -7,13 +7,29 @@
 
 #define MANIFEST_FORMAT 1
 
-/* "; models that do: mlp, convnet" */
-static const char *models_with(const reader *rd, const char *capability)
+/* The next word of a list, from *at on, that is a capability which this model lacks; NULL: no more. Anybody may invent
+ * one: the name does not matter. Truth and groups are the dataset's, which is looked at later. */
+static const char *next_lacking(const reader *rd, const char **at, const component_desc *model)
+{
+    while (**at) {
+        const size_t n = strcspn(*at, " ");
+        const char *capability = arena_strn(rd->mem, *at, n);
+        *at += n + ((*at)[n] == ' ');
+        if (n > 0 && strcmp(capability, DAL_CAP_OUTPUTS) != 0 && strcmp(capability, DAL_CAP_TRUTH) != 0 &&
+            strcmp(capability, DAL_CAP_GROUPS) != 0 && !dal_has_word(model->provides, capability))
+            return capability;
+    }
+    return NULL;
+}
+
+/* "; models that do: mlp, convnet": those that offer all of a list. */
+static const char *models_with(const reader *rd, const char *capabilities)
 {
     text t = {0};
     for (int i = 0; i < registry_n_components(rd->reg); i++) {
         const component_desc *c = registry_component(rd->reg, i);
-        if (c->kind == DAL_KIND_MODEL && dal_has_word(c->provides, capability))
+        const char *at = capabilities;
+        if (c->kind == DAL_KIND_MODEL && !next_lacking(rd, &at, c))
             text_addf(&t, "%s%s", t.n ? ", " : "; models that do: ", c->id);
     }
     const char *list = arena_printf(rd->mem, "%s", t.s ? t.s : "; no installed model does");
@@ -21,30 +37,22 @@ static const char *models_with(const reader *rd, const char *capability)
     return list;
 }
 
-/* The text at word, up to the next space, when it is a capability that this model lacks. Anybody may
- * invent one: the name does not matter. Truth and groups are the dataset's, which is looked at later. */
-static const char *lacking(reader *rd, const char *word, size_t n, const component_desc *model)
-{
-    const char *capability = arena_strn(rd->mem, word, n);
-    const bool there =
-        strcmp(capability, DAL_CAP_OUTPUTS) == 0 || strcmp(capability, DAL_CAP_TRUTH) == 0 ||
-        strcmp(capability, DAL_CAP_GROUPS) == 0 || dal_has_word(model->provides, capability);
-    return there ? NULL : capability;
-}
-
-/* Also of the strategies that this one runs on the same model. */
+/* Also of the strategies that this one runs on the same model. One complaint of all that is lacking. */
 static void check_needs(reader *rd, const component_spec *s, const component_desc *model)
 {
     const component_desc *c = s->desc;
     char *needs = spec_own_needs(s);
-    for (const char *word = needs; *word;) {
-        const size_t n = strcspn(word, " ");
-        const char *capability = n ? lacking(rd, word, n, model) : NULL;
-        if (capability)
-            complain(rd, s->at, "strategy '%s' needs %s, which model '%s' does not offer%s", c->id,
-                     capability, model->id, models_with(rd, capability));
-        word += n + (word[n] == ' ');
+    const char *at = needs, *capability;
+    text list = {0}, words = {0}; /* "a b" and "a and b" */
+    while ((capability = next_lacking(rd, &at, model))) {
+        text_addf(&list, "%s%s", list.n ? " " : "", capability);
+        text_addf(&words, "%s%s", words.n ? " and " : "", capability);
     }
+    if (list.n)
+        complain(rd, s->at, "strategy '%s' needs %s, which model '%s' does not offer%s", c->id, words.s, model->id,
+                 models_with(rd, list.s));
+    text_free(&list);
+    text_free(&words);
     free(needs);
     for (int i = 0; i < c->n_params; i++)
         for (int64_t k = 0; s->values[i].component && k < s->values[i].n; k++)

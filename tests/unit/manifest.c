@@ -207,10 +207,8 @@ static const struct bad_case {
      "m.yaml:5:27: strategy 'compare' needs dal.model.outputs/1, and no model is trained yet when the initial set is "
      "chosen; expected a strategy that needs features alone, which the inputs then are, or nothing"},
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: foreign\n",
-     "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1, which model 'mlp' does not offer; no installed model "
-     "does\n"
-     "m.yaml:4:11: strategy 'foreign' needs org.example.thing/1, which model 'mlp' does not offer; no installed model "
-     "does"},
+     "m.yaml:4:11: strategy 'foreign' needs dal.model.odd/1 and org.example.thing/1, which model 'mlp' does not offer; "
+     "no installed model does"},
 
     /* faults of modules */
     {"dalhost: 1\ndataset: drawn\nmodel: mlp\nstrategy: [bad-default, bad-yaml, bad-domain]\n",
