@@ -20,6 +20,8 @@
  * By the authors' code the head's loss shapes the network to the end; detach stops it earlier, as in learning-loss.
  * ALScope builds the head with one output, whose softmax is 1: it picks anything.
  *
+ * With lenet and 600 labels of MNIST it does no better than `random`: 0.942 against 0.947 (means of 2 seeds).
+ *
  * Time one forward pass of the pool (aum: two); memory 4 n_l C in training, that of the head, and of a block a thread.
  */
 #include "loss_head.h"
