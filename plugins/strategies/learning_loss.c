@@ -16,8 +16,8 @@
  * Theirs learns the head by the network's SGD at rate 0.1, DeepAL+ by Adam at 0.01; this one by Adam. DeepAL+ runs the
  * network twice a step, which updates its batch norms twice, and pools maps by sizes that are not theirs.
  *
- * The paper asks for 1,000 labels at a time with ResNet-18. With lenet and few labels it does worse than `random`: 0.933
- * against 0.947 of MNIST at 600 labels, 0.819 against 0.837 of Fashion-MNIST at 1,800 (means of 2 and 3 seeds).
+ * The paper asks for 1,000 labels at a time with ResNet-18. With lenet and few labels it does worse than `random`:
+ * 0.933 against 0.947 of MNIST at 600 labels, 0.819 against 0.837 of Fashion-MNIST at 1,800 (means of 2 and 3 seeds).
  *
  * A network that stops early and goes back to its best epoch keeps the head of the last. Time one forward pass of the
  * pool; memory that of the head and of a block a thread.
