@@ -23,6 +23,9 @@
  * epoch is the labelled samples once, with other unlabelled ones in each. The critic is drawn anew in each round, as
  * theirs is; `keep` lets it go on, as is right where the model does.
  *
+ * With lenet and 300 to 1,200 labels of Fashion-MNIST it does worse than `random`: 0.775 against 0.804 (means of 2
+ * seeds); the paper's networks and budgets were not tried.
+ *
  * Needs outputs, features and a model that trains along. A step takes O(batch h (d + h)) beside the model's own; a
  * selection O(n (c + h (d + h))) and one critic.
  */
